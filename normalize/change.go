@@ -1,0 +1,313 @@
+package normalize
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Change is what a caller asks of an agent: leaves to set, in a create or in
+// a merge patch (RFC 7396). A value is of its field's JSON type, or null,
+// which in a patch means "clear".
+type Change struct {
+	Set        map[Field]jsontext.Value
+	Extensions map[string]jsontext.Value // by the vendor's own names
+}
+
+// Text is the string that the change sets f to; ok is false where it sets
+// none.
+func (c Change) Text(f Field) (text string, ok bool) {
+	v := c.Set[f]
+	if v.Kind() != '"' {
+		return "", false
+	}
+	b, err := jsontext.AppendUnquote(nil, v)
+	return string(b), err == nil
+}
+
+// Empty reports whether the change sets nothing.
+func (c Change) Empty() bool { return len(c.Set) == 0 && len(c.Extensions) == 0 }
+
+// Without is the change less one field.
+func (c Change) Without(f Field) Change {
+	set := make(map[Field]jsontext.Value, len(c.Set))
+	for field, v := range c.Set {
+		if field != f {
+			set[field] = v
+		}
+	}
+	return Change{Set: set, Extensions: c.Extensions}
+}
+
+// ViolationCode is why a value of a caller's body cannot be taken.
+type ViolationCode string
+
+// The codes of violations.
+const (
+	Required     ViolationCode = "required"
+	Unsupported  ViolationCode = "unsupported"
+	WrongType    ViolationCode = "wrong_type"
+	InvalidValue ViolationCode = "invalid_value"
+	TooLong      ViolationCode = "too_long"
+	Immutable    ViolationCode = "immutable"
+	UnknownField ViolationCode = "unknown_field"
+)
+
+// Violation is one thing wrong with a caller's body. Pointer is a JSON
+// pointer (RFC 6901) into it.
+type Violation struct {
+	Pointer string        `json:"pointer"`
+	Code    ViolationCode `json:"code"`
+	Message string        `json:"message"`
+}
+
+// Body is a caller's create or patch, read but not yet held against what a
+// backend can hold.
+type Body struct {
+	Change
+	// Backend is where a create shall go; empty if the caller leaves it open.
+	Backend string
+}
+
+// outputs are members of an answer that are no fields of the agent; they are
+// ignored in a body, so that what was read can be edited and sent back.
+var outputs = map[string]bool{
+	"view": true, "unavailable": true, "not_loaded": true, "raw": true, "resolved_from": true,
+}
+
+// ParseBody reads the body of a create or a patch. The error says what keeps
+// it from being one JSON object; violations are all the members whose name or
+// JSON type the model does not know.
+func ParseBody(data []byte) (Body, []Violation, error) {
+	p := bodyParser{body: Body{Change: Change{Set: map[Field]jsontext.Value{}, Extensions: map[string]jsontext.Value{}}}}
+	value := jsontext.Value(bytes.TrimSpace(data))
+	if len(value) == 0 {
+		return p.body, nil, errors.New("the body is empty; send one JSON object")
+	}
+	if err := checkJSON(value); err != nil {
+		return p.body, nil, err
+	}
+	if value.Kind() != '{' {
+		return p.body, nil, errors.New("the body is not a JSON object")
+	}
+	for name, v := range ordered(value) {
+		p.member(name, v)
+		if len(p.violations) >= maxViolations {
+			break
+		}
+	}
+	return p.body, p.violations, nil
+}
+
+// maxViolations bounds how much of a hopeless body is answered for.
+const maxViolations = 100
+
+// MaxDepth bounds how deep a caller's JSON may nest.
+const MaxDepth = 64
+
+// checkJSON walks the whole text once: one value, valid UTF-8, no member
+// twice, not nested without bound.
+func checkJSON(value jsontext.Value) error {
+	dec := jsontext.NewDecoder(bytes.NewReader(value))
+	for {
+		_, err := dec.ReadToken()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			return fmt.Errorf("the body has the member %s twice", dec.StackPointer())
+		}
+		if err != nil {
+			return fmt.Errorf("the body is not valid JSON at byte %d", dec.InputOffset())
+		}
+		if dec.StackDepth() > MaxDepth {
+			return fmt.Errorf("the body nests deeper than %d levels", MaxDepth)
+		}
+		if dec.StackDepth() == 0 && len(bytes.TrimSpace(value[dec.InputOffset():])) > 0 {
+			return fmt.Errorf("the body goes on after the JSON value at byte %d", dec.InputOffset())
+		}
+	}
+}
+
+type bodyParser struct {
+	body       Body
+	violations []Violation
+}
+
+func (p *bodyParser) member(name string, v jsontext.Value) {
+	switch {
+	case name == "backend":
+		if v.Kind() == 'n' {
+			return
+		}
+		if v.Kind() != '"' {
+			p.wrongType("/backend", TypeString, v)
+			return
+		}
+		text, _ := jsontext.AppendUnquote(nil, v)
+		p.body.Backend = string(text)
+	case name == "extensions":
+		p.extensions(v)
+	case outputs[name]:
+	case groups[name] != 0:
+		p.group(name, v)
+	default:
+		if f, ok := FieldByName(name); ok && !strings.Contains(name, ".") {
+			p.field(f, v)
+			return
+		}
+		p.unknown("/"+escapePointer(name), name, topLevel)
+	}
+}
+
+func (p *bodyParser) field(f Field, v jsontext.Value) {
+	if f.Settled() {
+		return
+	}
+	if v.Kind() != 'n' && !f.Type().Accepts(v) {
+		p.wrongType(f.Pointer(), f.Type(), v)
+		return
+	}
+	p.body.Set[f] = v
+}
+
+func (p *bodyParser) group(name string, v jsontext.Value) {
+	switch v.Kind() {
+	case 'n':
+		for f := range fieldCount {
+			if groups[name].Has(f) && !f.Settled() {
+				p.body.Set[f] = null
+			}
+		}
+	case '{':
+		for leaf, value := range ordered(v) {
+			f, ok := FieldByName(name + "." + leaf)
+			if !ok {
+				p.unknown("/"+name+"/"+escapePointer(leaf), leaf, leavesOf(name))
+				continue
+			}
+			p.field(f, value)
+		}
+	default:
+		if groups[name]&settledFields == groups[name] {
+			return
+		}
+		p.wrongType("/"+name, TypeObject, v)
+	}
+}
+
+func (p *bodyParser) extensions(v jsontext.Value) {
+	switch v.Kind() {
+	case 'n':
+	case '{':
+		for name, value := range ordered(v) {
+			p.body.Extensions[name] = value
+		}
+	default:
+		p.wrongType("/extensions", TypeObject, v)
+	}
+}
+
+func (p *bodyParser) wrongType(pointer string, want Type, v jsontext.Value) {
+	p.violations = append(p.violations, Violation{pointer, WrongType, fmt.Sprintf("want %s, got %s", want, kindName(v))})
+}
+
+func (p *bodyParser) unknown(pointer, name string, valid []string) {
+	message := "no such field; the vendor's own fields go into \"extensions\""
+	if near := Nearest(name, valid); near != "" {
+		message = fmt.Sprintf("no such field; did you mean %q?", near)
+	}
+	p.violations = append(p.violations, Violation{pointer, UnknownField, message})
+}
+
+// Accepts reports whether a JSON value is of the type.
+func (t Type) Accepts(v jsontext.Value) bool {
+	switch t {
+	case TypeString:
+		return v.Kind() == '"'
+	case TypeNumber:
+		return v.Kind() == '0'
+	case TypeBool:
+		return v.Kind() == 't' || v.Kind() == 'f'
+	case TypeObject:
+		return v.Kind() == '{'
+	case TypeStrings:
+		if v.Kind() != '[' {
+			return false
+		}
+		dec := jsontext.NewDecoder(bytes.NewReader(v))
+		if _, err := dec.ReadToken(); err != nil {
+			return false
+		}
+		for dec.PeekKind() != ']' {
+			item, err := dec.ReadValue()
+			if err != nil || item.Kind() != '"' {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func kindName(v jsontext.Value) string {
+	switch v.Kind() {
+	case '"':
+		return "a string"
+	case '0':
+		return "a number"
+	case 't', 'f':
+		return "true or false"
+	case '[':
+		return "an array"
+	case '{':
+		return "an object"
+	}
+	return "null"
+}
+
+var (
+	settledFields = func() FieldSet {
+		var s FieldSet
+		for f, info := range fields {
+			if info.settled {
+				s = s.With(Field(f))
+			}
+		}
+		return s
+	}()
+	topLevel = func() []string {
+		var names []string
+		for _, info := range fields {
+			if !strings.Contains(info.name, ".") {
+				names = append(names, info.name)
+			}
+		}
+		for name := range groups {
+			names = append(names, name)
+		}
+		return names
+	}()
+)
+
+func leavesOf(group string) []string {
+	var names []string
+	for _, info := range fields {
+		if g, leaf, nested := strings.Cut(info.name, "."); nested && g == group {
+			names = append(names, leaf)
+		}
+	}
+	return names
+}
+
+// escapePointer escapes a member's name for a JSON pointer.
+func escapePointer(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+}
+
+// ExtensionPointer is the JSON pointer of an extension's member.
+func ExtensionPointer(name string) string { return "/extensions/" + escapePointer(name) }

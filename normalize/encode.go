@@ -1,0 +1,217 @@
+package normalize
+
+import (
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Form says how an agent is written.
+type Form struct {
+	// WithSets writes the agent's own `unavailable` and `not_loaded`. Rows of
+	// a list leave them out where their source says the same.
+	WithSets bool
+	// WithRaw adds `raw`, the vendor's JSON.
+	WithRaw bool
+}
+
+// written is an agent as it stands in an answer.
+type written struct {
+	*Agent      `json:",embed"`
+	Unavailable *FieldSet `json:"unavailable,omitzero"`
+	NotLoaded   *FieldSet `json:"not_loaded,omitzero"`
+	Raw         *raw      `json:"raw,omitzero"`
+}
+
+type raw struct {
+	List   jsontext.Value `json:"list,omitzero"`
+	Detail jsontext.Value `json:"detail,omitzero"`
+}
+
+var (
+	emptyObject = jsontext.Value("{}")
+
+	// Nil slices are null: "nothing known" differs from "an empty list".
+	encodeOptions = json.JoinOptions(json.FormatNilSliceAsNull(true))
+)
+
+// Encode writes the agent as one JSON object.
+func (a *Agent) Encode(form Form) ([]byte, error) {
+	w := written{Agent: a}
+	if a.Extensions == nil {
+		shallow := *a
+		shallow.Extensions = emptyObject
+		w.Agent = &shallow
+	}
+	if form.WithSets {
+		w.Unavailable, w.NotLoaded = &a.Unavailable, &a.NotLoaded
+	}
+	if form.WithRaw {
+		w.Raw = &raw{List: a.RawList, Detail: a.RawDetail}
+	}
+	return json.Marshal(w, encodeOptions)
+}
+
+// Value is the JSON of one field; null where the agent has none.
+func (a *Agent) Value(f Field) jsontext.Value {
+	switch f {
+	case FieldID:
+		return encode(a.ID)
+	case FieldObject:
+		return encode(a.Object)
+	case FieldBackend:
+		return encode(a.Backend)
+	case FieldProvider:
+		return encode(a.Provider)
+	case FieldNativeID:
+		return encode(a.NativeID)
+	case FieldAlternateIDs:
+		return encode(a.AlternateIDs)
+	case FieldName:
+		return encode(a.Name)
+	case FieldDescription:
+		return encode(a.Description)
+	case FieldStatus:
+		return encode(a.Status)
+	case FieldModality:
+		return encode(a.Modality)
+	case FieldArchitecture:
+		return encode(a.Architecture)
+	case FieldDirection:
+		return encode(a.Direction)
+	case FieldVisibility:
+		return encode(a.Visibility)
+	case FieldLanguage:
+		return encode(a.Language)
+	case FieldSystemPrompt:
+		return encode(a.SystemPrompt)
+	case FieldGreeting:
+		return encode(a.Greeting)
+	case FieldModelID:
+		return encode(a.Model.ID)
+	case FieldModelTemperature:
+		return encode(a.Model.Temperature)
+	case FieldVoiceID:
+		return encode(a.Voice.ID)
+	case FieldSTTProvider:
+		return encode(a.STT.Provider)
+	case FieldTTSProvider:
+		return encode(a.TTS.Provider)
+	case FieldRealtimeProvider:
+		return encode(a.Realtime.Provider)
+	case FieldAvatarID:
+		return encode(a.avatar().ID)
+	case FieldAvatarName:
+		return encode(a.avatar().Name)
+	case FieldAvatarURL:
+		return encode(a.avatar().URL)
+	case FieldAvatarVoiceID:
+		return encode(a.avatar().VoiceID)
+	case FieldPhoneNumber:
+		return encode(a.Phone.Number)
+	case FieldPhoneCanCall:
+		return encode(a.Phone.CanCall)
+	case FieldKnowledgeBaseIDs:
+		return encode(a.KnowledgeBaseIDs)
+	case FieldToolsBuiltin:
+		return encode(a.Tools.Builtin)
+	case FieldToolsCustom:
+		return encode(a.Tools.Custom)
+	case FieldOwnerUserID:
+		return encode(a.Owner.UserID)
+	case FieldOwnerTeamID:
+		return encode(a.Owner.TeamID)
+	case FieldUsageSessions:
+		return encode(a.Usage.Sessions)
+	case FieldUsageCalls:
+		return encode(a.Usage.Calls)
+	case FieldUsageMinutes:
+		return encode(a.Usage.Minutes)
+	case FieldUsageAvgDurationS:
+		return encode(a.Usage.AvgDurationS)
+	case FieldUsageLastUsedAt:
+		return encode(a.Usage.LastUsedAt)
+	case FieldCreatedAt:
+		return encode(a.CreatedAt)
+	case FieldUpdatedAt:
+		return encode(a.UpdatedAt)
+	case FieldExtensions:
+		if a.Extensions == nil {
+			return emptyObject
+		}
+		return a.Extensions
+	}
+	return null
+}
+
+// Extension is the vendor's own member of that name; nil if there is none.
+func (a *Agent) Extension(name string) jsontext.Value {
+	return Members(a.Extensions)[name]
+}
+
+var noAvatar Avatar
+
+func (a *Agent) avatar() *Avatar {
+	if a.Avatar == nil {
+		return &noAvatar
+	}
+	return a.Avatar
+}
+
+var null = jsontext.Value("null")
+
+// encode never fails for the types that fields have; were one to be added
+// that can, its value would read as null and a test would say so.
+func encode(v any) jsontext.Value {
+	b, err := json.Marshal(v, encodeOptions)
+	if err != nil {
+		return null
+	}
+	return b
+}
+
+// Members splits a JSON object into its members. Anything else has none.
+func Members(object jsontext.Value) map[string]jsontext.Value {
+	members := map[string]jsontext.Value{}
+	if object.Kind() != '{' {
+		return members
+	}
+	if err := json.Unmarshal(object, &members); err != nil {
+		return map[string]jsontext.Value{}
+	}
+	return members
+}
+
+// Equal reports whether two JSON values mean the same: members in any order,
+// numbers by value, integers exactly however large.
+func Equal(a, b jsontext.Value) bool {
+	return string(canonical(a)) == string(canonical(b))
+}
+
+func canonical(v jsontext.Value) jsontext.Value {
+	c := v.Clone()
+	if err := c.Canonicalize(jsontext.CanonicalizeRawInts(false)); err != nil {
+		return v
+	}
+	return c
+}
+
+// MergePatch applies a JSON merge patch (RFC 7396) to a value: members set to
+// null go, objects merge, everything else is replaced.
+func MergePatch(target, patch jsontext.Value) (jsontext.Value, error) {
+	if patch.Kind() != '{' {
+		return patch, nil
+	}
+	merged := Members(target)
+	for name, value := range Members(patch) {
+		if value.Kind() == 'n' {
+			delete(merged, name)
+			continue
+		}
+		v, err := MergePatch(merged[name], value)
+		if err != nil {
+			return nil, err
+		}
+		merged[name] = v
+	}
+	return json.Marshal(merged, json.Deterministic(true))
+}

@@ -1,0 +1,88 @@
+package normalize
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// joinExtensions is the detail's extensions and those that only the row has,
+// each byte for byte.
+func joinExtensions(detail, row *Agent) jsontext.Value {
+	have := Members(detail.Extensions)
+	joined := detail.Extensions
+	for name, value := range ordered(row.Extensions) {
+		if _, ok := have[name]; !ok {
+			joined = AppendMember(joined, name, value)
+		}
+	}
+	return joined
+}
+
+// AppendMember adds a member to a JSON object (nil stands for an empty one)
+// and returns the new object; the old one is not changed. The member's bytes
+// are kept as they are.
+func AppendMember(object jsontext.Value, name string, value jsontext.Value) jsontext.Value {
+	var out jsontext.Value
+	if members := trimObject(object); len(members) > 0 {
+		out = append(out, '{')
+		out = append(out, members...)
+		out = append(out, ',')
+	} else {
+		out = append(out, '{')
+	}
+	out, err := jsontext.AppendQuote(out, name)
+	if err != nil { // not UTF-8: no decoder of ours lets such a name through
+		return object
+	}
+	out = append(out, ':')
+	out = append(out, value...)
+	return append(out, '}')
+}
+
+// trimObject is what stands between the braces.
+func trimObject(object jsontext.Value) []byte {
+	first, last := 0, len(object)-1
+	for first < last && object[first] != '{' {
+		first++
+	}
+	for last > first && object[last] != '}' {
+		last--
+	}
+	if first >= last {
+		return nil
+	}
+	inner := object[first+1 : last]
+	for _, b := range inner {
+		switch b {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return inner
+		}
+	}
+	return nil
+}
+
+// ordered walks the members of a JSON object in the order they are written.
+func ordered(object jsontext.Value) func(yield func(string, jsontext.Value) bool) {
+	return func(yield func(string, jsontext.Value) bool) {
+		if object.Kind() != '{' {
+			return
+		}
+		dec := jsontext.NewDecoder(bytes.NewReader(object))
+		if _, err := dec.ReadToken(); err != nil {
+			return
+		}
+		for dec.PeekKind() == '"' {
+			name, err := dec.ReadToken()
+			if err != nil {
+				return
+			}
+			text := name.String()
+			value, err := dec.ReadValue()
+			if err != nil || !yield(text, value.Clone()) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package normalize
+
+import (
+	"math/bits"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Field is one leaf of the agent, or one of its members that has no leaves.
+type Field uint8
+
+// The fields of the agent, in the order in which they are written.
+const (
+	FieldID Field = iota
+	FieldObject
+	FieldBackend
+	FieldProvider
+	FieldNativeID
+	FieldAlternateIDs
+	FieldName
+	FieldDescription
+	FieldStatus
+	FieldModality
+	FieldArchitecture
+	FieldDirection
+	FieldVisibility
+	FieldLanguage
+	FieldSystemPrompt
+	FieldGreeting
+	FieldModelID
+	FieldModelTemperature
+	FieldVoiceID
+	FieldSTTProvider
+	FieldTTSProvider
+	FieldRealtimeProvider
+	FieldAvatarID
+	FieldAvatarName
+	FieldAvatarURL
+	FieldAvatarVoiceID
+	FieldPhoneNumber
+	FieldPhoneCanCall
+	FieldKnowledgeBaseIDs
+	FieldToolsBuiltin
+	FieldToolsCustom
+	FieldOwnerUserID
+	FieldOwnerTeamID
+	FieldUsageSessions
+	FieldUsageCalls
+	FieldUsageMinutes
+	FieldUsageAvgDurationS
+	FieldUsageLastUsedAt
+	FieldCreatedAt
+	FieldUpdatedAt
+	FieldExtensions
+	fieldCount
+)
+
+// Type is the JSON type of a field's value.
+type Type uint8
+
+// The JSON types that fields have.
+const (
+	TypeString Type = iota
+	TypeNumber
+	TypeBool
+	TypeStrings // array of strings
+	TypeObject
+)
+
+func (t Type) String() string {
+	return [...]string{"a string", "a number", "true or false", "an array of strings", "an object"}[t]
+}
+
+// fieldInfo is what everybody needs to know of a field.
+type fieldInfo struct {
+	name string
+	typ  Type
+	// settled fields are the gateway's or the vendor's to say: they are
+	// ignored in what a caller sends.
+	settled bool
+	// shown fields are part of every agent, so no vendor can lack them.
+	shown bool
+}
+
+var fields = [fieldCount]fieldInfo{
+	FieldID:                {"id", TypeString, true, true},
+	FieldObject:            {"object", TypeString, true, true},
+	FieldBackend:           {"backend", TypeString, true, true},
+	FieldProvider:          {"provider", TypeString, true, true},
+	FieldNativeID:          {"native_id", TypeString, true, true},
+	FieldAlternateIDs:      {"alternate_ids", TypeStrings, true, true},
+	FieldName:              {"name", TypeString, false, false},
+	FieldDescription:       {"description", TypeString, false, false},
+	FieldStatus:            {"status", TypeString, false, false},
+	FieldModality:          {"modality", TypeString, true, true},
+	FieldArchitecture:      {"architecture", TypeString, false, false},
+	FieldDirection:         {"direction", TypeString, false, false},
+	FieldVisibility:        {"visibility", TypeString, false, false},
+	FieldLanguage:          {"language", TypeString, false, false},
+	FieldSystemPrompt:      {"system_prompt", TypeString, false, false},
+	FieldGreeting:          {"greeting", TypeString, false, false},
+	FieldModelID:           {"model.id", TypeString, false, false},
+	FieldModelTemperature:  {"model.temperature", TypeNumber, false, false},
+	FieldVoiceID:           {"voice.id", TypeString, false, false},
+	FieldSTTProvider:       {"stt.provider", TypeString, false, false},
+	FieldTTSProvider:       {"tts.provider", TypeString, false, false},
+	FieldRealtimeProvider:  {"realtime.provider", TypeString, false, false},
+	FieldAvatarID:          {"avatar.id", TypeString, false, false},
+	FieldAvatarName:        {"avatar.name", TypeString, false, false},
+	FieldAvatarURL:         {"avatar.url", TypeString, false, false},
+	FieldAvatarVoiceID:     {"avatar.voice_id", TypeString, false, false},
+	FieldPhoneNumber:       {"phone.number", TypeString, false, false},
+	FieldPhoneCanCall:      {"phone.can_call", TypeBool, false, false},
+	FieldKnowledgeBaseIDs:  {"knowledge_base_ids", TypeStrings, false, false},
+	FieldToolsBuiltin:      {"tools.builtin", TypeStrings, false, false},
+	FieldToolsCustom:       {"tools.custom", TypeStrings, false, false},
+	FieldOwnerUserID:       {"owner.user_id", TypeString, false, false},
+	FieldOwnerTeamID:       {"owner.team_id", TypeString, false, false},
+	FieldUsageSessions:     {"usage.sessions", TypeNumber, true, false},
+	FieldUsageCalls:        {"usage.calls", TypeNumber, true, false},
+	FieldUsageMinutes:      {"usage.minutes", TypeNumber, true, false},
+	FieldUsageAvgDurationS: {"usage.avg_duration_s", TypeNumber, true, false},
+	FieldUsageLastUsedAt:   {"usage.last_used_at", TypeString, true, false},
+	FieldCreatedAt:         {"created_at", TypeString, true, false},
+	FieldUpdatedAt:         {"updated_at", TypeString, true, false},
+	FieldExtensions:        {"extensions", TypeObject, false, true},
+}
+
+// Name is the field's dotted name, "model.id".
+func (f Field) Name() string { return fields[f].name }
+
+// String is the field's dotted name.
+func (f Field) String() string { return fields[f].name }
+
+// Pointer is the field's JSON pointer (RFC 6901), "/model/id".
+func (f Field) Pointer() string { return "/" + strings.ReplaceAll(fields[f].name, ".", "/") }
+
+// Type is the JSON type of the field's value.
+func (f Field) Type() Type { return fields[f].typ }
+
+// Settled reports whether the field is only ever an output.
+func (f Field) Settled() bool { return fields[f].settled }
+
+// AllFields is every field, in order.
+func AllFields() []Field {
+	all := make([]Field, fieldCount)
+	for i := range all {
+		all[i] = Field(i)
+	}
+	return all
+}
+
+// FieldByName finds a field by its dotted name.
+func FieldByName(name string) (Field, bool) {
+	f, ok := fieldsByName[name]
+	return f, ok
+}
+
+var fieldsByName = func() map[string]Field {
+	m := make(map[string]Field, fieldCount)
+	for f, info := range fields {
+		m[info.name] = Field(f)
+	}
+	return m
+}()
+
+// FieldSet is a set of fields. The zero value is empty.
+type FieldSet uint64
+
+// Fields makes a set.
+func Fields(fs ...Field) FieldSet {
+	var s FieldSet
+	for _, f := range fs {
+		s |= 1 << f
+	}
+	return s
+}
+
+// Optional is the set of all fields that a vendor may or may not show.
+var Optional = func() FieldSet {
+	var s FieldSet
+	for f, info := range fields {
+		if !info.shown {
+			s |= 1 << f
+		}
+	}
+	return s
+}()
+
+// Has reports whether f is in the set.
+func (s FieldSet) Has(f Field) bool { return s&(1<<f) != 0 }
+
+// With is the set and f.
+func (s FieldSet) With(f Field) FieldSet { return s | 1<<f }
+
+// Minus is the set without what is in t.
+func (s FieldSet) Minus(t FieldSet) FieldSet { return s &^ t }
+
+// Len counts the fields in the set.
+func (s FieldSet) Len() int { return bits.OnesCount64(uint64(s)) }
+
+// groups are the agent's nested members and their leaves, by name.
+var groups = func() map[string]FieldSet {
+	m := map[string]FieldSet{}
+	for f, info := range fields {
+		if group, _, nested := strings.Cut(info.name, "."); nested {
+			m[group] |= 1 << f
+		}
+	}
+	return m
+}()
+
+// Names lists the fields of the set in order; a nested member all of whose
+// leaves are in it stands by its own name ("usage" for all of usage.*).
+func (s FieldSet) Names() []string {
+	names := make([]string, 0, s.Len())
+	for f := range fieldCount {
+		if !s.Has(f) {
+			continue
+		}
+		name := fields[f].name
+		if group, _, nested := strings.Cut(name, "."); nested && s&groups[group] == groups[group] {
+			if len(names) > 0 && names[len(names)-1] == group {
+				continue
+			}
+			name = group
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// MarshalJSONTo writes the set's names as an array.
+func (s FieldSet) MarshalJSONTo(enc *jsontext.Encoder) error {
+	if err := enc.WriteToken(jsontext.BeginArray); err != nil {
+		return err
+	}
+	for _, name := range s.Names() {
+		if err := enc.WriteToken(jsontext.String(name)); err != nil {
+			return err
+		}
+	}
+	return enc.WriteToken(jsontext.EndArray)
+}

@@ -1,0 +1,61 @@
+package normalize
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// ID names one agent over all backends: the backend's name and the vendor's
+// own id.
+type ID struct {
+	Backend string
+	Native  string
+}
+
+var (
+	backendName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+	plainKey    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+	errID = errors.New("an agent id is backend:key, the key [A-Za-z0-9._-]{1,128} or ~ and base64url")
+)
+
+// ValidBackendName reports whether s can name a backend.
+func ValidBackendName(s string) bool { return backendName.MatchString(s) }
+
+// String is the id as clients see it: "klen:123", or "klen:~YS9i" where the
+// native id holds other characters than a plain key may.
+func (id ID) String() string {
+	if plainKey.MatchString(id.Native) {
+		return id.Backend + ":" + id.Native
+	}
+	return id.Backend + ":~" + base64.RawURLEncoding.EncodeToString([]byte(id.Native))
+}
+
+// ParseID reads an id as it stands in a URL path: percent-encoding is undone
+// once, and the first colon splits. An id has one spelling only; a key in
+// base64url that could stand plain is refused.
+func ParseID(s string) (ID, error) {
+	s, err := url.PathUnescape(s)
+	if err != nil {
+		return ID{}, errID
+	}
+	backend, key, ok := strings.Cut(s, ":")
+	if !ok || !ValidBackendName(backend) {
+		return ID{}, errID
+	}
+	id := ID{Backend: backend, Native: key}
+	if encoded, isEncoded := strings.CutPrefix(key, "~"); isEncoded {
+		native, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+		if err != nil || len(native) == 0 {
+			return ID{}, errID
+		}
+		id.Native = string(native)
+	}
+	if id.String() != backend+":"+key {
+		return ID{}, errID
+	}
+	return id, nil
+}

@@ -1,0 +1,31 @@
+package normalize
+
+import (
+	"errors"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Number is a JSON number by its own literal: 345.50 stays 345.50, and an
+// integer above 2^53 loses nothing.
+type Number string
+
+var errNotNumber = errors.New("want a number")
+
+// UnmarshalJSONFrom accepts a JSON number and nothing else.
+func (n *Number) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	v, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	if v.Kind() != '0' {
+		return errNotNumber
+	}
+	*n = Number(v)
+	return nil
+}
+
+// MarshalJSONTo writes the literal as it came.
+func (n Number) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return enc.WriteValue(jsontext.Value(n))
+}
