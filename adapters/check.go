@@ -1,0 +1,213 @@
+package adapters
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// CheckCreate holds a new agent against the vendor's table and returns
+// everything that is wrong, in the order of the fields. A null sets nothing.
+func (i *Info) CheckCreate(change normalize.Change) []normalize.Violation {
+	var found []normalize.Violation
+	architecture, _ := change.Text(normalize.FieldArchitecture)
+	for _, f := range normalize.AllFields() {
+		rule := i.Rule(f)
+		value, sent := change.Set[f]
+		set := sent && value.Kind() != 'n'
+		switch {
+		case !set && required(rule, architecture):
+			found = append(found, violation(f.Pointer(), normalize.Required, i.requiredMessage(rule, architecture)))
+		case set && !i.Creates(f):
+			found = append(found, i.unsupported(f.Pointer()))
+		case set:
+			found = append(found, checkLimit(f.Pointer(), rule.Limit, value)...)
+		}
+	}
+	return append(found, i.checkExtensions(change, InCreate)...)
+}
+
+// Creates reports whether a new agent can have the field: sent with the
+// create, or, for the status of a vendor that creates inactive agents, by the
+// second call.
+func (i *Info) Creates(f normalize.Field) bool {
+	rule := i.Rule(f)
+	return rule.In&InCreate != 0 || f == normalize.FieldStatus && i.CreatesInactive && rule.In&InUpdate != 0
+}
+
+// Verdict is what a patch's member means to a vendor before the agent is
+// read.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Writable   Verdict = iota // the vendor can change it
+	NotShown                  // the vendor neither shows nor takes it
+	ReadOnly                  // the vendor shows it, but cannot change it
+	FixedLater                // it can be chosen at create, and never again
+)
+
+// CheckUpdate holds a patch against the vendor's table: what is wrong whatever
+// the agent is like now, and the verdict for each field it sets. Fields that
+// are ReadOnly or FixedLater are wrong only if they differ from the agent; the
+// caller, who can read it, decides.
+func (i *Info) CheckUpdate(change normalize.Change) ([]normalize.Violation, map[normalize.Field]Verdict) {
+	var found []normalize.Violation
+	verdicts := make(map[normalize.Field]Verdict, len(change.Set))
+	for _, f := range normalize.AllFields() {
+		value, set := change.Set[f]
+		if !set {
+			continue
+		}
+		rule := i.Rule(f)
+		verdicts[f] = verdict(rule)
+		switch {
+		case verdicts[f] == NotShown && value.Kind() != 'n':
+			found = append(found, i.unsupported(f.Pointer()))
+		case verdicts[f] == Writable && value.Kind() != 'n':
+			found = append(found, checkLimit(f.Pointer(), rule.Limit, value)...)
+		}
+	}
+	return found, verdicts
+}
+
+func verdict(r Rule) Verdict {
+	switch {
+	case r.In&InUpdate != 0:
+		return Writable
+	case r.In&InCreate != 0:
+		return FixedLater
+	case r.In&(InList|InGet) != 0:
+		return ReadOnly
+	}
+	return NotShown
+}
+
+// CheckExtension holds one of the vendor's own fields against the table.
+func (i *Info) CheckExtension(name string, value jsontext.Value, in Ops) []normalize.Violation {
+	pointer := normalize.ExtensionPointer(name)
+	rule, ok := i.Extension(name)
+	if !ok || rule.In&in == 0 {
+		return []normalize.Violation{i.unsupported(pointer)}
+	}
+	if value.Kind() == 'n' {
+		return []normalize.Violation{violation(pointer, normalize.InvalidValue, i.Title+" does not document that this can be cleared")}
+	}
+	if !rule.Type.Accepts(value) {
+		return []normalize.Violation{violation(pointer, normalize.WrongType, "want "+rule.Type.String())}
+	}
+	return checkLimit(pointer, rule.Limit, value)
+}
+
+func (i *Info) checkExtensions(change normalize.Change, in Ops) []normalize.Violation {
+	var found []normalize.Violation
+	for _, name := range sortedNames(change.Extensions) {
+		if value := change.Extensions[name]; value.Kind() != 'n' {
+			found = append(found, i.CheckExtension(name, value, in)...)
+		}
+	}
+	return found
+}
+
+func sortedNames(m map[string]jsontext.Value) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func required(r Rule, architecture string) bool {
+	return slices.Contains(r.RequiredFor, Always) || slices.Contains(r.RequiredFor, architecture)
+}
+
+func (i *Info) requiredMessage(r Rule, architecture string) string {
+	message := i.Title + " needs it to create an agent"
+	if !slices.Contains(r.RequiredFor, Always) {
+		message = fmt.Sprintf("%s needs it to create a %s agent", i.Title, architecture)
+	}
+	if len(r.Limit.OneOf) > 0 {
+		message += "; one of " + strings.Join(r.Limit.OneOf, ", ")
+	}
+	return message
+}
+
+func (i *Info) unsupported(pointer string) normalize.Violation {
+	return violation(pointer, normalize.Unsupported, i.Title+" cannot hold this; leave it out, or send \"Prefer: handling=lenient\" to have it dropped")
+}
+
+func violation(pointer string, code normalize.ViolationCode, message string) normalize.Violation {
+	return normalize.Violation{Pointer: pointer, Code: code, Message: message}
+}
+
+// checkLimit holds a value of the right JSON type against its limit.
+func checkLimit(pointer string, l Limit, value jsontext.Value) []normalize.Violation {
+	switch value.Kind() {
+	case '"':
+		b, err := jsontext.AppendUnquote(nil, value)
+		if err != nil {
+			return []normalize.Violation{violation(pointer, normalize.InvalidValue, "not valid UTF-8")}
+		}
+		return l.checkText(pointer, string(b))
+	case '0':
+		return l.checkNumber(pointer, string(value))
+	}
+	return nil
+}
+
+func (l Limit) checkText(pointer, text string) []normalize.Violation {
+	length := utf8.RuneCountInString(text)
+	switch {
+	case l.MaxLength > 0 && length > l.MaxLength:
+		return []normalize.Violation{violation(pointer, normalize.TooLong, fmt.Sprintf("at most %d characters, got %d", l.MaxLength, length))}
+	case length < l.MinLength:
+		return []normalize.Violation{violation(pointer, normalize.InvalidValue, fmt.Sprintf("at least %d characters, got %d", l.MinLength, length))}
+	case l.OneOf != nil && !slices.Contains(l.OneOf, text):
+		return []normalize.Violation{violation(pointer, normalize.InvalidValue, "one of "+strings.Join(l.OneOf, ", "))}
+	case l.Integer && !isInteger(text):
+		return []normalize.Violation{violation(pointer, normalize.InvalidValue, "the vendor's ids are integers: send its digits as a string, such as \"1\"")}
+	}
+	return nil
+}
+
+func (l Limit) checkNumber(pointer, literal string) []normalize.Violation {
+	n, err := strconv.ParseFloat(literal, 64)
+	if err != nil {
+		return []normalize.Violation{violation(pointer, normalize.InvalidValue, "the number is out of range")}
+	}
+	if l.Min != nil && n < *l.Min || l.Max != nil && n > *l.Max {
+		return []normalize.Violation{violation(pointer, normalize.InvalidValue, "must be "+l.rangeText())}
+	}
+	return nil
+}
+
+func (l Limit) rangeText() string {
+	switch {
+	case l.Min != nil && l.Max != nil:
+		return fmt.Sprintf("from %v to %v", *l.Min, *l.Max)
+	case l.Min != nil:
+		return fmt.Sprintf("at least %v", *l.Min)
+	}
+	return fmt.Sprintf("at most %v", *l.Max)
+}
+
+// isInteger reports whether text is a decimal integer as JSON writes it.
+func isInteger(text string) bool {
+	digits := strings.TrimPrefix(text, "-")
+	if digits == "" || len(digits) > 19 || digits != "0" && digits[0] == '0' {
+		return false
+	}
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}

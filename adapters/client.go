@@ -1,0 +1,46 @@
+package adapters
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
+
+// Client sends one vendor's calls: it puts the credential where the vendor
+// wants it and lets the vendor say what a failure is.
+type Client struct {
+	Exchange  Exchange
+	Authorize func(http.Header, Credential)
+	// Failure is what an answer says went wrong; nil for a 2xx.
+	Failure func(Operation, Response) error
+}
+
+// Call is one call to a vendor.
+type Call struct {
+	Op     Operation
+	Method string
+	Path   string // escaped, below the base URL
+	Query  url.Values
+	Body   []byte // JSON; nil for none
+}
+
+// Send makes the call and has decode read the answer if it is a 2xx.
+func (c Client) Send(ctx context.Context, cred Credential, call Call, decode func(Response) error) error {
+	header := http.Header{}
+	c.Authorize(header, cred)
+	return c.Exchange(ctx, &Request{
+		Op:         call.Op,
+		Credential: cred,
+		Method:     call.Method,
+		Path:       call.Path,
+		Query:      call.Query,
+		Header:     header,
+		Body:       call.Body,
+		Decode: func(r Response) error {
+			if err := c.Failure(call.Op, r); err != nil {
+				return err
+			}
+			return decode(r)
+		},
+	})
+}

@@ -1,0 +1,51 @@
+package adapters
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// Exchange sends one request to the backend and hands the answer to
+// req.Decode, whose error it returns. The gateway wraps it: deadline, breaker
+// and spans stand around every request, and an answer that cannot be decoded
+// counts as the backend's failure.
+type Exchange func(ctx context.Context, req *Request) error
+
+// Request is one HTTP request to a backend. What is in it is all that goes
+// out, beside Host, User-Agent and what HTTP itself needs.
+type Request struct {
+	Op         Operation
+	Credential Credential // whose quota it uses; the adapter has put it into Header
+	Method     string
+	Path       string // appended to the backend's base URL, each segment escaped
+	Query      url.Values
+	Header     http.Header
+	Body       []byte // JSON; nil for none
+	// Decode reads the answer, whatever its status.
+	Decode func(Response) error
+}
+
+// Response is a backend's whole answer. Body belongs to who receives it.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// PathSegment escapes a native id to stand as one segment of a path. An id
+// that would mean another path ("", ".", "..") is no agent's.
+func PathSegment(provider string, op Operation, nativeID string) (string, error) {
+	switch nativeID {
+	case "", ".", "..":
+		return "", &normalize.Error{Kind: normalize.KindNotFound, Provider: provider, Op: string(op), Message: "no agent can have this id"}
+	}
+	return url.PathEscape(nativeID), nil
+}
+
+// Unsupported is the answer to an operation that a vendor does not have.
+func Unsupported(provider string, op Operation) error {
+	return &normalize.Error{Kind: normalize.KindUnsupported, Provider: provider, Op: string(op), Message: "the vendor documents no such operation"}
+}
