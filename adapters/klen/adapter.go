@@ -1,0 +1,50 @@
+package klen
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// Adapter speaks to one klen backend.
+type Adapter struct {
+	backend string
+	client  adapters.Client
+}
+
+var _ adapters.Adapter = (*Adapter)(nil)
+
+func newAdapter(s adapters.Settings) adapters.Adapter {
+	return &Adapter{backend: s.Backend, client: newClient(s.Exchange)}
+}
+
+// List is GET /agents, which has no pages.
+func (a *Adapter) List(ctx context.Context, cred adapters.Credential) (listing adapters.Listing, err error) {
+	err = a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpList, Method: http.MethodGet, Path: "/agents"}, func(r adapters.Response) (err error) {
+		listing.Agents, err = decodeList(a.backend, r)
+		return err
+	})
+	return listing, err
+}
+
+// Get is not there: the gateway answers it from the list.
+func (a *Adapter) Get(context.Context, adapters.Credential, string) (*normalize.Agent, error) {
+	return nil, adapters.Unsupported(provider, adapters.OpGet)
+}
+
+// Create is not there.
+func (a *Adapter) Create(context.Context, adapters.Credential, normalize.Change) (*normalize.Agent, error) {
+	return nil, adapters.Unsupported(provider, adapters.OpCreate)
+}
+
+// Update is not there.
+func (a *Adapter) Update(context.Context, adapters.Credential, string, normalize.Change) error {
+	return adapters.Unsupported(provider, adapters.OpUpdate)
+}
+
+// Delete is not there.
+func (a *Adapter) Delete(context.Context, adapters.Credential, string) error {
+	return adapters.Unsupported(provider, adapters.OpDelete)
+}
