@@ -1,0 +1,93 @@
+package agenthuman
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/adapters/wire"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// Adapter speaks to one agenthuman backend.
+type Adapter struct {
+	backend string
+	client  adapters.Client
+}
+
+var _ adapters.Adapter = (*Adapter)(nil)
+
+func newAdapter(s adapters.Settings) adapters.Adapter {
+	return &Adapter{backend: s.Backend, client: newClient(s.Exchange)}
+}
+
+// List is GET /agents, which has no pages.
+func (a *Adapter) List(ctx context.Context, cred adapters.Credential) (listing adapters.Listing, err error) {
+	err = a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpList, Method: http.MethodGet, Path: "/agents"}, func(r adapters.Response) (err error) {
+		listing.Agents, err = decodeList(a.backend, r)
+		return err
+	})
+	return listing, err
+}
+
+// Get is GET /agents/{id}. It lacks the avatar's name, picture and voice,
+// which only the list has.
+func (a *Adapter) Get(ctx context.Context, cred adapters.Credential, nativeID string) (agent *normalize.Agent, err error) {
+	path, err := agentPath(adapters.OpGet, nativeID)
+	if err != nil {
+		return nil, err
+	}
+	err = a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpGet, Method: http.MethodGet, Path: path}, func(r adapters.Response) (err error) {
+		agent, err = decodeDetail(a.backend, r)
+		return err
+	})
+	return agent, err
+}
+
+// Create is POST /agents, which answers part of the agent.
+func (a *Adapter) Create(ctx context.Context, cred adapters.Credential, change normalize.Change) (agent *normalize.Agent, err error) {
+	create := adapters.Call{Op: adapters.OpCreate, Method: http.MethodPost, Path: "/agents", Body: wire.Encode(change, writes)}
+	err = a.client.Send(ctx, cred, create, func(r adapters.Response) (err error) {
+		agent, err = decodeCreated(a.backend, r)
+		return err
+	})
+	return agent, err
+}
+
+// Update is PUT /agents/{id}, which despite its verb changes only what the
+// body holds, and answers {"success": true}.
+func (a *Adapter) Update(ctx context.Context, cred adapters.Credential, nativeID string, change normalize.Change) error {
+	path, err := agentPath(adapters.OpUpdate, nativeID)
+	if err != nil {
+		return err
+	}
+	update := adapters.Call{Op: adapters.OpUpdate, Method: http.MethodPut, Path: path, Body: wire.Encode(change, writes)}
+	return a.client.Send(ctx, cred, update, func(r adapters.Response) error { return checkSuccess(adapters.OpUpdate, r) })
+}
+
+// Delete is DELETE /agents/{id}. The page is the newer generation's; any 2xx,
+// with or without a body, is taken as done.
+func (a *Adapter) Delete(ctx context.Context, cred adapters.Credential, nativeID string) error {
+	path, err := agentPath(adapters.OpDelete, nativeID)
+	if err != nil {
+		return err
+	}
+	return a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpDelete, Method: http.MethodDelete, Path: path}, func(r adapters.Response) error {
+		if len(r.Body) == 0 {
+			return nil
+		}
+		return checkSuccess(adapters.OpDelete, r)
+	})
+}
+
+// agentID is what either generation calls an agent.
+var agentID = regexp.MustCompile(`^(0|[1-9][0-9]{0,18}|agnt_[A-Za-z0-9]{1,64})$`)
+
+// agentPath refuses what cannot be an id before it enters a path.
+func agentPath(op adapters.Operation, nativeID string) (string, error) {
+	if !agentID.MatchString(nativeID) {
+		return "", &normalize.Error{Kind: normalize.KindNotFound, Provider: provider, Op: string(op), Message: "an agent's id is an integer, or begins with agnt_"}
+	}
+	return "/agents/" + nativeID, nil
+}
