@@ -1,0 +1,47 @@
+// Package krosai speaks KrosAI's API: full CRUD, one shape of agent for every
+// operation, a list that is a bare array.
+//
+// Source: krosai.gitbook.io/api, the agents pages, read 2026-11.
+package krosai
+
+import (
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+const provider = "krosai"
+
+// Provider is KrosAI.
+var Provider = adapters.Provider{Info: info, New: newAdapter}
+
+const (
+	read  = adapters.InList | adapters.InGet
+	write = adapters.InCreate | adapters.InUpdate
+)
+
+var info = &adapters.Info{
+	Provider: provider,
+	Title:    "KrosAI",
+	Operations: map[adapters.Operation]adapters.Support{
+		adapters.OpList:   adapters.Native,
+		adapters.OpGet:    adapters.Native,
+		adapters.OpCreate: adapters.Native,
+		adapters.OpUpdate: adapters.Native,
+		adapters.OpDelete: adapters.Native,
+	},
+	// No length limits are documented, and no value of any field is.
+	Rules: []adapters.Rule{
+		{Field: normalize.FieldName, In: read | write, RequiredFor: []string{adapters.Always}},
+		{Field: normalize.FieldDescription, In: read | write},
+		{Field: normalize.FieldLanguage, In: read | write},
+		{Field: normalize.FieldSystemPrompt, In: read | write},
+		{Field: normalize.FieldModelID, In: read | write},
+		{Field: normalize.FieldVoiceID, In: read | write},
+		{Field: normalize.FieldSTTProvider, In: read | write},
+		{Field: normalize.FieldTTSProvider, In: read | write},
+		{Field: normalize.FieldKnowledgeBaseIDs, In: read | write},
+		{Field: normalize.FieldOwnerUserID, In: read},
+		{Field: normalize.FieldCreatedAt, In: read},
+		{Field: normalize.FieldUpdatedAt, In: read},
+	},
+}
