@@ -1,0 +1,214 @@
+package talkifai
+
+import (
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/adapters/wire"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+type page struct {
+	agents  []*normalize.Agent
+	number  int // as the reply says; 0 if it does not
+	hasNext bool
+}
+
+func decodePage(backend string, r adapters.Response) (page, error) {
+	reply, err := decodeReply(adapters.OpList, r)
+	if err != nil {
+		return page{}, err
+	}
+	pointer, rows := "/data", reply.Data
+	switch {
+	case reply.Data.Kind() == '{':
+		pointer, rows = "/data/agents", normalize.Members(reply.Data)["agents"]
+	case reply.Data == nil:
+		pointer, rows = "/agents", reply.Agents
+	}
+	if rows == nil {
+		return page{}, adapters.BadResponse(provider, adapters.OpList, r, "/data is missing")
+	}
+	var list []jsontext.Value
+	if rows.Kind() != '[' {
+		return page{}, adapters.BadResponse(provider, adapters.OpList, r, pointer+" has the wrong JSON type: want an array")
+	}
+	if err := adapters.DecodeAt(provider, adapters.OpList, r, pointer, rows, &list); err != nil {
+		return page{}, err
+	}
+	p := page{agents: make([]*normalize.Agent, 0, len(list))}
+	if reply.Pagination != nil {
+		p.number, p.hasNext = reply.Pagination.Page, reply.Pagination.HasNext
+	}
+	for i, row := range list {
+		agent, err := decodeAgent(backend, adapters.OpList, r, fmt.Sprintf("%s/%d", pointer, i), row)
+		if err != nil {
+			return page{}, err
+		}
+		agent.RawList = row
+		p.agents = append(p.agents, agent)
+	}
+	return p, nil
+}
+
+// decodeDetail reads one agent: from a get the whole, from a create a stub.
+func decodeDetail(backend string, op adapters.Operation, r adapters.Response) (*normalize.Agent, error) {
+	reply, err := decodeReply(op, r)
+	if err != nil {
+		return nil, err
+	}
+	pointer, data := "/data", reply.Data
+	if inner := normalize.Members(reply.Data)["agent"]; inner.Kind() == '{' {
+		pointer, data = "/data/agent", inner
+	}
+	if reply.Data == nil {
+		pointer, data = "/agent", reply.Agent
+	}
+	if data == nil {
+		return nil, adapters.BadResponse(provider, op, r, "/data is missing")
+	}
+	agent, err := decodeAgent(backend, op, r, pointer, data)
+	if err != nil {
+		return nil, err
+	}
+	agent.RawDetail = data
+	return agent, nil
+}
+
+func decodeReply(op adapters.Operation, r adapters.Response) (wireReply, error) {
+	var reply wireReply
+	if err := adapters.Decode(provider, op, r, &reply); err != nil {
+		return reply, err
+	}
+	if reply.Success.Value != nil && !*reply.Success.Value {
+		return reply, &normalize.Error{Kind: normalize.KindFailureReply, Provider: provider, Op: string(op), Status: r.Status, Message: "the reply says success:false"}
+	}
+	return reply, nil
+}
+
+// checkSuccess reads a reply of which only success is documented; it may have
+// no body at all.
+func checkSuccess(op adapters.Operation, r adapters.Response) error {
+	if len(r.Body) == 0 {
+		return nil
+	}
+	_, err := decodeReply(op, r)
+	return err
+}
+
+func decodeAgent(backend string, op adapters.Operation, r adapters.Response, pointer string, data jsontext.Value) (*normalize.Agent, error) {
+	var w wireAgent
+	if err := adapters.DecodeAt(provider, op, r, pointer, data, &w); err != nil {
+		return nil, err
+	}
+	if w.ID == nil || *w.ID == "" {
+		return nil, adapters.BadResponse(provider, op, r, pointer+"/id is missing")
+	}
+	view := normalize.ViewFull
+	if op == adapters.OpList {
+		view = normalize.ViewBasic
+	}
+	b := wire.NewBuilder(normalize.New(provider, backend, *w.ID, view), w.Rest)
+	b.Modality = modality(w.Architecture.Value)
+	b.Set(normalize.FieldName, &b.Name, w.Name)
+	b.Set(normalize.FieldArchitecture, &b.Architecture, w.Architecture)
+	b.Set(normalize.FieldVisibility, &b.Visibility, w.Mode)
+	b.Set(normalize.FieldModelID, &b.Model.ID, w.Model)
+	b.Set(normalize.FieldSTTProvider, &b.STT.Provider, w.STT)
+	b.Set(normalize.FieldTTSProvider, &b.TTS.Provider, w.TTS)
+	b.Set(normalize.FieldVoiceID, &b.Voice.ID, w.VoiceID)
+	b.Set(normalize.FieldRealtimeProvider, &b.Realtime.Provider, w.RealtimeProvider)
+	b.Set(normalize.FieldDescription, &b.Description, w.Description)
+	b.Set(normalize.FieldGreeting, &b.Greeting, w.GreetingMessage)
+	b.Set(normalize.FieldOwnerUserID, &b.Owner.UserID, w.UserID)
+	b.Set(normalize.FieldOwnerTeamID, &b.Owner.TeamID, w.OrganizationID)
+	b.Time(normalize.FieldCreatedAt, &b.CreatedAt, "createdAt", w.CreatedAt)
+	b.Time(normalize.FieldUpdatedAt, &b.UpdatedAt, "updatedAt", w.UpdatedAt)
+	if w.Active.Sent {
+		b.Status = status(w.Active.Value)
+		b.Sees(normalize.FieldStatus)
+	}
+	if w.Temperature.Sent {
+		b.Model.Temperature = w.Temperature.Value
+		b.Sees(normalize.FieldModelTemperature)
+	}
+	if w.Functions.Sent {
+		b.Tools.Builtin = strings(w.Functions)
+		b.Sees(normalize.FieldToolsBuiltin)
+	}
+	if w.CustomFunctions.Sent {
+		b.Tools.Custom = strings(w.CustomFunctions)
+		b.Sees(normalize.FieldToolsCustom)
+	}
+	b.Set(normalize.FieldSystemPrompt, &b.SystemPrompt, w.SystemPrompt.Or(w.SysMsg))
+	if w.SystemPrompt.Sent && w.SysMsg.Sent {
+		b.Extend("sysMsg", normalize.Members(data)["sysMsg"])
+	}
+	convertLanguages(b, w)
+	return b.Build(sets(op, w.fromEndpointPages())), nil
+}
+
+// sets is what this description never shows, and what this reply leaves out.
+func sets(op adapters.Operation, endpointPages bool) (unavailable, notLoaded normalize.FieldSet) {
+	switch {
+	case endpointPages:
+		return normalize.Optional.Minus(endpointPagesShow), 0
+	case op == adapters.OpGet:
+		return info.Unavailable(), info.NotLoaded(adapters.InGet)
+	default: // a create's stub shows still less than a row, and its fields are noted as they come
+		return info.Unavailable(), info.NotLoaded(adapters.InList)
+	}
+}
+
+// modality is text for a text agent, else voice.
+func modality(architecture *string) *string {
+	m := normalize.ModalityVoice
+	if architecture != nil && *architecture == text {
+		m = normalize.ModalityText
+	}
+	return &m
+}
+
+func status(active *bool) *string {
+	if active == nil {
+		return nil
+	}
+	s := normalize.StatusInactive
+	if *active {
+		s = normalize.StatusActive
+	}
+	return &s
+}
+
+func strings(o wire.Opt[[]string]) []string {
+	if o.Value == nil {
+		return nil
+	}
+	return *o.Value
+}
+
+// convertLanguages takes the language from "language", or else the first of
+// "languages". What is then left of languages, the first one's other members
+// and all further ones, is an extension.
+func convertLanguages(b *wire.Builder, w wireAgent) {
+	b.Set(normalize.FieldLanguage, &b.Language, w.Language)
+	if w.Languages == nil {
+		return
+	}
+	if w.Language.Sent {
+		b.Extend("languages", w.Languages)
+		return
+	}
+	first, rest, ok := firstLanguage(w.Languages)
+	if !ok {
+		b.Extend("languages", w.Languages)
+		return
+	}
+	b.Language = &first
+	b.Sees(normalize.FieldLanguage)
+	if rest != nil {
+		b.Extend("languages", rest)
+	}
+}

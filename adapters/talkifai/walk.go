@@ -1,0 +1,80 @@
+package talkifai
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+const (
+	pageLimit = 100 // the documented maximum; what is above it is undefined
+	maxPages  = 200 // a list that is longer than this does not end
+)
+
+// walk reads all pages. hasNext is the only sure end; total is not asked. A
+// page that does not move the walk on ends it as partial, and so does a page
+// that cannot be read once there are agents to show.
+func (a *Adapter) walk(ctx context.Context, cred adapters.Credential) (adapters.Listing, error) {
+	var listing adapters.Listing
+	seen := map[string]bool{}
+	for number := 1; ; number++ {
+		if number > maxPages {
+			listing.Partial = partial(fmt.Sprintf("the list does not end within %d pages", maxPages))
+			return listing, nil
+		}
+		page, err := a.page(ctx, cred, number)
+		if err != nil {
+			return interrupted(ctx, listing, err)
+		}
+		fresh := 0
+		for _, agent := range page.agents {
+			if !seen[agent.NativeID] {
+				seen[agent.NativeID] = true
+				listing.Agents = append(listing.Agents, agent)
+				fresh++
+			}
+		}
+		switch {
+		case page.number != 0 && page.number != number:
+			listing.Partial = partial(fmt.Sprintf("asked for page %d, got page %d", number, page.number))
+			return listing, nil
+		case !page.hasNext:
+			return listing, nil
+		case fresh == 0:
+			listing.Partial = partial(fmt.Sprintf("page %d has no new agent, yet says that there are more", number))
+			return listing, nil
+		}
+	}
+}
+
+// interrupted: what was read before a page failed is shown, and said not to be
+// all of it.
+func interrupted(ctx context.Context, listing adapters.Listing, err error) (adapters.Listing, error) {
+	if len(listing.Agents) == 0 || ctx.Err() != nil {
+		return adapters.Listing{}, err
+	}
+	failure, ok := err.(*normalize.Error)
+	if !ok {
+		return adapters.Listing{}, err
+	}
+	listing.Partial = failure
+	return listing, nil
+}
+
+func partial(message string) *normalize.Error {
+	return &normalize.Error{Kind: normalize.KindBadResponse, Provider: provider, Op: string(adapters.OpList), Message: message}
+}
+
+func (a *Adapter) page(ctx context.Context, cred adapters.Credential, number int) (p page, err error) {
+	query := url.Values{"page": {strconv.Itoa(number)}, "limit": {strconv.Itoa(pageLimit)}}
+	err = a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpList, Method: http.MethodGet, Path: "/agents", Query: query}, func(r adapters.Response) (err error) {
+		p, err = decodePage(a.backend, r)
+		return err
+	})
+	return p, err
+}

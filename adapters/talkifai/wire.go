@@ -1,0 +1,87 @@
+package talkifai
+
+import (
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/adapters/wire"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// wireReply is every reply's envelope. The agents page puts what was asked for
+// into data; the endpoint pages into data.agents or data.agent, and their prose
+// straight into agents or agent.
+type wireReply struct {
+	Success    wire.Opt[bool] `json:"success"`
+	Data       jsontext.Value `json:"data"`
+	Agents     jsontext.Value `json:"agents"`
+	Agent      jsontext.Value `json:"agent"`
+	Pagination *pagination    `json:"pagination"`
+}
+
+// pagination: limit and hasPrev are in the introduction's sample only, and
+// total is not needed.
+type pagination struct {
+	Page    int  `json:"page"`
+	HasNext bool `json:"hasNext"`
+}
+
+// wireAgent is the union of both descriptions' agents.
+type wireAgent struct {
+	ID               *string                    `json:"id"`
+	Name             wire.Opt[string]           `json:"name"`
+	Architecture     wire.Opt[string]           `json:"agentArchitecture"`
+	Mode             wire.Opt[string]           `json:"mode"`
+	Active           wire.Opt[bool]             `json:"active"`
+	Model            wire.Opt[string]           `json:"model"`
+	STT              wire.Opt[string]           `json:"stt"`
+	TTS              wire.Opt[string]           `json:"tts"`
+	VoiceID          wire.Opt[string]           `json:"voiceId"`
+	RealtimeProvider wire.Opt[string]           `json:"realtimeProvider"`
+	SystemPrompt     wire.Opt[string]           `json:"systemPrompt"` // agents page
+	SysMsg           wire.Opt[string]           `json:"sysMsg"`       // endpoint pages
+	Language         wire.Opt[string]           `json:"language"`     // agents page
+	Languages        jsontext.Value             `json:"languages"`    // endpoint pages: strings, or {id, language}
+	Temperature      wire.Opt[normalize.Number] `json:"temperature"`
+	Functions        wire.Opt[[]string]         `json:"enabledFunctions"`
+	CustomFunctions  wire.Opt[[]string]         `json:"enabledCustomFunctions"`
+	Description      wire.Opt[string]           `json:"description"`     // endpoint pages
+	GreetingMessage  wire.Opt[string]           `json:"greetingMessage"` // endpoint pages
+	UserID           wire.Opt[string]           `json:"userId"`          // endpoint pages
+	OrganizationID   wire.Opt[string]           `json:"organizationId"`  // endpoint pages
+	CreatedAt        wire.Opt[string]           `json:"createdAt"`
+	UpdatedAt        wire.Opt[string]           `json:"updatedAt"`
+	Rest             jsontext.Value             `json:",embed"`
+}
+
+// fromEndpointPages reports whether the agent is written as the endpoint pages
+// do.
+func (w wireAgent) fromEndpointPages() bool {
+	return w.SysMsg.Sent || w.Languages != nil
+}
+
+// writes are the fields of the create and update bodies, by the agents page.
+var writes = []wire.Mapping{
+	{Field: normalize.FieldName, Name: "name"},
+	{Field: normalize.FieldArchitecture, Name: "agentArchitecture"},
+	{Field: normalize.FieldModelID, Name: "model"},
+	{Field: normalize.FieldSTTProvider, Name: "stt"},
+	{Field: normalize.FieldTTSProvider, Name: "tts"},
+	{Field: normalize.FieldRealtimeProvider, Name: "realtimeProvider"},
+	{Field: normalize.FieldVoiceID, Name: "voiceId"},
+	{Field: normalize.FieldSystemPrompt, Name: "systemPrompt"},
+	{Field: normalize.FieldLanguage, Name: "language"},
+	{Field: normalize.FieldVisibility, Name: "mode"},
+	{Field: normalize.FieldModelTemperature, Name: "temperature"},
+	{Field: normalize.FieldToolsBuiltin, Name: "enabledFunctions"},
+	{Field: normalize.FieldToolsCustom, Name: "enabledCustomFunctions"},
+	{Field: normalize.FieldStatus, Name: "active", As: isActive},
+}
+
+// isActive turns the status, which the capability table lets be active or
+// inactive, into the vendor's flag.
+func isActive(status jsontext.Value) jsontext.Value {
+	if string(status) == `"`+normalize.StatusActive+`"` {
+		return jsontext.Value("true")
+	}
+	return jsontext.Value("false")
+}
