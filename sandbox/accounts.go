@@ -1,0 +1,67 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// Accounts hold each key's own agents, in the order they were added. They are
+// safe for concurrent use.
+type Accounts[T any] struct {
+	mu    sync.Mutex
+	byKey map[string]*[]T
+}
+
+// Open gives the key an account if it has none.
+func (a *Accounts[T]) Open(key string) {
+	a.With(key, func(*[]T) {})
+}
+
+// Known reports whether the key has an account.
+func (a *Accounts[T]) Known(key string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.byKey[key] != nil
+}
+
+// With lets do read and change the account, alone.
+func (a *Accounts[T]) With(key string, do func(agents *[]T)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byKey == nil {
+		a.byKey = map[string]*[]T{}
+	}
+	if a.byKey[key] == nil {
+		a.byKey[key] = &[]T{}
+	}
+	do(a.byKey[key])
+}
+
+// MustDecode reads a seed, which is the test's own: a member that the vendor
+// does not document is a mistake there.
+func MustDecode[T any](data []byte) T {
+	var v T
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&v); err != nil {
+		panic(fmt.Sprintf("sandbox: a seed is not as documented: %v", err))
+	}
+	return v
+}
+
+// DecodeBody reads the body of a write; undocumented names members that the
+// vendor does not document, err is what is no JSON object of the right types.
+func DecodeBody(body []byte, v any) (undocumented string, err error) {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+			return name, nil
+		}
+		return "", err
+	}
+	return "", nil
+}
