@@ -1,0 +1,29 @@
+package config
+
+// defaults is what holds where neither the file nor the environment says
+// anything, for everything but a backend.
+func defaults() map[string]any {
+	return map[string]any{
+		"server": map[string]any{
+			"listen":          "127.0.0.1:8080",
+			"request_timeout": "15s",
+			"body_limit":      "1MiB",
+			"max_inflight":    1024,
+			"shutdown_grace":  "20s",
+		},
+		"admin": map[string]any{"listen": "127.0.0.1:9090"},
+		"cache": map[string]any{"max_entries": 10000},
+		"log":   map[string]any{"level": "info", "format": "auto"},
+	}
+}
+
+// backendDefaults is what holds for each backend.
+func backendDefaults() map[string]any {
+	return map[string]any{
+		"timeout":            "5s",
+		"max_concurrent":     64,
+		"max_response_bytes": "16MiB",
+		"breaker":            map[string]any{"failure_ratio": 0.5, "min_requests": 20, "window": "10s", "consecutive": 5, "open_for": "5s"},
+		"cache":              map[string]any{"ttl": "30s", "stale_while_revalidate": "5m", "stale_if_error": "24h"},
+	}
+}

@@ -1,0 +1,204 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// good is a file with nothing wrong in it; cases replace parts of it.
+const good = `server:
+  listen: 127.0.0.1:8080
+backends:
+  zeta:
+    provider: klen
+    base_url: https://api.klen.ai/api/v1
+  alpha:
+    provider: krosai
+    base_url: https://api.krosai.com/v1
+    quota: {requests: 60, per: 1m}
+keys:
+  - id: acme
+    sha256: "0000000000000000000000000000000000000000000000000000000000000001"
+    scopes: [agents:read]
+    credentials:
+      zeta: env:ACME_KLEN_KEY
+`
+
+func load(t *testing.T, yaml string, environ ...string) (*Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(Source{Path: path, Environ: append(environ, "ACME_KLEN_KEY=klen_secret"), Providers: []string{"klen", "krosai"}})
+	if err != nil {
+		err = errors.New(strings.ReplaceAll(err.Error(), path, "config.yaml"))
+	}
+	return c, err
+}
+
+func TestLoad(t *testing.T) {
+	c, err := load(t, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := []string{c.Backends[0].Name, c.Backends[1].Name}; !reflect.DeepEqual(got, []string{"zeta", "alpha"}) {
+		t.Errorf("backends in the order %v, not the file's", got)
+	}
+	if got := c.Backends[0].Timeout.D(); got != 5*time.Second {
+		t.Errorf("a backend's default timeout is %s", got)
+	}
+	if q := c.Backends[1].Quota; q == nil || q.Requests != 60 || q.Per.D() != time.Minute {
+		t.Errorf("quota = %+v", q)
+	}
+	if got := c.Keys[0].Credentials["zeta"].Reveal(); got != "klen_secret" {
+		t.Errorf("the credential resolved to %q", got)
+	}
+	if _, ok := c.Keys[0].Credentials["alpha"]; ok {
+		t.Error("a backend without a credential exists for the key")
+	}
+	if len(c.Warnings) != 0 {
+		t.Errorf("warnings: %v", c.Warnings)
+	}
+}
+
+func TestEnvironmentWinsOverTheFile(t *testing.T) {
+	c, err := load(t, good,
+		"AGENTGW_SERVER__LISTEN=0.0.0.0:80", "AGENTGW_SERVER__MAX_INFLIGHT=7", "AGENTGW_SERVER__CORS__ORIGINS=[https://a.example, https://b.example]",
+		"AGENTGW_BACKENDS__ZETA__TIMEOUT=9s", "AGENTGW_BACKENDS__ALPHA__PROPAGATE_TRACE=true", "AGENTGW_BACKENDS__ALPHA__BREAKER__FAILURE_RATIO=0.25",
+		"AGENTGW_BACKENDS__NEW__PROVIDER=klen", "AGENTGW_BACKENDS__NEW__BASE_URL=https://eu.klen.ai/api/v1",
+		"AGENTGW_CURSOR_SECRET=no setting", "OTHER=x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.File.Server
+	if s.Listen != "0.0.0.0:80" || s.MaxInflight != 7 || !reflect.DeepEqual(s.CORS.Origins, []string{"https://a.example", "https://b.example"}) {
+		t.Errorf("server = %+v", s)
+	}
+	if c.Backends[0].Timeout.D() != 9*time.Second || !c.Backends[1].PropagateTrace || c.Backends[1].Breaker.FailureRatio != 0.25 {
+		t.Errorf("backends = %+v", c.Backends)
+	}
+	if last := c.Backends[2]; last.Name != "new" || last.BaseURL.Host != "eu.klen.ai" || last.Timeout.D() != 5*time.Second {
+		t.Errorf("the variables' own backend = %+v", last)
+	}
+}
+
+// TestProblems: each case says what in good is replaced, and every line that
+// the report then has.
+func TestProblems(t *testing.T) {
+	f := func(name, old, new string, want ...string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			t.Helper()
+			if !strings.Contains(good, old) {
+				t.Fatalf("good has no %q", old)
+			}
+			check(t, strings.Replace(good, old, new, 1), nil, want)
+		})
+	}
+	f("unknown key", "  listen:", "  lisen:", "config.yaml:2: server.lisen: unknown key; did you mean listen?")
+	f("unknown section", "server:", "sever:", "config.yaml:1: sever: unknown key; did you mean server?")
+	f("unknown key of a backend", "quota:", "qouta:", "config.yaml:10: backends.alpha.qouta: unknown key; did you mean quota?")
+	f("wrong type", "127.0.0.1:8080", "8080", "config.yaml:2: server.listen: want a string, got a number; put it in quotes")
+	f("bad address", "127.0.0.1:8080", "localhost", `config.yaml:2: server.listen: "localhost" is not host:port`)
+	f("bad port", "127.0.0.1:8080", "127.0.0.1:99999", `config.yaml:2: server.listen: "127.0.0.1:99999" has no port from 0 to 65535`)
+	f("admin on the public listener", "127.0.0.1:8080", "127.0.0.1:9090", "config.yaml: admin.listen: is the public listener's address too; operators' routes need one of their own")
+	f("bad duration", "per: 1m", "per: 1 minute", `config.yaml:10: backends.alpha.quota.per: "1 minute" is not a duration such as 15s or 1m30s`)
+	f("number for a duration", "per: 1m", "per: 60", "config.yaml:10: backends.alpha.quota.per: want a duration such as 15s or 1m30s, got a number; put it in quotes")
+	f("zero duration", "per: 1m", "per: 0s", "config.yaml:10: backends.alpha.quota.per: must be above 0s")
+	f("below the minimum", "requests: 60", "requests: 0", "config.yaml:10: backends.alpha.quota.requests: must be at least 1, got 0")
+	f("missing key", "    provider: klen\n", "", "config.yaml:4: backends.zeta.provider: is required")
+	f("unknown provider", "provider: krosai", "provider: krossai", `config.yaml:8: backends.alpha.provider: "krossai" is not one of klen, krosai; did you mean krosai?`)
+	f("bad URL", "https://api.krosai.com/v1", "api.krosai.com", "config.yaml:9: backends.alpha.base_url: is not an http or https URL such as https://api.example.com/v1")
+	f("password in the URL", "https://api.krosai.com", "https://user:hunter2@api.krosai.com", "config.yaml:9: backends.alpha.base_url: holds a user or password; credentials belong to keys")
+	f("bad backend name", "  alpha:", "  Alpha:", "config.yaml:7: backends.Alpha: is not a backend's name: a small letter, then up to 31 small letters, digits or -")
+	f("bad hash", `"0000000000000000000000000000000000000000000000000000000000000001"`, "abc", "config.yaml:13: keys.0.sha256: want the SHA-256 of the key, 64 hex digits; agentgw keys new prints it")
+	f("unknown scope", "agents:read", "agents:reed", `config.yaml:14: keys.0.scopes.0: "agents:reed" is not one of agents:read, agents:write, aliases:write, migrations:write; did you mean agents:read?`)
+	f("credential for no backend", "zeta: env:", "zetta: env:", "config.yaml:16: keys.0.credentials.zetta: there is no backend of this name; did you mean zeta?")
+	f("variable not set", "env:ACME_KLEN_KEY", "env:NOWHERE", "config.yaml:16: keys.0.credentials.zeta: the environment variable NOWHERE is not set")
+	f("file not there", "env:ACME_KLEN_KEY", "file:/nowhere/key", "config.yaml:16: keys.0.credentials.zeta: cannot read the secret's file /nowhere/key: no such file")
+	f("bad time", "    scopes:", "    expires_at: tomorrow\n    scopes:", `config.yaml:14: keys.0.expires_at: "tomorrow" is not an RFC 3339 time such as 2027-01-31T00:00:00Z`)
+	f("half of TLS", "  listen:", "  tls: {cert_file: a.pem}\n  listen:", "config.yaml:2: server.tls: cert_file and key_file go together: set both or none")
+	f("a key twice", "  listen:", "  listen: a:1\n  listen:", `config.yaml: unmarshal errors: line 3: mapping key "listen" already defined at line 2`)
+	f("not YAML", "server:", "server: [", "config.yaml: line 2: did not find expected ',' or ']'")
+
+	t.Run("all at once", func(t *testing.T) {
+		broken := strings.NewReplacer("  listen:", "  lisen:", "provider: klen\n", "provider: 7\n", "requests: 60", "requests: many").Replace(good)
+		check(t, broken, []string{"AGENTGW_SERVER__MAX_INFLIGT=3", "AGENTGW_LOG__LEVEL=loud", "AGENTGW_SERVER__MAX_INFLIGHT=lots"}, []string{
+			"config.yaml:2: server.lisen: unknown key; did you mean listen?",
+			"config.yaml:5: backends.zeta.provider: want a string, got a number; put it in quotes",
+			"config.yaml:10: backends.alpha.quota.requests: want an integer, got a string",
+			`AGENTGW_LOG__LEVEL: log.level: "loud" is not one of debug, info, warn, error`,
+			"AGENTGW_SERVER__MAX_INFLIGHT: server.max_inflight: want an integer, got a string",
+			"AGENTGW_SERVER__MAX_INFLIGT: server.max_infligt: unknown key; did you mean max_inflight?",
+		})
+	})
+}
+
+func check(t *testing.T, yaml string, environ, want []string) {
+	t.Helper()
+	_, err := load(t, yaml, environ...)
+	if err == nil {
+		t.Fatal("no problem was found")
+	}
+	got := strings.Split(err.Error(), "\n")
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	c, err := load(t, strings.NewReplacer("env:ACME_KLEN_KEY", "klen_canary", "https://api.krosai.com", "http://api.krosai.com").Replace(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text []string
+	for _, w := range c.Warnings {
+		text = append(text, w.String())
+	}
+	all := strings.Join(text, "\n")
+	for _, want := range []string{"backends.alpha.base_url: is plain http", "keys.0.credentials.zeta: holds the secret itself"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no warning %q in:\n%s", want, all)
+		}
+	}
+	if strings.Contains(all, "klen_canary") {
+		t.Errorf("a warning shows the secret:\n%s", all)
+	}
+}
+
+func TestSecretsFromFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte("from-a-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := load(t, strings.Replace(good, "env:ACME_KLEN_KEY", "file:"+path, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Keys[0].Credentials["zeta"].Reveal(); got != "from-a-file" {
+		t.Errorf("the credential is %q", got)
+	}
+}
+
+func TestSharedCredential(t *testing.T) {
+	c, err := load(t, strings.Replace(good, "provider: krosai", "provider: krosai\n    shared_credential: env:ACME_KLEN_KEY", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Keys[0].Credentials["alpha"].Empty() {
+		t.Error("the shared credential did not reach the key")
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	_, err := Load(Source{Path: "/nowhere/config.yaml"})
+	if err == nil || !strings.Contains(err.Error(), "/nowhere/config.yaml: no such file") {
+		t.Errorf("got %v", err)
+	}
+}

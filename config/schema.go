@@ -1,0 +1,214 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	invopop "github.com/invopop/jsonschema"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// Schema is the JSON Schema (2020-12) of the file.
+func Schema() ([]byte, error) {
+	return json.MarshalIndent(reflectSchema(), "", "  ")
+}
+
+func reflectSchema() *invopop.Schema {
+	reflector := invopop.Reflector{
+		FieldNameTag:               "koanf",
+		DoNotReference:             true,
+		Anonymous:                  true,
+		RequiredFromJSONSchemaTags: true,
+	}
+	s := reflector.Reflect(&File{})
+	s.Title = "agentgw configuration"
+	if backends, ok := s.Properties.Get("backends"); ok {
+		backends.PropertyNames = &invopop.Schema{Pattern: backendPattern}
+	}
+	return s
+}
+
+const backendPattern = `^[a-z][a-z0-9-]{0,31}$`
+
+// compiled is the schema, ready to check with, and as a tree to look names up
+// in.
+type compiled struct {
+	check *jsonschema.Schema
+	tree  *invopop.Schema
+}
+
+var compile = sync.OnceValues(func() (compiled, error) {
+	text, err := Schema()
+	if err != nil {
+		return compiled{}, err
+	}
+	document, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
+	if err != nil {
+		return compiled{}, err
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if err := compiler.AddResource("config.json", document); err != nil {
+		return compiled{}, err
+	}
+	check, err := compiler.Compile("config.json")
+	return compiled{check, reflectSchema()}, err
+})
+
+// find is the schema of what stands at a path; nil where nothing can.
+func (c compiled) find(path []string) *invopop.Schema {
+	s := c.tree
+	for _, name := range path {
+		switch {
+		case s == nil:
+			return nil
+		case s.Items != nil:
+			s = s.Items
+			continue
+		}
+		if s.Properties != nil {
+			if property, ok := s.Properties.Get(name); ok {
+				s = property
+				continue
+			}
+		}
+		s = s.AdditionalProperties
+		if s == invopop.FalseSchema || s != nil && s.Type == "" && s.Properties == nil {
+			return nil
+		}
+	}
+	return s
+}
+
+// names are the keys that can stand in a mapping at a path.
+func (c compiled) names(path []string) []string {
+	s := c.find(path)
+	if s == nil || s.Properties == nil {
+		return nil
+	}
+	var names []string
+	for pair := s.Properties.Oldest(); pair != nil; pair = pair.Next() {
+		names = append(names, pair.Key)
+	}
+	return names
+}
+
+// violations holds a merged configuration against the schema and names
+// everything that is wrong with its keys, types and single values.
+func (c compiled) violations(merged map[string]any) []Problem {
+	err := c.check.Validate(merged)
+	if err == nil {
+		return nil
+	}
+	invalid, ok := errors.AsType[*jsonschema.ValidationError](err)
+	if !ok {
+		return []Problem{{Message: err.Error()}}
+	}
+	var problems []Problem
+	c.collect(invalid, &problems)
+	slices.SortStableFunc(problems, func(a, b Problem) int { return strings.Compare(a.dotted(), b.dotted()) })
+	return problems
+}
+
+func (c compiled) collect(e *jsonschema.ValidationError, problems *[]Problem) {
+	path := e.InstanceLocation
+	if names, ok := e.ErrorKind.(*kind.PropertyNames); ok {
+		// Only backends have a rule for names. The location that comes with
+		// this kind of error is another mapping's (jsonschema v6.0.3).
+		*problems = append(*problems, Problem{Path: []string{"backends", names.Property}, Message: "is not " + patternWords[backendPattern]})
+		return
+	}
+	for _, cause := range e.Causes {
+		c.collect(cause, problems)
+	}
+	add := func(path []string, format string, args ...any) {
+		*problems = append(*problems, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
+	}
+	switch k := e.ErrorKind.(type) {
+	case *kind.AdditionalProperties:
+		for _, name := range k.Properties {
+			add(append(slices.Clone(path), name), "unknown key%s", suggestion(name, c.names(path)))
+		}
+	case *kind.Required:
+		for _, name := range k.Missing {
+			add(append(slices.Clone(path), name), "is required")
+		}
+	case *kind.Type:
+		add(path, "want %s, got %s%s", typeWords(c, path, k.Want), article(k.Got), quoteHint(k))
+	case *kind.Enum:
+		var wanted []string
+		for _, w := range k.Want {
+			wanted = append(wanted, fmt.Sprint(w))
+		}
+		add(path, "%q is not one of %s%s", fmt.Sprint(k.Got), strings.Join(wanted, ", "), suggestion(fmt.Sprint(k.Got), wanted))
+	case *kind.Pattern:
+		add(path, "%q is not %s", k.Got, patternWords[k.Want])
+	case *kind.Format:
+		add(path, "%q is not an RFC 3339 time such as 2027-01-31T00:00:00Z", fmt.Sprint(k.Got))
+	case *kind.Minimum:
+		add(path, "must be at least %s, got %s", k.Want.RatString(), k.Got.RatString())
+	case *kind.ExclusiveMinimum:
+		add(path, "must be above %s, got %s", k.Want.RatString(), k.Got.RatString())
+	case *kind.Maximum:
+		add(path, "must be at most %s, got %s", k.Want.RatString(), k.Got.RatString())
+	case *kind.Schema, *kind.Group:
+		// what they hold is in their causes
+	default:
+		add(path, "is not valid")
+	}
+}
+
+var patternWords = map[string]string{
+	durationPattern: "a duration such as 15s or 1m30s",
+	sizePattern:     "a size such as 1MiB or 512KiB",
+	backendPattern:  "a backend's name: a small letter, then up to 31 small letters, digits or -",
+}
+
+func typeWords(c compiled, path, want []string) string {
+	if s := c.find(path); s != nil {
+		if words, ok := patternWords[s.Pattern]; ok {
+			return words
+		}
+	}
+	words := make([]string, 0, len(want))
+	for _, w := range want {
+		words = append(words, article(w))
+	}
+	return strings.Join(words, " or ")
+}
+
+func article(name string) string {
+	switch name {
+	case "object":
+		return "a mapping"
+	case "array":
+		return "a list"
+	case "integer":
+		return "an integer"
+	case "null":
+		return "nothing"
+	}
+	return "a " + name
+}
+
+// quoteHint: YAML reads 123 and yes as a number and a boolean.
+func quoteHint(k *kind.Type) string {
+	if slices.Contains(k.Want, "string") && (k.Got == "number" || k.Got == "integer" || k.Got == "boolean") {
+		return "; put it in quotes"
+	}
+	return ""
+}
+
+func suggestion(name string, valid []string) string {
+	if near := normalize.Nearest(name, valid); near != "" {
+		return fmt.Sprintf("; did you mean %s?", near)
+	}
+	return ""
+}
