@@ -1,0 +1,74 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// Admin is the operators' listener. It is net/http rather than Fiber: what
+// belongs here (Prometheus, server-sent events, pprof) is.
+type Admin struct {
+	gateway  *Gateway
+	reload   func() error
+	draining atomic.Bool
+}
+
+// NewAdmin makes the operators' routes; reload reads the configuration anew.
+func NewAdmin(g *Gateway, reload func() error) *Admin { return &Admin{gateway: g, reload: reload} }
+
+// Drain makes /readyz say that no more requests should come.
+func (a *Admin) Drain() { a.draining.Store(true) }
+
+// Handler has the routes.
+func (a *Admin) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, map[string]any{"status": "ok"}) })
+	mux.HandleFunc("GET /readyz", a.ready)
+	mux.Handle("GET /metrics", a.gateway.telemetry.Metrics())
+	mux.HandleFunc("POST /cache/purge", a.purge)
+	mux.HandleFunc("POST /reload", a.reloadNow)
+	// A page in an operator's browser must not be able to purge or reload.
+	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+// ready asks no backend: whether one answers is no reason to restart us.
+func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
+	if a.draining.Load() {
+		answer(w, http.StatusServiceUnavailable, map[string]any{"status": "draining"})
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"status": "ready"})
+}
+
+const maxAdminBody = 64 << 10
+
+func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Backend string `json:"backend"`
+		Key     string `json:"key"`
+	}
+	dec := json.NewDecoder(io.LimitReader(r.Body, maxAdminBody))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&q); err != nil && !errors.Is(err, io.EOF) {
+		answer(w, http.StatusBadRequest, map[string]any{"error": `want {"backend": "…", "key": "<key id>"}, both optional`})
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"purged": a.gateway.Purge(q.Backend, q.Key)})
+}
+
+func (a *Admin) reloadNow(w http.ResponseWriter, _ *http.Request) {
+	if err := a.reload(); err != nil {
+		answer(w, http.StatusUnprocessableEntity, map[string]any{"reloaded": false, "error": err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"reloaded": true})
+}
+
+func answer(w http.ResponseWriter, status int, v map[string]any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the operator may have left
+}

@@ -1,0 +1,61 @@
+// Package gateway is the life of a request: it authenticates the caller, asks
+// the backends that the caller's key maps to, and answers in one shape.
+//
+// Read it in this order: routes.go (what there is), server.go (what every
+// request passes), list.go, get.go and write.go (what is done), build.go (what
+// stands around every call to a backend).
+//
+// It must not know any vendor: what differs between them is in their
+// adapters.Info. Fiber stays in server.go, routes.go, request.go and
+// respond.go.
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// Call is one operation on one backend.
+type Call struct {
+	Op         adapters.Operation
+	Credential adapters.Credential
+	NativeID   string           // get, update, delete
+	Change     normalize.Change // create, update
+	// Fresh asks the backend even if the answer is at hand.
+	Fresh bool
+}
+
+// Result is what a Call gave. What it points to is shared and not changed.
+type Result struct {
+	Snapshot *Snapshot        // list
+	Agent    *normalize.Agent // get, create
+	Fetched  time.Time
+	Cache    CacheStatus
+	// Stale is why an older answer stands in for the backend's; nil if it
+	// does not.
+	Stale *normalize.Error
+}
+
+// CacheStatus is how a Result came about.
+type CacheStatus string
+
+// How a Result can come about.
+const (
+	CacheHit       CacheStatus = "hit"
+	CacheMiss      CacheStatus = "miss"
+	CacheStale     CacheStatus = "stale"
+	CacheCoalesced CacheStatus = "coalesced"
+	CacheBypass    CacheStatus = "bypass"
+)
+
+// Endpoint performs a Call.
+type Endpoint func(context.Context, Call) (Result, error)
+
+// Middleware wraps an Endpoint.
+type Middleware func(Endpoint) Endpoint
+
+// ExchangeMiddleware wraps one HTTP request to a backend.
+type ExchangeMiddleware func(adapters.Exchange) adapters.Exchange

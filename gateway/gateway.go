@@ -1,0 +1,194 @@
+package gateway
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/telemetry"
+)
+
+// Gateway answers requests by one configuration at a time. It is safe for
+// concurrent use.
+type Gateway struct {
+	providers map[string]adapters.Provider
+	version   string
+	log       *slog.Logger
+	telemetry *telemetry.Telemetry
+	cache     *cache
+
+	reloading sync.Mutex
+	state     atomic.Pointer[state]
+}
+
+// state is what a configuration makes; a reload swaps it whole.
+type state struct {
+	config   *config.Config
+	backends []*Backend
+	keys     *keyring
+	cursors  *cursors
+}
+
+// Options are what a Gateway is made of.
+type Options struct {
+	Providers []adapters.Provider
+	Version   string
+	Log       *slog.Logger
+	Telemetry *telemetry.Telemetry
+}
+
+// New makes a gateway that answers by the configuration.
+func New(o Options, c *config.Config) (*Gateway, error) {
+	g := &Gateway{
+		providers: map[string]adapters.Provider{},
+		version:   o.Version, log: o.Log, telemetry: o.Telemetry,
+		cache: newCache(c.File.Cache.MaxEntries),
+	}
+	for _, p := range o.Providers {
+		g.providers[p.Info.Provider] = p
+	}
+	g.telemetry.ObserveEntries(g.cache.entries)
+	return g, g.apply(c)
+}
+
+// Reload swaps the configuration. Requests that run keep the one they began
+// with. Backends that did not change keep their breaker, quota and cache; what
+// only removed keys could see is dropped.
+func (g *Gateway) Reload(c *config.Config) error {
+	err := g.apply(c)
+	if err != nil {
+		g.telemetry.Reloaded("error")
+		return err
+	}
+	g.telemetry.Reloaded("ok")
+	return nil
+}
+
+// ReloadFailed counts a configuration that was refused before it came here.
+func (g *Gateway) ReloadFailed() { g.telemetry.Reloaded("error") }
+
+func (g *Gateway) apply(c *config.Config) error {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	previous := g.state.Load()
+	next := &state{config: c}
+	var err error
+	if next.cursors, err = g.cursors(c, previous); err != nil {
+		return err
+	}
+	for _, b := range c.Backends {
+		if same := unchanged(previous, b); same != nil {
+			next.backends = append(next.backends, same)
+			continue
+		}
+		provider, ok := g.providers[b.Provider]
+		if !ok {
+			return fmt.Errorf("backends.%s.provider: there is no provider %q", b.Name, b.Provider)
+		}
+		next.backends = append(next.backends, g.build(provider, b))
+	}
+	var ring *keyring
+	if previous != nil {
+		ring = previous.keys
+	}
+	next.keys = newKeyring(c.Keys, next.backends, ring)
+	g.cache.limit(c.File.Cache.MaxEntries)
+	g.state.Store(next)
+	if previous != nil {
+		g.retire(previous, next)
+	}
+	return nil
+}
+
+// cursors keeps the sealing key unless the secret changed: walks go on.
+func (g *Gateway) cursors(c *config.Config, previous *state) (*cursors, error) {
+	if previous != nil && previous.config.CursorSecret.Reveal() == c.CursorSecret.Reveal() {
+		return previous.cursors, nil
+	}
+	return newCursors(c.CursorSecret)
+}
+
+// unchanged is the backend of a state that is configured just so; nil for
+// none.
+func unchanged(s *state, b config.ResolvedBackend) *Backend {
+	if s == nil {
+		return nil
+	}
+	for _, old := range s.backends {
+		if old.Name == b.Name && sameBackend(old.Config, b) {
+			return old
+		}
+	}
+	return nil
+}
+
+func sameBackend(a, b config.ResolvedBackend) bool {
+	if (a.Quota == nil) != (b.Quota == nil) || a.Quota != nil && *a.Quota != *b.Quota {
+		return false
+	}
+	a.Quota, b.Quota = nil, nil
+	// Which credential keys share is the keys' affair.
+	a.SharedCredential, b.SharedCredential = "", ""
+	return a.BaseURL.String() == b.BaseURL.String() && a.Backend == b.Backend
+}
+
+// retire lets go of what the next state has no use for.
+func (g *Gateway) retire(previous, next *state) {
+	kept := map[*Backend]bool{}
+	named := map[string]bool{}
+	for _, b := range next.backends {
+		kept[b], named[b.Name] = true, true
+	}
+	replaced := map[string]bool{}
+	for _, b := range previous.backends {
+		if kept[b] {
+			continue
+		}
+		replaced[b.Name] = true
+		b.client.Close()
+		if !named[b.Name] {
+			g.telemetry.Forget(b.Name)
+		}
+	}
+	inUse := next.keys.credentials()
+	g.cache.purge(func(o owner) bool { return replaced[o.backend] || !inUse[o] })
+	for _, b := range next.backends {
+		ids := map[string]bool{}
+		for o := range inUse {
+			if o.backend == b.Name {
+				ids[o.credential] = true
+			}
+		}
+		b.quotas.forget(ids)
+	}
+}
+
+// Purge forgets what is cached, of one backend or of what one key sees where
+// they are named, and says how many entries that were.
+func (g *Gateway) Purge(backend, keyID string) int {
+	var visible map[owner]bool
+	if keyID != "" {
+		visible = map[owner]bool{}
+		for _, e := range g.state.Load().keys.byHash {
+			if e.caller.KeyID != keyID {
+				continue
+			}
+			for _, b := range e.caller.backends {
+				visible[owner{b.Name, b.Credential.ID()}] = true
+			}
+		}
+	}
+	return g.cache.purge(func(o owner) bool {
+		return (backend == "" || o.backend == backend) && (visible == nil || visible[o])
+	})
+}
+
+// Close gives back the connections to the backends.
+func (g *Gateway) Close() {
+	for _, b := range g.state.Load().backends {
+		b.client.Close()
+	}
+}

@@ -1,0 +1,187 @@
+package gateway
+
+import (
+	"crypto/subtle"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/apikey"
+)
+
+// Caller is whoever showed a key, and what the key opens.
+type Caller struct {
+	KeyID    string
+	scopes   []string
+	backends []CallerBackend // in the order of the configuration
+	limit    *keyLimit       // nil: none
+}
+
+// CallerBackend is a backend that the key maps to, with its credential.
+type CallerBackend struct {
+	*Backend
+	Credential adapters.Credential
+}
+
+// Backend is the backend of that name, if the key maps to it.
+func (c *Caller) Backend(name string) (CallerBackend, bool) {
+	for _, b := range c.backends {
+		if b.Name == name {
+			return b, true
+		}
+	}
+	return CallerBackend{}, false
+}
+
+// Names are the backends that the key maps to.
+func (c *Caller) Names() []string {
+	names := make([]string, 0, len(c.backends))
+	for _, b := range c.backends {
+		names = append(names, b.Name)
+	}
+	return names
+}
+
+// Scopes.
+const (
+	ScopeRead  = "agents:read"
+	ScopeWrite = "agents:write"
+)
+
+func (c *Caller) has(scope string) bool { return scope == "" || slices.Contains(c.scopes, scope) }
+
+// keyring finds callers by their keys. It is not changed after it was made; a
+// reload makes another.
+type keyring struct {
+	byHash map[[32]byte]*keyEntry
+}
+
+type keyEntry struct {
+	hash                 [32]byte
+	notBefore, expiresAt time.Time
+	caller               *Caller
+}
+
+// newKeyring maps each key to its credentials; a backend without one does not
+// exist for it. Limits that did not change go on counting.
+func newKeyring(keys []config.ResolvedKey, backends []*Backend, previous *keyring) *keyring {
+	limits := map[string]*keyLimit{}
+	if previous != nil {
+		for _, e := range previous.byHash {
+			limits[e.caller.KeyID] = e.caller.limit
+		}
+	}
+	ring := &keyring{byHash: make(map[[32]byte]*keyEntry, len(keys))}
+	for _, k := range keys {
+		caller := &Caller{KeyID: k.ID, scopes: k.Scopes, limit: newKeyLimit(k.Limit, limits[k.ID])}
+		for _, b := range backends {
+			if s, ok := k.Credentials[b.Name]; ok && !s.Empty() {
+				caller.backends = append(caller.backends, CallerBackend{b, adapters.NewCredential(s)})
+			}
+		}
+		ring.byHash[k.Hash] = &keyEntry{hash: k.Hash, notBefore: k.NotBefore, expiresAt: k.ExpiresAt, caller: caller}
+	}
+	return ring
+}
+
+// Reasons for which a key is refused, for the metric; a caller is not told.
+const (
+	reasonMissing   = "missing"
+	reasonMalformed = "malformed"
+	reasonUnknown   = "unknown"
+	reasonNotYet    = "not_yet_valid"
+	reasonExpired   = "expired"
+)
+
+// find is who holds the key, or why nobody does.
+func (r *keyring) find(key string, now time.Time) (*Caller, string) {
+	if key == "" {
+		return nil, reasonMissing
+	}
+	if !apikey.Valid(key) {
+		return nil, reasonMalformed
+	}
+	hash := apikey.Hash(key)
+	e, ok := r.byHash[hash]
+	if !ok || subtle.ConstantTimeCompare(e.hash[:], hash[:]) != 1 {
+		return nil, reasonUnknown
+	}
+	switch {
+	case now.Before(e.notBefore):
+		return nil, reasonNotYet
+	case !e.expiresAt.IsZero() && !now.Before(e.expiresAt):
+		return nil, reasonExpired
+	}
+	return e.caller, ""
+}
+
+// credentials are those that some key maps to, by owner.
+func (r *keyring) credentials() map[owner]bool {
+	inUse := map[owner]bool{}
+	for _, e := range r.byHash {
+		for _, b := range e.caller.backends {
+			inUse[owner{b.Name, b.Credential.ID()}] = true
+		}
+	}
+	return inUse
+}
+
+// presentedKey is the key in a request's headers; ambiguous where two
+// different ones are.
+func presentedKey(authorization, apiKey string) (key string, ambiguous bool) {
+	scheme, bearer, _ := strings.Cut(authorization, " ")
+	bearer = strings.TrimSpace(bearer)
+	if !strings.EqualFold(scheme, "Bearer") {
+		bearer = ""
+	}
+	switch {
+	case bearer == "":
+		return apiKey, false
+	case apiKey == "" || apiKey == bearer:
+		return bearer, false
+	}
+	return "", true
+}
+
+// keyLimit bounds a key's requests.
+type keyLimit struct {
+	config  config.KeyRate
+	limiter *rate.Limiter
+}
+
+// newKeyLimit keeps the previous limit if it says the same.
+func newKeyLimit(c *config.KeyRate, previous *keyLimit) *keyLimit {
+	if c == nil {
+		return nil
+	}
+	if previous != nil && previous.config == *c {
+		return previous
+	}
+	perSecond := float64(c.Requests) / c.Per.D().Seconds()
+	burst := c.Burst
+	if burst == 0 {
+		burst = c.Requests
+	}
+	return &keyLimit{config: *c, limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
+}
+
+// take counts a request, or says how long to wait for the next.
+func (l *keyLimit) take(now time.Time) (wait time.Duration) {
+	reservation := l.limiter.ReserveN(now, 1)
+	if wait = reservation.DelayFrom(now); wait > 0 {
+		reservation.CancelAt(now)
+	}
+	return wait
+}
+
+// remaining is how many requests may come at once now, and in how many seconds
+// all of them may again.
+func (l *keyLimit) remaining(now time.Time) (requests int, resetS int) {
+	tokens := l.limiter.TokensAt(now)
+	missing := float64(l.limiter.Burst()) - tokens
+	return max(0, int(tokens)), int(missing/float64(l.limiter.Limit()) + 0.999)
+}

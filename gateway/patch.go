@@ -1,0 +1,131 @@
+package gateway
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// patch changes an agent by a JSON merge patch (RFC 7396). What is wrong
+// whatever the agent is like is answered before any backend is asked. What
+// cannot be written but may be just what was read is held against the agent,
+// which is read only then; so GET, edit, PATCH works.
+func (g *Gateway) patch(ctx context.Context, caller *Caller, q WriteQuery) (*response, error) {
+	b, native, err := locate(caller, q.ID)
+	if err != nil {
+		return nil, err
+	}
+	if !b.Info.Supports(adapters.OpUpdate) {
+		return nil, backendProblem(b.Name, adapters.OpUpdate, adapters.Unsupported(b.Info.Provider, adapters.OpUpdate))
+	}
+	body, violations, err := normalize.ParseBody(q.Body)
+	if err != nil {
+		return nil, newProblem(CodeInvalidBody, "%s", err)
+	}
+	if body.Backend != "" && body.Backend != b.Name {
+		violations = append(violations, normalize.Violation{Pointer: "/backend", Code: normalize.Immutable, Message: "an agent stays at its backend"})
+	}
+	found, verdicts := b.Info.CheckUpdate(body.Change)
+	p, violations := forgive(plan{backend: b, change: body.Change}, append(violations, found...), q.Lenient)
+	if len(violations) > 0 {
+		return nil, validationProblem(b.Name, violations)
+	}
+
+	var current *normalize.Agent
+	if p.change.Empty() || needsAgent(b.Info, p.change, verdicts) {
+		result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, Fresh: true})
+		if err == nil && result.Stale != nil {
+			err = result.Stale
+		}
+		if err != nil {
+			return nil, backendProblem(b.Name, adapters.OpGet, err)
+		}
+		current = result.Agent
+		var found []normalize.Violation
+		p.change, found = compare(b.Info, p.change, verdicts, current)
+		if p, violations = forgive(p, found, q.Lenient); len(violations) > 0 {
+			return nil, validationProblem(b.Name, violations)
+		}
+		if p.change.Empty() { // the agent is as it shall be
+			return writtenResponse(200, current, p.warnings, q.Lenient)
+		}
+	}
+	return g.update(ctx, b, native, p, q.Lenient)
+}
+
+func (g *Gateway) update(ctx context.Context, b CallerBackend, native string, p plan, lenient bool) (*response, error) {
+	if _, err := b.Endpoint(ctx, Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: native, Change: p.change}); err != nil {
+		return nil, backendProblem(b.Name, adapters.OpUpdate, err)
+	}
+	// All that is known if it cannot be read back is that it is there.
+	known := normalize.New(b.Info.Provider, b.Name, native, normalize.ViewBasic)
+	known.Unavailable = b.Info.Unavailable()
+	known.NotLoaded = normalize.Optional.Minus(known.Unavailable)
+	agent, more := g.readBack(ctx, b, native, p.change, known, p.warnings)
+	return writtenResponse(200, agent, append(p.warnings, more...), lenient)
+}
+
+// needsAgent reports whether a patch can only be judged, or only be made, with
+// the agent at hand.
+func needsAgent(info *adapters.Info, change normalize.Change, verdicts map[normalize.Field]adapters.Verdict) bool {
+	for f, v := range change.Set {
+		if verdicts[f] != adapters.Writable || v.Kind() == 'n' {
+			return true
+		}
+	}
+	for name, v := range change.Extensions {
+		rule, ok := info.Extension(name)
+		if !ok || rule.In&adapters.InUpdate == 0 || v.Kind() == 'n' || v.Kind() == '{' {
+			return true
+		}
+	}
+	return false
+}
+
+// compare leaves of a patch what differs from the agent, and names what
+// differs but cannot be written.
+func compare(info *adapters.Info, change normalize.Change, verdicts map[normalize.Field]adapters.Verdict, current *normalize.Agent) (normalize.Change, []normalize.Violation) {
+	left := normalize.Change{Set: map[normalize.Field]jsontext.Value{}, Extensions: map[string]jsontext.Value{}}
+	var found []normalize.Violation
+	for _, f := range normalize.AllFields() {
+		value, sent := change.Set[f]
+		if !sent || normalize.Equal(value, current.Value(f)) {
+			continue
+		}
+		switch {
+		case verdicts[f] == adapters.NotShown: // null, for what there is not
+		case verdicts[f] == adapters.ReadOnly:
+			found = append(found, normalize.Violation{Pointer: f.Pointer(), Code: normalize.Unsupported, Message: info.Title + " shows this and cannot change it"})
+		case verdicts[f] == adapters.FixedLater:
+			found = append(found, normalize.Violation{Pointer: f.Pointer(), Code: normalize.Immutable, Message: info.Title + " fixes this when an agent is created"})
+		case value.Kind() == 'n':
+			found = append(found, normalize.Violation{Pointer: f.Pointer(), Code: normalize.InvalidValue, Message: info.Title + " does not document that this can be cleared"})
+		default:
+			left.Set[f] = value
+		}
+	}
+	have := normalize.Members(current.Extensions)
+	for _, name := range sortedKeys(change.Extensions) {
+		merged, err := normalize.MergePatch(have[name], change.Extensions[name])
+		if err != nil {
+			found = append(found, normalize.Violation{Pointer: normalize.ExtensionPointer(name), Code: normalize.InvalidValue, Message: "cannot be merged"})
+			continue
+		}
+		if normalize.Equal(merged, have[name]) || merged.Kind() == 'n' && have[name] == nil {
+			continue
+		}
+		if wrong := info.CheckExtension(name, merged, adapters.InUpdate); len(wrong) > 0 {
+			found = append(found, wrong...)
+			continue
+		}
+		left.Extensions[name] = merged
+	}
+	return left, found
+}
+
+func sortedKeys(m map[string]jsontext.Value) []string { return slices.Sorted(maps.Keys(m)) }

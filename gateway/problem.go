@@ -1,0 +1,243 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// Code is what a caller's program tells problems apart by.
+type Code string
+
+// The codes of problems.
+const (
+	CodeInvalidParameter     Code = "invalid_parameter"
+	CodeInvalidBody          Code = "invalid_body"
+	CodeCursorInvalid        Code = "cursor_invalid"
+	CodeCursorMismatch       Code = "cursor_mismatch"
+	CodeUnauthenticated      Code = "unauthenticated"
+	CodeScopeMissing         Code = "scope_missing"
+	CodeAgentNotFound        Code = "agent_not_found"
+	CodeBackendNotFound      Code = "backend_not_found"
+	CodeNotFound             Code = "not_found"
+	CodeMethodNotAllowed     Code = "method_not_allowed"
+	CodeNotAcceptable        Code = "not_acceptable"
+	CodeRequestTimeout       Code = "request_timeout"
+	CodeBodyTooLarge         Code = "body_too_large"
+	CodeURITooLong           Code = "uri_too_long"
+	CodeUnsupportedMediaType Code = "unsupported_media_type"
+	CodeHeadersTooLarge      Code = "headers_too_large"
+	CodeValidationFailed     Code = "validation_failed"
+	CodeUnsupportedFields    Code = "unsupported_fields"
+	CodeImmutableField       Code = "immutable_field"
+	CodeNoBackendFits        Code = "no_backend_fits"
+	CodeUpstreamRejected     Code = "upstream_rejected"
+	CodeRateLimited          Code = "rate_limited"
+	CodeUpstreamRateLimited  Code = "upstream_rate_limited"
+	CodeInternal             Code = "internal"
+	CodeOperationUnsupported Code = "operation_unsupported"
+	CodeUpstreamError        Code = "upstream_error"
+	CodeUpstreamBadResponse  Code = "upstream_bad_response"
+	CodeUpstreamAuthFailed   Code = "upstream_auth_failed"
+	CodeUpstreamUnavailable  Code = "upstream_unavailable"
+	CodeOverloaded           Code = "overloaded"
+	CodeDraining             Code = "draining"
+	CodeUpstreamTimeout      Code = "upstream_timeout"
+	CodeWriteOutcomeUnknown  Code = "write_outcome_unknown"
+)
+
+// CodeInfo is what is said of a code wherever it stands.
+type CodeInfo struct {
+	Code      Code
+	Status    int
+	Title     string
+	Cure      string // what the caller can do
+	Retryable bool
+}
+
+// Codes is every code, in the order of /docs/errors.
+func Codes() []CodeInfo { return codeTable }
+
+var codeTable = []CodeInfo{
+	{CodeInvalidParameter, 400, "A query parameter or header is not valid", "Correct the one that detail names.", false},
+	{CodeInvalidBody, 400, "The body cannot be read", "Send one JSON object; detail says where it breaks.", false},
+	{CodeCursorInvalid, 400, "The cursor is not one of ours", "Start the walk again without a cursor.", false},
+	{CodeCursorMismatch, 400, "The cursor belongs to another list", "Use a cursor with the parameters and key it was given for.", false},
+	{CodeUnauthenticated, 401, "The key is missing or not accepted", "Send a valid key as Authorization: Bearer or X-API-Key.", false},
+	{CodeScopeMissing, 403, "The key lacks a scope", "Ask the operator for the scope that detail names.", false},
+	{CodeAgentNotFound, 404, "There is no such agent", "Check the id; only agents of the backends that the key maps to can be seen.", false},
+	{CodeBackendNotFound, 404, "There is no such backend", "GET /v1/backends lists the ones that the key maps to.", false},
+	{CodeNotFound, 404, "There is no such route", "Check the path.", false},
+	{CodeMethodNotAllowed, 405, "The route has no such method", "Use one that the Allow header names.", false},
+	{CodeNotAcceptable, 406, "Only JSON can be given", "Accept application/json.", false},
+	{CodeRequestTimeout, 408, "The request did not arrive in time", "Send it again, faster.", true},
+	{CodeBodyTooLarge, 413, "The body is too large", "Send less; the operator's server.body_limit is the bound.", false},
+	{CodeURITooLong, 414, "The request's target is too long", "Send fewer or shorter query parameters.", false},
+	{CodeUnsupportedMediaType, 415, "The body is not JSON", "Send Content-Type: application/json, or application/merge-patch+json on PATCH.", false},
+	{CodeHeadersTooLarge, 431, "The headers are too large", "Send fewer or shorter headers.", false},
+	{CodeValidationFailed, 422, "The body is not valid for this backend", "Correct what errors names.", false},
+	{CodeUnsupportedFields, 422, "The backend cannot hold every field", "Leave the fields out that errors names, or send Prefer: handling=lenient.", false},
+	{CodeImmutableField, 422, "A field cannot change", "Leave the fields out that errors names, or create a new agent.", false},
+	{CodeNoBackendFits, 422, "No backend can hold this agent", "Name a backend, or leave out what errors names.", false},
+	{CodeUpstreamRejected, 422, "The backend refused the request", "Check the values against the backend's own rules.", false},
+	{CodeRateLimited, 429, "The key's rate limit is used up", "Wait as Retry-After says.", true},
+	{CodeUpstreamRateLimited, 429, "The backend's rate limit is used up", "Wait as Retry-After says.", true},
+	{CodeInternal, 500, "The gateway failed", "Report the request_id to the operator.", true},
+	{CodeOperationUnsupported, 501, "The backend has no such operation", "GET /v1/backends says what each backend can do.", false},
+	{CodeUpstreamError, 502, "The backend failed", "Try again later.", true},
+	{CodeUpstreamBadResponse, 502, "The backend's answer cannot be used", "Try again later; report it if it stays.", true},
+	{CodeUpstreamAuthFailed, 502, "The backend refused the gateway's credential", "Ask the operator to check the credential that the key maps to.", false},
+	{CodeUpstreamUnavailable, 503, "The backend cannot be asked now", "Wait as Retry-After says.", true},
+	{CodeOverloaded, 503, "The gateway has too much to do", "Wait as Retry-After says.", true},
+	{CodeDraining, 503, "The gateway is shutting down", "Try again; another instance may answer.", true},
+	{CodeUpstreamTimeout, 504, "The backend did not answer in time", "Try again later.", true},
+	{CodeWriteOutcomeUnknown, 504, "The write may have been done or not", "Read the agent, or list, before sending it again.", false},
+}
+
+var codeInfo = func() map[Code]CodeInfo {
+	m := make(map[Code]CodeInfo, len(codeTable))
+	for _, c := range codeTable {
+		m[c.Code] = c
+	}
+	return m
+}()
+
+// Problem is an answer that is an error (RFC 9457). It is an error itself, so
+// that handlers return it.
+type Problem struct {
+	Type      string                `json:"type"`
+	Title     string                `json:"title"`
+	Status    int                   `json:"status"`
+	Code      Code                  `json:"code"`
+	Detail    string                `json:"detail"`
+	RequestID string                `json:"request_id"`
+	TraceID   string                `json:"trace_id,omitzero"`
+	Retryable bool                  `json:"retryable"`
+	Backend   *string               `json:"backend"`  // the backend it is about; null for none
+	Upstream  *Upstream             `json:"upstream"` // null if no backend answered
+	Errors    []normalize.Violation `json:"errors"`
+	Sources   []Source              `json:"sources"`
+
+	RetryAfter time.Duration `json:"-"`
+	Allow      string        `json:"-"`
+}
+
+// Upstream is what a backend answered, if it did: its status, and its machine
+// code where it documents one.
+type Upstream struct {
+	Status int     `json:"status"`
+	Code   *string `json:"code"`
+}
+
+func (p *Problem) Error() string { return string(p.Code) }
+
+// newProblem is a problem of that code.
+func newProblem(code Code, format string, args ...any) *Problem {
+	info := codeInfo[code]
+	return &Problem{
+		Type: "/docs/errors#" + string(code), Title: info.Title, Status: info.Status, Code: code,
+		Detail: fmt.Sprintf(format, args...), Retryable: info.Retryable,
+	}
+}
+
+// problemOf is what a caller is told of any error.
+func problemOf(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	return newProblem(CodeInternal, "")
+}
+
+// backendProblem is what a caller is told of a failed call.
+func backendProblem(backend string, op adapters.Operation, err error) *Problem {
+	failure, ok := errors.AsType[*normalize.Error](err)
+	if !ok {
+		return problemOf(err)
+	}
+	write := op == adapters.OpCreate || op == adapters.OpUpdate || op == adapters.OpDelete
+	o := outcomes[failure.Kind]
+	code := o.code
+	switch {
+	case write && o.lost:
+		code = CodeWriteOutcomeUnknown
+	case !write && failure.Kind == normalize.KindRejected:
+		code = CodeUpstreamError // the caller asked for nothing that could be wrong
+	}
+	p := newProblem(code, "%s", detailOf(backend, op, code, failure))
+	p.Backend = &backend
+	p.RetryAfter = failure.RetryAfter
+	if failure.Status != 0 {
+		p.Upstream = &Upstream{Status: failure.Status}
+		if failure.Code != "" {
+			p.Upstream.Code = &failure.Code
+		}
+	}
+	return p
+}
+
+// detailOf says what happened in our own words; a backend's are never
+// relayed.
+func detailOf(backend string, op adapters.Operation, code Code, failure *normalize.Error) string {
+	switch code {
+	case CodeOperationUnsupported:
+		return fmt.Sprintf("backend %s (%s) has no %s; GET /v1/backends/%s says what it can do", backend, failure.Provider, op, backend)
+	case CodeAgentNotFound:
+		return "no agent with this id on the backends that the key maps to"
+	case CodeInternal:
+		return ""
+	case CodeWriteOutcomeUnknown:
+		return fmt.Sprintf("backend %s may have done the %s, but its answer was lost (%s)", backend, op, failure.Kind)
+	}
+	if failure.Message != "" {
+		return fmt.Sprintf("backend %s, %s: %s", backend, op, failure.Message)
+	}
+	if failure.Status != 0 {
+		return fmt.Sprintf("backend %s answered the %s with status %d", backend, op, failure.Status)
+	}
+	return fmt.Sprintf("backend %s, %s: %s", backend, op, failure.Kind)
+}
+
+// validationProblem is the 422 for what is wrong with a body. The code is the
+// violations' own where all are of one kind.
+func validationProblem(backend string, violations []normalize.Violation) *Problem {
+	code := CodeValidationFailed
+	if all(violations, normalize.Unsupported) {
+		code = CodeUnsupportedFields
+	} else if all(violations, normalize.Immutable) {
+		code = CodeImmutableField
+	}
+	detail := violations[0].Pointer + ": " + violations[0].Message
+	if more := len(violations) - 1; more > 0 {
+		detail += fmt.Sprintf(" (and %d more, see errors)", more)
+	}
+	p := newProblem(code, "%s", detail)
+	if backend != "" {
+		p.Backend = &backend
+	}
+	p.Errors = violations
+	return p
+}
+
+func all(violations []normalize.Violation, code normalize.ViolationCode) bool {
+	for _, v := range violations {
+		if v.Code != code {
+			return false
+		}
+	}
+	return true
+}
+
+// retryAfterSeconds is a wait in whole seconds, at least one, as the header
+// Retry-After has it.
+func retryAfterSeconds(d time.Duration) int {
+	return max(1, int((d+time.Second-1)/time.Second))
+}
+
+// needsRetryAfter are the statuses whose answers always say when to come back.
+func needsRetryAfter(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+}

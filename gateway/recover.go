@@ -1,0 +1,35 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// recoverPanics turns a panic below into this call's error. It covers the
+// goroutine that it runs in: whoever starts another recovers there.
+func recoverPanics(b *Backend, log *slog.Logger) Middleware {
+	return func(next Endpoint) Endpoint {
+		return func(ctx context.Context, call Call) (result Result, err error) {
+			defer func() {
+				if p := recover(); p != nil {
+					result, err = Result{}, panicked(b, call, p, log)
+				}
+			}()
+			return next(ctx, call)
+		}
+	}
+}
+
+// panicked logs a panic by its type and place. Its value may quote a vendor or
+// a credential and is not written anywhere.
+func panicked(b *Backend, call Call, p any, log *slog.Logger) error {
+	log.Error("panic in a backend's call", "backend", b.Name, "operation", string(call.Op), "panic_type", fmt.Sprintf("%T", p), "stack", stack())
+	return &normalize.Error{Kind: normalize.KindInternal, Provider: b.Info.Provider, Op: string(call.Op), Message: "a panic"}
+}
+
+// stack is the functions on the stack, without the values of their arguments.
+func stack() string { return functionsOnly(string(debug.Stack())) }

@@ -1,0 +1,107 @@
+package gateway
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/gofiber/fiber/v2"
+)
+
+// response is what a handler answers.
+type response struct {
+	status  int
+	headers [][2]string
+	media   string // empty: JSON
+	body    []byte
+	read    bool   // a read of the caller's own data
+	parts   []part // the backends that were asked
+}
+
+func (r *response) header(name, value string) { r.headers = append(r.headers, [2]string{name, value}) }
+
+// respond writes a handler's answer.
+func respond(c *fiber.Ctx, r *response) error {
+	c.Status(r.status)
+	if r.read {
+		c.Set(fiber.HeaderCacheControl, "private, no-cache")
+		c.Set(fiber.HeaderVary, "Authorization, X-API-Key, Accept-Encoding")
+	}
+	if len(r.parts) > 0 {
+		c.Set("Cache-Status", cacheStatus(r.parts))
+		c.Set("Server-Timing", serverTiming(r.parts))
+	}
+	for _, h := range r.headers {
+		c.Set(h[0], h[1])
+	}
+	if r.status == fiber.StatusNoContent {
+		return nil
+	}
+	media := r.media
+	if media == "" {
+		media = fiber.MIMEApplicationJSON
+	}
+	c.Set(fiber.HeaderContentType, media)
+	return c.Send(r.body)
+}
+
+// respondProblem writes an error (RFC 9457). What a read or write before it
+// set for its answer is left behind.
+func respondProblem(c *fiber.Ctx, p *Problem) error {
+	c.Status(p.Status)
+	switch p.Status {
+	case fiber.StatusUnauthorized:
+		c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="agentgw"`)
+	case fiber.StatusMethodNotAllowed:
+		c.Set(fiber.HeaderAllow, p.Allow)
+	}
+	if needsRetryAfter(p.Status) {
+		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds(p.RetryAfter)))
+	}
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, "application/problem+json")
+	return c.Send(body)
+}
+
+// cacheStatus is RFC 9211's header: how the answer came about, of several
+// backends the one that was furthest from a hit.
+func cacheStatus(parts []part) string {
+	order := []CacheStatus{CacheStale, CacheMiss, CacheCoalesced, CacheBypass, CacheHit}
+	found := map[CacheStatus]bool{}
+	for _, p := range parts {
+		found[p.cache] = true
+	}
+	for _, s := range order {
+		if !found[s] {
+			continue
+		}
+		switch s {
+		case CacheHit:
+			return "agentgw; hit"
+		case CacheStale:
+			return "agentgw; fwd=stale"
+		case CacheBypass:
+			return "agentgw; fwd=request"
+		}
+		break
+	}
+	return "agentgw; fwd=miss"
+}
+
+// serverTiming has one entry for each backend asked, in milliseconds.
+func serverTiming(parts []part) string {
+	entries := make([]string, 0, len(parts))
+	for _, p := range parts {
+		status := string(p.cache)
+		if status == "" {
+			status = SourceError
+		}
+		entries = append(entries, fmt.Sprintf("%s;dur=%.1f;desc=%q", p.backend.Name, float64(p.took.Microseconds())/1000, status))
+	}
+	return strings.Join(entries, ", ")
+}

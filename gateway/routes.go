@@ -1,0 +1,65 @@
+package gateway
+
+// route is one thing that can be asked.
+type route struct {
+	method string
+	path   string // as Fiber has it: ":id"
+	name   string // as spans and metrics have it: "{id}"
+	open   bool   // needs no key
+	scope  string // beside a key; "" for any key
+	query  []string
+	body   []string // media types of the body it takes
+	handle func(*Gateway, *request) (*response, error)
+}
+
+var (
+	listParameters = []string{"backend", "provider", "limit", "cursor", "include", "view", "require"}
+	jsonTypes      = []string{"application/json"}
+	patchTypes     = []string{"application/merge-patch+json", "application/json"}
+)
+
+// routes is everything on the public listener.
+var routes = []route{
+	{method: "GET", path: "/v1/agents", name: "/v1/agents", scope: ScopeRead, query: listParameters, handle: (*Gateway).handleList},
+	{method: "GET", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeRead, query: []string{"include"}, handle: (*Gateway).handleGet},
+	{method: "POST", path: "/v1/agents", name: "/v1/agents", scope: ScopeWrite, body: jsonTypes, handle: (*Gateway).handleCreate},
+	{method: "PATCH", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, body: patchTypes, handle: (*Gateway).handlePatch},
+	{method: "DELETE", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, handle: (*Gateway).handleDelete},
+	{method: "GET", path: "/v1/backends", name: "/v1/backends", handle: (*Gateway).handleBackends},
+	{method: "GET", path: "/v1/backends/:id", name: "/v1/backends/{backend}", handle: (*Gateway).handleBackend},
+	{method: "GET", path: "/docs/errors", name: "/docs/errors", open: true, handle: (*Gateway).handleErrorsPage},
+}
+
+func (g *Gateway) handleList(r *request) (*response, error) {
+	q, err := r.listQuery()
+	if err != nil {
+		return nil, err
+	}
+	return g.list(r.ctx, r.caller, q)
+}
+
+func (g *Gateway) handleGet(r *request) (*response, error) {
+	raw, err := r.includesRaw()
+	if err != nil {
+		return nil, err
+	}
+	return g.get(r.ctx, r.caller, GetQuery{ID: r.id, Raw: raw, Fresh: r.fresh()})
+}
+
+func (g *Gateway) handleCreate(r *request) (*response, error) {
+	return g.create(r.ctx, r.caller, WriteQuery{Body: r.body, Lenient: r.prefers("handling=lenient")})
+}
+
+func (g *Gateway) handlePatch(r *request) (*response, error) {
+	return g.patch(r.ctx, r.caller, WriteQuery{ID: r.id, Body: r.body, Lenient: r.prefers("handling=lenient")})
+}
+
+func (g *Gateway) handleDelete(r *request) (*response, error) {
+	return g.remove(r.ctx, r.caller, WriteQuery{ID: r.id})
+}
+
+func (g *Gateway) handleBackends(r *request) (*response, error) { return g.backends(r.caller) }
+
+func (g *Gateway) handleBackend(r *request) (*response, error) { return g.backend(r.caller, r.id) }
+
+func (g *Gateway) handleErrorsPage(*request) (*response, error) { return errorsPage, nil }

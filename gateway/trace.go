@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/telemetry"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// traceExchange puts a CLIENT span around each request to a backend, and
+// measures it.
+func traceExchange(t *telemetry.Telemetry, b *Backend) ExchangeMiddleware {
+	base := b.Config.BaseURL
+	port, err := strconv.Atoi(base.Port())
+	if err != nil {
+		port = map[string]int{"http": 80, "https": 443}[base.Scheme]
+	}
+	static := []attribute.KeyValue{
+		attribute.String("agentgw.backend", b.Name),
+		attribute.String("agentgw.provider", b.Info.Provider),
+		attribute.String("server.address", base.Hostname()),
+		attribute.Int("server.port", port),
+	}
+	names := map[adapters.Operation]string{}
+	for _, op := range adapters.Operations() {
+		names[op] = b.Info.Provider + " " + spanOperation(op)
+	}
+	return func(next adapters.Exchange) adapters.Exchange {
+		return func(ctx context.Context, req *adapters.Request) error {
+			ctx, span := t.Tracer.Start(ctx, names[req.Op], trace.WithSpanKind(trace.SpanKindClient))
+			defer span.End()
+			if b.Config.PropagateTrace {
+				telemetry.Inject(ctx, req.Header)
+			}
+			started := time.Now()
+			status := 0
+			decode := req.Decode
+			req.Decode = func(r adapters.Response) error {
+				status = r.Status
+				return decode(r)
+			}
+			err := next(ctx, req)
+			t.UpstreamRequest(ctx, b.Name, req.Method, status, errorType(err), time.Since(started))
+			if span.IsRecording() {
+				span.SetAttributes(static...)
+				span.SetAttributes(
+					attribute.String("agentgw.operation", string(req.Op)),
+					attribute.String("agentgw.breaker.state", b.breaker.state()),
+					attribute.String("http.request.method", req.Method),
+				)
+				if status != 0 {
+					span.SetAttributes(attribute.Int("http.response.status_code", status))
+				}
+				if err != nil {
+					span.SetAttributes(attribute.String("error.type", errorType(err)))
+					if normalize.KindOf(err) != normalize.KindCanceled {
+						span.SetStatus(codes.Error, "")
+					}
+				}
+			}
+			return err
+		}
+	}
+}
+
+// spanOperation is an operation as spans name it.
+func spanOperation(op adapters.Operation) string {
+	if op == adapters.OpList {
+		return "list_agents"
+	}
+	return string(op) + "_agent"
+}
+
+// errorType is the kind of a failure; empty for none.
+func errorType(err error) string {
+	if err == nil {
+		return ""
+	}
+	return normalize.KindOf(err).String()
+}
