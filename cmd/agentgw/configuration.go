@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/config"
+)
+
+// configFlag is how commands name their file.
+type configFlag struct {
+	Config string `default:"config.yaml" env:"AGENTGW_CONFIG" help:"The configuration file." type:"path"`
+}
+
+func (f configFlag) source(a *app) config.Source {
+	return config.Source{Path: f.Config, Environ: a.environ, Providers: all.Names()}
+}
+
+type configCmd struct {
+	Check  configCheckCmd  `cmd:"" help:"Report everything that is wrong; secret references are resolved too."`
+	Schema configSchemaCmd `cmd:"" help:"Print the JSON Schema."`
+}
+
+type configCheckCmd struct {
+	configFlag
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+type problemJSON struct {
+	Path    string `json:"path"`
+	Origin  string `json:"origin"`
+	Line    int    `json:"line,omitempty"`
+	Message string `json:"message"`
+}
+
+func toJSON(problems []config.Problem) []problemJSON {
+	list := []problemJSON{}
+	for _, p := range problems {
+		list = append(list, problemJSON{strings.Join(p.Path, "."), p.Origin, p.Line, p.Message})
+	}
+	return list
+}
+
+func (c *configCheckCmd) Run(a *app) error {
+	loaded, err := config.Load(c.source(a))
+	problems, isProblems := errors.AsType[config.Problems](err)
+	if c.JSON && (err == nil || isProblems) {
+		var warnings []config.Problem
+		if loaded != nil {
+			warnings = loaded.Warnings
+		}
+		report := map[string]any{"ok": err == nil, "problems": toJSON(problems), "warnings": toJSON(warnings)}
+		if err := json.NewEncoder(a.stdout).Encode(report); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return configError(err)
+	}
+	if c.JSON {
+		return nil
+	}
+	for _, w := range loaded.Warnings {
+		fmt.Fprintf(a.stdout, "warning: %s\n", w)
+	}
+	fmt.Fprintf(a.stdout, "%s is good: %d backends, %d keys\n", c.Config, len(loaded.Backends), len(loaded.Keys))
+	return nil
+}
+
+// configError puts a report of several lines under one that counts them.
+func configError(err error) error {
+	problems, ok := errors.AsType[config.Problems](err)
+	if !ok {
+		return err
+	}
+	noun := "problems"
+	if len(problems) == 1 {
+		noun = "problem"
+	}
+	return fmt.Errorf("the configuration has %d %s:\n  %s", len(problems), noun, strings.ReplaceAll(problems.Error(), "\n", "\n  "))
+}
+
+type configSchemaCmd struct{}
+
+func (configSchemaCmd) Run(a *app) error {
+	schema, err := config.Schema()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s\n", schema)
+	return err
+}

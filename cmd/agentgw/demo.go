@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/apikey"
+)
+
+type demoCmd struct {
+	Listen string `default:"127.0.0.1:8080" help:"Address of the API, on loopback. A busy default port is replaced by a free one."`
+	Admin  string `default:"127.0.0.1:9090" help:"Address for operators, on loopback."`
+	Log    string `default:"warn" enum:"debug,info,warn,error" help:"Log from this level on (${enum})."`
+}
+
+// demoKey is always the same, so that what a README shows works. It opens
+// nothing but emulators on this machine, which is why the demo listens on
+// loopback only.
+var demoKey = apikey.Seal("agw_test_" + "demodemodemodemodemodemodemodemo")
+
+const (
+	defaultDemoListen = "127.0.0.1:8080"
+	defaultDemoAdmin  = "127.0.0.1:9090"
+)
+
+func (d *demoCmd) Run(a *app) error {
+	for flag, address := range map[string]string{"--listen": d.Listen, "--admin": d.Admin} {
+		if err := onLoopback(address); err != nil {
+			return fmt.Errorf("%s %s: %w", flag, address, err)
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	vendors, err := startVendors(ctx)
+	if err != nil {
+		return err
+	}
+	var notes []string
+	listen, note := freeAddress(d.Listen, defaultDemoListen)
+	notes = append(notes, note...)
+	admin, note := freeAddress(d.Admin, defaultDemoAdmin)
+	notes = append(notes, note...)
+
+	load := func() (*config.Config, error) { return config.Load(demoSource(vendors, listen, admin, d.Log)) }
+	loaded, err := load()
+	if err != nil {
+		return err
+	}
+	srv, err := newService(ctx, loaded, newLogger(a.stderr, loaded.File.Log), load)
+	if err != nil {
+		return err
+	}
+	if err := srv.listen(); err != nil {
+		return err
+	}
+	d.explain(a, srv.publicListener.Addr().String(), srv.adminListener.Addr().String(), notes)
+	return srv.run(ctx)
+}
+
+func onLoopback(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return errors.New("want host:port")
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return errors.New("the demo's key is public, so it listens on loopback only; use agentgw serve for anything else")
+	}
+	return nil
+}
+
+// freeAddress is the address, or, where it is the default and taken, one with
+// a free port.
+func freeAddress(address, standard string) (string, []string) {
+	if address != standard {
+		return address, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err == nil {
+		_ = l.Close() // it is opened again in a moment
+		return address, nil
+	}
+	host, _, _ := net.SplitHostPort(address)
+	return net.JoinHostPort(host, "0"), []string{address + " is taken; a free port is used instead"}
+}
+
+// demoVendor is an emulated vendor that listens.
+type demoVendor struct{ name, baseURL, key string }
+
+// startVendors runs every vendor's emulator on a free port of loopback, until
+// ctx ends.
+func startVendors(ctx context.Context) ([]demoVendor, error) {
+	var vendors []demoVendor
+	for _, v := range all.Vendors() {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("cannot emulate %s: %w", v.Info.Title, err)
+		}
+		emulator := v.Emulator()
+		key := "demo-" + v.Info.Provider
+		emulator.SeedDemo(key)
+		server := &http.Server{Handler: emulator}
+		go func() { _ = server.Serve(l) }() // ends with the process
+		context.AfterFunc(ctx, func() { _ = server.Close() })
+		vendors = append(vendors, demoVendor{v.Info.Provider, "http://" + l.Addr().String() + emulator.Prefix(), key})
+	}
+	return vendors, nil
+}
+
+// demoSource is the demo's configuration: written as a file would be, and read
+// as one.
+func demoSource(vendors []demoVendor, listen, admin, level string) config.Source {
+	var file, credentials strings.Builder
+	secrets := map[string]string{}
+	fmt.Fprintf(&file, "server: {listen: %q}\nadmin: {listen: %q}\nlog: {level: %s}\nbackends:\n", listen, admin, level)
+	for _, v := range vendors {
+		fmt.Fprintf(&file, "  %s: {provider: %s, base_url: %q}\n", v.name, v.name, v.baseURL)
+		variable := "DEMO_" + strings.ToUpper(v.name)
+		secrets[variable] = v.key
+		fmt.Fprintf(&credentials, "      %s: env:%s\n", v.name, variable)
+	}
+	fmt.Fprintf(&file, "keys:\n  - id: demo\n    sha256: \"%x\"\n    scopes: [agents:read, agents:write]\n    credentials:\n%s", apikey.Hash(demoKey), credentials.String())
+	return config.Source{
+		Path:      "the demo's configuration",
+		Providers: all.Names(),
+		ReadFile:  func(string) ([]byte, error) { return []byte(file.String()), nil },
+		LookupEnv: func(name string) (string, bool) { v, ok := secrets[name]; return v, ok },
+	}
+}
+
+func (d *demoCmd) explain(a *app, api, admin string, notes []string) {
+	fmt.Fprintf(a.stdout, `agentgw demo: four vendors, emulated in this process; nothing leaves this machine.
+
+  agents   http://%[1]s/v1/agents
+  errors   http://%[1]s/docs/errors
+  metrics  http://%[2]s/metrics
+  key      %[3]s
+
+`, api, admin, demoKey)
+	for _, n := range notes {
+		fmt.Fprintf(a.stdout, "  (%s)\n\n", n)
+	}
+	fmt.Fprintf(a.stdout, `Try:
+
+  curl -H 'Authorization: Bearer %[2]s' 'http://%[1]s/v1/agents?limit=2'
+  curl -H 'Authorization: Bearer %[2]s' http://%[1]s/v1/agents/klen:123
+  curl -H 'Authorization: Bearer %[2]s' http://%[1]s/v1/agents/talkifai:agent_abc123
+  curl -H 'Authorization: Bearer %[2]s' http://%[1]s/v1/backends/krosai
+  curl -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' \
+    -d '{"backend":"talkifai","name":"Night Desk","architecture":"text","model":{"id":"gpt-4o-mini"},"system_prompt":"Answer briefly.","status":"active"}' \
+    http://%[1]s/v1/agents
+
+Ctrl-C ends it.
+`, api, demoKey)
+}

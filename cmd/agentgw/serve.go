@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway"
+	"github.com/agentgw/agentgw/gateway/telemetry"
+)
+
+type serveCmd struct {
+	configFlag
+}
+
+func (s *serveCmd) Run(a *app) error {
+	source := s.source(a)
+	loaded, err := config.Load(source)
+	if err != nil {
+		return configError(err)
+	}
+	log := newLogger(a.stderr, loaded.File.Log)
+	for _, w := range loaded.Warnings {
+		log.Warn("configuration: "+w.Message, "path", w.String())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	srv, err := newService(ctx, loaded, log, func() (*config.Config, error) { return config.Load(source) })
+	if err != nil {
+		return err
+	}
+	if err := srv.listen(); err != nil {
+		return err
+	}
+	go srv.followChanges(ctx, s.Config)
+	return srv.run(ctx)
+}
+
+// service is a gateway with its two listeners.
+type service struct {
+	config    *config.Config
+	load      func() (*config.Config, error)
+	log       *slog.Logger
+	telemetry *telemetry.Telemetry
+	gateway   *gateway.Gateway
+	public    *gateway.Server
+	admin     *gateway.Admin
+
+	publicListener, adminListener net.Listener
+}
+
+func newService(ctx context.Context, c *config.Config, log *slog.Logger, load func() (*config.Config, error)) (*service, error) {
+	t, err := telemetry.New(ctx, telemetry.Options{Version: version, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	g, err := gateway.New(gateway.Options{Providers: all.Providers(), Version: version, Log: log, Telemetry: t}, c)
+	if err != nil {
+		return nil, err
+	}
+	s := &service{config: c, load: load, log: log, telemetry: t, gateway: g, public: gateway.NewServer(g)}
+	s.admin = gateway.NewAdmin(g, s.reload)
+	return s, nil
+}
+
+// listen opens both listeners, so that a busy address is said at once.
+func (s *service) listen() error {
+	public, err := net.Listen("tcp", s.config.File.Server.Listen)
+	if err != nil {
+		return fmt.Errorf("server.listen %s: %w", s.config.File.Server.Listen, err)
+	}
+	if files := s.config.File.Server.TLS; files.CertFile != "" {
+		secured, err := gateway.TLSConfig(files.CertFile, files.KeyFile)
+		if err != nil {
+			return err
+		}
+		public = tls.NewListener(public, secured)
+	}
+	s.publicListener = public
+	if s.adminListener, err = net.Listen("tcp", s.config.File.Admin.Listen); err != nil {
+		return fmt.Errorf("admin.listen %s: %w", s.config.File.Admin.Listen, err)
+	}
+	return nil
+}
+
+// run answers until ctx ends, then lets what runs end within shutdown_grace.
+func (s *service) run(ctx context.Context) error {
+	admin := &http.Server{Handler: s.admin.Handler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	failed := make(chan error, 2)
+	go func() {
+		if err := admin.Serve(s.adminListener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("admin listener: %w", err)
+		}
+	}()
+	go func() { failed <- s.public.Serve(s.publicListener) }()
+	s.log.Info("listening", "server", s.publicListener.Addr().String(), "admin", s.adminListener.Addr().String(), "version", version)
+
+	select {
+	case err := <-failed:
+		if err == nil {
+			err = errors.New("the public listener ended")
+		}
+		return err
+	case <-ctx.Done():
+	}
+	s.admin.Drain()
+	grace := s.config.File.Server.ShutdownGrace.D()
+	s.log.Info("draining", "grace", grace.String())
+	err := s.public.Shutdown(grace)
+	bounded, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	// Spans of the last requests leave after the last request.
+	if telemetryErr := s.telemetry.Shutdown(bounded); telemetryErr != nil {
+		s.log.Warn("telemetry was not all sent", "error", telemetryErr.Error())
+	}
+	_ = admin.Shutdown(bounded) // nothing waits for the operators' listener
+	s.gateway.Close()
+	if err != nil {
+		return fmt.Errorf("requests still ran after shutdown_grace (%s): %w", grace, err)
+	}
+	s.log.Info("stopped")
+	return nil
+}
+
+// followChanges reloads on SIGHUP and when the file changes, until ctx ends.
+func (s *service) followChanges(ctx context.Context, path string) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	changed := make(chan struct{}, 1)
+	go func() {
+		err := config.Watch(ctx, path, func() {
+			select {
+			case changed <- struct{}{}:
+			default: // one is on its way
+			}
+		})
+		if err != nil {
+			s.log.Warn("the configuration is not watched; reload with SIGHUP", "error", err.Error())
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		case <-changed:
+		}
+		_ = s.reload() // it logs what is wrong itself
+	}
+}
+
+// reload reads the configuration whole and swaps it, or leaves the running one
+// and says why.
+func (s *service) reload() error {
+	next, err := s.load()
+	if err != nil {
+		s.gateway.ReloadFailed()
+		s.log.Error("the new configuration is refused; the old one goes on", "problems", err.Error())
+		return err
+	}
+	if err := s.gateway.Reload(next); err != nil {
+		s.log.Error("the new configuration is refused; the old one goes on", "problems", err.Error())
+		return err
+	}
+	for _, w := range next.Warnings {
+		s.log.Warn("configuration: "+w.Message, "path", w.String())
+	}
+	if fixed := fixedAtStart(s.config, next); fixed != "" {
+		s.log.Warn("some changes need a restart", "paths", fixed)
+	}
+	s.log.Info("configuration reloaded", "backends", len(next.Backends), "keys", len(next.Keys))
+	return nil
+}
+
+// fixedAtStart names what changed and is read only at start.
+func fixedAtStart(running, next *config.Config) string {
+	a, b := running.File, next.File
+	changed := ""
+	for _, c := range []struct {
+		path    string
+		changed bool
+	}{
+		{"server.listen", a.Server.Listen != b.Server.Listen},
+		{"server.body_limit", a.Server.BodyLimit != b.Server.BodyLimit},
+		{"server.tls", a.Server.TLS != b.Server.TLS},
+		{"server.shutdown_grace", a.Server.ShutdownGrace != b.Server.ShutdownGrace},
+		{"admin.listen", a.Admin.Listen != b.Admin.Listen},
+		{"log", a.Log != b.Log},
+	} {
+		if c.changed {
+			if changed != "" {
+				changed += ", "
+			}
+			changed += c.path
+		}
+	}
+	return changed
+}
