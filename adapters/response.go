@@ -103,6 +103,9 @@ func describe(pointer string, data []byte, err error) string {
 		if at == "" {
 			at = "the body"
 		}
+		if want, ok := errors.AsType[normalize.TypeError](semantic.Err); ok {
+			return fmt.Sprintf("%s has the wrong JSON type: %s", at, want)
+		}
 		return fmt.Sprintf("%s has the wrong JSON type: %s", at, kindName(semantic.JSONKind))
 	}
 	if errors.Is(err, jsontext.ErrDuplicateName) {

@@ -7,7 +7,6 @@
 package wire
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +44,7 @@ func (o Opt[T]) Or(other Opt[T]) Opt[T] {
 // Integer is an integer id by its digits, of any size.
 type Integer string
 
-var errNotInteger = errors.New("want an integer")
+const errNotInteger = normalize.TypeError("want an integer")
 
 // UnmarshalJSONFrom accepts a JSON number without fraction or exponent.
 func (i *Integer) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
@@ -67,7 +66,7 @@ type IntegerOrText struct {
 	Text bool
 }
 
-var errNotID = errors.New("want an integer or a string")
+const errNotID = normalize.TypeError("want an integer or a string")
 
 // UnmarshalJSONFrom accepts an integer or a string.
 func (i *IntegerOrText) UnmarshalJSONFrom(dec *jsontext.Decoder) error {

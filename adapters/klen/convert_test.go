@@ -1,0 +1,116 @@
+package klen
+
+import (
+	"context"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+	"github.com/agentgw/agentgw/test/lossless"
+)
+
+var places = lossless.Mapping{
+	"/id":             lossless.Place{Core: "/native_id", As: lossless.Quoted("").As},
+	"/assistant_id":   lossless.Place{Core: "/alternate_ids/0", As: func(v jsontext.Value) jsontext.Value { return jsontext.Value(`"b:` + string(v[1:])) }},
+	"/name":           lossless.At("/name"),
+	"/role":           lossless.Words("/direction", map[string]string{`"inbound agent"`: `"inbound"`, `"outbound agent"`: `"outbound"`}),
+	"/phone_number":   lossless.At("/phone/number"),
+	"/minutes_used":   lossless.At("/usage/minutes"),
+	"/total_calls":    lossless.At("/usage/calls"),
+	"/model":          lossless.At("/model/id"),
+	"/voice_id":       lossless.At("/voice/id"),
+	"/can_make_calls": lossless.At("/phone/can_call"),
+	"/team_id":        lossless.Quoted("/owner/team_id"),
+}
+
+func list(t *testing.T, body []byte) []*normalize.Agent {
+	t.Helper()
+	listing, err := lossless.Answering(Provider, 200, body).List(context.Background(), lossless.Credential())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listing.Agents
+}
+
+func TestSamplesAreLossless(t *testing.T) {
+	f := func(path string, want int) {
+		t.Helper()
+		data := lossless.File(t, path)
+		agents := list(t, data)
+		if len(agents) != want {
+			t.Fatalf("%s has %d agents, want %d", path, len(agents), want)
+		}
+		for i, a := range agents {
+			lossless.Check(t, lossless.Part(t, data, "/agents/"+string(rune('0'+i))), a, places)
+		}
+	}
+	f("list.json", 2)
+	f("list_unassigned.json", 1)
+	f("list_empty.json", 0)
+}
+
+func TestAdditionsAreLossless(t *testing.T) {
+	agent := lossless.Part(t, lossless.File(t, "list.json"), "/agents/0")
+	check := func(t *testing.T, payload jsontext.Value) {
+		t.Helper()
+		lossless.Check(t, payload, list(t, lossless.Wrap(`{"agents": [AGENT]}`, payload))[0], places)
+	}
+	for name, members := range lossless.Additions {
+		t.Run(name, func(t *testing.T) { check(t, lossless.With(t, agent, members)) })
+	}
+	for member, value := range map[string]string{
+		"id": "9007199254740993", "minutes_used": "345.50", "total_calls": "18446744073709551617", "role": `"video agent"`, "phone_number": `""`, "team_id": "0",
+	} {
+		t.Run(member+"="+value, func(t *testing.T) { check(t, lossless.Replace(t, agent, member, value)) })
+	}
+}
+
+func TestPagesThatAppearAreBorne(t *testing.T) {
+	if got := len(list(t, []byte(`{"agents": [], "count": 0, "page": 1, "limit": 10, "pages": 0}`))); got != 0 {
+		t.Errorf("%d agents", got)
+	}
+}
+
+func TestWhatIsNotDocumentedIsABadResponse(t *testing.T) {
+	f := func(body, want string) {
+		t.Helper()
+		_, err := lossless.Answering(Provider, 200, []byte(body)).List(context.Background(), lossless.Credential())
+		if normalize.KindOf(err) != normalize.KindBadResponse || err.Error() != "klen list: bad_response (status 200): "+want {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	f(`{}`, "/agents is missing")
+	f(`{"agents": null}`, "/agents is missing")
+	f(`{"agents": {}}`, "/agents has the wrong JSON type: an object")
+	f(`{"agents": [{"id": "x"}]}`, "/agents/0/id has the wrong JSON type: want an integer")
+	f(`{"agents": [{"id": 1.5}]}`, "/agents/0/id has the wrong JSON type: want an integer")
+	f(`{"agents": [{"id": 1, "name": 7}]}`, "/agents/0/name has the wrong JSON type: a number")
+	f(`{"agents": [{"name": "x"}]}`, "/agents/0/id is missing")
+	f(`{"agents": [{"id": 1, "id": 2}]}`, "an object has a member twice")
+	f(`[]`, "the body has the wrong JSON type: an array")
+	f(`<html>`, "not valid JSON at byte 0")
+	f(``, "the body is empty")
+	f(`{"agents": []} x`, "not valid JSON at byte 15")
+}
+
+func TestErrorCodes(t *testing.T) {
+	f := func(status int, path string, kind normalize.Kind, code string) {
+		t.Helper()
+		_, err := lossless.Answering(Provider, status, lossless.File(t, path)).List(context.Background(), lossless.Credential())
+		failure, ok := err.(*normalize.Error)
+		if !ok || failure.Kind != kind || failure.Code != code || failure.Status != status {
+			t.Errorf("%s: %#v", path, err)
+		}
+	}
+	f(401, "error_401_invalid_key.json", normalize.KindAuth, "invalid_key")
+	f(401, "error_401_authentication_required.json", normalize.KindAuth, "authentication_required")
+	f(403, "error_403_permission_denied.json", normalize.KindAuth, "permission_denied")
+	f(429, "error_429_rate_limit_exceeded.json", normalize.KindRateLimited, "rate_limit_exceeded")
+	f(500, "error_500_server_error.json", normalize.KindUpstream, "server_error")
+}
+
+func FuzzList(f *testing.F) {
+	lossless.Fuzz(f, Provider, adapters.OpList, "list.json", "list_unassigned.json", "list_empty.json")
+}

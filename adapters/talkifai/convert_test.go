@@ -1,0 +1,237 @@
+package talkifai
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+	"github.com/agentgw/agentgw/test/lossless"
+)
+
+// places is where the members of both descriptions' agents stand.
+var places = lossless.Mapping{
+	"/id":                     lossless.At("/native_id"),
+	"/name":                   lossless.At("/name"),
+	"/agentArchitecture":      lossless.At("/architecture"),
+	"/mode":                   lossless.At("/visibility"),
+	"/active":                 lossless.Words("/status", map[string]string{"true": `"active"`, "false": `"inactive"`}),
+	"/model":                  lossless.At("/model/id"),
+	"/temperature":            lossless.At("/model/temperature"),
+	"/stt":                    lossless.At("/stt/provider"),
+	"/tts":                    lossless.At("/tts/provider"),
+	"/voiceId":                lossless.At("/voice/id"),
+	"/realtimeProvider":       lossless.At("/realtime/provider"),
+	"/systemPrompt":           lossless.At("/system_prompt"),
+	"/sysMsg":                 lossless.At("/system_prompt"),
+	"/language":               lossless.At("/language"),
+	"/languages/0/language":   lossless.At("/language"),
+	"/enabledFunctions":       lossless.At("/tools/builtin"),
+	"/enabledCustomFunctions": lossless.At("/tools/custom"),
+	"/description":            lossless.At("/description"),
+	"/greetingMessage":        lossless.At("/greeting"),
+	"/userId":                 lossless.At("/owner/user_id"),
+	"/organizationId":         lossless.At("/owner/team_id"),
+	"/createdAt":              lossless.At("/created_at"),
+	"/updatedAt":              lossless.At("/updated_at"),
+}
+
+func decodedList(t *testing.T, body []byte) []*normalize.Agent {
+	t.Helper()
+	listing, err := lossless.Answering(Provider, 200, body).List(context.Background(), lossless.Credential())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listing.Agents
+}
+
+func decoded(t *testing.T, body []byte) *normalize.Agent {
+	t.Helper()
+	agent, err := lossless.Answering(Provider, 200, body).Get(context.Background(), lossless.Credential(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return agent
+}
+
+func TestSamplesAreLossless(t *testing.T) {
+	for path, rows := range map[string]string{
+		"list.json": "/data", "list_page2_of_2.json": "/data", "endpoint_pages/list.json": "/data/agents",
+	} {
+		data := lossless.File(t, path)
+		for i, a := range decodedList(t, data) {
+			lossless.Check(t, lossless.Part(t, data, fmt.Sprintf("%s/%d", rows, i)), a, places)
+		}
+	}
+	page1, err := decodePage("b", adapters.Response{Status: 200, Body: lossless.File(t, "list_page1_of_2.json")})
+	if err != nil || !page1.hasNext || page1.number != 1 {
+		t.Fatalf("%+v, %v", page1, err)
+	}
+	lossless.Check(t, lossless.Part(t, lossless.File(t, "list_page1_of_2.json"), "/data/0"), page1.agents[0], places)
+
+	for path, at := range map[string]string{
+		"get.json": "/data", "endpoint_pages/get.json": "/data/agent", "endpoint_pages/create.json": "/data/agent", "endpoint_pages/update.json": "/data/agent",
+	} {
+		data := lossless.File(t, path)
+		lossless.Check(t, lossless.Part(t, data, at), decoded(t, data), places)
+	}
+	for path, at := range map[string]string{"create.json": "/data", "endpoint_pages/create.json": "/data/agent"} {
+		data := lossless.File(t, path)
+		created, err := lossless.Answering(Provider, 201, data).Create(context.Background(), lossless.Credential(), normalize.Change{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lossless.Check(t, lossless.Part(t, data, at), created, places)
+	}
+}
+
+func TestEnvelopes(t *testing.T) {
+	agent := lossless.Part(t, lossless.File(t, "endpoint_pages/get.json"), "/data/agent")
+	for _, envelope := range []string{`{"success": true, "data": AGENT}`, `{"success": true, "data": {"agent": AGENT}}`, `{"agent": AGENT}`} {
+		lossless.Check(t, agent, decoded(t, lossless.Wrap(envelope, agent)), places)
+	}
+	for _, envelope := range []string{`{"success": true, "data": [AGENT]}`, `{"success": true, "data": {"agents": [AGENT], "count": 1}}`, `{"agents": [AGENT]}`} {
+		lossless.Check(t, agent, decodedList(t, lossless.Wrap(envelope, agent))[0], places)
+	}
+}
+
+func TestAdditionsAreLossless(t *testing.T) {
+	for _, agent := range []jsontext.Value{
+		lossless.Part(t, lossless.File(t, "get.json"), "/data"), lossless.Part(t, lossless.File(t, "endpoint_pages/get.json"), "/data/agent"),
+	} {
+		for name, members := range lossless.Additions {
+			t.Run(name, func(t *testing.T) {
+				payload := lossless.With(t, agent, members)
+				lossless.Check(t, payload, decoded(t, lossless.Wrap(`{"success": true, "data": AGENT}`, payload)), places)
+				lossless.Check(t, payload, decodedList(t, lossless.Wrap(`{"success": true, "data": [AGENT]}`, payload))[0], places)
+			})
+		}
+		for member, value := range map[string]string{
+			"temperature": "0.70", "mode": `"secret"`, "agentArchitecture": `"video"`, "voiceId": `""`, "enabledFunctions": "null", "createdAt": `"2024-01-10T09:00:00.123456789+05:00"`,
+		} {
+			payload := lossless.Replace(t, agent, member, value)
+			lossless.Check(t, payload, decoded(t, lossless.Wrap(`{"success": true, "data": AGENT}`, payload)), places)
+		}
+	}
+	// An agent that is written in both ways at once: the agents page goes first.
+	both := lossless.With(t, lossless.Part(t, lossless.File(t, "get.json"), "/data"), `{"sysMsg": "other", "languages": [{"id": "1", "language": "ur"}]}`)
+	only := lossless.Mapping{}
+	for pointer, place := range places {
+		if pointer != "/sysMsg" && pointer != "/languages/0/language" {
+			only[pointer] = place
+		}
+	}
+	lossless.Check(t, both, decoded(t, lossless.Wrap(`{"data": AGENT}`, both)), only)
+}
+
+// TestLanguages: the first language is the agent's; what else there is of the
+// array is an extension.
+func TestLanguages(t *testing.T) {
+	f := func(languages, want, rest string) {
+		t.Helper()
+		a := decoded(t, []byte(`{"data": {"id": "x", "languages": `+languages+`}}`))
+		got := "null"
+		if a.Language != nil {
+			got = *a.Language
+		}
+		if got != want || string(a.Extension("languages")) != rest {
+			t.Errorf("%s: language %s, extension %s", languages, got, a.Extension("languages"))
+		}
+	}
+	f(`["english"]`, "english", "")
+	f(`["english", "urdu"]`, "english", `["urdu"]`)
+	f(`[{"id": "1", "language": "en"}]`, "en", `[{"id":"1"}]`)
+	f(`[{"language": "en"}]`, "en", "")
+	f(`[{"language": "en"}, {"id":"2","language":"ur"}]`, "en", `[{"id":"2","language":"ur"}]`)
+	f(`[{"id": "1", "language": "en"}, {"id": "2", "language": "ur"}]`, "en", `[{"id":"1"},{"id": "2", "language": "ur"}]`)
+	f(`[]`, "null", `[]`)
+	f(`null`, "null", `null`)
+	f(`[7]`, "null", `[7]`)
+	f(`"en"`, "null", `"en"`)
+}
+
+func TestSetsOfEachDescription(t *testing.T) {
+	f := func(what string, a *normalize.Agent, unavailable, notLoaded []string) {
+		t.Helper()
+		if fmt.Sprint(a.Unavailable.Names()) != fmt.Sprint(unavailable) || fmt.Sprint(a.NotLoaded.Names()) != fmt.Sprint(notLoaded) {
+			t.Errorf("%s:\nunavailable %v, want %v\nnot loaded %v, want %v", what, a.Unavailable.Names(), unavailable, a.NotLoaded.Names(), notLoaded)
+		}
+	}
+	never := []string{"description", "direction", "greeting", "avatar", "phone", "knowledge_base_ids", "owner", "usage"}
+	later := []string{"language", "system_prompt", "model", "voice", "stt", "tts", "realtime", "tools", "updated_at"}
+	f("row", decodedList(t, lossless.File(t, "list.json"))[0], never, later)
+	f("get", decoded(t, lossless.File(t, "get.json")), never, nil)
+	neverE := []string{"status", "direction", "tts", "avatar", "phone", "knowledge_base_ids", "usage"}
+	f("endpoint pages' row", decodedList(t, lossless.File(t, "endpoint_pages/list.json"))[0], neverE, nil)
+	f("endpoint pages' get", decoded(t, lossless.File(t, "endpoint_pages/get.json")), neverE, nil)
+}
+
+func TestRequests(t *testing.T) {
+	f := func(body, sample string) {
+		t.Helper()
+		parsed, violations, err := normalize.ParseBody([]byte(body))
+		if err != nil || violations != nil || info.CheckCreate(parsed.Change) != nil {
+			t.Fatalf("%v %v %v", err, violations, info.CheckCreate(parsed.Change))
+		}
+		adapter, sent := lossless.Recording(Provider, 201, lossless.File(t, "create.json"))
+		if _, err := adapter.Create(context.Background(), lossless.Credential(), parsed.Change); err != nil {
+			t.Fatal(err)
+		}
+		if sent.Method != "POST" || sent.Path != "/agents" || !normalize.Equal(sent.Body, lossless.File(t, sample)) {
+			t.Errorf("%s: %s %s %s", sample, sent.Method, sent.Path, sent.Body)
+		}
+	}
+	f(`{"name": "Sales Bot", "architecture": "pipeline", "model": {"id": "gpt-4o", "temperature": 0.7}, "stt": {"provider": "deepgram"}, "tts": {"provider": "cartesia"},
+		"voice": {"id": "some-cartesia-voice-id"}, "system_prompt": "You are a helpful sales agent for Acme Corp...", "language": "en", "visibility": "private"}`, "create_pipeline_request.json")
+	f(`{"name": "Low Latency Support", "architecture": "realtime", "realtime": {"provider": "openai"}, "voice": {"id": "alloy"},
+		"system_prompt": "You are a support agent...", "language": "en", "visibility": "public"}`, "create_realtime_request.json")
+	f(`{"name": "Support Chatbot", "architecture": "text", "model": {"id": "gpt-4o-mini"}, "system_prompt": "You are a helpful support assistant...", "language": "en", "visibility": "public"}`, "create_text_request.json")
+
+	parsed, _, err := normalize.ParseBody([]byte(`{"system_prompt": "Updated instructions...", "model": {"temperature": 0.5}, "status": "active"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reply := range []string{"", `{"success": true}`, `{"success": true, "data": {"agent": {}}}`} {
+		adapter, sent := lossless.Recording(Provider, 200, []byte(reply))
+		if err := adapter.Update(context.Background(), lossless.Credential(), "agent_abc123", parsed.Change); err != nil {
+			t.Fatal(err)
+		}
+		if sent.Method != "PATCH" || sent.Path != "/agents/agent_abc123" || !normalize.Equal(sent.Body, lossless.File(t, "update_request.json")) {
+			t.Errorf("%s %s %s", sent.Method, sent.Path, sent.Body)
+		}
+	}
+	adapter, sent := lossless.Recording(Provider, 200, lossless.File(t, "delete.json"))
+	if err := adapter.Delete(context.Background(), lossless.Credential(), "agent_abc123"); err != nil || sent.Method != "DELETE" {
+		t.Errorf("%v %s", err, sent.Method)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	f := func(status int, path string, kind normalize.Kind, code string) {
+		t.Helper()
+		_, err := lossless.Answering(Provider, status, lossless.File(t, path)).Get(context.Background(), lossless.Credential(), "x")
+		failure, ok := err.(*normalize.Error)
+		if !ok || failure.Kind != kind || failure.Code != code {
+			t.Errorf("%s: %#v", path, err)
+		}
+	}
+	f(404, "error_404.json", normalize.KindNotFound, "NOT_FOUND")
+	f(429, "error_429.json", normalize.KindRateLimited, "RATE_LIMITED")
+	f(500, "error_generic.json", normalize.KindUpstream, "ERROR_CODE")
+	f(200, "error_generic.json", normalize.KindFailureReply, "")
+}
+
+func FuzzList(f *testing.F) {
+	lossless.Fuzz(f, Provider, adapters.OpList, "list.json", "list_page2_of_2.json", "endpoint_pages/list.json")
+}
+
+func FuzzGet(f *testing.F) {
+	lossless.Fuzz(f, Provider, adapters.OpGet, "get.json", "endpoint_pages/get.json", "endpoint_pages/update.json")
+}
+
+func FuzzCreated(f *testing.F) {
+	lossless.Fuzz(f, Provider, adapters.OpCreate, "create.json", "endpoint_pages/create.json")
+}

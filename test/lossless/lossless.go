@@ -1,0 +1,253 @@
+// Package lossless holds decoded agents against the payloads they came from:
+// every value of a payload is in exactly one place. Adapters' tests say where
+// each of their vendor's members belongs; all else belongs into extensions.
+//
+// It must not know any vendor.
+package lossless
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// Place is where a vendor's value stands in the normalized agent.
+type Place struct {
+	Core string // JSON pointer into the agent
+	// As is what the vendor's value becomes; nil for itself.
+	As func(jsontext.Value) jsontext.Value
+}
+
+// Mapping says where a vendor's values stand, by JSON pointers into the
+// vendor's agent. A pointer to an array or object covers what is below it.
+type Mapping map[string]Place
+
+// At is a value that is kept as it is.
+func At(core string) Place { return Place{Core: core} }
+
+// Quoted is an integer that becomes a string.
+func Quoted(core string) Place {
+	return Place{Core: core, As: func(v jsontext.Value) jsontext.Value {
+		if v.Kind() == 'n' {
+			return v
+		}
+		return jsontext.Value(strconv.Quote(string(v)))
+	}}
+}
+
+// Words is a text that becomes another; one that is not listed stays.
+func Words(core string, words map[string]string) Place {
+	return Place{Core: core, As: func(v jsontext.Value) jsontext.Value {
+		if w, ok := words[string(v)]; ok {
+			return jsontext.Value(w)
+		}
+		return v
+	}}
+}
+
+// Check walks the payload's JSON pointers and reports each value that is not
+// in exactly one of the agent's core and its extensions.
+func Check(t *testing.T, payload jsontext.Value, agent *normalize.Agent, mapping Mapping) {
+	t.Helper()
+	encoded, err := agent.Encode(normalize.Form{WithSets: true})
+	if err != nil {
+		t.Fatalf("the agent cannot be encoded: %v", err)
+	}
+	core := Leaves(encoded)
+	extensions := Leaves(agent.Value(normalize.FieldExtensions))
+	accounted := 0
+	for pointer, value := range Leaves(payload) {
+		var places []string
+		if place, rest, ok := mapping.find(pointer); ok {
+			want := value
+			if place.As != nil {
+				want = place.As(value)
+			}
+			if got, ok := core[place.Core+rest]; !ok || !Same(got, want) {
+				t.Errorf("%s = %s: core has %s = %s, want %s", pointer, value, place.Core+rest, got, want)
+			}
+			places = append(places, "core")
+		}
+		if got, ok := extensions[pointer]; ok {
+			if string(got) != string(value) {
+				t.Errorf("%s = %s: extensions have %s, not the same bytes", pointer, value, got)
+			}
+			places = append(places, "extensions")
+			accounted++
+		}
+		if len(places) != 1 {
+			t.Errorf("%s = %s is in %d places: %v", pointer, value, len(places), places)
+		}
+	}
+	if accounted != len(extensions) && !emptyObject(agent.Extensions) {
+		t.Errorf("extensions hold %d values, %d of them from the payload: %s", len(extensions), accounted, agent.Extensions)
+	}
+}
+
+func emptyObject(v jsontext.Value) bool { return len(normalize.Members(v)) == 0 }
+
+// find is the place of the longest pointer in the mapping that leads to the
+// value, and what of the pointer is then left.
+func (m Mapping) find(pointer string) (place Place, rest string, ok bool) {
+	for at := pointer; at != ""; at = at[:strings.LastIndexByte(at, '/')] {
+		if place, ok := m[at]; ok {
+			return place, pointer[len(at):], true
+		}
+	}
+	return Place{}, "", false
+}
+
+// Same compares two values: numbers by their literals, strings by their
+// characters.
+func Same(a, b jsontext.Value) bool {
+	if a.Kind() == '"' && b.Kind() == '"' {
+		x, _ := jsontext.AppendUnquote(nil, a)
+		y, _ := jsontext.AppendUnquote(nil, b)
+		return string(x) == string(y)
+	}
+	return string(a) == string(b)
+}
+
+// Leaves is every scalar and every empty array or object of a JSON text, by
+// its JSON pointer.
+func Leaves(v jsontext.Value) map[string]jsontext.Value {
+	leaves := map[string]jsontext.Value{}
+	collect("", v, leaves)
+	return leaves
+}
+
+func collect(pointer string, v jsontext.Value, leaves map[string]jsontext.Value) {
+	before := len(leaves)
+	switch v.Kind() {
+	case '{':
+		for name, member := range normalize.Members(v) {
+			collect(pointer+"/"+strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1"), member, leaves)
+		}
+	case '[':
+		var items []jsontext.Value
+		if err := json.Unmarshal(v, &items); err != nil {
+			panic(err)
+		}
+		for i, item := range items {
+			collect(fmt.Sprintf("%s/%d", pointer, i), item, leaves)
+		}
+	}
+	if len(leaves) == before {
+		leaves[pointer] = v
+	}
+}
+
+// Answering is an adapter whose backend answers every request so.
+func Answering(p adapters.Provider, status int, body []byte) adapters.Adapter {
+	return p.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+		return req.Decode(adapters.Response{Status: status, Header: http.Header{}, Body: append([]byte(nil), body...)})
+	}})
+}
+
+// Recording is an adapter whose backend answers every request so, and notes
+// the last one.
+func Recording(p adapters.Provider, status int, body []byte) (adapters.Adapter, *adapters.Request) {
+	last := &adapters.Request{}
+	return p.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+		*last = *req
+		return req.Decode(adapters.Response{Status: status, Header: http.Header{}, Body: append([]byte(nil), body...)})
+	}}), last
+}
+
+// Credential is any credential.
+func Credential() adapters.Credential { return adapters.NewCredential(secret.New("credential")) }
+
+// File reads a file of the test's own data.
+func File(t testing.TB, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile("testdata/" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// Part is what stands at a JSON pointer of member names and indexes.
+func Part(t testing.TB, data []byte, pointer string) jsontext.Value {
+	t.Helper()
+	v := jsontext.Value(data)
+	for _, name := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
+		if name == "" {
+			continue
+		}
+		if v.Kind() == '[' {
+			var items []jsontext.Value
+			if err := json.Unmarshal(v, &items); err != nil {
+				t.Fatal(err)
+			}
+			i, err := strconv.Atoi(name)
+			if err != nil || i >= len(items) {
+				t.Fatalf("there is no %s", pointer)
+			}
+			v = items[i]
+			continue
+		}
+		v = normalize.Members(v)[name]
+	}
+	if v == nil {
+		t.Fatalf("there is no %s", pointer)
+	}
+	return v
+}
+
+// Wrap puts an agent into the envelope of a reply: where the envelope has the
+// text AGENT.
+func Wrap(envelope string, agent jsontext.Value) []byte {
+	return []byte(strings.Replace(envelope, "AGENT", string(agent), 1))
+}
+
+// Additions are members that no vendor documents: what a vendor may add
+// tomorrow, and what loses something in a careless decoder.
+var Additions = map[string]string{
+	"integer above 2^53": `{"big": 9007199254740993, "bigger": 123456789012345678901234567890}`,
+	"decimals":           `{"price": 345.50, "tiny": 1e-7, "large": 1.0E+2, "zero": -0}`,
+	"deep":               `{"a": {"b": [{"c": {"d": [[], {}, [null, true, "x"]]}}]}}`,
+	"odd key case":       `{"ID": 1, "Name": "other", "NAME": 2, "Agent_Id": 3, "systemprompt": "s", "SYSTEM_PROMPT": null}`,
+	"odd keys":           `{"": 0, "a/b": 1, "~": 2, "a b": 3, "\u00e9": 4, "quote\"": 5, "\u2028": 6}`,
+	"nulls and empties":  `{"n": null, "e": "", "o": {}, "l": []}`,
+	"strings":            `{"s": "\u00e9\ud83d\ude00 \\ \" \u0000", "html": "<a href='x'>&</a>"}`,
+}
+
+// With adds members to an agent.
+func With(t testing.TB, agent jsontext.Value, members string) jsontext.Value {
+	t.Helper()
+	out := agent.Clone()
+	for name, value := range normalize.Members(jsontext.Value(members)) {
+		out = normalize.AppendMember(out, name, value)
+	}
+	if !out.IsValid() {
+		t.Fatalf("not valid: %s", out)
+	}
+	return out
+}
+
+// Replace gives a member of an agent another value.
+func Replace(t testing.TB, agent jsontext.Value, name, value string) jsontext.Value {
+	t.Helper()
+	members := normalize.Members(agent)
+	if members[name] == nil {
+		t.Fatalf("there is no member %q", name)
+	}
+	members[name] = jsontext.Value(value)
+	out, err := json.Marshal(members, json.Deterministic(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
