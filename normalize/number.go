@@ -1,8 +1,6 @@
 package normalize
 
 import (
-	"errors"
-
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -10,7 +8,12 @@ import (
 // integer above 2^53 loses nothing.
 type Number string
 
-var errNotNumber = errors.New("want a number")
+// TypeError says which JSON type a decoder wants. It never quotes what it got.
+type TypeError string
+
+func (e TypeError) Error() string { return string(e) }
+
+const errNotNumber = TypeError("want a number")
 
 // UnmarshalJSONFrom accepts a JSON number and nothing else.
 func (n *Number) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
