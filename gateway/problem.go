@@ -205,9 +205,9 @@ func detailOf(backend string, op adapters.Operation, code Code, failure *normali
 // violations' own where all are of one kind.
 func validationProblem(backend string, violations []normalize.Violation) *Problem {
 	code := CodeValidationFailed
-	if all(violations, normalize.Unsupported) {
+	if only(violations, normalize.Unsupported) {
 		code = CodeUnsupportedFields
-	} else if all(violations, normalize.Immutable) {
+	} else if only(violations, normalize.Immutable) {
 		code = CodeImmutableField
 	}
 	detail := violations[0].Pointer + ": " + violations[0].Message
@@ -222,7 +222,7 @@ func validationProblem(backend string, violations []normalize.Violation) *Proble
 	return p
 }
 
-func all(violations []normalize.Violation, code normalize.ViolationCode) bool {
+func only(violations []normalize.Violation, code normalize.ViolationCode) bool {
 	for _, v := range violations {
 		if v.Code != code {
 			return false

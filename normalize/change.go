@@ -122,7 +122,11 @@ func checkJSON(value jsontext.Value) error {
 			return fmt.Errorf("the body has the member %s twice", dec.StackPointer())
 		}
 		if err != nil {
-			return fmt.Errorf("the body is not valid JSON at byte %d", dec.InputOffset())
+			at := dec.InputOffset()
+			if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+				at = syntactic.ByteOffset
+			}
+			return fmt.Errorf("the body is not valid JSON at byte %d", at)
 		}
 		if dec.StackDepth() > MaxDepth {
 			return fmt.Errorf("the body nests deeper than %d levels", MaxDepth)

@@ -1,0 +1,310 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.uber.org/goleak"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/gateway/telemetry"
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// fasthttp keeps one goroutine for the Date header.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1.1"),
+		// A stopped server's worker pool looks only every 10 s whether it was.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+	)
+}
+
+// bench is a gateway on loopback before all emulated vendors.
+type bench struct {
+	t       *testing.T
+	url     string
+	gateway *Gateway
+	vendors map[string]sandbox.Emulator
+	log     *lockedBuffer
+	spans   *tracetest.InMemoryExporter
+	keys    map[string]string
+	file    string
+	env     map[string]string
+}
+
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// Keys of the bench. Each has credentials of its own at every vendor.
+const (
+	keyAcme = "acme" // everything, everywhere
+	keyKlen = "klen-only"
+	keyRead = "reader" // agents:read, everywhere, acme's credentials
+)
+
+// newBench starts it. The settings are YAML that goes under each backend, and
+// the providers may be replaced.
+func newBench(t *testing.T, perBackend string, providers ...adapters.Provider) *bench {
+	t.Helper()
+	b := &bench{t: t, vendors: map[string]sandbox.Emulator{}, log: &lockedBuffer{}, spans: tracetest.NewInMemoryExporter(), keys: map[string]string{}, env: map[string]string{}}
+	var file strings.Builder
+	file.WriteString("server: {request_timeout: 10s}\nbackends:\n")
+	for _, v := range all.Vendors() {
+		name := v.Info.Provider
+		vendor := v.Emulator()
+		server := httptest.NewServer(vendor)
+		t.Cleanup(func() {
+			server.CloseClientConnections()
+			server.Close()
+			for _, violation := range vendor.Control().Violations() {
+				t.Error(violation)
+			}
+		})
+		b.vendors[name] = vendor
+		fmt.Fprintf(&file, "  %s:\n    provider: %s\n    base_url: %s%s\n%s", name, name, server.URL, vendor.Prefix(), indent(perBackend))
+	}
+	file.WriteString("keys:\n")
+	for _, k := range []struct{ id, scopes, credentials, backends string }{
+		{keyAcme, "agents:read, agents:write", keyAcme, "klen agenthuman krosai talkifai"},
+		{keyKlen, "agents:read, agents:write", keyKlen, "klen"},
+		{keyRead, "agents:read", keyAcme, "klen agenthuman krosai talkifai"},
+	} {
+		b.keys[k.id] = apikey.New(apikey.Test)
+		fmt.Fprintf(&file, "  - id: %s\n    sha256: \"%x\"\n    scopes: [%s]\n    credentials:\n", k.id, apikey.Hash(b.keys[k.id]), k.scopes)
+		for _, backend := range strings.Fields(k.backends) {
+			variable := strings.ToUpper(k.credentials + "_" + backend)
+			b.env[variable] = "canary-" + k.credentials + "-" + backend
+			fmt.Fprintf(&file, "      %s: env:%s\n", backend, variable)
+			b.vendors[backend].Seed(b.env[variable])
+		}
+	}
+	b.vendors["klen"].SeedDemo(b.env["ACME_KLEN"])
+	b.vendors["agenthuman"].SeedDemo(b.env["ACME_AGENTHUMAN"])
+	b.vendors["krosai"].SeedDemo(b.env["ACME_KROSAI"])
+	b.vendors["talkifai"].SeedDemo(b.env["ACME_TALKIFAI"])
+	b.file = file.String()
+	b.start(providers)
+	return b
+}
+
+func indent(yaml string) string {
+	if yaml == "" {
+		return ""
+	}
+	return "    " + strings.ReplaceAll(strings.TrimSpace(yaml), "\n", "\n    ") + "\n"
+}
+
+// load reads the bench's configuration, changed by edits of old and new.
+func (b *bench) load(edits ...string) (*config.Config, error) {
+	file := strings.NewReplacer(edits...).Replace(b.file)
+	return config.Load(config.Source{
+		Path: "config.yaml", Providers: all.Names(),
+		ReadFile:  func(string) ([]byte, error) { return []byte(file), nil },
+		LookupEnv: func(name string) (string, bool) { v, ok := b.env[name]; return v, ok },
+	})
+}
+
+func (b *bench) start(providers []adapters.Provider) {
+	t := b.t
+	t.Helper()
+	c, err := b.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	tel, err := telemetry.New(context.Background(), telemetry.Options{Version: "test", Log: log, SpanProcessor: sdktrace.NewSimpleSpanProcessor(b.spans)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.gateway, err = New(Options{Providers: append(all.Providers(), providers...), Version: "test", Log: log, Telemetry: tel}, c); err != nil {
+		t.Fatal(err)
+	}
+	server := NewServer(b.gateway)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	b.url = "http://" + l.Addr().String()
+	t.Cleanup(func() {
+		client.CloseIdleConnections()
+		if err := server.Shutdown(10 * time.Second); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		<-served
+		b.gateway.Close()
+		_ = tel.Shutdown(context.Background())
+	})
+}
+
+// client is the caller's; it follows no redirect that should not be there.
+var client = &http.Client{
+	Timeout:       30 * time.Second,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// reply is an answer of the gateway.
+type reply struct {
+	*http.Response
+	text string
+	body map[string]any
+}
+
+// ask sends a request with the key of that id; headers are "Name: value".
+func (b *bench) ask(key, method, path, body string, headers ...string) reply {
+	b.t.Helper()
+	req, err := http.NewRequest(method, b.url+path, strings.NewReader(body))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+b.keys[key])
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r := reply{Response: resp, text: string(text)}
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") && len(text) > 0 {
+		if err := json.Unmarshal(text, &r.body); err != nil {
+			b.t.Fatalf("%s %s: %v: %s", method, path, err, text)
+		}
+	}
+	return r
+}
+
+func (b *bench) get(path string, headers ...string) reply {
+	b.t.Helper()
+	return b.ask(keyAcme, "GET", path, "", headers...)
+}
+
+// wants checks status and, for a problem, its code.
+func (r reply) wants(t *testing.T, status int, code string) reply {
+	t.Helper()
+	got, _ := r.body["code"].(string)
+	if r.StatusCode != status || got != code {
+		t.Errorf("%s %s: %d %q, want %d %q: %s", r.Request.Method, r.Request.URL.Path, r.StatusCode, got, status, code, r.text)
+	}
+	if status >= 400 {
+		if media := r.Header.Get("Content-Type"); media != "application/problem+json" && r.Request.Method != "HEAD" {
+			t.Errorf("%s %s: Content-Type %q", r.Request.Method, r.Request.URL.Path, media)
+		}
+		if r.body != nil && r.body["request_id"] != r.Header.Get("X-Request-Id") {
+			t.Errorf("request_id %v, header %q", r.body["request_id"], r.Header.Get("X-Request-Id"))
+		}
+	}
+	return r
+}
+
+// at is the value at a path of names and indexes parted by dots.
+func (r reply) at(path string) any {
+	var v any = r.body
+	for _, name := range strings.Split(path, ".") {
+		switch in := v.(type) {
+		case map[string]any:
+			v = in[name]
+		case []any:
+			var i int
+			if _, err := fmt.Sscan(name, &i); err != nil || i >= len(in) {
+				return nil
+			}
+			v = in[i]
+		default:
+			return nil
+		}
+	}
+	return v
+}
+
+// source is one backend's part of a list.
+func (r reply) source(backend string) map[string]any {
+	sources, _ := r.body["sources"].([]any)
+	for _, s := range sources {
+		if s := s.(map[string]any); s["backend"] == backend {
+			return s
+		}
+	}
+	return nil
+}
+
+// ids are the agents of a list.
+func (r reply) ids() []string {
+	data, _ := r.body["data"].([]any)
+	ids := []string{}
+	for _, a := range data {
+		ids = append(ids, a.(map[string]any)["id"].(string))
+	}
+	return ids
+}
+
+// pointers are those of a problem's errors, each with its code.
+func (r reply) pointers() string {
+	list, _ := r.body["errors"].([]any)
+	var words []string
+	for _, e := range list {
+		e := e.(map[string]any)
+		words = append(words, fmt.Sprintf("%s %s", e["pointer"], e["code"]))
+	}
+	return strings.Join(words, ", ")
+}
+
+// requests counts what a vendor has received.
+func (b *bench) requests(vendor string) int { return len(b.vendors[vendor].Control().Requests()) }
+
+// waitFor polls a condition.
+func waitFor(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(time.Millisecond) // between two looks at the condition
+	}
+}
+

@@ -1,0 +1,267 @@
+package gateway
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+func TestListMergesAllBackends(t *testing.T) {
+	b := newBench(t, "")
+	r := b.get("/v1/agents").wants(t, 200, "")
+	want := []string{
+		"klen:123", "klen:789", "klen:812", "klen:845", "klen:901",
+		"agenthuman:123", "agenthuman:124", "agenthuman:131", "agenthuman:140",
+		"krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890", "krosai:b2c3d4e5-f6a7-8901-bcde-fa2345678901", "krosai:c3d4e5f6-a7b8-4012-8def-ab3456789012", "krosai:d4e5f6a7-b8c9-4123-9efa-bc4567890123",
+		"talkifai:agent_abc123", "talkifai:agent_def456", "talkifai:agent_ghi789", "talkifai:agent_jkl012", "talkifai:agent_mno345",
+	}
+	if got := r.ids(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v", got)
+	}
+	if r.body["complete"] != true || r.body["next_cursor"] != nil || r.body["resume_cursor"] != nil || r.Header.Get("X-Agentgw-Complete") != "" {
+		t.Errorf("complete %v, next_cursor %v", r.body["complete"], r.body["next_cursor"])
+	}
+	for _, backend := range []string{"klen", "agenthuman", "krosai", "talkifai"} {
+		s := r.source(backend)
+		if s["status"] != "ok" || s["count"] == 0 || s["fetched_at"] == nil || s["unavailable"] == nil || s["not_loaded"] == nil {
+			t.Errorf("%v", s)
+		}
+	}
+	for _, agent := range r.body["data"].([]any) {
+		if _, has := agent.(map[string]any)["unavailable"]; has {
+			t.Errorf("a row repeats what its source says: %v", agent)
+		}
+	}
+	for name, want := range map[string]string{"Cache-Control": "private, no-cache", "Vary": "Authorization, X-API-Key, Accept-Encoding", "Content-Type": "application/json"} {
+		if got := r.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestListOfSomeBackends(t *testing.T) {
+	b := newBench(t, "")
+	f := func(query string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, s := range b.get("/v1/agents"+query).wants(t, 200, "").body["sources"].([]any) {
+			got = append(got, s.(map[string]any)["backend"].(string))
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, want %v", query, got, want)
+		}
+	}
+	f("?backend=krosai", "krosai")
+	f("?backend=talkifai,klen", "klen", "talkifai")
+	f("?provider=klen", "klen")
+	f("?backend=klen,krosai&provider=krosai", "krosai")
+	b.get("/v1/agents?backend=klenn").wants(t, 404, "backend_not_found")
+	if got := b.ask(keyKlen, "GET", "/v1/agents?backend=krosai", "").wants(t, 404, "backend_not_found").body["detail"].(string); !strings.Contains(got, "the key maps to klen") {
+		t.Errorf("detail %q", got)
+	}
+	if got := b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "").body["sources"].([]any); len(got) != 1 {
+		t.Errorf("a key for klen sees %v", got)
+	}
+}
+
+func TestListParameters(t *testing.T) {
+	b := newBench(t, "")
+	f := func(query, want string) {
+		t.Helper()
+		if got := b.get("/v1/agents"+query).wants(t, 400, "invalid_parameter").body["detail"]; got != want {
+			t.Errorf("%s: %v, want %s", query, got, want)
+		}
+	}
+	f("?limit=0", `limit="0" is not a number from 1 to 1000`)
+	f("?limit=-1", `limit="-1" is not a number from 1 to 1000`)
+	f("?limit=ten", `limit="ten" is not a number from 1 to 1000`)
+	f("?limt=1", `unknown query parameter "limt"; did you mean limit?`)
+	f("?limit=1&limit=2", "limit is given twice; part several values by commas")
+	f("?include=everything", `include="everything" is not raw`)
+	f("?view=all", `view="all" is not basic; read single agents for their full view`)
+	b.get("/v1/agents?limit=100000").wants(t, 200, "")
+	b.get("/v1/agents?view=basic").wants(t, 200, "")
+	b.get("/v1/agents/klen:123?limit=1").wants(t, 400, "invalid_parameter")
+	b.get("/v1/backends?x=1").wants(t, 400, "invalid_parameter")
+}
+
+func TestRawIsTheVendorsOwn(t *testing.T) {
+	b := newBench(t, "")
+	r := b.get("/v1/agents?include=raw&backend=klen&limit=1").wants(t, 200, "")
+	if got := r.at("data.0.raw.list.assistant_id"); got != "assistant_abc123" {
+		t.Errorf("raw %v", r.at("data.0.raw"))
+	}
+	r = b.get("/v1/agents/agenthuman:131?include=raw").wants(t, 200, "")
+	if r.at("raw.list.agent_id") != 131.0 || r.at("raw.detail.id") != 131.0 {
+		t.Errorf("raw %v", r.body["raw"])
+	}
+	if _, has := b.get("/v1/agents/agenthuman:131").body["raw"]; has {
+		t.Error("raw is there though nobody asked")
+	}
+}
+
+// TestWalk: pages of every size see each agent once, in order.
+func TestWalk(t *testing.T) {
+	b := newBench(t, "")
+	whole := b.get("/v1/agents").ids()
+	for limit := 1; limit <= len(whole)+1; limit++ {
+		var walked []string
+		cursor := ""
+		for pages := 0; ; pages++ {
+			if pages > len(whole) {
+				t.Fatalf("limit %d: the walk does not end", limit)
+			}
+			r := b.get(fmt.Sprintf("/v1/agents?limit=%d%s", limit, cursor)).wants(t, 200, "")
+			walked = append(walked, r.ids()...)
+			if r.source("klen")["count"] != 5.0 {
+				t.Errorf("count %v is not of all pages", r.source("klen")["count"])
+			}
+			next, more := r.body["next_cursor"].(string)
+			if !more {
+				break
+			}
+			cursor = "&cursor=" + next
+		}
+		if !reflect.DeepEqual(walked, whole) {
+			t.Errorf("limit %d: %v", limit, walked)
+		}
+	}
+}
+
+// TestWalkWhileAgentsComeAndGo: what exists throughout is seen exactly once.
+func TestWalkWhileAgentsComeAndGo(t *testing.T) {
+	b := newBench(t, "")
+	first := b.get("/v1/agents?backend=krosai&limit=2").wants(t, 200, "")
+	gone := first.ids()[1]
+	b.ask(keyAcme, "DELETE", "/v1/agents/"+gone, "").wants(t, 204, "")
+	b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "krosai", "name": "Before the cursor"}`).wants(t, 201, "")
+	second := b.get("/v1/agents?backend=krosai&limit=2&cursor="+first.body["next_cursor"].(string)).wants(t, 200, "")
+	if got := second.ids(); !reflect.DeepEqual(got, []string{"krosai:c3d4e5f6-a7b8-4012-8def-ab3456789012", "krosai:d4e5f6a7-b8c9-4123-9efa-bc4567890123"}) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestCursorsAreSealed(t *testing.T) {
+	b := newBench(t, "")
+	cursor := b.get("/v1/agents?limit=1").body["next_cursor"].(string)
+	if strings.ContainsAny(cursor, "+/= ") {
+		t.Errorf("%q is not URL-safe", cursor)
+	}
+	for i := range len(cursor) {
+		if i%7 != 0 {
+			continue
+		}
+		other := byte('A')
+		if cursor[i] == other {
+			other = 'B'
+		}
+		b.get("/v1/agents?cursor="+cursor[:i]+string(other)+cursor[i+1:]).wants(t, 400, "cursor_invalid")
+	}
+	b.get("/v1/agents?cursor=c1.").wants(t, 400, "cursor_invalid")
+	b.get("/v1/agents?cursor=x").wants(t, 400, "cursor_invalid")
+	b.get("/v1/agents?backend=klen&cursor="+cursor).wants(t, 400, "cursor_mismatch")
+	b.ask(keyRead, "GET", "/v1/agents?cursor="+cursor, "").wants(t, 400, "cursor_mismatch")
+	b.get("/v1/agents?limit=3&cursor="+cursor).wants(t, 200, "")
+}
+
+func TestOneFailingBackendIsItsSourcesError(t *testing.T) {
+	b := newBench(t, "timeout: 300ms")
+	f := func(fault sandbox.Fault, code string) {
+		t.Helper()
+		b.gateway.Purge("", "")
+		b.vendors["talkifai"].Control().Heal()
+		b.vendors["talkifai"].Control().Fail(fault)
+		r := b.get("/v1/agents").wants(t, 200, "")
+		s := r.source("talkifai")
+		if s["status"] != "error" || s["count"] != 0.0 || s["error"].(map[string]any)["code"] != code {
+			t.Errorf("%+v: %v", fault, s)
+		}
+		if len(r.ids()) != 13 || r.body["complete"] != false || r.Header.Get("X-Agentgw-Complete") != "false" {
+			t.Errorf("%d agents, complete %v", len(r.ids()), r.body["complete"])
+		}
+	}
+	f(sandbox.Fault{Status: 500, Body: `{"error": "x"}`}, "upstream_error")
+	f(sandbox.Fault{Status: 503}, "upstream_unavailable")
+	f(sandbox.Fault{Hang: true}, "upstream_timeout")
+	f(sandbox.Fault{Status: 200, Body: "<html>"}, "upstream_bad_response")
+}
+
+func TestRequire(t *testing.T) {
+	b := newBench(t, "")
+	b.get("/v1/agents?require=all").wants(t, 200, "")
+	b.gateway.Purge("", "")
+	b.vendors["krosai"].Control().Fail(sandbox.Fault{Status: 503, Header: map[string]string{"Retry-After": "7"}})
+	for _, ask := range []func() reply{
+		func() reply { return b.get("/v1/agents?require=all") },
+		func() reply { return b.get("/v1/agents?require=krosai,klen") },
+		func() reply { return b.get("/v1/agents", "Prefer: handling=strict") },
+	} {
+		r := ask().wants(t, 503, "upstream_unavailable")
+		if len(r.body["sources"].([]any)) != 4 || r.body["backend"] != "krosai" || r.Header.Get("Retry-After") != "7" || r.body["retryable"] != true {
+			t.Errorf("Retry-After %q: %s", r.Header.Get("Retry-After"), r.text)
+		}
+		b.gateway.Purge("", "")
+	}
+	b.get("/v1/agents?require=klen,talkifai").wants(t, 200, "")
+	b.get("/v1/agents?require=nobody").wants(t, 404, "backend_not_found")
+	b.get("/v1/agents?backend=krosai").wants(t, 503, "upstream_unavailable")
+}
+
+func TestAllBackendsFailing(t *testing.T) {
+	b := newBench(t, "")
+	for _, v := range b.vendors {
+		v.Control().Fail(sandbox.Fault{Status: 500})
+	}
+	r := b.get("/v1/agents").wants(t, 502, "upstream_error")
+	if len(r.body["sources"].([]any)) != 4 || r.at("upstream.status") != 500.0 {
+		t.Errorf("%s", r.text)
+	}
+}
+
+// TestBackendsAreAskedAtTheSameTime: each waits until all four have been
+// asked.
+func TestBackendsAreAskedAtTheSameTime(t *testing.T) {
+	b := newBench(t, "timeout: 8s")
+	for _, v := range b.vendors {
+		v.Control().Fail(sandbox.Fault{Hang: true, Times: 1})
+	}
+	done := make(chan reply)
+	go func() { done <- b.get("/v1/agents") }()
+	waitFor(t, "all four to be asked while none has answered", func() bool {
+		return !slices.Contains([]int{b.requests("klen"), b.requests("agenthuman"), b.requests("krosai"), b.requests("talkifai")}, 0)
+	})
+	(<-done).wants(t, 504, "upstream_timeout")
+}
+
+func TestPanicOfOneAdapterIsItsSourcesError(t *testing.T) {
+	broken := provider("klen")
+	make := broken.New
+	broken.New = func(s adapters.Settings) adapters.Adapter { return panicking{make(s)} }
+	b := newBench(t, "", broken)
+	r := b.get("/v1/agents").wants(t, 200, "")
+	if s := r.source("klen"); s["status"] != "error" || s["error"].(map[string]any)["code"] != "internal" {
+		t.Errorf("%v", s)
+	}
+	if len(r.ids()) != 13 {
+		t.Errorf("%d agents", len(r.ids()))
+	}
+	b.get("/v1/agents/klen:123").wants(t, 500, "internal")
+	if log := b.log.String(); !strings.Contains(log, "panic in a backend's call") || strings.Contains(log, "canary") {
+		t.Errorf("the log: %s", log)
+	}
+}
+
+func TestFetchedAtIsWhenTheBackendWasAsked(t *testing.T) {
+	b := newBench(t, "")
+	before := time.Now().Add(-time.Second)
+	at, err := time.Parse(time.RFC3339, b.get("/v1/agents?backend=klen").source("klen")["fetched_at"].(string))
+	if err != nil || at.Before(before) || at.After(time.Now()) {
+		t.Errorf("%v, %v", at, err)
+	}
+}
