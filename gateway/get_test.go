@@ -101,7 +101,7 @@ func TestWhatIsNotThere(t *testing.T) {
 	f(keyAcme, "krosai:~Li4")
 	f(keyAcme, strings.Repeat("a", 4000))
 	f(keyKlen, "krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890") // another's
-	f(keyKlen, "klen:123")                                     // another account's
+	f(keyKlen, "klen:123")                                    // another account's
 	b.get("/v1/nothing").wants(t, 404, "not_found")
 	b.get("/v1/agents/").wants(t, 404, "not_found")
 	b.get("/v1/agents/klen:123/more").wants(t, 404, "not_found")

@@ -308,3 +308,9 @@ func waitFor(t *testing.T, what string, condition func() bool) {
 	}
 }
 
+// metrics is the page that Prometheus would read.
+func (b *bench) metrics() string {
+	w := httptest.NewRecorder()
+	NewAdmin(b.gateway, nil).Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	return w.Body.String()
+}

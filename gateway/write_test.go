@@ -138,7 +138,7 @@ func TestPatch(t *testing.T) {
 func TestGetEditPatch(t *testing.T) {
 	b := newBench(t, "")
 	for _, path := range []string{krosaiAgent, "/v1/agents/talkifai:agent_abc123", "/v1/agents/agenthuman:131"} {
-		r := b.get(path + "?include=raw").wants(t, 200, "")
+		r := b.get(path+"?include=raw").wants(t, 200, "")
 		vendor := b.vendors[r.body["backend"].(string)].Control()
 		vendor.Forget()
 		if got := b.ask(keyAcme, "PATCH", path, r.text).wants(t, 200, ""); got.body["updated_at"] != r.body["updated_at"] {

@@ -1,0 +1,277 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/gateway/telemetry"
+	"github.com/agentgw/agentgw/normalize"
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+func TestListIsServedFromTheCache(t *testing.T) {
+	b := newBench(t, "")
+	for i := range 3 {
+		r := b.get("/v1/agents").wants(t, 200, "")
+		want := map[bool]string{true: "agentgw; fwd=miss", false: "agentgw; hit"}[i == 0]
+		if got := r.Header.Get("Cache-Status"); got != want {
+			t.Errorf("read %d: Cache-Status %q, want %q", i, got, want)
+		}
+	}
+	if n := b.requests("klen"); n != 1 {
+		t.Errorf("klen was asked %d times", n)
+	}
+	b.get("/v1/agents/klen:123").wants(t, 200, "") // from the same list
+	if n := b.requests("klen"); n != 1 {
+		t.Errorf("klen was asked %d times", n)
+	}
+	b.get("/v1/agents?backend=klen", "Cache-Control: no-cache").wants(t, 200, "")
+	if n := b.requests("klen"); n != 2 {
+		t.Errorf("klen was asked %d times", n)
+	}
+	b.ask(keyRead, "GET", "/v1/agents?backend=klen", "") // another key, the same credential
+	if n := b.requests("klen"); n != 2 {
+		t.Errorf("klen was asked %d times", n)
+	}
+	b.ask(keyKlen, "GET", "/v1/agents", "") // another credential
+	if n := b.requests("klen"); n != 3 {
+		t.Errorf("klen was asked %d times", n)
+	}
+}
+
+func TestStaleStandsInForABackendThatCannotBeAsked(t *testing.T) {
+	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 0s}\ntimeout: 300ms")
+	b.get("/v1/agents").wants(t, 200, "")
+	krosai := b.vendors["krosai"].Control()
+	for _, fault := range []sandbox.Fault{{Status: 500}, {Status: 503}, {Reset: true}, {Hang: true}, {Status: 200, Body: "<html>"}} {
+		krosai.Heal()
+		krosai.Fail(fault)
+		waitFor(t, "the entry to age", func() bool {
+			return b.get("/v1/agents").source("krosai")["status"] == "stale"
+		})
+		r := b.get("/v1/agents").wants(t, 200, "")
+		if s := r.source("krosai"); s["count"] != 4.0 || s["error"] == nil || len(r.ids()) != 18 || r.body["complete"] != false {
+			t.Errorf("%+v: %v", fault, s)
+		}
+	}
+	if got := b.get("/v1/agents?backend=krosai").wants(t, 200, "").Header.Get("Cache-Status"); got != "agentgw; fwd=stale" {
+		t.Errorf("Cache-Status %q", got)
+	}
+	krosai.Heal()
+	krosai.Fail(sandbox.Fault{Status: 401})
+	if s := b.waitForSource("krosai", "error"); s["error"].(map[string]any)["code"] != "upstream_auth_failed" {
+		t.Errorf("after a 401: %v", s)
+	}
+	krosai.Heal()
+	krosai.Fail(sandbox.Fault{Status: 500})
+	if s := b.get("/v1/agents").source("krosai"); s["status"] != "error" {
+		t.Errorf("what a 401 voided is still served: %v", s)
+	}
+}
+
+func (b *bench) waitForSource(backend, status string) (source map[string]any) {
+	b.t.Helper()
+	waitFor(b.t, backend+" to be "+status, func() bool {
+		source = b.get("/v1/agents").source(backend)
+		return source["status"] == status
+	})
+	return source
+}
+
+func TestWriteDropsWhatItChanged(t *testing.T) {
+	b := newBench(t, "")
+	b.get("/v1/agents").wants(t, 200, "")
+	b.get(krosaiAgent).wants(t, 200, "")
+	klen := b.requests("klen")
+	b.ask(keyAcme, "PATCH", krosaiAgent, `{"name": "Renamed"}`).wants(t, 200, "")
+	for _, key := range []string{keyAcme, keyRead} {
+		r := b.ask(key, "GET", "/v1/agents?backend=krosai", "")
+		if r.at("data.0.name") != "Renamed" {
+			t.Errorf("%s sees %v in the list", key, r.at("data.0.name"))
+		}
+		if r := b.ask(key, "GET", krosaiAgent, ""); r.body["name"] != "Renamed" {
+			t.Errorf("%s sees %v", key, r.body["name"])
+		}
+	}
+	b.get("/v1/agents")
+	if n := b.requests("klen"); n != klen {
+		t.Errorf("a write at krosai had klen asked again")
+	}
+}
+
+// endpoint is a cache before a backend that the test plays.
+func cached(t *testing.T, ages config.BackendCache, next Endpoint) (*cache, Endpoint) {
+	t.Helper()
+	tel, err := telemetry.New(context.Background(), telemetry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCache(3)
+	b := &Backend{Name: "b", Info: &adapters.Info{Provider: "p"}, Config: config.ResolvedBackend{Backend: config.Backend{Cache: ages}}}
+	return c, chain(next, c.middleware(b, tel))
+}
+
+func list(key string) Call {
+	return Call{Op: adapters.OpList, Credential: adapters.NewCredential(secret.New(key))}
+}
+
+func seconds(ttl, revalidate, ifError int) config.BackendCache {
+	s := func(n int) config.Duration { return config.Duration(time.Duration(n) * time.Second) }
+	return config.BackendCache{TTL: s(ttl), StaleWhileRevalidate: s(revalidate), StaleIfError: s(ifError)}
+}
+
+// TestAges walks an entry through its life on a clock of its own.
+func TestAges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		var failure atomic.Pointer[normalize.Error]
+		_, endpoint := cached(t, seconds(10, 20, 100), func(context.Context, Call) (Result, error) {
+			asked.Add(1)
+			if f := failure.Load(); f != nil {
+				return Result{}, f
+			}
+			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		step := func(wait time.Duration, wantAsked int32, wantCache CacheStatus, wantKind string) {
+			t.Helper()
+			time.Sleep(wait)
+			result, err := endpoint(context.Background(), list("k"))
+			synctest.Wait()
+			kind := ""
+			if err != nil {
+				kind = normalize.KindOf(err).String()
+			}
+			if asked.Load() != wantAsked || result.Cache != wantCache || kind != wantKind {
+				t.Errorf("after %s: asked %d, %q %q, want %d, %q %q", wait, asked.Load(), result.Cache, kind, wantAsked, wantCache, wantKind)
+			}
+		}
+		step(0, 1, CacheMiss, "")
+		step(5*time.Second, 1, CacheHit, "")
+		step(8*time.Second, 2, CacheHit, "") // served, and refreshed behind
+		step(1*time.Second, 2, CacheHit, "")
+		step(40*time.Second, 3, CacheMiss, "") // too old to be served unasked
+		failure.Store(&normalize.Error{Kind: normalize.KindUpstream})
+		step(5*time.Second, 3, CacheHit, "")
+		step(40*time.Second, 4, CacheStale, "")
+		failure.Store(&normalize.Error{Kind: normalize.KindTooLarge})
+		step(1*time.Second, 5, "", "too_large")
+		failure.Store(&normalize.Error{Kind: normalize.KindUpstream})
+		step(1*time.Second, 6, CacheStale, "")
+		failure.Store(&normalize.Error{Kind: normalize.KindAuth})
+		step(1*time.Second, 7, "", "auth")
+		failure.Store(&normalize.Error{Kind: normalize.KindUpstream})
+		step(1*time.Second, 8, "", "upstream")
+	})
+}
+
+func TestEqualReadsShareOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		_, endpoint := cached(t, seconds(10, 0, 0), func(_ context.Context, c Call) (Result, error) {
+			asked.Add(1)
+			time.Sleep(time.Second)
+			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		// The first caller leaves; that harms none of the others.
+		leaving, leave := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := endpoint(leaving, list("k")); normalize.KindOf(err) != normalize.KindCanceled {
+				t.Errorf("who left got %v", err)
+			}
+		})
+		synctest.Wait()
+		for range 1000 {
+			wg.Go(func() {
+				if _, err := endpoint(context.Background(), list("k")); err != nil {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+		wg.Go(func() { _, _ = endpoint(context.Background(), list("other")) })
+		synctest.Wait()
+		leave()
+		wg.Wait()
+		if n := asked.Load(); n != 2 {
+			t.Errorf("two credentials asked %d times", n)
+		}
+	})
+}
+
+func TestReadThatBeganBeforeAWriteIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, endpoint := cached(t, seconds(10, 0, 0), func(_ context.Context, c Call) (Result, error) {
+			time.Sleep(time.Second)
+			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = endpoint(context.Background(), list("k")) })
+		synctest.Wait()
+		write := list("k")
+		write.Op, write.NativeID = adapters.OpUpdate, "1"
+		wg.Go(func() { _, _ = endpoint(context.Background(), write) })
+		wg.Wait()
+		if n := c.entries(); n != 0 {
+			t.Errorf("%d entries", n)
+		}
+	})
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
+			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		for i := range 10 {
+			if _, err := endpoint(context.Background(), list(fmt.Sprint(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := c.entries(); n != 3 {
+			t.Errorf("%d entries, the bound is 3", n)
+		}
+		time.Sleep(time.Minute) // on the test's clock: all three expire
+		if _, err := endpoint(context.Background(), list("new")); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.entries(); n != 1 {
+			t.Errorf("%d entries after all expired and one came", n)
+		}
+	})
+}
+
+func TestPartialListsAreNotKept(t *testing.T) {
+	c, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
+		return Result{Snapshot: &Snapshot{Partial: &normalize.Error{}}, Fetched: time.Now(), Cache: CacheMiss}, nil
+	})
+	if _, err := endpoint(context.Background(), list("k")); err != nil || c.entries() != 0 {
+		t.Errorf("%v, %d entries", err, c.entries())
+	}
+}
+
+func TestCacheKeysNeverMeet(t *testing.T) {
+	seen := map[string]string{}
+	for _, backend := range []string{"a", "ab", ""} {
+		for _, credential := range []string{"b", "bc", ""} {
+			for _, id := range []string{"", "c", "list"} {
+				for _, op := range []adapters.Operation{adapters.OpList, adapters.OpGet} {
+					fields := strings.Join([]string{backend, credential, id, string(op)}, "|")
+					key := cacheKey(owner{backend, credential}, Call{Op: op, NativeID: id})
+					if other, taken := seen[key]; taken {
+						t.Errorf("%s and %s share a key", fields, other)
+					}
+					seen[key] = fields
+				}
+			}
+		}
+	}
+}

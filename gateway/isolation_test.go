@@ -1,0 +1,134 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+// TestEachBackendSeesOnlyItsCredential: canaries in every credential, key and
+// part of the caller's request. Each backend sees exactly the credential that
+// the caller's key maps to it, and nothing of the request.
+func TestEachBackendSeesOnlyItsCredential(t *testing.T) {
+	b := newBench(t, "")
+	headers := []string{
+		"X-Canary: canary-header", "Cookie: canary=cookie", "User-Agent: canary-agent", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		"baggage: canary=baggage", "X-Request-Id: canary-request-id", "Idempotency-Key: canary-idempotency", "X-Forwarded-For: 203.0.113.9",
+	}
+	for _, key := range []string{keyAcme, keyKlen} {
+		b.gateway.Purge("", "")
+		for _, v := range b.vendors {
+			v.Control().Forget()
+		}
+		b.ask(key, "GET", "/v1/agents?include=raw", "", headers...).wants(t, 200, "")
+		if key == keyAcme {
+			b.ask(key, "GET", "/v1/agents/talkifai:agent_abc123", "", headers...).wants(t, 200, "")
+			b.ask(key, "POST", "/v1/agents", `{"backend": "krosai", "name": "n"}`, headers...).wants(t, 201, "")
+			b.ask(key, "PATCH", "/v1/agents/agenthuman:131", `{"name": "n"}`, headers...).wants(t, 200, "")
+		}
+		for name, v := range b.vendors {
+			want := "canary-" + key + "-" + name
+			requests := v.Control().Requests()
+			if key == keyKlen && name != "klen" && len(requests) > 0 {
+				t.Errorf("%s was asked for a key that does not map to it", name)
+			}
+			for _, r := range requests {
+				all := fmt.Sprintf("%s %s %v %s", r.Path, r.Query.Encode(), r.Header, r.Body)
+				if strings.Count(all, "canary") != 1 || !strings.Contains(all, want) {
+					t.Errorf("%s saw %s", name, all)
+				}
+				for _, secret := range []string{b.keys[keyAcme], b.keys[keyKlen], "Traceparent", "203.0.113.9", "0af7651916cd43dd8448eb211c80319c"} {
+					if strings.Contains(all, secret) {
+						t.Errorf("%s saw %s in %s", name, secret, all)
+					}
+				}
+				if got := r.Header.Get("User-Agent"); got != "agentgw/test" {
+					t.Errorf("%s saw the user agent %q", name, got)
+				}
+			}
+		}
+	}
+}
+
+// TestNothingLeaks: keys and credentials, and texts of backends that quote
+// them, are in no answer, log line, span or metric.
+func TestNothingLeaks(t *testing.T) {
+	b := newBench(t, "timeout: 300ms\nbreaker: {consecutive: 1000, min_requests: 1000}")
+	var answers strings.Builder
+	note := func(r reply) { fmt.Fprintf(&answers, "%v %v\n", r.Header, r.text) }
+	all := func() {
+		note(b.get("/v1/agents", "Cache-Control: no-cache"))
+		note(b.get("/v1/agents/talkifai:agent_abc123", "Cache-Control: no-cache"))
+		note(b.get("/v1/agents/agenthuman:131", "Cache-Control: no-cache"))
+		note(b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "krosai", "name": "n", "system_prompt": "canary-prompt"}`))
+		note(b.ask(keyAcme, "PATCH", krosaiAgent, `{"name": "n"}`))
+		note(b.ask(keyAcme, "DELETE", "/v1/agents/agenthuman:1", ""))
+		note(b.get("/v1/backends"))
+		note(b.ask("", "GET", "/v1/agents?cursor=canary-query", "", "Authorization: Bearer "+b.keys[keyAcme]+"canary-key"))
+	}
+	for _, fault := range []sandbox.Fault{
+		{Status: 401, Body: `{"error": "the key canary-acme-krosai is bad", "message": "canary-acme-klen", "code": "canary-acme-talkifai", "detail": "canary"}`},
+		{Status: 500, Body: `<html>canary-text</html>`}, {Status: 200, Body: `{"canary-member": 1}`}, {Status: 200, Body: `{"success": false, "error": "canary-text"}`},
+		{Status: 302, Header: map[string]string{"Location": "http://127.0.0.1:1/canary"}}, {Reset: true}, {Hang: true}, {Cut: true},
+		{Status: 429, Header: map[string]string{"Retry-After": "canary"}, Body: `{"error": "canary"}`},
+	} {
+		for _, v := range b.vendors {
+			v.Control().Heal()
+			v.Control().Fail(fault)
+		}
+		all()
+	}
+	places := map[string]string{"answers": answers.String(), "log": b.log.String(), "spans": describeSpans(b.spans), "metrics": b.metrics()}
+	for place, text := range places {
+		if i := strings.Index(text, "canary"); i >= 0 {
+			t.Errorf("%s: …%s…", place, text[max(0, i-80):min(len(text), i+80)])
+		}
+		for _, key := range b.keys {
+			if strings.Contains(text, key) {
+				t.Errorf("%s show a key", place)
+			}
+		}
+		if len(text) < 500 {
+			t.Errorf("%s are nearly empty; the test proves nothing: %q", place, text)
+		}
+	}
+}
+
+func describeSpans(e *tracetest.InMemoryExporter) string {
+	var text strings.Builder
+	for _, s := range e.GetSpans() {
+		fmt.Fprintf(&text, "%s %v %v %v %v\n", s.Name, s.Attributes, s.Events, s.Status, s.Resource)
+	}
+	return text.String()
+}
+
+// TestConcurrentTenants: two tenants with agents of their own share
+// connections, cache and backends; neither ever sees the other's.
+func TestConcurrentTenants(t *testing.T) {
+	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 1ms}")
+	klen := b.vendors["klen"]
+	klen.Seed("canary-klen-only-klen", []byte(`{"id": 123, "assistant_id": "assistant_other", "name": "TENANT-B", "role": "inbound agent", "phone_number": null, "minutes_used": 0, "total_calls": 0, "model": "m", "voice_id": "v", "can_make_calls": false, "team_id": null}`))
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 60 {
+				if i%2 == 0 {
+					if r := b.ask(keyKlen, "GET", "/v1/agents/klen:123", ""); r.body["name"] != "TENANT-B" {
+						t.Errorf("tenant B sees %s", r.text)
+					}
+				} else if r := b.get("/v1/agents?backend=klen"); strings.Contains(r.text, "TENANT-B") || len(r.ids()) != 5 {
+					t.Errorf("tenant A sees %s", r.text)
+				}
+				if i == 0 {
+					b.gateway.Purge("klen", "")
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

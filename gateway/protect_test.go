@@ -1,0 +1,153 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/normalize"
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+func TestBreakerOpensProbesAndCloses(t *testing.T) {
+	b := newBench(t, "breaker: {consecutive: 3, open_for: 300ms}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+	klen := b.vendors["klen"].Control()
+	klen.Fail(sandbox.Fault{Status: 500})
+	for range 3 {
+		b.get("/v1/agents/klen:123").wants(t, 502, "upstream_error")
+	}
+	asked := b.requests("klen")
+	r := b.get("/v1/agents/klen:123").wants(t, 503, "upstream_unavailable")
+	if r.Header.Get("Retry-After") == "" || b.requests("klen") != asked {
+		t.Errorf("an open breaker: Retry-After %q, %d requests", r.Header.Get("Retry-After"), b.requests("klen")-asked)
+	}
+	v := b.get("/v1/backends/klen").wants(t, 200, "")
+	if v.at("breaker.state") != "open" || v.at("breaker.retry_after_s") == nil || v.at("last_error.code") != "upstream_unavailable" && v.at("last_error.code") != "upstream_error" {
+		t.Errorf("%s", v.text)
+	}
+	if !strings.Contains(b.metrics(), `agentgw_breaker_state{backend="klen",state="open"} 1`) {
+		t.Error("the metric does not show it")
+	}
+	b.get("/v1/agents/krosai:nobody").wants(t, 404, "agent_not_found") // others go on
+	klen.Heal()
+	waitFor(t, "the breaker to close", func() bool { return b.get("/v1/agents/klen:123").StatusCode == 200 })
+	if got := b.get("/v1/backends/klen").at("breaker.state"); got != "closed" {
+		t.Errorf("state %v", got)
+	}
+	if !strings.Contains(b.metrics(), `agentgw_breaker_transitions_total{backend="klen",from="closed",to="open"} 1`) {
+		t.Error("the transition is not counted")
+	}
+}
+
+// TestWhatSaysNothingOfABackend does not open its breaker.
+func TestWhatSaysNothingOfABackend(t *testing.T) {
+	b := newBench(t, "breaker: {consecutive: 2, min_requests: 2}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+	for _, fault := range []sandbox.Fault{{Status: 404}, {Status: 401}, {Status: 403}, {Status: 400}, {Status: 302}, {Status: 200, Body: `{"success": false}`}} {
+		control := b.vendors["talkifai"].Control()
+		control.Heal()
+		control.Fail(fault)
+		for range 6 {
+			b.get("/v1/agents/talkifai:agent_abc123")
+		}
+		if got := b.get("/v1/backends/talkifai").at("breaker.state"); got != "closed" {
+			t.Errorf("%+v: %v", fault, got)
+		}
+	}
+}
+
+func TestQuota(t *testing.T) {
+	b := newBench(t, "quota: {requests: 3, per: 1h}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+	for range 3 {
+		b.get("/v1/agents?backend=klen").wants(t, 200, "")
+	}
+	r := b.get("/v1/agents?backend=klen").wants(t, 429, "upstream_rate_limited")
+	var wait int
+	if _, err := fmt.Sscan(r.Header.Get("Retry-After"), &wait); err != nil || wait < 3500 || wait > 3600 {
+		t.Errorf("Retry-After %q", r.Header.Get("Retry-After"))
+	}
+	if n := b.requests("klen"); n != 3 {
+		t.Errorf("klen received %d requests, its quota is 3", n)
+	}
+	if q := b.get("/v1/backends/klen"); q.at("quota.remaining") != 0.0 || q.at("quota.retry_after_s") == nil {
+		t.Errorf("%s", q.text)
+	}
+	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "") // another credential has its own
+	if r := b.get("/v1/agents").wants(t, 200, ""); r.source("klen")["error"].(map[string]any)["code"] != "upstream_rate_limited" {
+		t.Errorf("%v", r.source("klen"))
+	}
+}
+
+func TestA429LetsTheCredentialRest(t *testing.T) {
+	b := newBench(t, "cache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+	b.vendors["klen"].Control().Fail(sandbox.Fault{Status: 429, Header: map[string]string{"Retry-After": "1800"}, Times: 1})
+	b.get("/v1/agents?backend=klen").wants(t, 429, "upstream_rate_limited")
+	r := b.get("/v1/agents?backend=klen").wants(t, 429, "upstream_rate_limited")
+	if n := b.requests("klen"); n != 1 || r.Header.Get("Retry-After") != "1800" {
+		t.Errorf("%d requests, Retry-After %q", n, r.Header.Get("Retry-After"))
+	}
+	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
+}
+
+// TestNoWindowHasMoreThanTheQuota slides a window over every request that was
+// let through.
+func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &quotas{rate: &config.Rate{Requests: 5, Per: config.Duration(10 * time.Second)}, byCredential: map[string]*quota{}}
+		var sent []time.Time
+		for i := range 2000 {
+			time.Sleep(time.Duration(i*7919%2300) * time.Millisecond)
+			if wait := q.take("c", time.Now()); wait == 0 {
+				sent = append(sent, time.Now())
+			} else if i%3 == 0 { // the wait that was said is exact
+				time.Sleep(wait)
+				if again := q.take("c", time.Now()); again != 0 {
+					t.Fatalf("told to wait %s, then %s more", wait, again)
+				}
+				sent = append(sent, time.Now())
+			}
+		}
+		for i := 5; i < len(sent); i++ {
+			if sent[i].Sub(sent[i-5]) < 10*time.Second {
+				t.Fatalf("six requests in %s", sent[i].Sub(sent[i-5]))
+			}
+		}
+		if len(sent) < 300 {
+			t.Errorf("only %d requests were let through", len(sent))
+		}
+	})
+}
+
+func TestBulkhead(t *testing.T) {
+	b := newBench(t, "max_concurrent: 1\ntimeout: 8s")
+	b.vendors["krosai"].Control().Fail(sandbox.Fault{Delay: 2 * time.Second, Times: 1})
+	done := make(chan reply)
+	go func() { done <- b.get("/v1/agents?backend=krosai") }()
+	waitFor(t, "the first request to be there", func() bool { return b.requests("krosai") == 1 })
+	if r := b.get(krosaiAgent).wants(t, 503, "upstream_unavailable"); r.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	(<-done).wants(t, 200, "")
+	b.get(krosaiAgent).wants(t, 200, "")
+}
+
+// TestOutcomes: every kind of failure has its line in the table, and every
+// line a code with that status.
+func TestOutcomes(t *testing.T) {
+	for _, k := range normalize.Kinds() {
+		o, ok := outcomes[k]
+		if !ok {
+			t.Errorf("no outcome for %s", k)
+			continue
+		}
+		info, ok := codeInfo[o.code]
+		if !ok || info.Status != o.status {
+			t.Errorf("%s: code %s has status %d, the outcome %d", k, o.code, info.Status, o.status)
+		}
+	}
+	if len(outcomes) != len(normalize.Kinds()) {
+		t.Errorf("%d outcomes, %d kinds", len(outcomes), len(normalize.Kinds()))
+	}
+}

@@ -1,0 +1,101 @@
+package gateway
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+func (b *bench) reload(edits ...string) {
+	b.t.Helper()
+	c, err := b.load(edits...)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.gateway.Reload(c); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func TestRemovedKeyStopsAndWhatOnlyItSawIsDropped(t *testing.T) {
+	b := newBench(t, "")
+	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
+	b.get("/v1/agents").wants(t, 200, "")
+	before := b.gateway.cache.entries()
+	i := strings.Index(b.file, "  - id: "+keyKlen)
+	j := strings.Index(b.file, "  - id: "+keyRead)
+	b.reload(b.file[i:j], "")
+	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 401, "unauthenticated")
+	if n := b.gateway.cache.entries(); n != before-1 {
+		t.Errorf("%d entries, before %d", n, before)
+	}
+	klen := b.requests("klen")
+	b.get("/v1/agents").wants(t, 200, "")
+	if b.requests("klen") != klen {
+		t.Error("the reload dropped what others see")
+	}
+	b.reload() // the key is back
+	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
+}
+
+func TestReloadKeepsABackendThatDidNotChange(t *testing.T) {
+	b := newBench(t, "breaker: {consecutive: 1, open_for: 1h}\ncache: {ttl: 0s, stale_if_error: 0s, stale_while_revalidate: 0s}")
+	b.vendors["klen"].Control().Fail(sandbox.Fault{Status: 500})
+	b.get("/v1/agents/klen:123").wants(t, 502, "upstream_error")
+	b.reload("request_timeout: 10s", "request_timeout: 9s")
+	if got := b.get("/v1/backends/klen").at("breaker.state"); got != "open" {
+		t.Errorf("the breaker is %v", got)
+	}
+	b.reload("open_for: 1h", "open_for: 2h")
+	if got := b.get("/v1/backends/klen").at("breaker.state"); got != "closed" {
+		t.Errorf("the new breaker is %v", got)
+	}
+}
+
+func TestReloadedCredentialIsUsedAtOnce(t *testing.T) {
+	b := newBench(t, "")
+	b.get("/v1/agents?backend=klen").wants(t, 200, "")
+	b.env["ACME_KLEN"] = "canary-rotated"
+	b.vendors["klen"].Seed("canary-rotated")
+	b.reload()
+	if got := len(b.get("/v1/agents?backend=klen").wants(t, 200, "").ids()); got != 0 {
+		t.Errorf("%d agents of the old credential", got)
+	}
+}
+
+func TestCursorsOutliveAReload(t *testing.T) {
+	b := newBench(t, "")
+	cursor := b.get("/v1/agents?limit=1").body["next_cursor"].(string)
+	b.reload("request_timeout: 10s", "request_timeout: 9s")
+	b.get("/v1/agents?cursor="+cursor).wants(t, 200, "")
+}
+
+// TestReloadsLoseNoRequest swaps the configuration while requests run.
+func TestReloadsLoseNoRequest(t *testing.T) {
+	b := newBench(t, "")
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					b.get("/v1/agents?require=all").wants(t, 200, "")
+				}
+			}
+		})
+	}
+	for i := range 50 {
+		if i%2 == 0 {
+			b.reload("max_concurrent: 64", "max_concurrent: 63", "    provider: klen\n", "    provider: klen\n    timeout: 4s\n")
+		} else {
+			b.reload()
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
