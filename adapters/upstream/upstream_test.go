@@ -1,0 +1,185 @@
+package upstream
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func client(t *testing.T, base string, change ...func(*Options)) *Client {
+	t.Helper()
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Provider: "p", BaseURL: u, Timeout: 5 * time.Second, MaxResponseBytes: 1000, UserAgent: "agentgw/test"}
+	for _, c := range change {
+		c(&o)
+	}
+	made := New(o)
+	t.Cleanup(made.Close)
+	return made
+}
+
+func hasty(o *Options) { o.Timeout = 200 * time.Millisecond }
+
+func get(c *Client) error {
+	return c.Exchange(context.Background(), &adapters.Request{Op: adapters.OpList, Method: "GET", Path: "/agents", Decode: func(adapters.Response) error { return nil }})
+}
+
+func TestRequestIsWhatWasAskedFor(t *testing.T) {
+	var got *http.Request
+	var body []byte
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		body, _ = io.ReadAll(r.Body)
+		w.Header().Set("X-Answer", "yes")
+		w.WriteHeader(418)
+		fmt.Fprint(w, "tea")
+	}))
+	defer server.Close()
+	for _, base := range []string{server.URL + "/api/v1", server.URL + "/api/v1/"} {
+		var answer adapters.Response
+		err := client(t, base).Exchange(context.Background(), &adapters.Request{
+			Op: adapters.OpUpdate, Method: "PUT", Path: "/agents/a%2Fb", Query: url.Values{"page": {"2"}}, Header: http.Header{"X-Api-Key": {"k"}}, Body: []byte(`{}`),
+			Decode: func(r adapters.Response) error { answer = r; return nil },
+		})
+		if err != nil || answer.Status != 418 || string(answer.Body) != "tea" || answer.Header.Get("X-Answer") != "yes" {
+			t.Fatalf("%v %+v", err, answer)
+		}
+		if got.Method != "PUT" || got.RequestURI != "/api/v1/agents/a%2Fb?page=2" || string(body) != "{}" {
+			t.Errorf("%s %s %s", got.Method, got.RequestURI, body)
+		}
+		if got.Header.Get("X-Api-Key") != "k" || got.Header.Get("User-Agent") != "agentgw/test" || got.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%v", got.Header)
+		}
+	}
+}
+
+func TestDecodesErrorIsTheExchanges(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	want := errors.New("x")
+	err := client(t, server.URL).Exchange(context.Background(), &adapters.Request{Method: "GET", Path: "/", Decode: func(adapters.Response) error { return want }})
+	if err != want {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestKinds(t *testing.T) {
+	f := func(name string, c *Client, want normalize.Kind) {
+		t.Helper()
+		err := get(c)
+		if normalize.KindOf(err) != want {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: the error shows the URL: %v", name, err)
+		}
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	refused, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused.Close()
+	f("nobody listens", client(t, "http://"+refused.Addr().String()+"/canary"), normalize.KindConnect)
+	f("no such name", client(t, "http://canary.invalid"), normalize.KindConnect)
+	f("accepts and never answers", client(t, "http://"+silent.Addr().String(), hasty), normalize.KindTimeout)
+	f("TLS to a silent port", client(t, "https://"+silent.Addr().String(), hasty), normalize.KindConnectTimeout)
+
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	secure.Config.ErrorLog = nil
+	defer secure.Close()
+	f("unknown authority", client(t, secure.URL), normalize.KindTLS)
+	roots := x509.NewCertPool()
+	roots.AddCert(secure.Certificate())
+	trusting := func(o *Options) { o.TLS = &tls.Config{RootCAs: roots} }
+	if err := get(client(t, secure.URL, trusting)); err != nil {
+		t.Errorf("a known authority: %v", err)
+	}
+	f("another name", client(t, strings.Replace(secure.URL, "127.0.0.1", "localhost", 1), trusting), normalize.KindTLS)
+
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/large/agents":
+			fmt.Fprint(w, strings.Repeat("x", 1001))
+		case "/largest/agents":
+			w.Header().Set("Content-Length", "1000000000")
+		case "/chunked/agents":
+			for range 100 {
+				fmt.Fprint(w, strings.Repeat("x", 100))
+				_ = http.NewResponseController(w).Flush()
+			}
+		case "/bomb/agents":
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			fmt.Fprint(z, strings.Repeat("x", 100_000))
+			z.Close()
+		case "/full/agents":
+			fmt.Fprint(w, strings.Repeat("x", 1000))
+		case "/header/agents":
+			w.Header().Set("X-Large", strings.Repeat("x", maxResponseHeaderBytes+1))
+		}
+	}))
+	defer plain.Close()
+	f("https to plain http", client(t, strings.Replace(plain.URL, "http:", "https:", 1)), normalize.KindTLS)
+	f("too large", client(t, plain.URL+"/large"), normalize.KindTooLarge)
+	f("announced too large", client(t, plain.URL+"/largest"), normalize.KindTooLarge)
+	f("too large in pieces", client(t, plain.URL+"/chunked"), normalize.KindTooLarge)
+	f("too large after decompression", client(t, plain.URL+"/bomb"), normalize.KindTooLarge)
+	f("headers too large", client(t, plain.URL+"/header"), normalize.KindBadResponse)
+	if err := get(client(t, plain.URL+"/full")); err != nil {
+		t.Errorf("a body of just the limit: %v", err)
+	}
+}
+
+// TestNoRedirectIsFollowed: only the configured host is ever called.
+func TestNoRedirectIsFollowed(t *testing.T) {
+	var elsewhere atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	defer other.Close()
+	server := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer server.Close()
+	status := 0
+	err := client(t, server.URL).Exchange(context.Background(), &adapters.Request{Method: "POST", Path: "/", Body: []byte("{}"), Decode: func(r adapters.Response) error { status = r.Status; return nil }})
+	if err != nil || status != 307 || elsewhere.Load() != 0 {
+		t.Errorf("%v, status %d, %d requests elsewhere", err, status, elsewhere.Load())
+	}
+}
+
+func TestCallersDeadlineBinds(t *testing.T) {
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer server.Close()
+	defer close(release)
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	err := client(t, server.URL).Exchange(ctx, &adapters.Request{Method: "GET", Path: "/", Decode: func(adapters.Response) error { return nil }})
+	if normalize.KindOf(err) != normalize.KindTimeout {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,79 @@
+package config
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestWatch: a file is followed through being written, replaced, removed and
+// made again, and swapped behind a symlink as Kubernetes does.
+func TestWatch(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "config.yaml")
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(path, "0")
+	ctx, cancel := context.WithCancel(context.Background())
+	changes := make(chan string, 100)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Watch(ctx, path, func() {
+			data, _ := os.ReadFile(path)
+			changes <- string(data)
+		})
+	}()
+	seen := func(want string, again func()) {
+		t.Helper()
+		again()
+		retry := time.NewTicker(500 * time.Millisecond) // the watch may just be starting
+		defer retry.Stop()
+		for deadline := time.After(20 * time.Second); ; {
+			select {
+			case got := <-changes:
+				if got == want {
+					return
+				}
+			case <-retry.C:
+				again()
+			case <-deadline:
+				t.Fatalf("the change to %q was not seen", want)
+			}
+		}
+	}
+	seen("1", func() { write(path, "1") })
+	seen("2", func() { write(path+".new", "2"); must(os.Rename(path+".new", path)) })
+	must(os.Remove(path))
+	seen("3", func() { write(path, "3") })
+
+	// A Kubernetes volume: config.yaml -> ..data/config.yaml, ..data -> a folder.
+	for _, version := range []string{"4", "5"} {
+		must(os.MkdirAll(filepath.Join(folder, "v"+version), 0o700))
+		write(filepath.Join(folder, "v"+version, "config.yaml"), version)
+	}
+	must(os.Symlink("v4", filepath.Join(folder, "..data")))
+	must(os.Remove(path))
+	must(os.Symlink(filepath.Join("..data", "config.yaml"), path))
+	seen("4", func() { write(filepath.Join(folder, "touched"), time.Now().String()) })
+	swap := filepath.Join(folder, "..data_tmp")
+	must(os.Symlink("v5", swap))
+	must(os.Rename(swap, filepath.Join(folder, "..data")))
+	seen("5", func() { write(filepath.Join(folder, "touched"), time.Now().String()) })
+
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

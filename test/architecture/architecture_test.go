@@ -1,0 +1,239 @@
+// Package architecture holds the tree against its own rules: which package may
+// know which, and which versions of the libraries are too old.
+package architecture
+
+import (
+	"encoding/json"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/agentgw/agentgw"
+
+// pkg is a package as `go list` sees it.
+type pkg struct {
+	ImportPath   string
+	Dir          string
+	GoFiles      []string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+	Doc          string
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,TestImports,XTestImports,Doc", module+"/...")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
+		var p pkg
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// rules say which packages of the project a package may import. A * stands for
+// one folder. What is not listed may import nothing of the project.
+var rules = []struct {
+	pkg string
+	may []string
+	why string
+}{
+	{"normalize", nil, "the model is pure"},
+	{"config/secret", nil, "a leaf"},
+	{"config", []string{"config/secret", "normalize"}, "the configuration is told which providers there are"},
+	{"adapters", []string{"normalize", "config/secret"}, "the contract knows no vendor and no gateway"},
+	{"adapters/wire", []string{"normalize"}, "pieces of decoders"},
+	{"adapters/upstream", []string{"adapters", "normalize"}, "HTTP, and nothing around it"},
+	{"adapters/all", []string{"adapters", "adapters/*", "sandbox", "sandbox/*"}, "the one list of vendors"},
+	{"adapters/*", []string{"adapters", "adapters/wire", "normalize"}, "an adapter knows its vendor and nothing else"},
+	{"sandbox", nil, "written from the vendors' documentation with the standard library"},
+	{"sandbox/*", []string{"sandbox"}, "an emulator never shares a mistake with its adapter"},
+	{"gateway/apikey", nil, "a leaf"},
+	{"gateway/telemetry", nil, "it knows what to count, not what happens"},
+	{"gateway", []string{"adapters", "adapters/upstream", "config", "gateway/*", "normalize", "config/secret"}, "the gateway knows no vendor"},
+	{"cmd/agentgw", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize"}, "the command line assembles"},
+	{"test/lossless", []string{"adapters", "config/secret", "normalize"}, "tests of any vendor"},
+	{"test/conformance", []string{"adapters", "adapters/upstream", "config/secret", "normalize", "sandbox"}, "tests of any vendor"},
+	{"test/*", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize", "sandbox"}, "tests of the whole"},
+}
+
+func TestDependenciesPointOneWay(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		rule := -1
+		for i, r := range rules {
+			if matches(r.pkg, name) {
+				rule = i
+				break
+			}
+		}
+		if rule < 0 {
+			t.Errorf("%s has no rule; add one to this test, with its reason", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			other, ours := strings.CutPrefix(imported, module+"/")
+			if !ours {
+				continue
+			}
+			if !anyMatches(rules[rule].may, other) {
+				t.Errorf("%s imports %s: %s", name, other, rules[rule].why)
+			}
+		}
+	}
+}
+
+func matches(pattern, name string) bool {
+	ok, err := filepath.Match(pattern, name)
+	return err == nil && ok
+}
+
+func anyMatches(patterns []string, name string) bool {
+	for _, p := range patterns {
+		if matches(p, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestSandboxIsStandardLibraryOnly: an emulator that shares a decoder with the
+// gateway would share its mistakes.
+func TestSandboxIsStandardLibraryOnly(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		if name != "sandbox" && !strings.HasPrefix(name, "sandbox/") {
+			continue
+		}
+		for _, imported := range append(p.Imports, p.TestImports...) {
+			if strings.Contains(strings.Split(imported, "/")[0], ".") && !strings.HasPrefix(imported, module+"/sandbox") {
+				t.Errorf("%s imports %s", name, imported)
+			}
+		}
+	}
+}
+
+// TestFiberStaysAtTheEdge: the rest of the gateway is not tied to it.
+func TestFiberStaysAtTheEdge(t *testing.T) {
+	edge := map[string]bool{"server.go": true, "request.go": true, "respond.go": true}
+	for _, p := range packages(t) {
+		for _, file := range p.GoFiles {
+			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.ImportsOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, imported := range parsed.Imports {
+				path, _ := strconv.Unquote(imported.Path.Value)
+				http := strings.HasPrefix(path, "github.com/gofiber/fiber") || strings.HasPrefix(path, "github.com/valyala/fasthttp")
+				if http && !(p.ImportPath == module+"/gateway" && edge[file]) {
+					t.Errorf("%s/%s imports %s", p.ImportPath, file, path)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	for _, p := range packages(t) {
+		if len(p.GoFiles) > 0 && p.Doc == "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+// TestNoVendorOutsideItsFolder: a difference between vendors is data in their
+// adapters.Info, never a name in the code.
+func TestNoVendorOutsideItsFolder(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		if name != "gateway" && name != "normalize" && name != "adapters" && name != "adapters/wire" && name != "adapters/upstream" && name != "config" {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			source, err := os.ReadFile(filepath.Join(p.Dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, vendor := range []string{"klen", "agenthuman", "krosai", "talkifai"} {
+				if strings.Contains(string(source), `"`+vendor+`"`) {
+					t.Errorf("%s/%s has the word %q in its code", name, file, vendor)
+				}
+			}
+		}
+	}
+}
+
+// floors are the versions below which a library has a fault that we know of.
+var floors = map[string]struct{ version, why string }{
+	"github.com/gofiber/fiber/v2":  {"v2.52.15", "CVE-2025-48075, -54801, -66630, CVE-2026-25882, -42554"},
+	"github.com/valyala/fasthttp":  {"v1.72.0", "request smuggling up to 1.71, TLS verification; fiber alone asks for 1.51"},
+	"go.opentelemetry.io/otel":     {"v1.44.0", "baggage parsing, OTLP memory"},
+	"go.opentelemetry.io/otel/sdk": {"v1.44.0", "baggage parsing, OTLP memory"},
+	"google.golang.org/grpc":       {"v1.82.1", "HPACK crash; or absent"},
+	"github.com/sony/gobreaker/v2": {"v2.4.0", "IsExcluded, rolling buckets"},
+}
+
+func TestVersionFloors(t *testing.T) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Path}} {{.Version}}", "all").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		path, version, _ := strings.Cut(line, " ")
+		floor, ok := floors[path]
+		if !ok {
+			continue
+		}
+		seen[path] = true
+		if older(version, floor.version) {
+			t.Errorf("%s %s is below %s: %s", path, version, floor.version, floor.why)
+		}
+	}
+	for path := range floors {
+		if !seen[path] && path != "google.golang.org/grpc" {
+			t.Errorf("%s is not among the modules; is its floor still needed?", path)
+		}
+	}
+	gomod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(gomod), "github.com/valyala/fasthttp v") {
+		t.Error("go.mod does not name fasthttp itself")
+	}
+}
+
+// older compares versions of the form v1.2.3.
+func older(a, b string) bool {
+	x, y := numbers(a), numbers(b)
+	for i := range x {
+		if x[i] != y[i] {
+			return x[i] < y[i]
+		}
+	}
+	return false
+}
+
+func numbers(version string) (n [3]int) {
+	version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), "-")
+	for i, part := range strings.SplitN(version, ".", 3) {
+		n[i], _ = strconv.Atoi(part)
+	}
+	return n
+}
