@@ -25,6 +25,9 @@ func Failure(provider string, op Operation, r Response) *normalize.Error {
 		return nil
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		e.Kind = normalize.KindAuth
+	case s == http.StatusNotFound && (op == OpList || op == OpCreate):
+		// No agent was named, so none can be missing.
+		e.Kind, e.Message = normalize.KindNoRoute, "the backend has no /agents (404); check its base_url"
 	case s == http.StatusNotFound:
 		e.Kind = normalize.KindNotFound
 	case s == http.StatusTooManyRequests:
@@ -88,6 +91,15 @@ func DecodeAt(provider string, op Operation, r Response, pointer string, data []
 		return nil
 	}
 	return BadResponse(provider, op, r, describe(pointer, data, err))
+}
+
+// Acknowledged checks the answer to a write of which only the status is
+// documented: no body, or some JSON. A page of HTML is not the vendor's.
+func Acknowledged(provider string, op Operation, r Response) error {
+	if body := bytes.TrimSpace(r.Body); len(body) > 0 && !jsontext.Value(body).IsValid() {
+		return BadResponse(provider, op, r, "the body is not JSON")
+	}
+	return nil
 }
 
 // BadResponse is an answer that is not what the vendor documents.

@@ -30,6 +30,10 @@ func (s Source) environment(schema compiled) (environment, Problems) {
 		}
 		path := strings.Split(strings.ToLower(rest), "__")
 		at := schema.find(path)
+		if path[0] == "keys" || at != nil && at.Type == "object" {
+			problems = append(problems, Problem{Path: path, Origin: name, Message: "cannot be set by a variable; set it in the file"})
+			continue
+		}
 		if at == nil {
 			problems = append(problems, Problem{Path: path, Origin: name, Message: "unknown key" + nearestPath(schema, path)})
 			continue
@@ -37,10 +41,6 @@ func (s Source) environment(schema compiled) (environment, Problems) {
 		value, err := envValue(at.Type, text)
 		if err != nil {
 			problems = append(problems, Problem{Path: path, Origin: name, Message: fmt.Sprintf("want %s, got %q", article(at.Type), text)})
-			continue
-		}
-		if at.Type == "array" && path[0] == "keys" || at.Type == "object" {
-			problems = append(problems, Problem{Path: path, Origin: name, Message: "cannot be set by a variable; set it in the file"})
 			continue
 		}
 		put(env.values, path, value)

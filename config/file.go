@@ -69,7 +69,7 @@ type Backend struct {
 
 // Rate is so many requests in each window.
 type Rate struct {
-	Requests int      `koanf:"requests" jsonschema:"required,minimum=1" jsonschema_description:"in each window"`
+	Requests int      `koanf:"requests" jsonschema:"required,minimum=1,maximum=1000000" jsonschema_description:"in each window"`
 	Per      Duration `koanf:"per" jsonschema:"required" jsonschema_description:"length of the window"`
 }
 

@@ -1,9 +1,12 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -72,22 +75,62 @@ func (s Source) load(data []byte) (*Config, error) {
 	}
 	env, problems := s.environment(schema)
 	merged := merge(doc.values, env)
-	problems = append(problems, schema.violations(merged)...)
-	locate(problems, doc, env)
-	if len(problems) > 0 {
-		return nil, dedupe(problems)
-	}
+	wrong := schema.violations(merged)
+	problems = append(problems, wrong...)
 
+	// What the schema refuses is taken out, so that what is wrong beyond the
+	// schema is said in the same report.
+	for _, p := range wrong {
+		prune(merged, p.Path)
+	}
 	var file File
 	if err := decode(merged, &file); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Path, err)
 	}
-	config, problems := s.resolve(file, doc.order("backends", merged))
+	config, more := s.resolve(file, doc.order("backends", merged))
+	config.Fingerprint = sha256.Sum256(data)
+	problems = append(problems, unlessUnder(wrong, more)...)
 	locate(problems, doc, env)
 	if len(problems) > 0 {
 		return nil, dedupe(problems)
 	}
 	return config, nil
+}
+
+// prune removes the value at a path; an item of a list becomes an empty one,
+// so that its neighbours keep their indexes.
+func prune(in any, path []string) {
+	if len(path) == 0 {
+		return
+	}
+	switch in := in.(type) {
+	case map[string]any:
+		if len(path) == 1 {
+			delete(in, path[0])
+			return
+		}
+		prune(in[path[0]], path[1:])
+	case []any:
+		i, err := strconv.Atoi(path[0])
+		if err != nil || i < 0 || i >= len(in) {
+			return
+		}
+		if len(path) > 1 {
+			prune(in[i], path[1:])
+			return
+		}
+		in[i] = nil // decodes to the zero value
+	}
+}
+
+// unlessUnder leaves out the problems of what a schema's problem has already
+// named.
+func unlessUnder(named, problems []Problem) []Problem {
+	return slices.DeleteFunc(problems, func(p Problem) bool {
+		return slices.ContainsFunc(named, func(n Problem) bool {
+			return len(n.Path) <= len(p.Path) && slices.Equal(n.Path, p.Path[:len(n.Path)])
+		})
+	})
 }
 
 // merge lays the layers over each other, in the order of precedence.
@@ -134,12 +177,15 @@ type document struct {
 
 func parseYAML(path string, data []byte) (document, Problems) {
 	doc := document{path: path, values: map[string]any{}}
-	var root yaml.Node
-	if err := yaml.Unmarshal(data, &root); err != nil {
+	var root, more yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&root); errors.Is(err, io.EOF) { // an empty file
+		return doc, nil
+	} else if err != nil {
 		return doc, Problems{{Origin: path, Message: yamlMessage(err)}}
 	}
-	if root.Kind == 0 { // an empty file
-		return doc, nil
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return doc, Problems{{Origin: path, Line: more.Line, Message: "a second YAML document (after ---) would not be read; keep one"}}
 	}
 	doc.root = root.Content[0]
 	if doc.root.Kind != yaml.MappingNode {
@@ -147,6 +193,14 @@ func parseYAML(path string, data []byte) (document, Problems) {
 	}
 	if err := doc.root.Decode(&doc.values); err != nil {
 		return doc, Problems{{Origin: path, Message: yamlMessage(err)}}
+	}
+	// A backend without settings lacks what it needs; it is not absent.
+	if backends, ok := doc.values["backends"].(map[string]any); ok {
+		for name, settings := range backends {
+			if settings == nil {
+				backends[name] = map[string]any{}
+			}
+		}
 	}
 	doc.values = plain(doc.values).(map[string]any)
 	return doc, nil

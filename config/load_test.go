@@ -123,16 +123,29 @@ func TestProblems(t *testing.T) {
 	f("variable not set", "env:ACME_KLEN_KEY", "env:NOWHERE", "config.yaml:16: keys.0.credentials.zeta: the environment variable NOWHERE is not set")
 	f("file not there", "env:ACME_KLEN_KEY", "file:/nowhere/key", "config.yaml:16: keys.0.credentials.zeta: cannot read the secret's file /nowhere/key: no such file")
 	f("bad time", "    scopes:", "    expires_at: tomorrow\n    scopes:", `config.yaml:14: keys.0.expires_at: "tomorrow" is not an RFC 3339 time such as 2027-01-31T00:00:00Z`)
+	f("no such certificate", "  listen:", "  tls: {cert_file: /nowhere/a.pem, key_file: /nowhere/b.pem}\n  listen:", "config.yaml:2: server.tls.cert_file: cannot read /nowhere/a.pem: no such file", "config.yaml:2: server.tls.key_file: cannot read /nowhere/b.pem: no such file")
+	f("no room for a body", "  listen:", "  body_limit: 0B\n  listen:", "config.yaml:2: server.body_limit: must be above 0B")
+	f("absurd quota", "requests: 60", "requests: 9000000000", "config.yaml:10: backends.alpha.quota.requests: must be at most 1000000, got 9000000000")
+	f("two documents", "keys:", "---\nkeys:", "config.yaml:11: a second YAML document (after ---) would not be read; keep one")
+	f("never good", "    scopes:", "    not_before: 2027-01-01T00:00:00Z\n    expires_at: 2026-01-01T00:00:00Z\n    scopes:", "config.yaml:15: keys.0.expires_at: is not after not_before, so the key is never good")
+	f("a backend without settings", "    provider: klen\n    base_url: https://api.klen.ai/api/v1\n", "", "config.yaml:4: backends.zeta.base_url: is required", "config.yaml:4: backends.zeta.provider: is required")
 	f("half of TLS", "  listen:", "  tls: {cert_file: a.pem}\n  listen:", "config.yaml:2: server.tls: cert_file and key_file go together: set both or none")
 	f("a key twice", "  listen:", "  listen: a:1\n  listen:", `config.yaml: unmarshal errors: line 3: mapping key "listen" already defined at line 2`)
 	f("not YAML", "server:", "server: [", "config.yaml: line 2: did not find expected ',' or ']'")
 
+	t.Run("a variable for a key", func(t *testing.T) {
+		check(t, good, []string{"AGENTGW_KEYS__0__ID=x"}, []string{"AGENTGW_KEYS__0__ID: keys.0.id: cannot be set by a variable; set it in the file"})
+	})
 	t.Run("all at once", func(t *testing.T) {
-		broken := strings.NewReplacer("  listen:", "  lisen:", "provider: klen\n", "provider: 7\n", "requests: 60", "requests: many").Replace(good)
+		broken := strings.NewReplacer("  listen:", "  lisen:", "provider: klen\n", "provider: 7\n", "requests: 60", "requests: many",
+			"provider: krosai", "provider: crosai", "env:ACME_KLEN_KEY", "env:NOWHERE", "[agents:read]", "[agents:read, 7]").Replace(good)
 		check(t, broken, []string{"AGENTGW_SERVER__MAX_INFLIGT=3", "AGENTGW_LOG__LEVEL=loud", "AGENTGW_SERVER__MAX_INFLIGHT=lots"}, []string{
 			"config.yaml:2: server.lisen: unknown key; did you mean listen?",
 			"config.yaml:5: backends.zeta.provider: want a string, got a number; put it in quotes",
+			`config.yaml:8: backends.alpha.provider: "crosai" is not one of klen, krosai; did you mean krosai?`,
 			"config.yaml:10: backends.alpha.quota.requests: want an integer, got a string",
+			"config.yaml:14: keys.0.scopes.1: want a string, got a number; put it in quotes",
+			"config.yaml:16: keys.0.credentials.zeta: the environment variable NOWHERE is not set",
 			`AGENTGW_LOG__LEVEL: log.level: "loud" is not one of debug, info, warn, error`,
 			"AGENTGW_SERVER__MAX_INFLIGHT: server.max_inflight: want an integer, got a string",
 			"AGENTGW_SERVER__MAX_INFLIGT: server.max_infligt: unknown key; did you mean max_inflight?",

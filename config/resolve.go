@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -64,7 +65,13 @@ func (r *resolver) server(file File) {
 	if (file.Server.TLS.CertFile == "") != (file.Server.TLS.KeyFile == "") {
 		r.problem("cert_file and key_file go together: set both or none", "server", "tls")
 	}
+	if tls := file.Server.TLS; tls.CertFile != "" && tls.KeyFile != "" {
+		r.certificate(tls)
+	}
 	r.positive(file.Server.RequestTimeout, "server", "request_timeout")
+	if file.Server.BodyLimit <= 0 {
+		r.problem("must be above 0B", "server", "body_limit")
+	}
 	for i, origin := range file.Server.CORS.Origins {
 		u, err := url.Parse(origin)
 		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
@@ -81,6 +88,24 @@ func (r *resolver) listener(address string, path ...string) {
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		r.problem(fmt.Sprintf("%q has no port from 0 to 65535", address), path...)
+	}
+}
+
+// certificate reads the pair as the listener will.
+func (r *resolver) certificate(files TLS) {
+	cert, err := r.source.ReadFile(files.CertFile)
+	if err != nil {
+		r.problem(fmt.Sprintf("cannot read %s: %s", files.CertFile, reason(err)), "server", "tls", "cert_file")
+	}
+	key, keyErr := r.source.ReadFile(files.KeyFile)
+	if keyErr != nil {
+		r.problem(fmt.Sprintf("cannot read %s: %s", files.KeyFile, reason(keyErr)), "server", "tls", "key_file")
+	}
+	if err != nil || keyErr != nil {
+		return
+	}
+	if _, err := tls.X509KeyPair(cert, key); err != nil {
+		r.problem("cert_file and key_file are no PEM certificate and its key", "server", "tls")
 	}
 }
 
@@ -155,6 +180,12 @@ func (r *resolver) keys(file File, shared map[string]secret.String) []ResolvedKe
 		}
 		key.NotBefore = r.instant(k.NotBefore, at("not_before")...)
 		key.ExpiresAt = r.instant(k.ExpiresAt, at("expires_at")...)
+		if !key.ExpiresAt.IsZero() && !key.NotBefore.Before(key.ExpiresAt) {
+			r.problem("is not after not_before, so the key is never good", at("expires_at")...)
+		}
+		if len(k.Scopes) == 0 {
+			r.warnings = append(r.warnings, Problem{Path: at("scopes"), Message: "the key has no scope, so it can only see what its backends can do"})
+		}
 		for _, backend := range slices.Sorted(maps.Keys(k.Credentials)) {
 			if _, ok := file.Backends[backend]; !ok {
 				r.problem("there is no backend of this name"+suggestion(backend, slices.Sorted(maps.Keys(file.Backends))), at("credentials", backend)...)

@@ -11,14 +11,15 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// settle is how long a file must be left alone before it is read: editors and
+// settle is how long the file must be the same before it is read: editors and
 // orchestrators write in several steps.
 const settle = 100 * time.Millisecond
 
-// Watch calls changed whenever the file's bytes have changed, until ctx ends.
-// It watches the folder, so that it outlives the file being replaced and the
-// symlink swap of a Kubernetes volume.
-func Watch(ctx context.Context, path string, changed func()) error {
+// Watch calls changed whenever the file's bytes have become others than those
+// with the fingerprint, until ctx ends. It watches the folder, so that it
+// outlives the file being replaced and the symlink swap of a Kubernetes
+// volume; what else happens in the folder delays nothing.
+func Watch(ctx context.Context, path string, last [32]byte, changed func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("cannot watch the configuration: %w", err)
@@ -27,10 +28,11 @@ func Watch(ctx context.Context, path string, changed func()) error {
 	if err := watcher.Add(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("cannot watch the configuration's folder: %w", err)
 	}
-	last := fingerprint(path)
-	timer := time.NewTimer(0)
-	<-timer.C
+	// The first look is for what changed before the watch began.
+	timer := time.NewTimer(settle)
 	defer timer.Stop()
+	pending := true
+	seen := last
 	for {
 		select {
 		case <-ctx.Done():
@@ -39,14 +41,25 @@ func Watch(ctx context.Context, path string, changed func()) error {
 			if !ok {
 				return nil
 			}
-			timer.Reset(settle)
 		case <-watcher.Errors: // an overflow: look, rather than miss a change
-			timer.Reset(settle)
 		case <-timer.C:
-			if now := fingerprint(path); now != last && now != [32]byte{} {
+			pending = false
+			now := fingerprint(path)
+			switch {
+			case now == last, now == [32]byte{}:
+			case now != seen: // it may still be written: look once more
+				timer.Reset(settle)
+				pending = true
+			default:
 				last = now
 				changed()
 			}
+			seen = now
+			continue
+		}
+		if !pending {
+			timer.Reset(settle)
+			pending = true
 		}
 	}
 }

@@ -2,8 +2,11 @@ package config
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -30,7 +33,7 @@ func TestWatch(t *testing.T) {
 	changes := make(chan string, 100)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Watch(ctx, path, func() {
+		ended <- Watch(ctx, path, sha256.Sum256([]byte("0")), func() {
 			data, _ := os.ReadFile(path)
 			changes <- string(data)
 		})
@@ -53,7 +56,22 @@ func TestWatch(t *testing.T) {
 			}
 		}
 	}
+	// A neighbour that is written all the time delays nothing.
+	neighbour := make(chan struct{})
+	var busy sync.WaitGroup
+	busy.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-neighbour:
+				return
+			default:
+				_ = os.WriteFile(filepath.Join(folder, "neighbour.log"), []byte(fmt.Sprint(i)), 0o600)
+			}
+		}
+	})
 	seen("1", func() { write(path, "1") })
+	close(neighbour)
+	busy.Wait()
 	seen("2", func() { write(path+".new", "2"); must(os.Rename(path+".new", path)) })
 	must(os.Remove(path))
 	seen("3", func() { write(path, "3") })

@@ -57,7 +57,9 @@ func (c *cache) middleware(b *Backend, t *telemetry.Telemetry) Middleware {
 			who := owner{b.Name, call.Credential.ID()}
 			if call.Op != adapters.OpList && call.Op != adapters.OpGet {
 				result, err := next(ctx, call)
-				c.drop(who, call.NativeID)
+				if err == nil || !neverLeft(normalize.KindOf(err)) {
+					c.drop(who, call.NativeID)
+				}
 				return result, err
 			}
 			r := reader{cache: c, backend: b, next: next, telemetry: t, who: who, call: call, key: cacheKey(who, call)}
@@ -68,6 +70,11 @@ func (c *cache) middleware(b *Backend, t *telemetry.Telemetry) Middleware {
 			return result, err
 		}
 	}
+}
+
+// neverLeft: a write that we refused ourselves changed nothing.
+func neverLeft(k normalize.Kind) bool {
+	return k == normalize.KindUnsupported || k == normalize.KindBreakerOpen || k == normalize.KindBusy
 }
 
 // reader is one read through the cache.

@@ -64,7 +64,7 @@ var errCursor = errors.New("not a cursor of ours")
 
 func (c *cursors) open(cursor string) (p position, err error) {
 	encoded, ok := strings.CutPrefix(cursor, cursorPrefix)
-	if !ok {
+	if !ok || strings.ContainsAny(encoded, "\r\n") { // base64 would skip them
 		return p, errCursor
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(encoded)

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -32,7 +31,7 @@ func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*respons
 		return nil, err
 	}
 	r := &response{status: 200, body: body, read: true, parts: []part{{backend: b, cache: result.Cache, took: time.Since(started)}}}
-	r.header("Age", strconv.Itoa(int(time.Since(result.Fetched).Seconds())))
+	r.header("Age", age(result.Fetched))
 	return r, nil
 }
 

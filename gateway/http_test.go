@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -32,6 +33,22 @@ func TestWhoAreYou(t *testing.T) {
 	b.ask("", "GET", "/v1/agents", "", "Authorization: bearer "+b.keys[keyAcme]).wants(t, 200, "")
 	b.ask(keyAcme, "GET", "/v1/agents", "", "X-API-Key: "+b.keys[keyAcme]).wants(t, 200, "")
 	b.ask(keyAcme, "GET", "/v1/agents", "", "X-API-Key: "+b.keys[keyRead]).wants(t, 400, "invalid_parameter")
+	for _, name := range []string{"Authorization", "X-API-Key"} { // the same header twice
+		prefix := map[string]string{"Authorization": "Bearer "}[name]
+		req, err := http.NewRequest("GET", b.url+"/v1/agents", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header[name] = []string{prefix + b.keys[keyAcme], prefix + "other"}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 400 {
+			t.Errorf("two different %s: %d", name, resp.StatusCode)
+		}
+	}
 }
 
 func TestScopes(t *testing.T) {
@@ -55,6 +72,7 @@ func TestMethods(t *testing.T) {
 		}
 	}
 	f("PUT", "/v1/agents", "GET, HEAD, POST, OPTIONS")
+	f("PROPFIND", "/v1/agents", "GET, HEAD, POST, OPTIONS")
 	f("DELETE", "/v1/agents", "GET, HEAD, POST, OPTIONS")
 	f("POST", "/v1/agents/klen:123", "GET, HEAD, PATCH, DELETE, OPTIONS")
 	f("POST", "/v1/backends", "GET, HEAD, OPTIONS")
@@ -67,6 +85,7 @@ func TestMethods(t *testing.T) {
 		t.Errorf("HEAD: %d bytes of %d", len(r.text), r.ContentLength)
 	}
 	b.ask(keyAcme, "OPTIONS", "/nowhere", "").wants(t, 404, "not_found")
+	b.ask(keyAcme, "PROPFIND", "/nowhere", "").wants(t, 404, "not_found")
 }
 
 func TestBadHTTP(t *testing.T) {
@@ -107,7 +126,12 @@ func TestRequestIDs(t *testing.T) {
 			t.Errorf("%q became %q", bad, got)
 		}
 	}
-	r := b.get("/v1/nothing", "X-Request-Id: kept")
+	r := b.ask(keyAcme, "POST", "/v1/agents", `"`+strings.Repeat("x", 1<<20)+`"`, "X-Request-Id: too-large").wants(t, 413, "body_too_large")
+	if r.body["request_id"] != "too-large" {
+		t.Errorf("%s", r.text)
+	}
+	waitFor(t, "the refused request's access line", func() bool { return strings.Contains(b.log.String(), `"request_id":"too-large"`) })
+	r = b.get("/v1/nothing", "X-Request-Id: kept")
 	if r.body["request_id"] != "kept" || r.body["trace_id"] == "" {
 		t.Errorf("%s", r.text)
 	}
@@ -163,6 +187,9 @@ func TestCORS(t *testing.T) {
 	}
 	if r := b.ask("", "OPTIONS", "/v1/agents", "", preflight...); r.StatusCode != 204 || r.Header.Get("Access-Control-Allow-Origin") != "https://app.example" {
 		t.Errorf("%d %v", r.StatusCode, r.Header)
+	}
+	if got := b.get("/v1/agents", "Origin: https://app.example").Header.Get("Vary"); !strings.Contains(got, "Origin") || !strings.Contains(got, "Authorization") {
+		t.Errorf("Vary %q", got)
 	}
 	if r := b.get("/v1/agents", "Origin: https://evil.example"); r.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("another origin is allowed: %v", r.Header)

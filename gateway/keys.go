@@ -38,9 +38,11 @@ func (c *Caller) Backend(name string) (CallerBackend, bool) {
 }
 
 // Names are the backends that the key maps to.
-func (c *Caller) Names() []string {
-	names := make([]string, 0, len(c.backends))
-	for _, b := range c.backends {
+func (c *Caller) Names() []string { return names(c.backends) }
+
+func names(backends []CallerBackend) []string {
+	names := make([]string, 0, len(backends))
+	for _, b := range backends {
 		names = append(names, b.Name)
 	}
 	return names
@@ -130,19 +132,22 @@ func (r *keyring) credentials() map[owner]bool {
 	return inUse
 }
 
-// presentedKey is the key in a request's headers; ambiguous where two
-// different ones are.
-func presentedKey(authorization, apiKey string) (key string, ambiguous bool) {
-	scheme, bearer, _ := strings.Cut(authorization, " ")
-	bearer = strings.TrimSpace(bearer)
-	if !strings.EqualFold(scheme, "Bearer") {
-		bearer = ""
+// presentedKey is the key in a request's headers, each of which may come more
+// than once; ambiguous where there are different ones.
+func presentedKey(authorization, apiKey []string) (key string, ambiguous bool) {
+	found := slices.DeleteFunc(slices.Clone(apiKey), func(k string) bool { return k == "" })
+	for _, a := range authorization {
+		scheme, bearer, _ := strings.Cut(a, " ")
+		if bearer = strings.TrimSpace(bearer); strings.EqualFold(scheme, "Bearer") && bearer != "" {
+			found = append(found, bearer)
+		}
 	}
-	switch {
-	case bearer == "":
-		return apiKey, false
-	case apiKey == "" || apiKey == bearer:
-		return bearer, false
+	slices.Sort(found)
+	switch found = slices.Compact(found); len(found) {
+	case 0:
+		return "", false
+	case 1:
+		return found[0], false
 	}
 	return "", true
 }

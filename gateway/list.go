@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +28,8 @@ type ListQuery struct {
 	// of these, is not ok.
 	RequireAll bool
 	Require    []string
+
+	walked []string // the backends that these come to, in their order
 }
 
 // Source statuses.
@@ -80,6 +83,7 @@ func (g *Gateway) list(ctx context.Context, caller *Caller, q ListQuery) (*respo
 	if err != nil {
 		return nil, err
 	}
+	q.walked = names(backends)
 	after, err := g.resume(caller, q)
 	if err != nil {
 		return nil, err
@@ -94,11 +98,9 @@ func (g *Gateway) list(ctx context.Context, caller *Caller, q ListQuery) (*respo
 // chosen are the backends that a list is of, in the order of the
 // configuration.
 func chosen(caller *Caller, q ListQuery) ([]CallerBackend, error) {
-	for _, named := range [][]string{q.Backends, q.Require} {
-		for _, name := range named {
-			if _, ok := caller.Backend(name); !ok {
-				return nil, unknownBackend(caller, name)
-			}
+	for _, name := range slices.Concat(q.Backends, q.Require) {
+		if _, ok := caller.Backend(name); !ok {
+			return nil, unknownBackend(caller, name)
 		}
 	}
 	var backends []CallerBackend
@@ -111,6 +113,11 @@ func chosen(caller *Caller, q ListQuery) ([]CallerBackend, error) {
 		}
 		backends = append(backends, b)
 	}
+	for _, name := range q.Require {
+		if !slices.Contains(names(backends), name) {
+			return nil, newProblem(CodeInvalidParameter, "require=%s is not among the backends that are asked for", name)
+		}
+	}
 	return backends, nil
 }
 
@@ -122,7 +129,7 @@ func unknownBackend(caller *Caller, name string) *Problem {
 	if near := normalize.Nearest(name, caller.Names()); near != "" {
 		detail += "; did you mean " + near + "?"
 	}
-	return newProblem(CodeBackendNotFound, "no backend %q: %s", name, detail)
+	return newProblem(CodeBackendNotFound, "no backend %q: %s", normalize.Shorten(name), detail)
 }
 
 // fanOut asks every backend in a goroutine of its own.
@@ -219,13 +226,14 @@ func (g *Gateway) resume(caller *Caller, q ListQuery) (*position, error) {
 	return &p, nil
 }
 
-// identity is the hash of what a walk asks for and whose key it is. The limit
-// may change on the way.
+// identity is the hash of whose walk it is and which backends it goes over, in
+// which order: a walk does not survive a change of either. The limit may
+// change on the way.
 func (q ListQuery) identity(caller *Caller) [32]byte {
 	h := sha256.New()
-	for _, list := range [][]string{{caller.KeyID}, q.Backends, q.Providers} {
+	for _, list := range [][]string{{caller.KeyID}, q.walked} {
 		_ = binary.Write(h, binary.BigEndian, uint64(len(list))) // a hash never fails
-		for _, s := range slices.Sorted(slices.Values(list)) {
+		for _, s := range list {
 			_ = binary.Write(h, binary.BigEndian, uint64(len(s)))
 			h.Write([]byte(s))
 		}
@@ -268,11 +276,27 @@ func (g *Gateway) page(caller *Caller, parts []part, q ListQuery, after *positio
 	}
 	body = append(append(body, ']', ','), encoded[1:]...)
 	r := &response{status: 200, body: body, parts: parts, read: true}
+	if oldest, ok := oldest(parts); ok {
+		r.header("Age", age(oldest))
+	}
 	if !tail.Complete {
 		r.header("X-Agentgw-Complete", "false")
 	}
 	return r, nil
 }
+
+// oldest is when the oldest snapshot of a list was fetched.
+func oldest(parts []part) (at time.Time, ok bool) {
+	for _, p := range parts {
+		if p.snapshot != nil && (!ok || p.snapshot.Fetched.Before(at)) {
+			at, ok = p.snapshot.Fetched, true
+		}
+	}
+	return at, ok
+}
+
+// age is the seconds since then, as the header Age has them (RFC 9111).
+func age(at time.Time) string { return strconv.Itoa(int(time.Since(at).Seconds())) }
 
 // pager takes the rows of one page: by position after an agent, never by
 // offset, so that nothing is seen twice or missed when others come or go.
@@ -288,14 +312,13 @@ type pager struct {
 }
 
 func (p *pager) add(body []byte, part part) ([]byte, error) {
-	if part.snapshot == nil || p.more {
+	// Whether the walk has come to this backend does not depend on whether it
+	// answered.
+	if !p.reached(part) || part.snapshot == nil || p.more {
 		return body, nil
 	}
 	first := 0
 	if p.after != nil {
-		if !p.reached(part) {
-			return body, nil
-		}
 		if p.after.Backend == part.backend.Name {
 			first, _ = slices.BinarySearchFunc(part.snapshot.Agents, p.after.Native, func(a *normalize.Agent, native string) int {
 				if c := normalize.Compare(a.NativeID, native); c != 0 {
@@ -331,6 +354,6 @@ func (p *pager) add(body []byte, part part) ([]byte, error) {
 // reached reports whether the walk has come to this backend: the one that the
 // cursor names, and those behind it in the configuration.
 func (p *pager) reached(part part) bool {
-	p.passed = p.passed || p.after.Backend == part.backend.Name
+	p.passed = p.passed || p.after == nil || p.after.Backend == part.backend.Name
 	return p.passed
 }

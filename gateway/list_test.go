@@ -85,7 +85,13 @@ func TestListParameters(t *testing.T) {
 	f("?limit=1&limit=2", "limit is given twice; part several values by commas")
 	f("?include=everything", `include="everything" is not raw`)
 	f("?view=all", `view="all" is not basic; read single agents for their full view`)
+	f("?limit=%2B5", `limit="+5" is not a number from 1 to 1000`)
+	f("?backend=", "backend has an empty value; leave it out to mean all")
+	f("?provider=nope", `provider="nope" is not one of agenthuman, klen, krosai, talkifai`)
+	f("?backend=krosai&require=klen", "require=klen is not among the backends that are asked for")
 	b.get("/v1/agents?limit=100000").wants(t, 200, "")
+	b.get("/v1/agents?limit=99999999999999999999").wants(t, 200, "")
+	b.get("/v1/agents?require=all,nope").wants(t, 404, "backend_not_found")
 	b.get("/v1/agents?view=basic").wants(t, 200, "")
 	b.get("/v1/agents/klen:123?limit=1").wants(t, 400, "invalid_parameter")
 	b.get("/v1/backends?x=1").wants(t, 400, "invalid_parameter")
@@ -147,6 +153,23 @@ func TestWalkWhileAgentsComeAndGo(t *testing.T) {
 	}
 }
 
+// TestWalkOverAFailingBackend: what comes behind it in the walk is not lost,
+// and a walk does not go on over other backends than it began with.
+func TestWalkOverAFailingBackend(t *testing.T) {
+	b := newBench(t, "cache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+	cursor := b.get("/v1/agents?backend=klen,krosai&limit=2").body["next_cursor"].(string)
+	b.vendors["klen"].Control().Fail(sandbox.Fault{Status: 500})
+	r := b.get("/v1/agents?backend=klen,krosai&limit=2&cursor="+cursor).wants(t, 200, "")
+	if len(r.ids()) != 2 || !strings.HasPrefix(r.ids()[0], "krosai:") || r.body["next_cursor"] == nil || r.body["complete"] != false {
+		t.Errorf("%s", r.text)
+	}
+	cursor = b.ask(keyRead, "GET", "/v1/agents?limit=2", "").body["next_cursor"].(string)
+	i := strings.LastIndex(b.file, "      krosai: env")
+	j := strings.LastIndex(b.file, "      talkifai: env")
+	b.reload(b.file[strings.Index(b.file, "  - id: "+keyRead):], b.file[strings.Index(b.file, "  - id: "+keyRead):i]+b.file[j:])
+	b.ask(keyRead, "GET", "/v1/agents?limit=2&cursor="+cursor, "").wants(t, 400, "cursor_mismatch")
+}
+
 func TestCursorsAreSealed(t *testing.T) {
 	b := newBench(t, "")
 	cursor := b.get("/v1/agents?limit=1").body["next_cursor"].(string)
@@ -165,6 +188,7 @@ func TestCursorsAreSealed(t *testing.T) {
 	}
 	b.get("/v1/agents?cursor=c1.").wants(t, 400, "cursor_invalid")
 	b.get("/v1/agents?cursor=x").wants(t, 400, "cursor_invalid")
+	b.get("/v1/agents?cursor="+cursor+"%0A").wants(t, 400, "cursor_invalid")
 	b.get("/v1/agents?backend=klen&cursor="+cursor).wants(t, 400, "cursor_mismatch")
 	b.ask(keyRead, "GET", "/v1/agents?cursor="+cursor, "").wants(t, 400, "cursor_mismatch")
 	b.get("/v1/agents?limit=3&cursor="+cursor).wants(t, 200, "")

@@ -41,6 +41,7 @@ var outcomes = map[normalize.Kind]outcome{
 	normalize.KindCanceled:       {http.StatusGatewayTimeout, CodeUpstreamTimeout, verdictNeutral, staleNo, true},
 	normalize.KindUnsupported:    {http.StatusNotImplemented, CodeOperationUnsupported, verdictNeutral, staleNo, false},
 	normalize.KindNotFound:       {http.StatusNotFound, CodeAgentNotFound, verdictSuccess, staleNever, false},
+	normalize.KindNoRoute:        {http.StatusBadGateway, CodeUpstreamError, verdictNeutral, staleNever, false},
 	normalize.KindAuth:           {http.StatusBadGateway, CodeUpstreamAuthFailed, verdictNeutral, staleNever, false},
 	normalize.KindRejected:       {http.StatusUnprocessableEntity, CodeUpstreamRejected, verdictNeutral, staleNo, false},
 	normalize.KindRateLimited:    {http.StatusTooManyRequests, CodeUpstreamRateLimited, verdictNeutral, staleYes, false},

@@ -210,7 +210,7 @@ func validationProblem(backend string, violations []normalize.Violation) *Proble
 	} else if only(violations, normalize.Immutable) {
 		code = CodeImmutableField
 	}
-	detail := violations[0].Pointer + ": " + violations[0].Message
+	detail := normalize.Shorten(violations[0].Pointer) + ": " + violations[0].Message
 	if more := len(violations) - 1; more > 0 {
 		detail += fmt.Sprintf(" (and %d more, see errors)", more)
 	}
@@ -218,8 +218,18 @@ func validationProblem(backend string, violations []normalize.Violation) *Proble
 	if backend != "" {
 		p.Backend = &backend
 	}
-	p.Errors = violations
+	p.Errors = bounded(violations)
 	return p
+}
+
+// bounded keeps a hopeless body from being answered at length.
+func bounded(violations []normalize.Violation) []normalize.Violation {
+	few := make([]normalize.Violation, 0, min(len(violations), normalize.MaxViolations))
+	for _, v := range violations[:min(len(violations), normalize.MaxViolations)] {
+		v.Pointer = normalize.Shorten(v.Pointer)
+		few = append(few, v)
+	}
+	return few
 }
 
 func only(violations []normalize.Violation, code normalize.ViolationCode) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"mime"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,7 @@ type request struct {
 	caller *Caller
 	id     string // {id} in the path, escaped as it came
 	query  map[string]string
-	header func(name string) string
+	header func(name string) []string // one for each line
 	body   []byte
 }
 
@@ -32,7 +33,7 @@ func readRequest(c *fiber.Ctx, route route, caller *Caller) (*request, error) {
 		caller: caller,
 		id:     strings.Clone(c.Params("id")),
 		query:  map[string]string{},
-		header: func(name string) string { return strings.Clone(c.Get(name)) },
+		header: func(name string) []string { return headerLines(c, name) },
 	}
 	var wrong error
 	c.Context().QueryArgs().VisitAll(func(k, v []byte) {
@@ -56,11 +57,22 @@ func readRequest(c *fiber.Ctx, route route, caller *Caller) (*request, error) {
 	if encoding := c.Get(fiber.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, newProblem(CodeUnsupportedMediaType, "Content-Encoding is not supported on requests; send the body as it is")
 	}
-	if media, _, err := mime.ParseMediaType(c.Get(fiber.HeaderContentType)); err != nil || !slices.Contains(route.body, media) {
+	media, parameters, err := mime.ParseMediaType(c.Get(fiber.HeaderContentType))
+	charset := parameters["charset"]
+	if err != nil || !slices.Contains(route.body, media) || charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return nil, newProblem(CodeUnsupportedMediaType, "Content-Type must be %s", strings.Join(route.body, " or "))
 	}
 	r.body = slices.Clone(c.Request().Body())
 	return r, nil
+}
+
+// headerLines are the values of a header that may come more than once.
+func headerLines(c *fiber.Ctx, name string) []string {
+	var lines []string
+	for _, v := range c.Request().Header.PeekAll(name) {
+		lines = append(lines, string(v))
+	}
+	return lines
 }
 
 func unknownParameter(name string, valid []string) *Problem {
@@ -71,15 +83,7 @@ func unknownParameter(name string, valid []string) *Problem {
 	if near := normalize.Nearest(name, valid); near != "" {
 		hint = fmt.Sprintf("did you mean %s?", near)
 	}
-	return newProblem(CodeInvalidParameter, "unknown query parameter %q; %s", shorten(name), hint)
-}
-
-// shorten keeps a caller's own word from filling an answer.
-func shorten(s string) string {
-	if len(s) <= 64 {
-		return s
-	}
-	return strings.ToValidUTF8(s[:64], "") + "…"
+	return newProblem(CodeInvalidParameter, "unknown query parameter %q; %s", normalize.Shorten(name), hint)
 }
 
 // Limits of a list's page.
@@ -88,73 +92,90 @@ const (
 	maxLimit     = 1000
 )
 
+var digits = regexp.MustCompile(`^[0-9]+$`)
+
 func (r *request) listQuery() (ListQuery, error) {
-	q := ListQuery{
-		Backends:  r.values("backend"),
-		Providers: r.values("provider"),
-		Limit:     defaultLimit,
-		Cursor:    r.query["cursor"],
-		Fresh:     r.fresh(),
-	}
+	q := ListQuery{Limit: defaultLimit, Cursor: r.query["cursor"], Fresh: r.fresh()}
 	var err error
+	if q.Backends, err = r.values("backend"); err != nil {
+		return q, err
+	}
+	if q.Providers, err = r.values("provider"); err != nil {
+		return q, err
+	}
+	if q.Require, err = r.values("require"); err != nil {
+		return q, err
+	}
 	if q.Raw, err = r.includesRaw(); err != nil {
 		return q, err
 	}
 	if text, ok := r.query["limit"]; ok {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			return q, newProblem(CodeInvalidParameter, "limit=%q is not a number from 1 to %d", shorten(text), maxLimit)
+		if !digits.MatchString(text) || err == nil && n < 1 {
+			return q, newProblem(CodeInvalidParameter, "limit=%q is not a number from 1 to %d", normalize.Shorten(text), maxLimit)
+		}
+		if err != nil { // more digits than an int has
+			n = maxLimit
 		}
 		q.Limit = min(n, maxLimit)
 	}
 	if view, ok := r.query["view"]; ok && view != string(normalize.ViewBasic) {
-		return q, newProblem(CodeInvalidParameter, "view=%q is not basic; read single agents for their full view", shorten(view))
+		return q, newProblem(CodeInvalidParameter, "view=%q is not basic; read single agents for their full view", normalize.Shorten(view))
 	}
-	q.Require = r.values("require")
-	if slices.Contains(q.Require, "all") {
-		q.RequireAll, q.Require = true, nil
-	}
-	q.RequireAll = q.RequireAll || r.prefers("handling=strict")
+	q.RequireAll = slices.Contains(q.Require, "all") || r.handling() == "strict"
+	q.Require = slices.DeleteFunc(q.Require, func(name string) bool { return name == "all" })
 	return q, nil
 }
 
-// values are the comma-separated values of a parameter.
-func (r *request) values(name string) []string {
-	var values []string
-	for _, v := range strings.Split(r.query[name], ",") {
-		if v = strings.TrimSpace(v); v != "" {
-			values = append(values, v)
-		}
+// values are the comma-separated values of a parameter; none if it is not
+// there.
+func (r *request) values(name string) ([]string, error) {
+	text, ok := r.query[name]
+	if !ok {
+		return nil, nil
 	}
-	return values
+	var values []string
+	for _, v := range strings.Split(text, ",") {
+		if v = strings.TrimSpace(v); v == "" {
+			return nil, newProblem(CodeInvalidParameter, "%s has an empty value; leave it out to mean all", name)
+		}
+		values = append(values, v)
+	}
+	return values, nil
 }
 
 func (r *request) includesRaw() (bool, error) {
-	raw := false
-	for _, v := range r.values("include") {
+	values, err := r.values("include")
+	for _, v := range values {
 		if v != "raw" {
-			return false, newProblem(CodeInvalidParameter, "include=%q is not raw", shorten(v))
+			return false, newProblem(CodeInvalidParameter, "include=%q is not raw", normalize.Shorten(v))
 		}
-		raw = true
 	}
-	return raw, nil
+	return len(values) > 0, err
 }
 
-// prefers reports whether the Prefer header (RFC 7240) has the preference.
-func (r *request) prefers(preference string) bool {
-	for _, p := range strings.FieldsFunc(r.header("Prefer"), func(c rune) bool { return c == ',' || c == ';' }) {
-		if strings.EqualFold(strings.TrimSpace(p), preference) {
-			return true
+// handling is the caller's preference of that name (RFC 7240): strict,
+// lenient, or empty. The first one counts.
+func (r *request) handling() string {
+	for _, line := range r.header("Prefer") {
+		for _, preference := range strings.Split(line, ",") {
+			preference, _, _ = strings.Cut(preference, ";")
+			name, value, _ := strings.Cut(preference, "=")
+			if strings.EqualFold(strings.TrimSpace(name), "handling") {
+				return strings.ToLower(strings.Trim(strings.TrimSpace(value), `"`))
+			}
 		}
 	}
-	return false
+	return ""
 }
 
 // fresh reports whether the caller wants the backends asked again.
 func (r *request) fresh() bool {
-	for _, directive := range strings.Split(r.header("Cache-Control"), ",") {
-		if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
-			return true
+	for _, line := range r.header("Cache-Control") {
+		for _, directive := range strings.Split(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
+				return true
+			}
 		}
 	}
 	return false

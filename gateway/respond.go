@@ -26,7 +26,7 @@ func respond(c *fiber.Ctx, r *response) error {
 	c.Status(r.status)
 	if r.read {
 		c.Set(fiber.HeaderCacheControl, "private, no-cache")
-		c.Set(fiber.HeaderVary, "Authorization, X-API-Key, Accept-Encoding")
+		c.Vary("Authorization", "X-API-Key", "Accept-Encoding")
 	}
 	if len(r.parts) > 0 {
 		c.Set("Cache-Status", cacheStatus(r.parts))

@@ -1,5 +1,14 @@
 package gateway
 
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/agentgw/agentgw/normalize"
+)
+
 // route is one thing that can be asked.
 type route struct {
 	method string
@@ -35,6 +44,11 @@ func (g *Gateway) handleList(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range q.Providers {
+		if _, ok := g.providers[name]; !ok {
+			return nil, newProblem(CodeInvalidParameter, "provider=%q is not one of %s", normalize.Shorten(name), strings.Join(slices.Sorted(maps.Keys(g.providers)), ", "))
+		}
+	}
 	return g.list(r.ctx, r.caller, q)
 }
 
@@ -47,11 +61,11 @@ func (g *Gateway) handleGet(r *request) (*response, error) {
 }
 
 func (g *Gateway) handleCreate(r *request) (*response, error) {
-	return g.create(r.ctx, r.caller, WriteQuery{Body: r.body, Lenient: r.prefers("handling=lenient")})
+	return g.create(r.ctx, r.caller, WriteQuery{Body: r.body, Lenient: r.handling() == "lenient"})
 }
 
 func (g *Gateway) handlePatch(r *request) (*response, error) {
-	return g.patch(r.ctx, r.caller, WriteQuery{ID: r.id, Body: r.body, Lenient: r.prefers("handling=lenient")})
+	return g.patch(r.ctx, r.caller, WriteQuery{ID: r.id, Body: r.body, Lenient: r.handling() == "lenient"})
 }
 
 func (g *Gateway) handleDelete(r *request) (*response, error) {
@@ -60,6 +74,12 @@ func (g *Gateway) handleDelete(r *request) (*response, error) {
 
 func (g *Gateway) handleBackends(r *request) (*response, error) { return g.backends(r.caller) }
 
-func (g *Gateway) handleBackend(r *request) (*response, error) { return g.backend(r.caller, r.id) }
+func (g *Gateway) handleBackend(r *request) (*response, error) {
+	name, err := url.PathUnescape(r.id)
+	if err != nil {
+		name = r.id
+	}
+	return g.backend(r.caller, name)
+}
 
 func (g *Gateway) handleErrorsPage(*request) (*response, error) { return errorsPage, nil }

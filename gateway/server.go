@@ -52,7 +52,8 @@ func NewServer(g *Gateway) *Server {
 		AppName:               "agentgw",
 		DisableStartupMessage: true,
 		Immutable:             true, // strings from a context outlive the handler
-		ErrorHandler:          s.handleError,
+		ErrorHandler:          s.handleRefused,
+		RequestMethods:        append(slices.Clone(fiber.DefaultMethods), otherMethod),
 		BodyLimit:             int(c.BodyLimit),
 		ReadBufferSize:        maxHeaderBytes,
 		ReadTimeout:           c.RequestTimeout.D(),
@@ -66,6 +67,8 @@ func NewServer(g *Gateway) *Server {
 	s.app.Server().CloseOnShutdown = true
 	s.app.Server().Logger = discardLogger{}
 
+	s.app.Server().Handler = knownMethods(s.app.Server().Handler)
+
 	s.app.Use(s.observe, s.recover, s.admit, s.cors())
 	for _, r := range routes {
 		s.app.Add(r.method, r.path, s.serve(r))
@@ -74,6 +77,20 @@ func NewServer(g *Gateway) *Server {
 		}
 	}
 	return s
+}
+
+// otherMethod stands for every method that HTTP does not define.
+const otherMethod = "_OTHER"
+
+// knownMethods has such a request come through the middlewares as any other
+// does; Fiber would answer it in plain text before them.
+func knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(c *fasthttp.RequestCtx) {
+		if !slices.Contains(fiber.DefaultMethods, string(c.Method())) {
+			c.Request.Header.SetMethod(otherMethod)
+		}
+		next(c)
+	}
 }
 
 // discardLogger: fasthttp's own lines can quote a request.
@@ -106,19 +123,25 @@ func exchangeOf(c *fiber.Ctx) *exchange {
 		return x
 	}
 	// What HTTP itself refused never came through observe.
-	return &exchange{requestID: ulid.Make().String()}
+	return newExchange(c)
 }
 
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// newExchange keeps the caller's request id if it has the form of one.
+func newExchange(c *fiber.Ctx) *exchange {
+	x := &exchange{requestID: c.Get("X-Request-Id")}
+	if !requestID.MatchString(x.requestID) {
+		x.requestID = ulid.Make().String()
+	}
+	return x
+}
 
 // observe gives the request its id, span, deadline, access line and metric,
 // and turns every error into a problem.
 func (s *Server) observe(c *fiber.Ctx) error {
 	started := time.Now()
-	x := &exchange{requestID: c.Get("X-Request-Id")}
-	if !requestID.MatchString(x.requestID) {
-		x.requestID = ulid.Make().String()
-	}
+	x := newExchange(c)
 	c.Locals(exchangeLocal, x)
 
 	g := s.gateway
@@ -154,14 +177,19 @@ func (s *Server) observe(c *fiber.Ctx) error {
 			span.SetStatus(codes.Error, "")
 		}
 	}
-	g.telemetry.ServerRequest(ctx, c.Method(), x.route, status, took)
-	g.log.LogAttrs(ctx, slog.LevelInfo, "request",
-		slog.String("method", c.Method()), slog.String("route", x.route), slog.Int("status", status),
+	s.note(ctx, c.Method(), status, took, x)
+	return nil
+}
+
+// note measures an answered request and writes its access line.
+func (s *Server) note(ctx context.Context, method string, status int, took time.Duration, x *exchange) {
+	s.gateway.telemetry.ServerRequest(ctx, method, x.route, status, took)
+	s.gateway.log.LogAttrs(ctx, slog.LevelInfo, "request",
+		slog.String("method", method), slog.String("route", x.route), slog.Int("status", status),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 		slog.String("request_id", x.requestID), slog.String("trace_id", x.traceID), slog.String("key_id", x.keyID),
 		slog.String("sources", describeParts(x.parts)),
 	)
-	return nil
 }
 
 // describeParts is "klen=hit talkifai=error".
@@ -259,9 +287,9 @@ func (s *Server) serve(r route) fiber.Handler {
 // authenticate finds the caller. All that can be wrong with a key is one
 // answer; only the metric tells which it was.
 func (s *Server) authenticate(c *fiber.Ctx) (*Caller, error) {
-	key, ambiguous := presentedKey(c.Get(fiber.HeaderAuthorization), c.Get("X-API-Key"))
+	key, ambiguous := presentedKey(headerLines(c, fiber.HeaderAuthorization), headerLines(c, "X-API-Key"))
 	if ambiguous {
-		return nil, newProblem(CodeInvalidParameter, "Authorization and X-API-Key hold different keys; send one")
+		return nil, newProblem(CodeInvalidParameter, "the Authorization and X-API-Key headers hold different keys; send one")
 	}
 	caller, reason := s.gateway.state.Load().keys.find(key, time.Now())
 	if caller == nil {
@@ -288,6 +316,18 @@ func limitRate(c *fiber.Ctx, caller *Caller) error {
 		p.RetryAfter = wait
 		return p
 	}
+	return nil
+}
+
+// handleRefused answers what HTTP itself refused: it never came through
+// observe, and is noted here.
+func (s *Server) handleRefused(c *fiber.Ctx, err error) error {
+	x := newExchange(c)
+	c.Locals(exchangeLocal, x)
+	if err := s.handleError(c, err); err != nil {
+		return err
+	}
+	s.note(context.Background(), c.Method(), c.Response().StatusCode(), 0, x)
 	return nil
 }
 
@@ -323,7 +363,7 @@ func (s *Server) problem(c *fiber.Ctx, err error) *Problem {
 	case fiber.StatusNotFound:
 		return newProblem(CodeNotFound, "there is no such route; agents are at /v1/agents")
 	case fiber.StatusMethodNotAllowed:
-		return newProblem(CodeMethodNotAllowed, "the route has no %s", shorten(c.Method()))
+		return newProblem(CodeMethodNotAllowed, "the route has no %s", c.Method())
 	case fiber.StatusRequestTimeout:
 		return newProblem(CodeRequestTimeout, "the request did not arrive within server.request_timeout")
 	case fiber.StatusRequestEntityTooLarge:

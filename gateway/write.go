@@ -81,14 +81,29 @@ func planFor(caller *Caller, body normalize.Body, violations []normalize.Violati
 	if len(violations) > 0 {
 		return plan{}, validationProblem("", violations)
 	}
+	strict, problem := firstThatFits(caller, body.Change, false)
+	if problem == nil {
+		return strict, nil
+	}
+	if lenient { // only if none holds all of it
+		if forgiving, problem := firstThatFits(caller, body.Change, true); problem == nil {
+			return forgiving, nil
+		}
+	}
+	return plan{}, problem
+}
+
+// firstThatFits is the first backend, in the order of the configuration, that
+// can hold the agent; the problem says of each why it cannot.
+func firstThatFits(caller *Caller, change normalize.Change, lenient bool) (plan, *Problem) {
 	var reasons []string
-	var errors []normalize.Violation
+	var violations []normalize.Violation
 	for _, b := range caller.backends {
 		if !b.Info.Supports(adapters.OpCreate) {
 			reasons = append(reasons, b.Name+": has no create")
 			continue
 		}
-		p, err := planCreate(b, body.Change, nil, lenient)
+		p, err := planCreate(b, change, nil, lenient)
 		if err == nil {
 			return p, nil
 		}
@@ -96,14 +111,14 @@ func planFor(caller *Caller, body normalize.Body, violations []normalize.Violati
 		reasons = append(reasons, b.Name+": "+problem.Detail)
 		for _, v := range problem.Errors {
 			v.Message = b.Name + ": " + v.Message
-			errors = append(errors, v)
+			violations = append(violations, v)
 		}
 	}
 	p := newProblem(CodeNoBackendFits, "%s", strings.Join(reasons, "; "))
 	if len(reasons) == 0 {
 		p.Detail = "the key maps to no backend"
 	}
-	p.Errors = errors
+	p.Errors = bounded(violations)
 	return plan{}, p
 }
 
@@ -113,7 +128,7 @@ func planCreate(b CallerBackend, change normalize.Change, violations []normalize
 	if len(violations) > 0 {
 		return plan{}, validationProblem(b.Name, violations)
 	}
-	p.change = withoutNulls(p.change)
+	p.change = p.change.Keep(isSet)
 	return p, nil
 }
 
@@ -124,47 +139,23 @@ func forgive(p plan, violations []normalize.Violation, lenient bool) (plan, []no
 		return p, violations
 	}
 	var left []normalize.Violation
+	dropped := map[string]bool{}
 	for _, v := range violations {
 		if v.Code != normalize.Unsupported {
 			left = append(left, v)
 			continue
 		}
-		p.change = drop(p.change, v.Pointer)
+		dropped[v.Pointer] = true
 		p.warnings = append(p.warnings, warning("unsupported", v.Pointer, p.backend.Name, p.backend.Info.Title+" cannot hold this; it was dropped"))
+	}
+	if len(dropped) > 0 {
+		p.change = p.change.Keep(func(pointer string, _ jsontext.Value) bool { return !dropped[pointer] })
 	}
 	return p, left
 }
 
-// drop is the change without the member at the pointer.
-func drop(change normalize.Change, pointer string) normalize.Change {
-	dropped := normalize.Change{Set: map[normalize.Field]jsontext.Value{}, Extensions: map[string]jsontext.Value{}}
-	for f, v := range change.Set {
-		if f.Pointer() != pointer {
-			dropped.Set[f] = v
-		}
-	}
-	for name, v := range change.Extensions {
-		if normalize.ExtensionPointer(name) != pointer {
-			dropped.Extensions[name] = v
-		}
-	}
-	return dropped
-}
-
-// withoutNulls: in a create, null sets nothing.
-func withoutNulls(change normalize.Change) normalize.Change {
-	for f, v := range change.Set {
-		if v.Kind() == 'n' {
-			change = drop(change, f.Pointer())
-		}
-	}
-	for name, v := range change.Extensions {
-		if v.Kind() == 'n' {
-			change = drop(change, normalize.ExtensionPointer(name))
-		}
-	}
-	return change
-}
+// isSet: in a create, null sets nothing.
+func isSet(_ string, v jsontext.Value) bool { return v.Kind() != 'n' }
 
 // activate makes a fresh agent active by a second call. If that fails the
 // agent is there none the less.

@@ -54,6 +54,15 @@ func TestCreateChoosesABackend(t *testing.T) {
 	f(`{"name": "n"}`, "agenthuman")
 	f(`{"name": "n", "description": "d"}`, "krosai")
 	f(`{"name": "nn", "architecture": "text", "model": {"id": "m"}, "system_prompt": "p"}`, "talkifai")
+	// Lenient is for when no backend holds all of it.
+	lenient := b.ask(keyAcme, "POST", "/v1/agents", `{"name": "nn", "architecture": "text", "model": {"id": "m"}, "system_prompt": "p"}`, "Prefer: handling=lenient").wants(t, 201, "")
+	if lenient.body["backend"] != "talkifai" || fmt.Sprint(lenient.body["warnings"]) != "[]" {
+		t.Errorf("%s", lenient.text)
+	}
+	lenient = b.ask(keyAcme, "POST", "/v1/agents", `{"name": "n", "phone": {"number": "+1"}}`, `Prefer: handling="lenient"`).wants(t, 201, "")
+	if lenient.body["backend"] != "agenthuman" || lenient.at("warnings.0.path") != "/phone/number" {
+		t.Errorf("%s", lenient.text)
+	}
 
 	r := b.ask(keyAcme, "POST", "/v1/agents", `{"name": "n", "phone": {"number": "+1"}}`).wants(t, 422, "no_backend_fits")
 	for _, backend := range []string{"klen: has no create", "agenthuman: /phone/number", "krosai: /phone/number", "talkifai: "} {
@@ -149,6 +158,9 @@ func TestGetEditPatch(t *testing.T) {
 				t.Errorf("%s: sent back unchanged, the vendor got a %s", path, request.Method)
 			}
 		}
+		if again := b.ask(keyAcme, "PATCH", path, b.ask(keyAcme, "PATCH", path, `{}`).text); again.StatusCode != 200 {
+			t.Errorf("a write's answer sent back: %s", again.text)
+		}
 		r.body["name"] = "Edited"
 		edited, err := json.Marshal(r.body)
 		if err != nil {
@@ -163,6 +175,29 @@ func TestGetEditPatch(t *testing.T) {
 				t.Errorf("%s: the vendor got %s", path, request.Body)
 			}
 		}
+	}
+}
+
+// TestHopelessBodiesAreAnsweredInShort: neither the time nor the size of an
+// answer grows with what is wrong.
+func TestHopelessBodiesAreAnsweredInShort(t *testing.T) {
+	b := newBench(t, "")
+	var many strings.Builder
+	for i := range 30_000 {
+		fmt.Fprintf(&many, `,"k%d":1`, i)
+	}
+	long := strings.Repeat("k", 500_000)
+	for _, body := range []string{
+		`{"backend": "krosai", "name": "n", "extensions": {"a": 1` + many.String() + `}}`, `{"name": "n", "extensions": {"a": 1` + many.String() + `}}`,
+		`{"name": "n", "model": {"id": "m"` + many.String() + `}}`, `{"backend": "` + long + `"}`, `{"` + long + `": 1}`, `{"backend": "krosai", "name": "n", "extensions": {"` + long + `": 1}}`,
+	} {
+		if r := b.ask(keyAcme, "POST", "/v1/agents", body); r.StatusCode < 400 || len(r.text) > 64<<10 {
+			t.Errorf("%.60s…: %d, %d bytes", body, r.StatusCode, len(r.text))
+		}
+	}
+	r := b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "krosai", "name": "n", "extensions": {"a": 1`+many.String()+`}}`, "Prefer: handling=lenient").wants(t, 201, "")
+	if got := len(r.body["warnings"].([]any)); got != 30_001 {
+		t.Errorf("%d warnings", got)
 	}
 }
 

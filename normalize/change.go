@@ -34,13 +34,24 @@ func (c Change) Empty() bool { return len(c.Set) == 0 && len(c.Extensions) == 0 
 
 // Without is the change less one field.
 func (c Change) Without(f Field) Change {
-	set := make(map[Field]jsontext.Value, len(c.Set))
-	for field, v := range c.Set {
-		if field != f {
-			set[field] = v
+	return c.Keep(func(pointer string, _ jsontext.Value) bool { return pointer != f.Pointer() })
+}
+
+// Keep is the change with only those of its members, by their JSON pointers,
+// for which keep says so.
+func (c Change) Keep(keep func(pointer string, v jsontext.Value) bool) Change {
+	kept := Change{Set: make(map[Field]jsontext.Value, len(c.Set)), Extensions: make(map[string]jsontext.Value, len(c.Extensions))}
+	for f, v := range c.Set {
+		if keep(f.Pointer(), v) {
+			kept.Set[f] = v
 		}
 	}
-	return Change{Set: set, Extensions: c.Extensions}
+	for name, v := range c.Extensions {
+		if keep(ExtensionPointer(name), v) {
+			kept.Extensions[name] = v
+		}
+	}
+	return kept
 }
 
 // ViolationCode is why a value of a caller's body cannot be taken.
@@ -76,7 +87,7 @@ type Body struct {
 // outputs are members of an answer that are no fields of the agent; they are
 // ignored in a body, so that what was read can be edited and sent back.
 var outputs = map[string]bool{
-	"view": true, "unavailable": true, "not_loaded": true, "raw": true, "resolved_from": true,
+	"view": true, "warnings": true, "unavailable": true, "not_loaded": true, "raw": true, "resolved_from": true,
 }
 
 // ParseBody reads the body of a create or a patch. The error says what keeps
@@ -96,15 +107,12 @@ func ParseBody(data []byte) (Body, []Violation, error) {
 	}
 	for name, v := range ordered(value) {
 		p.member(name, v)
-		if len(p.violations) >= maxViolations {
-			break
-		}
 	}
 	return p.body, p.violations, nil
 }
 
-// maxViolations bounds how much of a hopeless body is answered for.
-const maxViolations = 100
+// MaxViolations bounds how much of a hopeless body is answered for.
+const MaxViolations = 100
 
 // MaxDepth bounds how deep a caller's JSON may nest.
 const MaxDepth = 64
@@ -118,13 +126,13 @@ func checkJSON(value jsontext.Value) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if errors.Is(err, jsontext.ErrDuplicateName) {
-			return fmt.Errorf("the body has the member %s twice", dec.StackPointer())
-		}
 		if err != nil {
-			at := dec.InputOffset()
+			at, pointer := dec.InputOffset(), jsontext.Pointer("")
 			if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-				at = syntactic.ByteOffset
+				at, pointer = syntactic.ByteOffset, syntactic.JSONPointer
+			}
+			if errors.Is(err, jsontext.ErrDuplicateName) {
+				return fmt.Errorf("the body has the member %s twice", Shorten(string(pointer)))
 			}
 			return fmt.Errorf("the body is not valid JSON at byte %d", at)
 		}
@@ -152,7 +160,10 @@ func (p *bodyParser) member(name string, v jsontext.Value) {
 			p.wrongType("/backend", TypeString, v)
 			return
 		}
-		text, _ := jsontext.AppendUnquote(nil, v)
+		text, _ := jsontext.AppendUnquote(nil, v) // checked to be valid before
+		if len(text) == 0 {
+			p.violate(Violation{"/backend", InvalidValue, "is empty; name a backend, or leave it out to have one chosen"})
+		}
 		p.body.Backend = string(text)
 	case name == "extensions":
 		p.extensions(v)
@@ -217,7 +228,7 @@ func (p *bodyParser) extensions(v jsontext.Value) {
 }
 
 func (p *bodyParser) wrongType(pointer string, want Type, v jsontext.Value) {
-	p.violations = append(p.violations, Violation{pointer, WrongType, fmt.Sprintf("want %s, got %s", want, kindName(v))})
+	p.violate(Violation{pointer, WrongType, fmt.Sprintf("want %s, got %s", want, kindName(v))})
 }
 
 func (p *bodyParser) unknown(pointer, name string, valid []string) {
@@ -225,7 +236,22 @@ func (p *bodyParser) unknown(pointer, name string, valid []string) {
 	if near := Nearest(name, valid); near != "" {
 		message = fmt.Sprintf("no such field; did you mean %q?", near)
 	}
-	p.violations = append(p.violations, Violation{pointer, UnknownField, message})
+	p.violate(Violation{Shorten(pointer), UnknownField, message})
+}
+
+func (p *bodyParser) violate(v Violation) {
+	if len(p.violations) < MaxViolations {
+		p.violations = append(p.violations, v)
+	}
+}
+
+// Shorten keeps a caller's own word from filling an answer.
+func Shorten(s string) string {
+	const most = 128
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // Accepts reports whether a JSON value is of the type.

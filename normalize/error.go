@@ -18,6 +18,7 @@ const (
 	KindCanceled                   // the caller left
 	KindUnsupported                // the vendor's API has no such operation
 	KindNotFound                   // the backend says there is no such agent
+	KindNoRoute                    // the backend has no such route at all: its base_url is wrong
 	KindAuth                       // the backend refused our credential (401, 403)
 	KindRejected                   // the backend refused what was asked (400, 422, other 4xx)
 	KindRateLimited                // the backend's 429, or our own quota for it
@@ -41,7 +42,7 @@ const (
 )
 
 var kindNames = [kindCount]string{
-	"internal", "canceled", "unsupported", "not_found", "auth", "rejected", "rate_limited", "unavailable",
+	"internal", "canceled", "unsupported", "not_found", "no_route", "auth", "rejected", "rate_limited", "unavailable",
 	"upstream", "gateway_timeout", "connect", "reset", "tls", "connect_timeout", "timeout", "body_timeout",
 	"cut", "bad_response", "too_large", "redirect", "failure_reply", "breaker_open", "busy",
 }

@@ -163,6 +163,7 @@ func TestViolations(t *testing.T) {
 	f(`{"tools": {"builtin": ["a", 1]}}`, Violation{"/tools/builtin", WrongType, "want an array of strings, got an array"})
 	f(`{"phone": {"can_call": "yes"}}`, Violation{"/phone/can_call", WrongType, "want true or false, got a string"})
 	f(`{"extensions": []}`, Violation{"/extensions", WrongType, "want an object, got an array"})
+	f(`{"backend": ""}`, Violation{"/backend", InvalidValue, "is empty; name a backend, or leave it out to have one chosen"})
 	f(`{"backend": 1}`, Violation{"/backend", WrongType, "want a string, got a number"})
 	f(`{"a/b~c": 1, "name": {}}`,
 		Violation{"/a~1b~0c", UnknownField, `no such field; the vendor's own fields go into "extensions"`}, Violation{"/name", WrongType, "want a string, got an object"})
@@ -182,6 +183,7 @@ func TestWhatIsNoBody(t *testing.T) {
 	f(`{"a": 1} x`, "the body goes on after the JSON value at byte 8")
 	f(`{"a": 1}{}`, "the body goes on after the JSON value at byte 8")
 	f(`{"name": "a", "name": "b"}`, "the body has the member /name twice")
+	f(`{"model": {}, "name": "a", "model": {}}`, "the body has the member /model twice")
 	f("{\"name\": \"\xff\"}", "the body is not valid JSON at byte 10")
 	f(`{"extensions": `+strings.Repeat("[", 100)+strings.Repeat("]", 100)+"}", "the body nests deeper than 64 levels")
 }

@@ -61,7 +61,7 @@ func (a *Adapter) Update(ctx context.Context, cred adapters.Credential, nativeID
 	if err != nil {
 		return err
 	}
-	return a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpUpdate, Method: http.MethodPut, Path: path, Body: wire.Encode(change, writes)}, discard)
+	return a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpUpdate, Method: http.MethodPut, Path: path, Body: wire.Encode(change, writes)}, acknowledged(adapters.OpUpdate))
 }
 
 // Delete is DELETE /agents/{id}.
@@ -70,11 +70,13 @@ func (a *Adapter) Delete(ctx context.Context, cred adapters.Credential, nativeID
 	if err != nil {
 		return err
 	}
-	return a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpDelete, Method: http.MethodDelete, Path: path}, discard)
+	return a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpDelete, Method: http.MethodDelete, Path: path}, acknowledged(adapters.OpDelete))
 }
 
-// discard: the status says all that is documented of this reply.
-func discard(adapters.Response) error { return nil }
+// acknowledged: of these replies the status is all that is needed.
+func acknowledged(op adapters.Operation) func(adapters.Response) error {
+	return func(r adapters.Response) error { return adapters.Acknowledged(provider, op, r) }
+}
 
 func agentPath(op adapters.Operation, nativeID string) (string, error) {
 	segment, err := adapters.PathSegment(provider, op, nativeID)

@@ -47,7 +47,10 @@ func toJSON(problems []config.Problem) []problemJSON {
 func (c *configCheckCmd) Run(a *app) error {
 	loaded, err := config.Load(c.source(a))
 	problems, isProblems := errors.AsType[config.Problems](err)
-	if c.JSON && (err == nil || isProblems) {
+	if err != nil && !isProblems { // the file itself
+		problems = config.Problems{{Origin: c.Config, Message: err.Error()}}
+	}
+	if c.JSON {
 		var warnings []config.Problem
 		if loaded != nil {
 			warnings = loaded.Warnings
@@ -66,7 +69,7 @@ func (c *configCheckCmd) Run(a *app) error {
 	for _, w := range loaded.Warnings {
 		fmt.Fprintf(a.stdout, "warning: %s\n", w)
 	}
-	fmt.Fprintf(a.stdout, "%s is good: %d backends, %d keys\n", c.Config, len(loaded.Backends), len(loaded.Keys))
+	fmt.Fprintf(a.stdout, "%s is good: %s, %s\n", c.Config, count(len(loaded.Backends), "backend"), count(len(loaded.Keys), "key"))
 	return nil
 }
 
@@ -76,11 +79,15 @@ func configError(err error) error {
 	if !ok {
 		return err
 	}
-	noun := "problems"
-	if len(problems) == 1 {
-		noun = "problem"
+	return fmt.Errorf("the configuration has %s:\n  %s", count(len(problems), "problem"), strings.ReplaceAll(problems.Error(), "\n", "\n  "))
+}
+
+// count is "1 backend", "2 backends".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
 	}
-	return fmt.Errorf("the configuration has %d %s:\n  %s", len(problems), noun, strings.ReplaceAll(problems.Error(), "\n", "\n  "))
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 type configSchemaCmd struct{}

@@ -35,15 +35,17 @@ const (
 func (d *demoCmd) Run(a *app) error {
 	for flag, address := range map[string]string{"--listen": d.Listen, "--admin": d.Admin} {
 		if err := onLoopback(address); err != nil {
-			return fmt.Errorf("%s %s: %w", flag, address, err)
+			return usageError{fmt.Errorf("%s %s: %w", flag, address, err)}
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	vendors, err := startVendors(ctx)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	vendors, stopVendors, err := startVendors()
 	if err != nil {
 		return err
 	}
+	defer stopVendors()
 	var notes []string
 	listen, note := freeAddress(d.Listen, defaultDemoListen)
 	notes = append(notes, note...)
@@ -96,23 +98,29 @@ func freeAddress(address, standard string) (string, []string) {
 type demoVendor struct{ name, baseURL, key string }
 
 // startVendors runs every vendor's emulator on a free port of loopback, until
-// ctx ends.
-func startVendors(ctx context.Context) ([]demoVendor, error) {
-	var vendors []demoVendor
+// stop is called: after the gateway, so that running requests end well.
+func startVendors() (vendors []demoVendor, stop func(), err error) {
+	var servers []*http.Server
+	stop = func() {
+		for _, s := range servers {
+			_ = s.Close() // the process ends with them
+		}
+	}
 	for _, v := range all.Vendors() {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return nil, fmt.Errorf("cannot emulate %s: %w", v.Info.Title, err)
+			stop()
+			return nil, nil, fmt.Errorf("cannot emulate %s: %w", v.Info.Title, err)
 		}
 		emulator := v.Emulator()
 		key := "demo-" + v.Info.Provider
 		emulator.SeedDemo(key)
 		server := &http.Server{Handler: emulator}
-		go func() { _ = server.Serve(l) }() // ends with the process
-		context.AfterFunc(ctx, func() { _ = server.Close() })
+		servers = append(servers, server)
+		go func() { _ = server.Serve(l) }() // until stop
 		vendors = append(vendors, demoVendor{v.Info.Provider, "http://" + l.Addr().String() + emulator.Prefix(), key})
 	}
-	return vendors, nil
+	return vendors, stop, nil
 }
 
 // demoSource is the demo's configuration: written as a file would be, and read

@@ -23,7 +23,7 @@ var keyID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 func (k *keysNewCmd) Run(a *app) error {
 	if !keyID.MatchString(k.ID) {
-		return fmt.Errorf("--id %q is not 1 to 64 of letters, digits, . _ -", k.ID)
+		return usageError{fmt.Errorf("--id %q is not 1 to 64 of letters, digits, . _ -", k.ID)}
 	}
 	environment := apikey.Live
 	if k.Test {

@@ -27,6 +27,8 @@ type app struct {
 }
 
 type cli struct {
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version and exit."`
+
 	Serve    serveCmd    `cmd:"" help:"Run the gateway."`
 	Demo     demoCmd     `cmd:"" help:"Run the gateway with the vendors emulated in this process; no account needed."`
 	Keys     keysCmd     `cmd:"" help:"Make gateway keys."`
@@ -57,6 +59,7 @@ func run(args []string, a *app) (code int) {
 		kong.Name("agentgw"),
 		kong.Description("One /v1/agents API over several agent vendors."),
 		kong.Writers(a.stdout, a.stderr),
+		kong.Vars{"version": describeVersion()},
 		kong.Exit(func(code int) { panic(exitCode(code)) }), // --help
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -75,7 +78,14 @@ func run(args []string, a *app) (code int) {
 	}
 	if err := ctx.Run(a); err != nil {
 		fmt.Fprintf(a.stderr, "agentgw: %s\n", err)
+		if _, ok := errors.AsType[usageError](err); ok {
+			return exitUsage
+		}
 		return exitError
 	}
 	return exitOK
 }
+
+// usageError is a flag's value that no configuration or machine could make
+// good.
+type usageError struct{ error }

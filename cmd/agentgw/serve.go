@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -43,6 +44,7 @@ func (s *serveCmd) Run(a *app) error {
 		return err
 	}
 	go srv.followChanges(ctx, s.Config)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	return srv.run(ctx)
 }
 
@@ -55,6 +57,8 @@ type service struct {
 	gateway   *gateway.Gateway
 	public    *gateway.Server
 	admin     *gateway.Admin
+
+	reloading sync.Mutex
 
 	publicListener, adminListener net.Listener
 }
@@ -135,11 +139,10 @@ func (s *service) run(ctx context.Context) error {
 // followChanges reloads on SIGHUP and when the file changes, until ctx ends.
 func (s *service) followChanges(ctx context.Context, path string) {
 	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+	signal.Notify(hup, syscall.SIGHUP) // for good: while draining it must not end the process
 	changed := make(chan struct{}, 1)
 	go func() {
-		err := config.Watch(ctx, path, func() {
+		err := config.Watch(ctx, path, s.config.Fingerprint, func() {
 			select {
 			case changed <- struct{}{}:
 			default: // one is on its way
@@ -161,8 +164,10 @@ func (s *service) followChanges(ctx context.Context, path string) {
 }
 
 // reload reads the configuration whole and swaps it, or leaves the running one
-// and says why.
+// and says why. One at a time: an older reading must not follow a newer one.
 func (s *service) reload() error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
 	next, err := s.load()
 	if err != nil {
 		s.gateway.ReloadFailed()

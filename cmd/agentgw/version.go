@@ -20,6 +20,10 @@ func (v *versionCmd) Run(a *app) error {
 	if v.JSON {
 		return json.NewEncoder(a.stdout).Encode(map[string]string{"version": version, "commit": commit, "go": runtime.Version()})
 	}
-	fmt.Fprintf(a.stdout, "agentgw %s (commit %s, %s)\n", version, commit, runtime.Version())
-	return nil
+	_, err := fmt.Fprintln(a.stdout, describeVersion())
+	return err
+}
+
+func describeVersion() string {
+	return fmt.Sprintf("agentgw %s (commit %s, %s)", version, commit, runtime.Version())
 }

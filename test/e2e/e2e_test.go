@@ -1,0 +1,533 @@
+// Package e2e runs the real binary as a process, with a configuration file,
+// before emulated vendors.
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+// binary is the program under test, built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "agentgw-e2e")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(folder, "agentgw")
+	build := exec.Command("go", "build", "-o", binary, "github.com/agentgw/agentgw/cmd/agentgw")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+// process is a running gateway.
+type process struct {
+	t          *testing.T
+	cmd        *exec.Cmd
+	api, admin string
+	stderr     *lines
+	exited     chan error
+}
+
+// lines collects a process's output, line by line.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) read(r io.Reader) {
+	for s := bufio.NewScanner(r); s.Scan(); {
+		l.mu.Lock()
+		l.all = append(l.all, s.Text())
+		l.mu.Unlock()
+	}
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.all, "\n")
+}
+
+// start runs the binary and ends it with the test.
+func start(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(binary, args...), stderr: &lines{}, exited: make(chan error, 1)}
+	p.cmd.Env = append(os.Environ(), env...)
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.stderr.read(stderr)
+		p.exited <- p.cmd.Wait()
+	}()
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	return p
+}
+
+// serve starts the gateway with a configuration file and waits until it
+// listens.
+func serve(t *testing.T, env []string, path string) *process {
+	t.Helper()
+	p := start(t, env, "serve", "--config", path)
+	waitFor(t, "the gateway to listen", func() bool {
+		for _, line := range strings.Split(p.stderr.String(), "\n") {
+			var entry struct{ Msg, Server, Admin string }
+			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "listening" {
+				p.api, p.admin = "http://"+entry.Server, "http://"+entry.Admin
+				return true
+			}
+		}
+		return false
+	})
+	return p
+}
+
+func waitFor(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !condition(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(5 * time.Millisecond) // between two looks at the condition
+	}
+}
+
+// world is everything that a gateway needs: vendors, a file, keys.
+type world struct {
+	t       *testing.T
+	vendors map[string]sandbox.Emulator
+	path    string
+	file    string
+	key     string
+	second  string
+	env     []string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, vendors: map[string]sandbox.Emulator{}, key: apikey.New(apikey.Live), second: apikey.New(apikey.Live)}
+	var backends, credentials strings.Builder
+	for _, v := range all.Vendors() {
+		name, vendor := v.Info.Provider, v.Emulator()
+		server := httptest.NewServer(vendor)
+		t.Cleanup(func() {
+			server.CloseClientConnections()
+			server.Close()
+			for _, violation := range vendor.Control().Violations() {
+				t.Error(violation)
+			}
+		})
+		vendor.SeedDemo("credential-" + name)
+		w.vendors[name] = vendor
+		fmt.Fprintf(&backends, "  %s:\n    provider: %s\n    base_url: %s%s\n", name, name, server.URL, vendor.Prefix())
+		variable := "E2E_" + strings.ToUpper(name)
+		w.env = append(w.env, variable+"=credential-"+name)
+		fmt.Fprintf(&credentials, "      %s: env:%s\n", name, variable)
+	}
+	w.file = fmt.Sprintf(`server: {listen: "127.0.0.1:0", shutdown_grace: 10s}
+admin: {listen: "127.0.0.1:0"}
+backends:
+%skeys:
+  - id: first
+    sha256: "%x"
+    scopes: [agents:read, agents:write]
+    credentials:
+%s  - id: second
+    sha256: "%x"
+    scopes: [agents:read]
+    credentials:
+      klen: env:E2E_KLEN
+`, backends.String(), apikey.Hash(w.key), credentials.String(), apikey.Hash(w.second))
+	w.path = filepath.Join(t.TempDir(), "config.yaml")
+	w.write(w.file)
+	return w
+}
+
+// write replaces the file in one step, as an editor or orchestrator does.
+func (w *world) write(text string) {
+	w.t.Helper()
+	if err := os.WriteFile(w.path+".new", []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Rename(w.path+".new", w.path); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+type reply struct {
+	status int
+	header http.Header
+	text   string
+	body   map[string]any
+}
+
+var client = &http.Client{Timeout: 30 * time.Second}
+
+func ask(t *testing.T, key, method, url, body string) reply {
+	t.Helper()
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := reply{status: resp.StatusCode, header: resp.Header, text: string(text)}
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
+		if err := json.Unmarshal(text, &r.body); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	return r
+}
+
+func (r reply) wants(t *testing.T, status int, code string) reply {
+	t.Helper()
+	if got, _ := r.body["code"].(string); r.status != status || got != code {
+		t.Errorf("%d %q, want %d %q: %s", r.status, got, status, code, r.text)
+	}
+	return r
+}
+
+// TestEverything walks the whole API through the real binary: the list, each
+// get, each documented write, each 501.
+func TestEverything(t *testing.T) {
+	w := newWorld(t)
+	p := serve(t, w.env, w.path)
+	agents := p.api + "/v1/agents"
+
+	list := ask(t, w.key, "GET", agents, "").wants(t, 200, "")
+	if list.body["complete"] != true {
+		t.Errorf("%s", list.text)
+	}
+	data := list.body["data"].([]any)
+	if len(data) != 18 {
+		t.Errorf("%d agents", len(data))
+	}
+	for _, a := range data {
+		id := a.(map[string]any)["id"].(string)
+		if got := ask(t, w.key, "GET", agents+"/"+id, "").wants(t, 200, ""); got.body["id"] != id || got.body["view"] != "full" {
+			t.Errorf("%s: %s", id, got.text)
+		}
+	}
+	ask(t, w.key, "GET", agents+"/klen:assistant_abc123", "").wants(t, 200, "")
+
+	for _, create := range []string{
+		`{"backend": "agenthuman", "name": "New", "avatar": {"id": "1"}, "greeting": "Hi"}`,
+		`{"backend": "krosai", "name": "New", "description": "d"}`,
+		`{"backend": "talkifai", "name": "New", "architecture": "pipeline", "model": {"id": "m"}, "stt": {"provider": "s"}, "tts": {"provider": "t"}, "system_prompt": "p", "status": "active"}`,
+		`{"backend": "talkifai", "name": "New", "architecture": "realtime", "realtime": {"provider": "openai"}, "system_prompt": "p"}`,
+		`{"backend": "talkifai", "name": "New", "architecture": "text", "model": {"id": "m"}, "system_prompt": "p"}`,
+	} {
+		created := ask(t, w.key, "POST", agents, create).wants(t, 201, "")
+		at := p.api + created.header.Get("Location")
+		if got := ask(t, w.key, "PATCH", at, `{"name": "Renamed"}`).wants(t, 200, ""); got.body["name"] != "Renamed" {
+			t.Errorf("%s", got.text)
+		}
+		if got := ask(t, w.key, "GET", at, "").wants(t, 200, ""); got.body["name"] != "Renamed" {
+			t.Errorf("%s", got.text)
+		}
+		ask(t, w.key, "DELETE", at, "").wants(t, 204, "")
+		ask(t, w.key, "GET", at, "").wants(t, 404, "agent_not_found")
+	}
+	requests := len(w.vendors["klen"].Control().Requests())
+	ask(t, w.key, "POST", agents, `{"backend": "klen", "name": "n"}`).wants(t, 501, "operation_unsupported")
+	ask(t, w.key, "PATCH", agents+"/klen:123", `{"name": "n"}`).wants(t, 501, "operation_unsupported")
+	ask(t, w.key, "DELETE", agents+"/klen:123", "").wants(t, 501, "operation_unsupported")
+	if n := len(w.vendors["klen"].Control().Requests()); n != requests {
+		t.Errorf("a 501 sent %d requests", n-requests)
+	}
+
+	ask(t, w.key, "POST", agents, `{"backend": "krosai"`).wants(t, 400, "invalid_body")
+	ask(t, w.key, "POST", agents, `{"backend": "krosai", "name": 7, "x": 1}`).wants(t, 422, "validation_failed")
+	ask(t, w.key, "PUT", agents, `{}`).wants(t, 405, "method_not_allowed")
+	ask(t, w.key, "POST", agents, `"`+strings.Repeat("x", 1<<20)+`"`).wants(t, 413, "body_too_large")
+	ask(t, "", "GET", agents, "").wants(t, 401, "unauthenticated")
+	ask(t, w.second, "POST", agents, `{}`).wants(t, 403, "scope_missing")
+	ask(t, w.second, "GET", agents+"/krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890", "").wants(t, 404, "agent_not_found")
+	ask(t, w.key, "GET", p.api+"/v1/backends", "").wants(t, 200, "")
+
+	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
+		if got := ask(t, "", "GET", p.admin+path, ""); got.status != 200 {
+			t.Errorf("%s: %d", path, got.status)
+		}
+		if got := ask(t, w.key, "GET", p.api+path, ""); got.status != 404 {
+			t.Errorf("%s is on the public listener: %d", path, got.status)
+		}
+	}
+	if got := ask(t, "", "POST", p.admin+"/cache/purge", `{"backend": "klen"}`); got.status != 200 || got.body["purged"] == 0.0 {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	if got := ask(t, "", "POST", p.admin+"/cache/purge", `{"nonsense": 1}`); got.status != 400 {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	for _, secret := range []string{w.key, w.second, "credential-"} {
+		if strings.Contains(p.stderr.String(), secret) {
+			t.Errorf("the log shows %s", secret)
+		}
+	}
+	access := map[string]any{}
+	for _, line := range strings.Split(p.stderr.String(), "\n") {
+		if strings.Contains(line, `"msg":"request"`) {
+			if err := json.Unmarshal([]byte(line), &access); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	for _, name := range []string{"method", "route", "status", "duration_ms", "request_id", "trace_id", "key_id", "sources"} {
+		if _, ok := access[name]; !ok {
+			t.Errorf("the access line has no %s: %v", name, access)
+		}
+	}
+}
+
+// TestReload: a removed key stops, by SIGHUP, by a change of the file and by
+// the admin's route; a bad file leaves the old one running.
+func TestReload(t *testing.T) {
+	w := newWorld(t)
+	p := serve(t, w.env, w.path)
+	without := w.file[:strings.Index(w.file, "  - id: second")]
+	works := func() bool { return ask(t, w.second, "GET", p.api+"/v1/backends", "").status == 200 }
+	if !works() {
+		t.Fatal("the second key does not work")
+	}
+	w.write(without)
+	waitFor(t, "the removed key to stop", func() bool { return !works() })
+	ask(t, w.key, "GET", p.api+"/v1/backends", "").wants(t, 200, "")
+
+	w.write(strings.Replace(w.file, "provider: krosai", "provider: crosai", 1))
+	waitFor(t, "the bad file to be refused", func() bool { return strings.Contains(p.stderr.String(), "the old one goes on") })
+	if log := p.stderr.String(); !strings.Contains(log, `did you mean krosai?`) {
+		t.Errorf("the log does not say why: %s", log)
+	}
+	if works() {
+		t.Error("a refused file was taken")
+	}
+	if got := ask(t, "", "POST", p.admin+"/reload", ""); got.status != 422 || !strings.Contains(got.text, "crosai") {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	if metrics := ask(t, "", "GET", p.admin+"/metrics", "").text; !strings.Contains(metrics, `agentgw_config_reloads_total{result="error"}`) {
+		t.Error("the refused reload is not counted")
+	}
+
+	w.write(w.file)
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the key to be back", works)
+}
+
+// TestShutdown: what runs is finished, and the process exits 0.
+func TestShutdown(t *testing.T) {
+	w := newWorld(t)
+	p := serve(t, w.env, w.path)
+	klen := w.vendors["klen"].Control()
+	klen.Fail(sandbox.Fault{Delay: time.Second})
+	answered := make(chan reply, 1)
+	go func() { answered <- ask(t, w.key, "GET", p.api+"/v1/agents?backend=klen", "") }()
+	waitFor(t, "the request to be at klen", func() bool { return len(klen.Requests()) > 0 })
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-answered; got.status != 200 {
+		t.Errorf("the running request got %d %s", got.status, got.text)
+	}
+	select {
+	case err := <-p.exited:
+		if err != nil {
+			t.Errorf("exit: %v\n%s", err, p.stderr)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the process does not end")
+	}
+}
+
+// run is a command that ends by itself.
+func run(t *testing.T, env []string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = append(os.Environ(), env...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestCommands(t *testing.T) {
+	w := newWorld(t)
+	f := func(wantCode int, wantOut, wantErr string, args ...string) (string, string) {
+		t.Helper()
+		out, errs, code := run(t, w.env, args...)
+		if code != wantCode || !strings.Contains(out, wantOut) || !strings.Contains(errs, wantErr) {
+			t.Errorf("%v: exit %d, want %d\nstdout: %s\nstderr: %s", args, code, wantCode, out, errs)
+		}
+		return out, errs
+	}
+	f(0, "agentgw dev", "", "version")
+	f(0, `"go":"go`, "", "version", "--json")
+	f(0, "Commands:", "", "--help")
+	f(0, "--config", "", "serve", "--help")
+	f(2, "", "unexpected argument", "nonsense")
+	f(2, "", "missing flags: --id", "keys", "new")
+	f(2, "", "is not 1 to 64", "keys", "new", "--id", "a b")
+	f(0, "is good: 4 backends, 2 keys", "", "config", "check", "--config", w.path)
+	f(1, "", "/nowhere.yaml: no such file", "config", "check", "--config", "/nowhere.yaml")
+	f(1, "", "/nowhere.yaml: no such file", "serve", "--config", "/nowhere.yaml")
+	f(0, "system_prompt", "", "backends", "--config", w.path)
+	f(0, `"support": "emulated"`, "", "backends", "--config", w.path, "--json")
+	f(0, "ok, 5 agents", "", "backends", "--config", w.path, "--probe")
+	w.vendors["krosai"].Control().Fail(sandbox.Fault{Status: 401})
+	f(1, "krosai", "1 of 4 probes failed", "backends", "--config", w.path, "--probe")
+
+	out, _ := f(0, `"$schema"`, "", "config", "schema")
+	if !json.Valid([]byte(out)) {
+		t.Error("the schema is not JSON")
+	}
+
+	out, _ = f(0, `"agw_live_`, "", "keys", "new", "--id", "acme", "--json")
+	var key struct{ Key, SHA256 string }
+	if err := json.Unmarshal([]byte(out), &key); err != nil || !apikey.Valid(key.Key) || key.SHA256 != fmt.Sprintf("%x", apikey.Hash(key.Key)) {
+		t.Errorf("%s: %v", out, err)
+	}
+	// The YAML that keys new prints works when pasted.
+	out, _ = f(0, "", "", "keys", "new", "--id", "pasted")
+	made := strings.SplitN(out, "\n", 2)[0]
+	pasted := out[strings.Index(out, "  - id: pasted"):]
+	w.write(w.file + strings.Replace(pasted, "KLEN_API_KEY", "E2E_KLEN", 1))
+	f(0, "3 keys", "", "config", "check", "--config", w.path)
+	p := serve(t, w.env, w.path)
+	ask(t, made, "GET", p.api+"/v1/agents", "").wants(t, 200, "")
+
+	w.write(strings.NewReplacer("listen:", "lisen:", "provider: klen", "provider: klein").Replace(w.file))
+	_, errs := f(1, "", "the configuration has 3 problems", "config", "check", "--config", w.path)
+	for _, want := range []string{"did you mean listen?", "config.yaml:1: ", "config.yaml:2: "} {
+		if !strings.Contains(errs, want) {
+			t.Errorf("no %q in %s", want, errs)
+		}
+	}
+	f(1, `"ok":false`, "", "config", "check", "--json", "--config", w.path)
+}
+
+func TestDemo(t *testing.T) {
+	cmd := exec.Command(binary, "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	out := &lines{}
+	read := make(chan struct{})
+	go func() { out.read(stdout); close(read) }()
+	waitFor(t, "the demo to explain itself", func() bool { return strings.Contains(out.String(), "Ctrl-C") })
+
+	// Every line that it prints to be pasted works.
+	commands := curls(out.String())
+	if len(commands) < 4 {
+		t.Fatalf("only %d curl lines in\n%s", len(commands), out)
+	}
+	for _, command := range commands {
+		if got := paste(t, command); !strings.Contains(got, `"object":"`) {
+			t.Errorf("%s\nanswers %s", command, got)
+		}
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	<-read
+	if err := cmd.Wait(); err != nil || errs.Len() > 0 {
+		t.Errorf("Ctrl-C: %v, %s", err, errs.String())
+	}
+
+	if _, errs, code := run(t, nil, "demo", "--listen", "0.0.0.0:0"); code != 2 || !strings.Contains(errs, "loopback only") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+}
+
+// curls are the commands in a text that begin with curl, each with the lines
+// that it is continued on.
+func curls(text string) []string {
+	var commands []string
+	rows := strings.Split(text, "\n")
+	for i := 0; i < len(rows); i++ {
+		row := strings.TrimSpace(rows[i])
+		if !strings.HasPrefix(row, "curl ") {
+			continue
+		}
+		for strings.HasSuffix(row, `\`) && i+1 < len(rows) {
+			i++
+			row = strings.TrimSuffix(row, `\`) + " " + strings.TrimSpace(rows[i])
+		}
+		commands = append(commands, row)
+	}
+	return commands
+}
+
+// paste runs a line in a shell, as a reader would.
+func paste(t *testing.T, command string) string {
+	t.Helper()
+	if _, err := exec.LookPath("curl"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("there is no curl, which CI must have")
+		}
+		t.Skip("there is no curl on this machine to paste into")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "sh", "-c", strings.Replace(command, "curl ", "curl -sS ", 1)).CombinedOutput()
+	if err != nil {
+		t.Errorf("%s: %v: %s", command, err, out)
+	}
+	return string(out)
+}
