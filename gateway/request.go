@@ -35,21 +35,15 @@ func readRequest(c *fiber.Ctx, route route, caller *Caller) (*request, error) {
 		query:  map[string]string{},
 		header: func(name string) []string { return headerLines(c, name) },
 	}
-	var wrong error
-	c.Context().QueryArgs().VisitAll(func(k, v []byte) {
-		name, value := string(k), string(v)
-		_, twice := r.query[name]
-		switch {
-		case wrong != nil:
-		case !slices.Contains(route.query, name):
-			wrong = unknownParameter(name, route.query)
-		case twice:
-			wrong = newProblem(CodeInvalidParameter, "%s is given twice; part several values by commas", name)
+	for k, v := range c.Context().QueryArgs().All() {
+		name := string(k)
+		if !slices.Contains(route.query, name) {
+			return nil, unknownParameter(name, route.query)
 		}
-		r.query[name] = value
-	})
-	if wrong != nil {
-		return nil, wrong
+		if _, twice := r.query[name]; twice {
+			return nil, newProblem(CodeInvalidParameter, "%s is given twice; part several values by commas", name)
+		}
+		r.query[name] = string(v)
 	}
 	if len(route.body) == 0 {
 		return r, nil

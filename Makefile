@@ -1,0 +1,51 @@
+# agentgw. `make help` lists the targets.
+
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT     ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+LDFLAGS    := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# The race detector needs a C compiler; a machine with only Go and make still
+# runs every test, without it.
+RACE := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
+
+.PHONY: help build demo test fmt vet lint bench fuzz docs check clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build bin/agentgw.
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/agentgw ./cmd/agentgw
+
+demo: ## Run the gateway with the four vendors emulated; no account needed.
+	go run ./cmd/agentgw demo
+
+test: ## Run every test, in a random order, with the race detector where there is a C compiler.
+	go test $(RACE) -shuffle=on -timeout 10m ./...
+
+fmt: ## Fail if a file is not formatted by gofmt.
+	@unformatted="$$(gofmt -l .)"; test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
+
+vet: ## Run go vet.
+	go vet ./...
+
+lint: ## Run staticcheck.
+	go run $(STATICCHECK) ./...
+
+bench: ## Run each benchmark once, so that they keep working.
+	go test -run '^$$' -bench . -benchtime 1x ./...
+
+fuzz: ## Run each fuzz target for FUZZTIME (10s).
+	@for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	    echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),10s) $$package || exit 1; \
+	  done; \
+	done
+
+docs: ## Write the generated parts of the documentation anew.
+	go test ./test/docs -run TestGenerated -update
+
+check: fmt vet lint test bench ## What CI runs: all of the above that can fail.
+
+clean: ## Remove what was built.
+	rm -rf bin dist
