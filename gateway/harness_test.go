@@ -157,7 +157,7 @@ func (b *bench) start(providers []adapters.Provider) {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- server.Serve(Lingering(l)) }()
 	b.url = "http://" + l.Addr().String()
 	t.Cleanup(func() {
 		client.CloseIdleConnections()

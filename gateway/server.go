@@ -327,6 +327,7 @@ func (s *Server) handleRefused(c *fiber.Ctx, err error) error {
 	if err := s.handleError(c, err); err != nil {
 		return err
 	}
+	lingerOn(c.Context().Conn()) // the peer may still be sending what is refused
 	s.note(context.Background(), c.Method(), c.Response().StatusCode(), 0, x)
 	return nil
 }

@@ -83,6 +83,7 @@ func (s *service) listen() error {
 	if err != nil {
 		return fmt.Errorf("server.listen %s: %w", s.config.File.Server.Listen, err)
 	}
+	public = gateway.Lingering(public)
 	if files := s.config.File.Server.TLS; files.CertFile != "" {
 		secured, err := gateway.TLSConfig(files.CertFile, files.KeyFile)
 		if err != nil {

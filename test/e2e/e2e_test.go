@@ -282,7 +282,7 @@ func TestEverything(t *testing.T) {
 	ask(t, w.key, "POST", agents, `{"backend": "krosai"`).wants(t, 400, "invalid_body")
 	ask(t, w.key, "POST", agents, `{"backend": "krosai", "name": 7, "x": 1}`).wants(t, 422, "validation_failed")
 	ask(t, w.key, "PUT", agents, `{}`).wants(t, 405, "method_not_allowed")
-	ask(t, w.key, "POST", agents, `"`+strings.Repeat("x", 1<<20)+`"`).wants(t, 413, "body_too_large")
+	ask(t, w.key, "POST", agents, `"`+strings.Repeat("x", 9<<20)+`"`).wants(t, 413, "body_too_large")
 	ask(t, "", "GET", agents, "").wants(t, 401, "unauthenticated")
 	ask(t, w.second, "POST", agents, `{}`).wants(t, 403, "scope_missing")
 	ask(t, w.second, "GET", agents+"/krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890", "").wants(t, 404, "agent_not_found")
