@@ -1,0 +1,23 @@
+package normalize
+
+import "testing"
+
+// To compare two commits:
+//
+//	go test -run '^$' -bench . -count 10 ./normalize > new.txt && benchstat old.txt new.txt
+func BenchmarkEncode(b *testing.B) {
+	name, prompt := "Customer Support", "You are a helpful customer support agent."
+	a := New("talkifai", "talkifai", "agent_abc123", ViewFull)
+	a.Name, a.SystemPrompt = &name, &prompt
+	a.Tools.Builtin = []string{"web_search"}
+	for name, form := range map[string]Form{"row": {}, "full": {WithSets: true}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := a.Encode(form); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
