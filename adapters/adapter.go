@@ -24,8 +24,8 @@ import (
 // that the vendor cannot have answers KindNotFound and sends nothing. No
 // method sends a write more than once.
 type Adapter interface {
-	// List reads all agents that the credential sees. Agents are in no
-	// particular order and none appears twice.
+	// List reads all agents that the credential sees, in no particular order.
+	// Of two with one id the gateway keeps the first.
 	List(ctx context.Context, cred Credential) (Listing, error)
 	// Get reads one agent as the vendor's own get shows it.
 	Get(ctx context.Context, cred Credential, nativeID string) (*normalize.Agent, error)

@@ -2,6 +2,7 @@ package adapters
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,13 +52,16 @@ const (
 	NotShown                  // the vendor neither shows nor takes it
 	ReadOnly                  // the vendor shows it, but cannot change it
 	FixedLater                // it can be chosen at create, and never again
+	OutOfLimit                // the vendor can change it, but not to this
 )
 
 // CheckUpdate holds a patch against the vendor's table: what is wrong whatever
 // the agent is like now, and the verdict for each field it sets. Fields that
 // are ReadOnly or FixedLater are wrong only if they differ from the agent; the
-// caller, who can read it, decides.
-func (i *Info) CheckUpdate(change normalize.Change) ([]normalize.Violation, map[normalize.Field]Verdict) {
+// caller, who can read it, decides. So are, in an echo (an agent that was read
+// and is sent back), values that are OutOfLimit: the vendor's enums are open,
+// and it may hold what it would not take.
+func (i *Info) CheckUpdate(change normalize.Change, echo bool) ([]normalize.Violation, map[normalize.Field]Verdict) {
 	var found []normalize.Violation
 	verdicts := make(map[normalize.Field]Verdict, len(change.Set))
 	for _, f := range normalize.AllFields() {
@@ -71,10 +75,28 @@ func (i *Info) CheckUpdate(change normalize.Change) ([]normalize.Violation, map[
 		case verdicts[f] == NotShown && value.Kind() != 'n':
 			found = append(found, i.unsupported(f.Pointer()))
 		case verdicts[f] == Writable && value.Kind() != 'n':
-			found = append(found, checkLimit(f.Pointer(), rule.Limit, value)...)
+			wrong := checkLimit(f.Pointer(), rule.Limit, value)
+			if echo && len(wrong) > 0 && rule.In&(InList|InGet) != 0 {
+				verdicts[f] = OutOfLimit
+				continue
+			}
+			found = append(found, wrong...)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(change.Extensions)) {
+		value := change.Extensions[name]
+		rule, ok := i.Extension(name)
+		// An object is checked when it is merged with what the agent has.
+		if !echo && ok && rule.In&InUpdate != 0 && value.Kind() != 'n' && value.Kind() != '{' {
+			found = append(found, i.CheckExtension(name, value, InUpdate)...)
 		}
 	}
 	return found, verdicts
+}
+
+// CheckValue holds a field's value against its limit.
+func (i *Info) CheckValue(f normalize.Field, value jsontext.Value) []normalize.Violation {
+	return checkLimit(f.Pointer(), i.Rule(f).Limit, value)
 }
 
 func verdict(r Rule) Verdict {
@@ -107,21 +129,12 @@ func (i *Info) CheckExtension(name string, value jsontext.Value, in Ops) []norma
 
 func (i *Info) checkExtensions(change normalize.Change, in Ops) []normalize.Violation {
 	var found []normalize.Violation
-	for _, name := range sortedNames(change.Extensions) {
+	for _, name := range slices.Sorted(maps.Keys(change.Extensions)) {
 		if value := change.Extensions[name]; value.Kind() != 'n' {
 			found = append(found, i.CheckExtension(name, value, in)...)
 		}
 	}
 	return found
-}
-
-func sortedNames(m map[string]jsontext.Value) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 func required(r Rule, architecture string) bool {

@@ -118,7 +118,7 @@ func describe(pointer string, data []byte, err error) string {
 		if want, ok := errors.AsType[normalize.TypeError](semantic.Err); ok {
 			return fmt.Sprintf("%s has the wrong JSON type: %s", at, want)
 		}
-		return fmt.Sprintf("%s has the wrong JSON type: %s", at, kindName(semantic.JSONKind))
+		return fmt.Sprintf("%s has the wrong JSON type: %s", at, normalize.KindName(semantic.JSONKind))
 	}
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		return "an object has a member twice"
@@ -130,24 +130,6 @@ func describe(pointer string, data []byte, err error) string {
 		return fmt.Sprintf("not valid JSON at byte %d", syntactic.ByteOffset)
 	}
 	return "not the documented JSON"
-}
-
-func kindName(k jsontext.Kind) string {
-	switch k {
-	case 'n':
-		return "null"
-	case 't', 'f':
-		return "a boolean"
-	case '"':
-		return "a string"
-	case '0':
-		return "a number"
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	}
-	return "not what is documented"
 }
 
 var machineCode = regexp.MustCompile(`^[A-Z][A-Z_]{1,39}$`)

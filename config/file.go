@@ -76,9 +76,9 @@ type Rate struct {
 // Breaker says when a backend's circuit opens.
 type Breaker struct {
 	FailureRatio float64  `koanf:"failure_ratio" jsonschema:"exclusiveMinimum=0,maximum=1" jsonschema_description:"opens at this share of failures in the window"`
-	MinRequests  int      `koanf:"min_requests" jsonschema:"minimum=1" jsonschema_description:"of at least so many calls"`
+	MinRequests  int      `koanf:"min_requests" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"of at least so many calls"`
 	Window       Duration `koanf:"window" jsonschema_description:"length of the rolling window"`
-	Consecutive  int      `koanf:"consecutive" jsonschema:"minimum=1" jsonschema_description:"or at so many failures in a row"`
+	Consecutive  int      `koanf:"consecutive" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"or at so many failures in a row"`
 	OpenFor      Duration `koanf:"open_for" jsonschema_description:"then one probe"`
 }
 

@@ -284,6 +284,9 @@ func (d document) order(mapping string, merged map[string]any) []string {
 				continue
 			}
 			node := d.root.Content[i+1]
+			if node.Kind == yaml.AliasNode {
+				node = node.Alias
+			}
 			for j := 0; j+1 < len(node.Content); j += 2 {
 				names = append(names, node.Content[j].Value)
 			}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -179,6 +180,9 @@ func TestWarnings(t *testing.T) {
 		if !strings.Contains(all, want) {
 			t.Errorf("no warning %q in:\n%s", want, all)
 		}
+	}
+	if printed := fmt.Sprintf("%+v %#v", c, c.File); strings.Contains(printed, "klen_canary") {
+		t.Errorf("the configuration prints the secret:\n%s", printed)
 	}
 	if strings.Contains(all, "klen_canary") {
 		t.Errorf("a warning shows the secret:\n%s", all)

@@ -27,7 +27,7 @@ type resolver struct {
 
 func (s Source) resolve(file File, order []string) (*Config, Problems) {
 	r := &resolver{source: s}
-	c := &Config{File: file}
+	c := &Config{}
 	r.server(file)
 	if file.Server.CursorSecret != "" {
 		c.CursorSecret = r.secret(file.Server.CursorSecret, "server", "cursor_secret")
@@ -47,8 +47,25 @@ func (s Source) resolve(file File, order []string) (*Config, Problems) {
 		r.warnings = append(r.warnings, Problem{Path: []string{"keys"}, Message: "there is no key, so nobody can ask for anything; make one with agentgw keys new"})
 	}
 	c.Keys = r.keys(file, shared)
+	c.File = withoutSecrets(file)
 	c.Warnings = r.warnings
 	return c, r.problems
+}
+
+// withoutSecrets is the file less its secret references, which may be the
+// secrets themselves.
+func withoutSecrets(f File) File {
+	f.Server.CursorSecret = ""
+	f.Backends = maps.Clone(f.Backends)
+	for name, b := range f.Backends {
+		b.SharedCredential = ""
+		f.Backends[name] = b
+	}
+	f.Keys = slices.Clone(f.Keys)
+	for i := range f.Keys {
+		f.Keys[i].Credentials = nil
+	}
+	return f
 }
 
 func (r *resolver) problem(message string, path ...string) {
@@ -141,6 +158,7 @@ func (r *resolver) backend(name string, b Backend) ResolvedBackend {
 	if b.Quota != nil {
 		r.positive(b.Quota.Per, at("quota", "per")...)
 	}
+	b.SharedCredential = "" // it is resolved into the keys
 	return ResolvedBackend{Name: name, BaseURL: base, Backend: b}
 }
 
@@ -151,12 +169,15 @@ func loopback(host string) bool {
 
 var keyID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
+// ValidKeyID reports whether s can name a key.
+func ValidKeyID(s string) bool { return keyID.MatchString(s) }
+
 func (r *resolver) keys(file File, shared map[string]secret.String) []ResolvedKey {
 	var keys []ResolvedKey
 	ids, hashes := map[string]int{}, map[[32]byte]int{}
 	for i, k := range file.Keys {
 		at := func(rest ...string) []string { return append([]string{"keys", strconv.Itoa(i)}, rest...) }
-		if !keyID.MatchString(k.ID) {
+		if !ValidKeyID(k.ID) {
 			r.problem(fmt.Sprintf("%q is not 1 to 64 of letters, digits, . _ -", k.ID), at("id")...)
 		}
 		if first, taken := ids[k.ID]; taken {

@@ -35,7 +35,7 @@ func reflectSchema() *invopop.Schema {
 	return s
 }
 
-const backendPattern = `^[a-z][a-z0-9-]{0,31}$`
+const backendPattern = normalize.BackendNamePattern
 
 // compiled is the schema, ready to check with, and as a tree to look names up
 // in.

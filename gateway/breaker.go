@@ -54,7 +54,6 @@ func newBreaker(name, provider string, c config.Breaker, t *telemetry.Telemetry,
 			log.Warn("breaker changed", "backend", name, "from", stateName(from), "to", stateName(to))
 		},
 	})
-	t.ObserveBreaker(name, b.state)
 	return b
 }
 

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"time"
+
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/upstream"
 	"github.com/agentgw/agentgw/config"
@@ -17,6 +19,7 @@ type Backend struct {
 	quotas  *quotas
 	health  *health
 	client  *upstream.Client
+	build   uint64 // tells it from the backend of the same name before a reload
 }
 
 // build assembles a backend. This is the only place that says what stands
@@ -39,17 +42,34 @@ type Backend struct {
 //	upstream  HTTP, within the backend's timeout
 //
 // TestOrder holds the code against this comment.
-func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend) *Backend {
+//
+// What a vendor has been asked and has said outlives a reload: a backend at the
+// same address takes over its predecessor's quotas, health and, unless it is
+// configured anew, breaker.
+func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, previous *Backend) *Backend {
 	name, info := b.Name, provider.Info
+	g.telemetry.Forget(name)
 	backend := &Backend{
-		Name: name, Info: info, Config: b,
-		breaker: newBreaker(name, info.Provider, b.Breaker, g.telemetry, g.log),
-		quotas:  newQuotas(name, b.Quota, g.telemetry),
-		health:  &health{},
+		Name: name, Info: info, Config: b, build: g.builds.Add(1),
+		quotas: newQuotas(), health: &health{},
 		client: upstream.New(upstream.Options{
 			Provider: info.Provider, BaseURL: b.BaseURL, Timeout: b.Timeout.D(),
 			MaxResponseBytes: int64(b.MaxResponseBytes), MaxConns: b.MaxConcurrent, UserAgent: "agentgw/" + g.version,
 		}),
+	}
+	if same := previous != nil && previous.Config.Provider == b.Provider && previous.Config.BaseURL.String() == b.BaseURL.String(); same {
+		backend.quotas, backend.health = previous.quotas, previous.health
+		if previous.Config.Breaker == b.Breaker {
+			backend.breaker = previous.breaker
+		}
+	}
+	if backend.breaker == nil {
+		backend.breaker = newBreaker(name, info.Provider, b.Breaker, g.telemetry, g.log)
+	}
+	backend.quotas.limit(b.Quota)
+	g.telemetry.ObserveBreaker(name, backend.breaker.state)
+	if b.Quota != nil {
+		g.telemetry.ObserveQuota(name, backend.quotas.lowest)
 	}
 	exchange := chainExchange(backend.client.Exchange,
 		backend.health.middleware(),
@@ -61,10 +81,17 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend) *B
 	adapter := provider.New(adapters.Settings{Backend: name, Exchange: exchange})
 	backend.Endpoint = chain(callAdapter(adapter, backend),
 		recoverPanics(backend, g.log),
-		compose(info),
-		g.cache.middleware(backend, g.telemetry),
+		compose(backend, g.log),
+		g.cache.middleware(backend, g.readBudget, g.telemetry),
 	)
 	return backend
+}
+
+// readBudget is how long a read of a backend may take in all: a little less
+// than those who wait for it have, so that part of a list arrives rather than
+// none of it.
+func (g *Gateway) readBudget() time.Duration {
+	return g.state.Load().config.File.Server.RequestTimeout.D() * 9 / 10
 }
 
 // chain puts the middlewares around the endpoint, the first outermost.

@@ -6,7 +6,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gocache "github.com/patrickmn/go-cache"
@@ -26,14 +29,19 @@ type cache struct {
 
 	mu         sync.Mutex
 	maxEntries int
+	nextScan   time.Time // when a full cache is looked through again
 	// epochs are raised by each write, and purges by each purge, so that no
 	// read that began before is kept.
 	epochs map[owner]uint64
 	purges uint64
 }
 
-// owner is who may see an entry.
-type owner struct{ backend, credential string }
+// owner is who may see an entry. build tells a backend from the one of the same
+// name before a reload.
+type owner struct {
+	backend, credential string
+	build               uint64
+}
 
 // entry is one kept result. It is not changed after it was stored.
 type entry struct {
@@ -50,19 +58,24 @@ func newCache(maxEntries int) *cache {
 	return &cache{store: gocache.New(gocache.NoExpiration, 0), maxEntries: maxEntries, epochs: map[owner]uint64{}}
 }
 
-// middleware serves reads from the cache and drops what writes change.
-func (c *cache) middleware(b *Backend, t *telemetry.Telemetry) Middleware {
+// middleware serves reads from the cache and drops what writes change. A read
+// of a backend ends within budget, whoever waits for it.
+func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry.Telemetry) Middleware {
 	return func(next Endpoint) Endpoint {
 		return func(ctx context.Context, call Call) (Result, error) {
-			who := owner{b.Name, call.Credential.ID()}
+			who := owner{b.Name, call.Credential.ID(), b.build}
 			if call.Op != adapters.OpList && call.Op != adapters.OpGet {
+				changed := true // also if it panics
+				defer func() {
+					if changed {
+						c.drop(who, call.NativeID)
+					}
+				}()
 				result, err := next(ctx, call)
-				if err == nil || !neverLeft(normalize.KindOf(err)) {
-					c.drop(who, call.NativeID)
-				}
+				changed = err == nil || !neverLeft(normalize.KindOf(err))
 				return result, err
 			}
-			r := reader{cache: c, backend: b, next: next, telemetry: t, who: who, call: call, key: cacheKey(who, call)}
+			r := &reader{cache: c, backend: b, next: next, budget: budget, telemetry: t, who: who, call: call, key: cacheKey(who, call)}
 			result, err := r.read(ctx)
 			if err == nil {
 				t.CacheRequest(b.Name, string(result.Cache))
@@ -82,13 +95,15 @@ type reader struct {
 	cache     *cache
 	backend   *Backend
 	next      Endpoint
+	budget    func() time.Duration
 	telemetry *telemetry.Telemetry
 	who       owner
 	call      Call
 	key       string
+	led       atomic.Bool // the request to the backend was ours
 }
 
-func (r reader) read(ctx context.Context) (Result, error) {
+func (r *reader) read(ctx context.Context) (Result, error) {
 	now := time.Now()
 	known, ok := r.cache.get(r.key)
 	if ok && !r.call.Fresh {
@@ -107,10 +122,7 @@ func (r reader) read(ctx context.Context) (Result, error) {
 		}
 		return result, nil
 	}
-	switch outcomes[normalize.KindOf(err)].stale {
-	case staleNever:
-		r.cache.store.Delete(r.key)
-	case staleYes:
+	if outcomes[normalize.KindOf(err)].stale == staleYes {
 		if failure, is := err.(*normalize.Error); is && ok && now.Before(known.ifError) {
 			stale := known.result.as(CacheStale)
 			stale.Stale = failure
@@ -120,9 +132,9 @@ func (r reader) read(ctx context.Context) (Result, error) {
 	return Result{}, err
 }
 
-// load asks the backend, together with everyone who asks the same now. It runs
-// to its end even if whoever began it leaves.
-func (r reader) load(ctx context.Context) <-chan singleflight.Result {
+// load asks the backend, together with everyone who asks the same now. It has a
+// deadline of its own and runs to its end even if whoever began it leaves.
+func (r *reader) load(ctx context.Context) <-chan singleflight.Result {
 	epoch := r.cache.epoch(r.who)
 	// A read that began before a write is not joined by one that came after.
 	flight := r.key + string(binary.BigEndian.AppendUint64(nil, epoch))
@@ -130,7 +142,6 @@ func (r reader) load(ctx context.Context) <-chan singleflight.Result {
 		flight += "fresh"
 	}
 	detached := context.WithoutCancel(ctx)
-	deadline, bounded := ctx.Deadline()
 	return r.cache.flight.DoChan(flight, func() (answer any, err error) {
 		// A panic in here would end the process.
 		defer func() {
@@ -138,13 +149,12 @@ func (r reader) load(ctx context.Context) <-chan singleflight.Result {
 				err = panicked(r.backend, r.call, p, r.telemetry.Log())
 			}
 		}()
-		if bounded {
-			var cancel context.CancelFunc
-			detached, cancel = context.WithDeadline(detached, deadline)
-			defer cancel()
-		}
-		result, err := r.next(detached, r.call)
+		r.led.Store(true)
+		bounded, cancel := context.WithTimeout(detached, r.budget())
+		defer cancel()
+		result, err := r.next(bounded, r.call)
 		if err != nil {
+			r.cache.void(r, normalize.KindOf(err))
 			return nil, err
 		}
 		r.cache.put(r, epoch, result)
@@ -152,7 +162,7 @@ func (r reader) load(ctx context.Context) <-chan singleflight.Result {
 	})
 }
 
-func (r reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (Result, error) {
+func (r *reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (Result, error) {
 	select {
 	case <-ctx.Done():
 		return Result{}, &normalize.Error{Kind: contextKind(ctx), Provider: r.backend.Info.Provider, Op: string(r.call.Op), Err: ctx.Err()}
@@ -161,18 +171,20 @@ func (r reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (Re
 			return Result{}, loaded.Err
 		}
 		result := loaded.Val.(Result)
-		if loaded.Shared {
+		if !r.led.Load() {
 			r.telemetry.Coalesced(r.backend.Name)
+			result.Cache = CacheCoalesced
 		}
 		return result, nil
 	}
 }
 
+// contextKind is why a caller waits no longer.
 func contextKind(ctx context.Context) normalize.Kind {
 	if ctx.Err() == context.Canceled {
 		return normalize.KindCanceled
 	}
-	return normalize.KindTimeout
+	return normalize.KindDeadline
 }
 
 func (r Result) as(s CacheStatus) Result {
@@ -190,7 +202,7 @@ func (c *cache) get(key string) (*entry, bool) {
 
 // put keeps a result unless a write came in between, it is not all of it, or
 // there is no room.
-func (c *cache) put(r reader, epoch uint64, result Result) {
+func (c *cache) put(r *reader, epoch uint64, result Result) {
 	if result.Snapshot != nil && result.Snapshot.Partial != nil {
 		return
 	}
@@ -204,20 +216,61 @@ func (c *cache) put(r reader, epoch uint64, result Result) {
 	if c.epochs[r.who]+c.purges != epoch {
 		return
 	}
-	if _, known := c.store.Get(r.key); !known && !c.room() {
+	switch known, ok := c.get(r.key); {
+	case ok && known.result.Fetched.After(result.Fetched): // a slow read must not undo a later one
+		return
+	case !ok && !c.room(time.Now()):
 		r.telemetry.CacheRefused(r.backend.Name)
 		return
 	}
 	c.store.Set(r.key, e, keep)
 }
 
-// room makes some by dropping what has expired, if it must.
-func (c *cache) room() bool {
+// scanEvery bounds how often a full cache is looked through.
+const scanEvery = time.Second
+
+// room makes some, if it must, of what has expired, and then of what is only
+// kept for the case that its backend fails, the oldest first. What is still
+// served goes for nobody.
+func (c *cache) room(now time.Time) bool {
 	if c.store.ItemCount() < c.maxEntries {
 		return true
 	}
+	if now.Before(c.nextScan) {
+		return false
+	}
+	c.nextScan = now.Add(scanEvery)
 	c.store.DeleteExpired()
+	type spare struct {
+		key     string
+		fetched time.Time
+	}
+	var spares []spare
+	for key, item := range c.store.Items() {
+		if e := item.Object.(*entry); now.After(e.revalidate) {
+			spares = append(spares, spare{key, e.result.Fetched})
+		}
+	}
+	slices.SortFunc(spares, func(a, b spare) int { return a.fetched.Compare(b.fetched) })
+	// A sixteenth at once, so that the next ones need no scan.
+	wanted := c.store.ItemCount() - c.maxEntries + 1 + c.maxEntries/16
+	for _, s := range spares[:min(len(spares), max(wanted, 0))] {
+		c.store.Delete(s.key)
+	}
 	return c.store.ItemCount() < c.maxEntries
+}
+
+// void forgets what a failure makes void: what is not there any more, and all
+// that was seen with a credential that is refused.
+func (c *cache) void(r *reader, kind normalize.Kind) {
+	if outcomes[kind].stale != staleNever {
+		return
+	}
+	if kind == normalize.KindAuth {
+		c.purge(func(o owner) bool { return o == r.who })
+		return
+	}
+	c.store.Delete(r.key)
 }
 
 func newEntry(who owner, result Result, ages config.BackendCache) *entry {
@@ -225,11 +278,15 @@ func newEntry(who owner, result Result, ages config.BackendCache) *entry {
 	// together.
 	ttl := time.Duration(float64(ages.TTL.D()) * (0.9 + 0.2*rand.Float64()))
 	fresh := result.Fetched.Add(ttl)
-	return &entry{
+	e := &entry{
 		owner: who, result: result, fresh: fresh,
 		revalidate: fresh.Add(ages.StaleWhileRevalidate.D()),
 		ifError:    fresh.Add(ages.StaleIfError.D()),
 	}
+	if ages.TTL == 0 { // never served unasked
+		e.revalidate = fresh
+	}
+	return e
 }
 
 // drop forgets what a write may have changed: the owner's list, and the agent.
@@ -278,7 +335,7 @@ func (c *cache) limit(maxEntries int) {
 // apart, the credential among them: no choice of names makes two meet.
 func cacheKey(who owner, call Call) string {
 	h := sha256.New()
-	for _, field := range []string{who.backend, who.credential, string(call.Op), call.NativeID} {
+	for _, field := range []string{strconv.FormatUint(who.build, 10), who.backend, who.credential, string(call.Op), call.NativeID} {
 		_ = binary.Write(h, binary.BigEndian, uint64(len(field))) // a hash never fails
 		h.Write([]byte(field))
 	}

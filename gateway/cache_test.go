@@ -117,7 +117,7 @@ func cached(t *testing.T, ages config.BackendCache, next Endpoint) (*cache, Endp
 	}
 	c := newCache(3)
 	b := &Backend{Name: "b", Info: &adapters.Info{Provider: "p"}, Config: config.ResolvedBackend{Backend: config.Backend{Cache: ages}}}
-	return c, chain(next, c.middleware(b, tel))
+	return c, chain(next, c.middleware(b, func() time.Duration { return 5 * time.Second }, tel))
 }
 
 func list(key string) Call {
@@ -207,6 +207,110 @@ func TestEqualReadsShareOne(t *testing.T) {
 	})
 }
 
+// TestRefreshBehindVoidsToo: what a 401, 403 or 404 says counts also where
+// nobody waits for the answer.
+func TestRefreshBehindVoidsToo(t *testing.T) {
+	for _, kind := range []normalize.Kind{normalize.KindNotFound, normalize.KindAuth} {
+		synctest.Test(t, func(t *testing.T) {
+			var failing atomic.Bool
+			c, endpoint := cached(t, seconds(10, 100, 1000), func(_ context.Context, call Call) (Result, error) {
+				if failing.Load() && call.Op == adapters.OpList {
+					return Result{}, &normalize.Error{Kind: kind}
+				}
+				return Result{Snapshot: &Snapshot{}, Agent: &normalize.Agent{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+			})
+			detail := list("k")
+			detail.Op, detail.NativeID = adapters.OpGet, "1"
+			for _, call := range []Call{list("k"), detail, list("other")} {
+				if _, err := endpoint(context.Background(), call); err != nil {
+					t.Fatal(err)
+				}
+			}
+			failing.Store(true)
+			time.Sleep(20 * time.Second)
+			if _, err := endpoint(context.Background(), list("k")); err != nil {
+				t.Errorf("%v", err) // served, and refreshed behind
+			}
+			synctest.Wait()
+			// A credential that is refused voids all that was seen with it.
+			want := map[normalize.Kind]int64{normalize.KindNotFound: 2, normalize.KindAuth: 1}[kind]
+			if n := c.entries(); n != want {
+				t.Errorf("%s: %d entries are left, want %d", kind, n, want)
+			}
+			if _, err := endpoint(context.Background(), list("k")); normalize.KindOf(err) != kind {
+				t.Errorf("%s: %v", kind, err)
+			}
+		})
+	}
+}
+
+// TestWhoJoinsHasItsOwnTime: a caller in a hurry who began a read takes no
+// time from one who joins it.
+func TestWhoJoinsHasItsOwnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, endpoint := cached(t, seconds(10, 0, 0), func(ctx context.Context, _ Call) (Result, error) {
+			select {
+			case <-time.After(3 * time.Second):
+				return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+			case <-ctx.Done():
+				return Result{}, &normalize.Error{Kind: normalize.KindDeadline}
+			}
+		})
+		hurried, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := endpoint(hurried, list("k")); normalize.KindOf(err) != normalize.KindDeadline {
+				t.Errorf("in a hurry: %v", err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if result, err := endpoint(context.Background(), list("k")); err != nil || result.Cache != CacheCoalesced {
+				t.Errorf("who joined: %q, %v", result.Cache, err)
+			}
+		})
+		wg.Wait()
+	})
+}
+
+func TestTTLOfZeroIsNeverServedUnasked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, endpoint := cached(t, seconds(0, 300, 300), func(context.Context, Call) (Result, error) {
+			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		for range 3 {
+			if result, err := endpoint(context.Background(), list("k")); err != nil || result.Cache != CacheMiss {
+				t.Errorf("%q, %v", result.Cache, err)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// TestFullCacheLetsGoOfWhatIsNotServed: entries that are only kept for the case
+// of a failure make room, the oldest first.
+func TestFullCacheLetsGoOfWhatIsNotServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, endpoint := cached(t, seconds(10, 0, 10_000), func(context.Context, Call) (Result, error) {
+			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		for i := range 4 {
+			_, _ = endpoint(context.Background(), list(fmt.Sprint(i)))
+			time.Sleep(6 * time.Second)
+		}
+		if n := c.entries(); n != 3 {
+			t.Errorf("%d entries", n)
+		}
+		if _, ok := c.get(cacheKey(owner{"b", list("3").Credential.ID(), 0}, list("3"))); !ok {
+			t.Error("the newest was refused while old ones are kept")
+		}
+		if _, ok := c.get(cacheKey(owner{"b", list("0").Credential.ID(), 0}, list("0"))); ok {
+			t.Error("the oldest is still there")
+		}
+	})
+}
+
 func TestReadThatBeganBeforeAWriteIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, endpoint := cached(t, seconds(10, 0, 0), func(_ context.Context, c Call) (Result, error) {
@@ -265,7 +369,7 @@ func TestCacheKeysNeverMeet(t *testing.T) {
 			for _, id := range []string{"", "c", "list"} {
 				for _, op := range []adapters.Operation{adapters.OpList, adapters.OpGet} {
 					fields := strings.Join([]string{backend, credential, id, string(op)}, "|")
-					key := cacheKey(owner{backend, credential}, Call{Op: op, NativeID: id})
+					key := cacheKey(owner{backend, credential, 1}, Call{Op: op, NativeID: id})
 					if other, taken := seen[key]; taken {
 						t.Errorf("%s and %s share a key", fields, other)
 					}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
@@ -10,7 +11,8 @@ import (
 // compose makes a full view where the vendor's own get cannot: of the list's
 // row where there is no get, or of both where the get lacks what the list
 // shows.
-func compose(info *adapters.Info) Middleware {
+func compose(b *Backend, log *slog.Logger) Middleware {
+	info := b.Info
 	return func(next Endpoint) Endpoint {
 		return func(ctx context.Context, call Call) (Result, error) {
 			switch {
@@ -19,7 +21,7 @@ func compose(info *adapters.Info) Middleware {
 			case info.Operations[adapters.OpGet] == adapters.Emulated:
 				return getFromList(ctx, next, call, info)
 			case info.GetJoinsList:
-				return getJoined(ctx, next, call, info)
+				return getJoined(ctx, next, call, b, log)
 			}
 			return next(ctx, call)
 		}
@@ -44,8 +46,9 @@ func getFromList(ctx context.Context, next Endpoint, call Call, info *adapters.I
 }
 
 // getJoined asks for both at once. Without the list the detail stands alone,
-// and says what it could not load.
-func getJoined(ctx context.Context, next Endpoint, call Call, info *adapters.Info) (Result, error) {
+// and says what it could not load; a list that is only an older one does not
+// complete an answer that was asked for afresh.
+func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *slog.Logger) (Result, error) {
 	type answer struct {
 		result Result
 		err    error
@@ -53,24 +56,27 @@ func getJoined(ctx context.Context, next Endpoint, call Call, info *adapters.Inf
 	listed := make(chan answer, 1)
 	go func() {
 		var a answer
+		list := call
+		list.Op, list.NativeID = adapters.OpList, ""
 		defer func() {
-			if recover() != nil {
-				a = answer{err: &normalize.Error{Kind: normalize.KindInternal, Provider: info.Provider, Op: string(adapters.OpList), Message: "a panic"}}
+			if p := recover(); p != nil {
+				a = answer{err: panicked(b, list, p, log)}
 			}
 			listed <- a
 		}()
-		list := call
-		list.Op, list.NativeID = adapters.OpList, ""
 		a.result, a.err = next(ctx, list)
 	}()
 	detail, err := next(ctx, call)
-	list := <-listed
 	if err != nil {
-		return Result{}, err
+		return Result{}, err // whatever the list says
 	}
-	if list.err == nil {
-		joined := *detail.Agent
-		detail.Agent = normalize.Join(&joined, list.result.Snapshot.Find(call.NativeID))
+	list := <-listed
+	if list.err != nil || call.Fresh && list.result.Stale != nil {
+		return detail, nil
+	}
+	detail.Agent = normalize.Join(detail.Agent, list.result.Snapshot.Find(call.NativeID))
+	if list.result.Stale != nil {
+		detail.Cache, detail.Stale = CacheStale, list.result.Stale
 	}
 	return detail, nil
 }

@@ -28,3 +28,13 @@ func (panicking) List(_ context.Context, cred adapters.Credential) (adapters.Lis
 func (panicking) Get(_ context.Context, cred adapters.Credential, _ string) (*normalize.Agent, error) {
 	panic("with " + cred.Reveal())
 }
+
+// callers finds a caller by the id of its key.
+func (s *state) callers(id string) *Caller {
+	for _, e := range s.keys.byHash {
+		if e.caller.KeyID == id {
+			return e.caller
+		}
+	}
+	return nil
+}

@@ -19,6 +19,7 @@ type Gateway struct {
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
 	cache     *cache
+	builds    atomic.Uint64
 
 	reloading sync.Mutex
 	state     atomic.Pointer[state]
@@ -88,7 +89,7 @@ func (g *Gateway) apply(c *config.Config) error {
 		if !ok {
 			return fmt.Errorf("backends.%s.provider: there is no provider %q", b.Name, b.Provider)
 		}
-		next.backends = append(next.backends, g.build(provider, b))
+		next.backends = append(next.backends, g.build(provider, b, named(previous, b.Name)))
 	}
 	var ring *keyring
 	if previous != nil {
@@ -111,16 +112,24 @@ func (g *Gateway) cursors(c *config.Config, previous *state) (*cursors, error) {
 	return newCursors(c.CursorSecret)
 }
 
-// unchanged is the backend of a state that is configured just so; nil for
-// none.
-func unchanged(s *state, b config.ResolvedBackend) *Backend {
+// named is the backend of that name; nil for none.
+func named(s *state, name string) *Backend {
 	if s == nil {
 		return nil
 	}
-	for _, old := range s.backends {
-		if old.Name == b.Name && sameBackend(old.Config, b) {
-			return old
+	for _, b := range s.backends {
+		if b.Name == name {
+			return b
 		}
+	}
+	return nil
+}
+
+// unchanged is the backend of a state that is configured just so; nil for
+// none.
+func unchanged(s *state, b config.ResolvedBackend) *Backend {
+	if old := named(s, b.Name); old != nil && sameBackend(old.Config, b) {
+		return old
 	}
 	return nil
 }
@@ -130,31 +139,26 @@ func sameBackend(a, b config.ResolvedBackend) bool {
 		return false
 	}
 	a.Quota, b.Quota = nil, nil
-	// Which credential keys share is the keys' affair.
-	a.SharedCredential, b.SharedCredential = "", ""
 	return a.BaseURL.String() == b.BaseURL.String() && a.Backend == b.Backend
 }
 
 // retire lets go of what the next state has no use for.
 func (g *Gateway) retire(previous, next *state) {
 	kept := map[*Backend]bool{}
-	named := map[string]bool{}
 	for _, b := range next.backends {
-		kept[b], named[b.Name] = true, true
+		kept[b] = true
 	}
-	replaced := map[string]bool{}
 	for _, b := range previous.backends {
 		if kept[b] {
 			continue
 		}
-		replaced[b.Name] = true
 		b.client.Close()
-		if !named[b.Name] {
+		if named(next, b.Name) == nil {
 			g.telemetry.Forget(b.Name)
 		}
 	}
 	inUse := next.keys.credentials()
-	g.cache.purge(func(o owner) bool { return replaced[o.backend] || !inUse[o] })
+	g.cache.purge(func(o owner) bool { return !inUse[o] })
 	for _, b := range next.backends {
 		ids := map[string]bool{}
 		for o := range inUse {
@@ -177,7 +181,7 @@ func (g *Gateway) Purge(backend, keyID string) int {
 				continue
 			}
 			for _, b := range e.caller.backends {
-				visible[owner{b.Name, b.Credential.ID()}] = true
+				visible[owner{b.Name, b.Credential.ID(), b.build}] = true
 			}
 		}
 	}

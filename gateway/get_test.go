@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/agentgw/agentgw/sandbox"
 )
@@ -73,10 +74,43 @@ func TestAgenthumanGetIsJoinedWithItsRow(t *testing.T) {
 		}
 	}
 	b.gateway.Purge("", "")
-	b.vendors["agenthuman"].Control().Fail(sandbox.Fault{Path: "/v1/agents", Status: 500})
+	control := b.vendors["agenthuman"].Control()
+	control.Fail(sandbox.Fault{Path: "/v1/agents", Hang: true, Times: 1})
+	started := time.Now()
+	b.get("/v1/agents/agenthuman:999").wants(t, 404, "agent_not_found")
+	if took := time.Since(started); took > 4*time.Second { // the backend's timeout is 5 s
+		t.Errorf("a 404 waited %s for the list", took)
+	}
+	control.Fail(sandbox.Fault{Path: "/v1/agents", Status: 500})
 	r = b.get("/v1/agents/agenthuman:131").wants(t, 200, "")
 	if got := r.body["not_loaded"]; !reflect.DeepEqual(got, []any{"avatar.name", "avatar.url", "avatar.voice_id"}) {
 		t.Errorf("without its row it has not loaded %v", got)
+	}
+}
+
+// TestVerbatim: the vendor's own members keep their bytes, escapes included.
+func TestVerbatim(t *testing.T) {
+	b := newBench(t, "")
+	const member = `"x":"\u003ca\/b\u00e9 345.50","n":[1.0,9007199254740993,{"A":-0}]`
+	b.vendors["krosai"].Control().Fail(sandbox.Fault{Change: func(body []byte) []byte {
+		return []byte(strings.ReplaceAll(string(body), `"name":`, member+`,"name":`))
+	}})
+	for _, path := range []string{"/v1/agents?backend=krosai", krosaiAgent, krosaiAgent + "?include=raw"} {
+		if r := b.get(path).wants(t, 200, ""); !strings.Contains(r.text, `"extensions":{`+member+`}`) {
+			t.Errorf("%s: %s", path, r.text)
+		}
+	}
+}
+
+// TestWrongBaseURL: a backend without /agents has no agents to miss.
+func TestWrongBaseURL(t *testing.T) {
+	b := newBench(t, "")
+	b.vendors["klen"].Control().Fail(sandbox.Fault{Status: 404})
+	b.vendors["krosai"].Control().Fail(sandbox.Fault{Method: "POST", Status: 404})
+	for _, r := range []reply{b.get("/v1/agents?backend=klen"), b.get("/v1/agents/klen:123"), b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "krosai", "name": "n"}`)} {
+		if r.wants(t, 502, "upstream_error"); !strings.Contains(r.text, "base_url") {
+			t.Errorf("%s", r.text)
+		}
 	}
 }
 

@@ -181,7 +181,7 @@ func TestCORS(t *testing.T) {
 	if r := b.ask("", "OPTIONS", "/v1/agents", "", preflight...); r.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("allowed by default: %v", r.Header)
 	}
-	c, err := b.load("request_timeout: 10s", "request_timeout: 10s, cors: {origins: [https://app.example]}")
+	c, err := b.load("request_timeout: 10s", "request_timeout: 10s, cors: {origins: [https://App.Example]}")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,7 +126,7 @@ func (r *keyring) credentials() map[owner]bool {
 	inUse := map[owner]bool{}
 	for _, e := range r.byHash {
 		for _, b := range e.caller.backends {
-			inUse[owner{b.Name, b.Credential.ID()}] = true
+			inUse[owner{b.Name, b.Credential.ID(), b.build}] = true
 		}
 	}
 	return inUse
@@ -176,11 +176,11 @@ func newKeyLimit(c *config.KeyRate, previous *keyLimit) *keyLimit {
 
 // take counts a request, or says how long to wait for the next.
 func (l *keyLimit) take(now time.Time) (wait time.Duration) {
-	reservation := l.limiter.ReserveN(now, 1)
-	if wait = reservation.DelayFrom(now); wait > 0 {
-		reservation.CancelAt(now)
+	if l.limiter.AllowN(now, 1) {
+		return 0
 	}
-	return wait
+	missing := 1 - l.limiter.TokensAt(now)
+	return max(time.Millisecond, time.Duration(missing/float64(l.limiter.Limit())*float64(time.Second)))
 }
 
 // remaining is how many requests may come at once now, and in how many seconds

@@ -53,6 +53,8 @@ var outcomes = map[normalize.Kind]outcome{
 	normalize.KindTLS:            {http.StatusBadGateway, CodeUpstreamError, verdictFailure, staleYes, false},
 	normalize.KindConnectTimeout: {http.StatusGatewayTimeout, CodeUpstreamTimeout, verdictFailure, staleYes, false},
 	normalize.KindTimeout:        {http.StatusGatewayTimeout, CodeUpstreamTimeout, verdictFailure, staleYes, true},
+	normalize.KindExpired:        {http.StatusGatewayTimeout, CodeUpstreamTimeout, verdictNeutral, staleYes, false},
+	normalize.KindDeadline:       {http.StatusGatewayTimeout, CodeUpstreamTimeout, verdictNeutral, staleYes, true},
 	normalize.KindBodyTimeout:    {http.StatusGatewayTimeout, CodeUpstreamTimeout, verdictFailure, staleYes, true},
 	normalize.KindCut:            {http.StatusBadGateway, CodeUpstreamError, verdictFailure, staleYes, true},
 	normalize.KindBadResponse:    {http.StatusBadGateway, CodeUpstreamBadResponse, verdictFailure, staleYes, true},

@@ -30,7 +30,7 @@ func (g *Gateway) patch(ctx context.Context, caller *Caller, q WriteQuery) (*res
 	if body.Backend != "" && body.Backend != b.Name {
 		violations = append(violations, normalize.Violation{Pointer: "/backend", Code: normalize.Immutable, Message: "an agent stays at its backend"})
 	}
-	found, verdicts := b.Info.CheckUpdate(body.Change)
+	found, verdicts := b.Info.CheckUpdate(body.Change, body.Echo)
 	p, violations := forgive(plan{backend: b, change: body.Change}, append(violations, found...), q.Lenient)
 	if len(violations) > 0 {
 		return nil, validationProblem(b.Name, violations)
@@ -99,10 +99,13 @@ func compare(info *adapters.Info, change normalize.Change, verdicts map[normaliz
 		}
 		switch {
 		case verdicts[f] == adapters.NotShown: // null, for what there is not
+		case verdicts[f] != adapters.Writable && current.NotLoaded.Has(f): // nothing to hold it against
 		case verdicts[f] == adapters.ReadOnly:
 			found = append(found, normalize.Violation{Pointer: f.Pointer(), Code: normalize.Unsupported, Message: info.Title + " shows this and cannot change it"})
 		case verdicts[f] == adapters.FixedLater:
 			found = append(found, normalize.Violation{Pointer: f.Pointer(), Code: normalize.Immutable, Message: info.Title + " fixes this when an agent is created"})
+		case verdicts[f] == adapters.OutOfLimit:
+			found = append(found, info.CheckValue(f, value)...)
 		case value.Kind() == 'n':
 			found = append(found, normalize.Violation{Pointer: f.Pointer(), Code: normalize.InvalidValue, Message: info.Title + " does not document that this can be cleared"})
 		default:
@@ -110,7 +113,7 @@ func compare(info *adapters.Info, change normalize.Change, verdicts map[normaliz
 		}
 	}
 	have := normalize.Members(current.Extensions)
-	for _, name := range sortedKeys(change.Extensions) {
+	for _, name := range slices.Sorted(maps.Keys(change.Extensions)) {
 		merged, err := normalize.MergePatch(have[name], change.Extensions[name])
 		if err != nil {
 			found = append(found, normalize.Violation{Pointer: normalize.ExtensionPointer(name), Code: normalize.InvalidValue, Message: "cannot be merged"})
@@ -127,5 +130,3 @@ func compare(info *adapters.Info, change normalize.Change, verdicts map[normaliz
 	}
 	return left, found
 }
-
-func sortedKeys(m map[string]jsontext.Value) []string { return slices.Sorted(maps.Keys(m)) }

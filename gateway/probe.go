@@ -19,6 +19,9 @@ type Probe struct {
 	Took     time.Duration `json:"took_ns"`
 }
 
+// probeTimeout is each probe's.
+const probeTimeout = 30 * time.Second
+
 // Probe lists the agents of every backend once with every credential that some
 // key maps to.
 func (g *Gateway) Probe(ctx context.Context) []Probe {
@@ -27,7 +30,12 @@ func (g *Gateway) Probe(ctx context.Context) []Probe {
 	for _, b := range s.backends {
 		for _, keys := range s.keys.holders(b) {
 			started := time.Now()
-			result, err := b.Endpoint(ctx, Call{Op: adapters.OpList, Credential: keys.credential, Fresh: true})
+			bounded, cancel := context.WithTimeout(ctx, probeTimeout)
+			result, err := b.Endpoint(bounded, Call{Op: adapters.OpList, Credential: keys.credential, Fresh: true})
+			cancel()
+			if err == nil && result.Snapshot.Partial != nil {
+				err = result.Snapshot.Partial
+			}
 			p := Probe{Backend: b.Name, Provider: b.Info.Provider, Keys: keys.ids, OK: err == nil, Took: time.Since(started)}
 			if err != nil {
 				p.Problem = backendProblem(b.Name, adapters.OpList, err).Detail

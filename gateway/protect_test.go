@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -95,7 +96,8 @@ func TestA429LetsTheCredentialRest(t *testing.T) {
 // let through.
 func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &quotas{rate: &config.Rate{Requests: 5, Per: config.Duration(10 * time.Second)}, byCredential: map[string]*quota{}}
+		q := newQuotas()
+		q.limit(&config.Rate{Requests: 5, Per: config.Duration(10 * time.Second)})
 		var sent []time.Time
 		for i := range 2000 {
 			time.Sleep(time.Duration(i*7919%2300) * time.Millisecond)
@@ -118,6 +120,33 @@ func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
 			t.Errorf("only %d requests were let through", len(sent))
 		}
 	})
+}
+
+// TestOurOwnDeadlineIsNotTheBackendsFailure: a call that is cut short by the
+// request's own time, or never begun, says nothing of the backend.
+func TestOurOwnDeadlineIsNotTheBackendsFailure(t *testing.T) {
+	b := newBench(t, "timeout: 8s\nbreaker: {consecutive: 2}")
+	b.reload("request_timeout: 10s", "request_timeout: 300ms")
+	b.vendors["klen"].Control().Fail(sandbox.Fault{Hang: true})
+	for range 4 {
+		b.get("/v1/agents/klen:123").wants(t, 504, "upstream_timeout")
+	}
+	if got := b.get("/v1/backends/klen").at("breaker.state"); got != "closed" {
+		t.Errorf("the breaker is %v", got)
+	}
+	ended, cancel := context.WithCancelCause(context.Background())
+	cancel(nil)
+	expired, cancelExpired := context.WithDeadline(context.Background(), time.Now())
+	defer cancelExpired()
+	for _, ctx := range []context.Context{ended, expired} {
+		_, err := b.gateway.create(ctx, b.gateway.state.Load().callers(keyAcme), WriteQuery{Body: []byte(`{"backend": "krosai", "name": "n"}`)})
+		if p := problemOf(err); p.Code == CodeWriteOutcomeUnknown && ctx == expired {
+			t.Errorf("a write that was never sent: %s", p.Code)
+		}
+	}
+	if n := b.requests("krosai"); n != 0 {
+		t.Errorf("krosai received %d requests", n)
+	}
 }
 
 func TestBulkhead(t *testing.T) {

@@ -3,38 +3,37 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
-	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
 
 // quotas keep each credential of a backend within what the vendor allows it,
 // and let one rest that the vendor asked to.
 type quotas struct {
-	rate *config.Rate // nil: no limit but the vendor's own word
-
 	mu           sync.Mutex
+	rate         *config.Rate // nil: no limit but the vendor's own word
 	byCredential map[string]*quota
 }
 
-// quota is one credential's: when its last requests left, and until when it
-// rests.
+// quota is one credential's: when its requests of the window left, the oldest
+// first, and until when it rests.
 type quota struct {
-	sent      []time.Time // a ring of the last rate.Requests
-	next      int
+	sent      []time.Time
 	restUntil time.Time
 }
 
-func newQuotas(name string, rate *config.Rate, t *telemetry.Telemetry) *quotas {
-	q := &quotas{rate: rate, byCredential: map[string]*quota{}}
-	if rate != nil {
-		t.ObserveQuota(name, q.lowest)
-	}
-	return q
+func newQuotas() *quotas { return &quotas{byCredential: map[string]*quota{}} }
+
+// limit sets what the vendor allows; what was sent before counts.
+func (q *quotas) limit(rate *config.Rate) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.rate = rate
 }
 
 // defaultRest is how long a credential rests after a 429 that does not say.
@@ -66,9 +65,6 @@ func (q *quotas) take(id string, now time.Time) (wait time.Duration) {
 	c := q.byCredential[id]
 	if c == nil {
 		c = &quota{}
-		if q.rate != nil {
-			c.sent = make([]time.Time, q.rate.Requests)
-		}
 		q.byCredential[id] = c
 	}
 	if wait := c.restUntil.Sub(now); wait > 0 {
@@ -77,13 +73,24 @@ func (q *quotas) take(id string, now time.Time) (wait time.Duration) {
 	if q.rate == nil {
 		return 0
 	}
-	// The slot to be used next holds the oldest of the last so-many requests;
-	// once it has left the window, there is room for one more.
-	if wait := c.sent[c.next].Add(q.rate.Per.D()).Sub(now); wait > 0 && !c.sent[c.next].IsZero() {
+	if wait := q.wait(c, now); wait > 0 {
 		return wait
 	}
-	c.sent[c.next] = now
-	c.next = (c.next + 1) % len(c.sent)
+	c.sent = append(c.sent, now)
+	return 0
+}
+
+// wait forgets what has left the window and is how long until there is room in
+// it for one more.
+func (q *quotas) wait(c *quota, now time.Time) time.Duration {
+	left := 0
+	for left < len(c.sent) && now.Sub(c.sent[left]) >= q.rate.Per.D() {
+		left++
+	}
+	c.sent = slices.Delete(c.sent, 0, left)
+	if over := len(c.sent) - q.rate.Requests; over >= 0 {
+		return c.sent[over].Add(q.rate.Per.D()).Sub(now)
+	}
 	return 0
 }
 
@@ -105,54 +112,61 @@ type quotaView struct {
 
 // view is nil where no quota is set.
 func (q *quotas) view(id string, now time.Time) *quotaView {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.rate == nil {
 		return nil
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	v := &quotaView{Requests: q.rate.Requests, PerS: q.rate.Per.D().Seconds(), Remaining: q.rate.Requests}
 	c := q.byCredential[id]
 	if c == nil {
 		return v
 	}
+	wait := max(q.wait(c, now), c.restUntil.Sub(now))
 	v.Remaining = q.remaining(c, now)
-	if v.Remaining == 0 {
-		wait := max(c.sent[c.next].Add(q.rate.Per.D()).Sub(now), c.restUntil.Sub(now), 0).Seconds()
-		v.RetryAfterS = &wait
+	if wait > 0 {
+		s := wait.Seconds()
+		v.RetryAfterS = &s
 	}
 	return v
 }
 
+// remaining is of a quota whose window was just looked at by wait.
 func (q *quotas) remaining(c *quota, now time.Time) int {
 	if c.restUntil.After(now) {
 		return 0
 	}
-	used := 0
-	for _, at := range c.sent {
-		if !at.IsZero() && now.Sub(at) < q.rate.Per.D() {
-			used++
-		}
-	}
-	return q.rate.Requests - used
+	return max(0, q.rate.Requests-len(c.sent))
 }
 
 // lowest is what the credential that has least left has left.
 func (q *quotas) lowest() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.rate == nil {
+		return 0
+	}
 	low, now := q.rate.Requests, time.Now()
 	for _, c := range q.byCredential {
+		q.wait(c, now)
 		low = min(low, q.remaining(c, now))
 	}
 	return int64(low)
 }
 
-// forget drops the state of credentials that no key maps to any more.
+// forget drops the state of credentials that no key maps to any more, once it
+// says nothing: a key that comes back within the window has what was left.
 func (q *quotas) forget(inUse map[string]bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for id := range q.byCredential {
-		if !inUse[id] {
+	now := time.Now()
+	for id, c := range q.byCredential {
+		if q.rate != nil {
+			q.wait(c, now)
+		} else {
+			c.sent = nil
+		}
+		if !inUse[id] && len(c.sent) == 0 && !c.restUntil.After(now) {
 			delete(q.byCredential, id)
 		}
 	}

@@ -54,6 +54,35 @@ func TestReloadKeepsABackendThatDidNotChange(t *testing.T) {
 	}
 }
 
+func TestReloadKeepsWhatAVendorWasAsked(t *testing.T) {
+	b := newBench(t, "quota: {requests: 3, per: 1h}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+	for range 3 {
+		b.get("/v1/agents?backend=klen").wants(t, 200, "")
+	}
+	b.reload("ttl: 0s", "ttl: 1s")
+	b.get("/v1/agents?backend=klen").wants(t, 429, "upstream_rate_limited")
+	b.reload("requests: 3", "requests: 4")
+	b.get("/v1/agents?backend=klen").wants(t, 200, "")
+	b.get("/v1/agents?backend=klen", "Cache-Control: no-cache").wants(t, 429, "upstream_rate_limited")
+	// Taking the key away and giving it back gives nothing new.
+	i := strings.Index(b.file, "keys:")
+	b.reload("requests: 3", "requests: 4", b.file[i:], "keys: []")
+	b.reload("requests: 3", "requests: 4")
+	b.get("/v1/agents?backend=klen", "Cache-Control: no-cache").wants(t, 429, "upstream_rate_limited")
+}
+
+// TestNewAddressIsAskedAnew: nothing of the old one is served for it.
+func TestNewAddressIsAskedAnew(t *testing.T) {
+	b := newBench(t, "")
+	b.get("/v1/agents?backend=klen").wants(t, 200, "")
+	before := b.requests("klen")
+	b.reload("/api/v1\n", "/api/v1/\n")
+	b.get("/v1/agents?backend=klen").wants(t, 200, "")
+	if n := b.requests("klen"); n != before+1 {
+		t.Errorf("asked %d times", n-before)
+	}
+}
+
 func TestReloadedCredentialIsUsedAtOnce(t *testing.T) {
 	b := newBench(t, "")
 	b.get("/v1/agents?backend=klen").wants(t, 200, "")

@@ -36,11 +36,12 @@ const (
 	maxHeaderBytes = 16 << 10
 	maxURIBytes    = 8 << 10
 	idleTimeout    = 75 * time.Second
+	readTimeout    = 30 * time.Second // of a whole request
+	writeTimeout   = 60 * time.Second // of a whole answer
 )
 
-// NewServer makes the public listener of a gateway. Its timeouts and limits
-// are those of the configuration that the gateway has now; all else follows
-// reloads.
+// NewServer makes the public listener of a gateway. Its body limit is that of the
+// configuration that the gateway has now; all else follows reloads.
 //
 // A request passes, from the outside in: observe (id, span, log, metric),
 // recover, admit (how many at once), CORS, the route; there the key, its scope
@@ -56,8 +57,8 @@ func NewServer(g *Gateway) *Server {
 		RequestMethods:        append(slices.Clone(fiber.DefaultMethods), otherMethod),
 		BodyLimit:             int(c.BodyLimit),
 		ReadBufferSize:        maxHeaderBytes,
-		ReadTimeout:           c.RequestTimeout.D(),
-		WriteTimeout:          c.RequestTimeout.D() * 2,
+		ReadTimeout:           readTimeout,
+		WriteTimeout:          writeTimeout,
 		IdleTimeout:           idleTimeout,
 		StrictRouting:         true,
 		CaseSensitive:         true,
@@ -237,7 +238,7 @@ func (s *Server) cors() fiber.Handler {
 	return cors.New(cors.Config{
 		AllowOriginsFunc: func(origin string) bool {
 			allowed := s.gateway.state.Load().config.File.Server.CORS.Origins
-			return slices.Contains(allowed, origin) || slices.Contains(allowed, "*")
+			return slices.ContainsFunc(allowed, func(a string) bool { return a == "*" || strings.EqualFold(a, origin) })
 		},
 		AllowMethods:  "GET,HEAD,POST,PATCH,DELETE",
 		AllowHeaders:  "Authorization,X-API-Key,Content-Type,Cache-Control,Prefer,X-Request-Id,Idempotency-Key,If-Match,If-None-Match,traceparent",
@@ -366,7 +367,7 @@ func (s *Server) problem(c *fiber.Ctx, err error) *Problem {
 	case fiber.StatusMethodNotAllowed:
 		return newProblem(CodeMethodNotAllowed, "the route has no %s", c.Method())
 	case fiber.StatusRequestTimeout:
-		return newProblem(CodeRequestTimeout, "the request did not arrive within server.request_timeout")
+		return newProblem(CodeRequestTimeout, "the request did not arrive within %s", readTimeout)
 	case fiber.StatusRequestEntityTooLarge:
 		return newProblem(CodeBodyTooLarge, "the body is over server.body_limit (%d bytes)", s.gateway.state.Load().config.File.Server.BodyLimit)
 	case fiber.StatusRequestHeaderFieldsTooLarge:

@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -195,7 +197,7 @@ func notPersisted(info *adapters.Info, agent *normalize.Agent, change normalize.
 		}
 	}
 	have := normalize.Members(agent.Extensions)
-	for _, name := range sortedKeys(change.Extensions) {
+	for _, name := range slices.Sorted(maps.Keys(change.Extensions)) {
 		if !normalize.Equal(change.Extensions[name], have[name]) {
 			pointers = append(pointers, normalize.ExtensionPointer(name))
 		}

@@ -118,6 +118,8 @@ func TestNothingIsSentForABadBody(t *testing.T) {
 	f("PATCH", krosaiAgent, `{"name": 7, "greeting": "hi"}`, 422, "validation_failed", "/name wrong_type, /greeting unsupported")
 	f("PATCH", krosaiAgent, `{"backend": "klen"}`, 422, "immutable_field", "/backend immutable")
 	f("PATCH", "/v1/agents/talkifai:agent_abc123", `{"status": "archived"}`, 422, "validation_failed", "/status invalid_value")
+	f("PATCH", "/v1/agents/talkifai:agent_abc123", `{"extensions": {"inactivityTimeout": 5000, "lastMessage": 7}}`, 422, "validation_failed", "/extensions/inactivityTimeout invalid_value, /extensions/lastMessage wrong_type")
+	f("PATCH", "/v1/agents/agenthuman:131", `{"extensions": {"properties": "text"}}`, 422, "validation_failed", "/extensions/properties wrong_type")
 	f("PATCH", "/v1/agents/klen:123", `{"name": "n"}`, 501, "operation_unsupported", "")
 	f("DELETE", "/v1/agents/klen:123", ``, 501, "operation_unsupported", "")
 	f("PATCH", "/v1/agents/agenthuman:x", `{"name": "n"}`, 404, "agent_not_found", "")
@@ -201,6 +203,47 @@ func TestHopelessBodiesAreAnsweredInShort(t *testing.T) {
 	}
 }
 
+// TestEchoOfWhatTheVendorWouldNotTake: a value outside the vendor's limits is
+// no obstacle where it is the agent's own.
+func TestEchoOfWhatTheVendorWouldNotTake(t *testing.T) {
+	b := newBench(t, "")
+	b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], []byte(`{"id": "agent_odd", "name": "X", "agentArchitecture": "text", "model": "m", "systemPrompt": "p", "language": null, "mode": "team",
+		"active": true, "temperature": 1.4, "enabledFunctions": [], "enabledCustomFunctions": [], "createdAt": "2024-01-10T09:00:00Z", "updatedAt": "2024-01-10T09:00:00Z"}`))
+	const path = "/v1/agents/talkifai:agent_odd"
+	r := b.get(path).wants(t, 200, "")
+	r.body["system_prompt"] = "q"
+	echo := func() string {
+		text, err := json.Marshal(r.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if got := b.ask(keyAcme, "PATCH", path, echo()).wants(t, 200, ""); got.body["system_prompt"] != "q" {
+		t.Errorf("%s", got.text)
+	}
+	r.body["visibility"] = "squad"
+	if got := b.ask(keyAcme, "PATCH", path, echo()).wants(t, 422, "validation_failed").pointers(); got != "/visibility invalid_value" {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestPatchWithoutTheListsHalf: what could not be read is not taken for empty.
+func TestPatchWithoutTheListsHalf(t *testing.T) {
+	b := newBench(t, "")
+	const path = "/v1/agents/agenthuman:131"
+	r := b.get(path).wants(t, 200, "")
+	r.body["name"] = "Edited"
+	text, err := json.Marshal(r.body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.vendors["agenthuman"].Control().Fail(sandbox.Fault{Method: "GET", Path: "/v1/agents", Status: 500})
+	if got := b.ask(keyAcme, "PATCH", path, string(text)).wants(t, 200, ""); got.body["name"] != "Edited" {
+		t.Errorf("%s", got.text)
+	}
+}
+
 func TestPatchOfWhatCannotChange(t *testing.T) {
 	b := newBench(t, "")
 	f := func(path, body, code, pointers string) {
@@ -267,7 +310,7 @@ func TestWhatDidNotStickIsSaid(t *testing.T) {
 	control.Heal()
 	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Method: "GET", Status: 500})
 	r = b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "talkifai", "name": "nn", "architecture": "text", "model": {"id": "m"}, "system_prompt": "p"}`).wants(t, 201, "")
-	if r.at("warnings.0.code") != "unverified" || r.body["name"] != "nn" || r.body["status"] != "inactive" {
+	if r.at("warnings.0.code") != "unverified" || r.body["name"] != "nn" || r.body["status"] != "inactive" || r.body["view"] != "basic" || !strings.Contains(fmt.Sprint(r.body["not_loaded"]), "visibility") {
 		t.Errorf("%s", r.text)
 	}
 	b.vendors["talkifai"].Control().Heal()

@@ -82,6 +82,8 @@ type Body struct {
 	Change
 	// Backend is where a create shall go; empty if the caller leaves it open.
 	Backend string
+	// Echo: it carries an agent's id, so it was read and is sent back.
+	Echo bool
 }
 
 // outputs are members of an answer that are no fields of the agent; they are
@@ -181,6 +183,7 @@ func (p *bodyParser) member(name string, v jsontext.Value) {
 
 func (p *bodyParser) field(f Field, v jsontext.Value) {
 	if f.Settled() {
+		p.body.Echo = p.body.Echo || f == FieldID
 		return
 	}
 	if v.Kind() != 'n' && !f.Type().Accepts(v) {
@@ -228,7 +231,7 @@ func (p *bodyParser) extensions(v jsontext.Value) {
 }
 
 func (p *bodyParser) wrongType(pointer string, want Type, v jsontext.Value) {
-	p.violate(Violation{pointer, WrongType, fmt.Sprintf("want %s, got %s", want, kindName(v))})
+	p.violate(Violation{pointer, WrongType, fmt.Sprintf("want %s, got %s", want, KindName(v.Kind()))})
 }
 
 func (p *bodyParser) unknown(pointer, name string, valid []string) {
@@ -284,20 +287,23 @@ func (t Type) Accepts(v jsontext.Value) bool {
 	return false
 }
 
-func kindName(v jsontext.Value) string {
-	switch v.Kind() {
+// KindName is a JSON type in words.
+func KindName(k jsontext.Kind) string {
+	switch k {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "true or false"
 	case '"':
 		return "a string"
 	case '0':
 		return "a number"
-	case 't', 'f':
-		return "true or false"
-	case '[':
-		return "an array"
 	case '{':
 		return "an object"
+	case '[':
+		return "an array"
 	}
-	return "null"
+	return "not what is documented"
 }
 
 var (

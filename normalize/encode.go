@@ -30,8 +30,9 @@ type raw struct {
 var (
 	emptyObject = jsontext.Value("{}")
 
-	// Nil slices are null: "nothing known" differs from "an empty list".
-	encodeOptions = json.JoinOptions(json.FormatNilSliceAsNull(true))
+	// Nil slices are null: "nothing known" differs from "an empty list". A
+	// vendor's own strings keep their escapes.
+	encodeOptions = json.JoinOptions(json.FormatNilSliceAsNull(true), jsontext.PreserveRawStrings(true))
 )
 
 // Encode writes the agent as one JSON object.

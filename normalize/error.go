@@ -30,6 +30,8 @@ const (
 	KindTLS                        // the handshake failed
 	KindConnectTimeout             // no connection in time
 	KindTimeout                    // no answer in time
+	KindExpired                    // our request's own deadline was over before anything was sent
+	KindDeadline                   // our request's own deadline came before the answer
 	KindBodyTimeout                // an answer began and did not end in time
 	KindCut                        // the body ended early
 	KindBadResponse                // not JSON, or not the documented JSON
@@ -43,7 +45,7 @@ const (
 
 var kindNames = [kindCount]string{
 	"internal", "canceled", "unsupported", "not_found", "no_route", "auth", "rejected", "rate_limited", "unavailable",
-	"upstream", "gateway_timeout", "connect", "reset", "tls", "connect_timeout", "timeout", "body_timeout",
+	"upstream", "gateway_timeout", "connect", "reset", "tls", "connect_timeout", "timeout", "expired", "deadline", "body_timeout",
 	"cut", "bad_response", "too_large", "redirect", "failure_reply", "breaker_open", "busy",
 }
 

@@ -15,8 +15,11 @@ type ID struct {
 	Native  string
 }
 
+// BackendNamePattern is what a backend can be called.
+const BackendNamePattern = `^[a-z][a-z0-9-]{0,31}$`
+
 var (
-	backendName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+	backendName = regexp.MustCompile(BackendNamePattern)
 	plainKey    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 	errID = errors.New("an agent id is backend:key, the key [A-Za-z0-9._-]{1,128} or ~ and base64url")

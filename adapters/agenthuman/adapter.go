@@ -82,7 +82,7 @@ func (a *Adapter) Delete(ctx context.Context, cred adapters.Credential, nativeID
 }
 
 // agentID is what either generation calls an agent.
-var agentID = regexp.MustCompile(`^(0|[1-9][0-9]{0,18}|agnt_[A-Za-z0-9]{1,64})$`)
+var agentID = regexp.MustCompile(`^(0|[1-9][0-9]{0,18}|agnt_[A-Za-z0-9_-]{1,120})$`)
 
 // agentPath refuses what cannot be an id before it enters a path.
 func agentPath(op adapters.Operation, nativeID string) (string, error) {

@@ -137,10 +137,13 @@ func sets(op adapters.Operation, newer bool) (unavailable, notLoaded normalize.F
 	if newer {
 		return newerUnavailable, 0
 	}
-	if op == adapters.OpGet {
+	switch op {
+	case adapters.OpGet:
 		return info.Unavailable(), info.NotLoaded(adapters.InGet)
+	case adapters.OpList:
+		return info.Unavailable(), info.NotLoaded(adapters.InList)
 	}
-	return info.Unavailable(), info.NotLoaded(adapters.InList)
+	return info.Unavailable(), info.NotLoaded(0) // of what a create answers only what comes is loaded
 }
 
 func convertAvatar(b *wire.Builder, w wireAgent) {

@@ -14,6 +14,7 @@ type page struct {
 	agents  []*normalize.Agent
 	number  int // as the reply says; 0 if it does not
 	hasNext bool
+	open    bool // the reply does not say whether it is the last
 }
 
 func decodePage(backend string, r adapters.Response) (page, error) {
@@ -40,8 +41,11 @@ func decodePage(backend string, r adapters.Response) (page, error) {
 	}
 	p := page{agents: make([]*normalize.Agent, 0, len(list))}
 	if reply.Pagination != nil {
-		p.number, p.hasNext = reply.Pagination.Page, reply.Pagination.HasNext
+		p.number = reply.Pagination.Page
+		p.hasNext = reply.Pagination.HasNext.Value != nil && *reply.Pagination.HasNext.Value
 	}
+	// Only the agents page has pages; there nothing else says that a list ends.
+	p.open = pointer == "/data" && (reply.Pagination == nil || reply.Pagination.HasNext.Value == nil)
 	for i, row := range list {
 		agent, err := decodeAgent(backend, adapters.OpList, r, fmt.Sprintf("%s/%d", pointer, i), row)
 		if err != nil {
@@ -106,9 +110,9 @@ func decodeAgent(backend string, op adapters.Operation, r adapters.Response, poi
 	if w.ID == nil || *w.ID == "" {
 		return nil, adapters.BadResponse(provider, op, r, pointer+"/id is missing")
 	}
-	view := normalize.ViewFull
-	if op == adapters.OpList {
-		view = normalize.ViewBasic
+	view := normalize.ViewBasic
+	if op == adapters.OpGet {
+		view = normalize.ViewFull
 	}
 	b := wire.NewBuilder(normalize.New(provider, backend, *w.ID, view), w.Rest)
 	b.Modality = modality(w.Architecture.Value)
@@ -157,8 +161,10 @@ func sets(op adapters.Operation, endpointPages bool) (unavailable, notLoaded nor
 		return normalize.Optional.Minus(endpointPagesShow), 0
 	case op == adapters.OpGet:
 		return info.Unavailable(), info.NotLoaded(adapters.InGet)
-	default: // a create's stub shows still less than a row, and its fields are noted as they come
+	case op == adapters.OpList:
 		return info.Unavailable(), info.NotLoaded(adapters.InList)
+	default: // of a create's stub only what comes is loaded
+		return info.Unavailable(), info.NotLoaded(0)
 	}
 }
 

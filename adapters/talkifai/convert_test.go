@@ -127,6 +127,59 @@ func TestAdditionsAreLossless(t *testing.T) {
 	lossless.Check(t, both, decoded(t, lossless.Wrap(`{"data": AGENT}`, both)), only)
 }
 
+// TestWalkGuards: a list that does not move on, or does not say that it ends,
+// is shown and said to be partial.
+func TestWalkGuards(t *testing.T) {
+	f := func(name, want string, agents int, page func(number int) string) {
+		t.Helper()
+		number := 0
+		adapter := Provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+			number++
+			if got := req.Query.Get("page"); got != fmt.Sprint(number) || req.Query.Get("limit") != "100" {
+				t.Errorf("%s: asked for page %s with limit %s", name, got, req.Query.Get("limit"))
+			}
+			return req.Decode(adapters.Response{Status: 200, Body: []byte(page(number))})
+		}})
+		listing, err := adapter.List(context.Background(), lossless.Credential())
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got := ""
+		if listing.Partial != nil {
+			got = listing.Partial.Message
+		}
+		if got != want || len(listing.Agents) != agents {
+			t.Errorf("%s: %d agents, partial %q", name, len(listing.Agents), got)
+		}
+	}
+	row := func(id int) string { return fmt.Sprintf(`{"id": "a%d", "name": "n"}`, id) }
+	f("three pages", "", 3, func(n int) string {
+		return fmt.Sprintf(`{"success": true, "data": [%s], "pagination": {"page": %d, "total": 99, "hasNext": %t}}`, row(n), n, n < 3)
+	})
+	f("the page is ignored", "asked for page 2, got page 1", 1, func(int) string {
+		return `{"data": [` + row(1) + `], "pagination": {"page": 1, "hasNext": true}}`
+	})
+	f("the same page for ever", "page 2 has no new agent, yet says that there are more", 1, func(n int) string {
+		return fmt.Sprintf(`{"data": [%s], "pagination": {"page": %d, "hasNext": true}}`, row(1), n)
+	})
+	f("no end", "the list does not end within 200 pages", 200, func(n int) string {
+		return fmt.Sprintf(`{"data": [%s], "pagination": {"page": %d, "hasNext": true}}`, row(n), n)
+	})
+	f("an agent moves to the next page", "", 2, func(n int) string {
+		return fmt.Sprintf(`{"data": [%s, %s], "pagination": {"page": %d, "hasNext": %t}}`, row(1), row(n), n, n < 2)
+	})
+	f("hasNext is missing", "page 1 does not say whether there are more", 1, func(int) string {
+		return `{"data": [` + row(1) + `], "pagination": {"page": 1, "total": 250}}`
+	})
+	f("a page fails", "the body is empty", 1, func(n int) string {
+		if n > 1 {
+			return ""
+		}
+		return `{"data": [` + row(1) + `], "pagination": {"page": 1, "hasNext": true}}`
+	})
+	f("the endpoint pages have no pages", "", 1, func(int) string { return `{"data": {"agents": [` + row(1) + `], "count": 1}}` })
+}
+
 // TestLanguages: the first language is the agent's; what else there is of the
 // array is an extension.
 func TestLanguages(t *testing.T) {

@@ -2,6 +2,7 @@ package talkifai
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -43,6 +44,9 @@ func (a *Adapter) walk(ctx context.Context, cred adapters.Credential) (adapters.
 		case page.number != 0 && page.number != number:
 			listing.Partial = partial(fmt.Sprintf("asked for page %d, got page %d", number, page.number))
 			return listing, nil
+		case page.open:
+			listing.Partial = partial(fmt.Sprintf("page %d does not say whether there are more", number))
+			return listing, nil
 		case !page.hasNext:
 			return listing, nil
 		case fresh == 0:
@@ -55,7 +59,7 @@ func (a *Adapter) walk(ctx context.Context, cred adapters.Credential) (adapters.
 // interrupted: what was read before a page failed is shown, and said not to be
 // all of it.
 func interrupted(ctx context.Context, listing adapters.Listing, err error) (adapters.Listing, error) {
-	if len(listing.Agents) == 0 || ctx.Err() != nil {
+	if len(listing.Agents) == 0 || errors.Is(ctx.Err(), context.Canceled) {
 		return adapters.Listing{}, err
 	}
 	failure, ok := err.(*normalize.Error)

@@ -21,8 +21,8 @@ type wireReply struct {
 // pagination: limit and hasPrev are in the introduction's sample only, and
 // total is not needed.
 type pagination struct {
-	Page    int  `json:"page"`
-	HasNext bool `json:"hasNext"`
+	Page    int            `json:"page"`
+	HasNext wire.Opt[bool] `json:"hasNext"`
 }
 
 // wireAgent is the union of both descriptions' agents.

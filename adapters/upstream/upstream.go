@@ -48,7 +48,7 @@ const maxResponseHeaderBytes = 64 << 10
 
 // New makes a client. Nothing is sent until its Exchange is called.
 func New(o Options) *Client {
-	connect := o.Timeout / 2 // leaves time for one retry after a silent connect
+	connect := o.Timeout / 2 // a host that does not even connect is known to be gone sooner
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}).DialContext,
@@ -80,7 +80,11 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // timeout and the context.
 func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 	if err := ctx.Err(); err != nil {
-		return c.failed(req, contextKind(err), err)
+		kind := normalize.KindExpired
+		if errors.Is(err, context.Canceled) {
+			kind = normalize.KindCanceled
+		}
+		return c.failed(req, kind, err)
 	}
 	bounded, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
@@ -154,6 +158,8 @@ func (c *Client) bodyFailed(ctx context.Context, req *adapters.Request, status i
 		kind = normalize.KindTooLarge
 	case errors.Is(ctx.Err(), context.Canceled):
 		kind = normalize.KindCanceled
+	case ctx.Err() != nil:
+		kind = normalize.KindDeadline
 	case isTimeout(err):
 		kind = normalize.KindBodyTimeout
 	}
@@ -183,6 +189,8 @@ func (c *Client) explain(kind normalize.Kind) string {
 		return "the body ended early"
 	case normalize.KindTooLarge:
 		return fmt.Sprintf("the body is over max_response_bytes (%d)", c.options.MaxResponseBytes)
+	case normalize.KindExpired, normalize.KindDeadline:
+		return "not done within server.request_timeout"
 	case normalize.KindConnectTimeout, normalize.KindTimeout, normalize.KindBodyTimeout:
 		return fmt.Sprintf("not done within the timeout (%s)", c.options.Timeout)
 	}
@@ -196,6 +204,9 @@ type phase struct {
 
 func (p *phase) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
+		// net/http may take a second connection if nothing was written to the
+		// first; what the first one came to does not count.
+		GetConn:              func(string) { p.connected.Store(false) },
 		TLSHandshakeStart:    func() { p.shaking.Store(true) },
 		TLSHandshakeDone:     func(_ tls.ConnectionState, err error) { p.shaking.Store(err != nil) },
 		GotConn:              func(httptrace.GotConnInfo) { p.connected.Store(true) },
@@ -203,12 +214,17 @@ func (p *phase) trace() *httptrace.ClientTrace {
 	}
 }
 
-// kind is what an error of Do means; ctx is the caller's, without our timeout.
+// kind is what an error of Do means; ctx is the caller's, without our timeout:
+// a deadline of its own says nothing of the backend.
 func (p *phase) kind(ctx context.Context, err error) normalize.Kind {
 	timeout := isTimeout(err)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return normalize.KindCanceled
+	case ctx.Err() != nil && p.connected.Load():
+		return normalize.KindDeadline
+	case ctx.Err() != nil:
+		return normalize.KindExpired
 	case p.answered.Load() && timeout:
 		return normalize.KindBodyTimeout
 	case p.answered.Load():
@@ -239,11 +255,4 @@ func isTimeout(err error) bool {
 	}
 	n, ok := errors.AsType[net.Error](err)
 	return ok && n.Timeout()
-}
-
-func contextKind(err error) normalize.Kind {
-	if errors.Is(err, context.Canceled) {
-		return normalize.KindCanceled
-	}
-	return normalize.KindTimeout
 }

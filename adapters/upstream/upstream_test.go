@@ -179,7 +179,12 @@ func TestCallersDeadlineBinds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	err := client(t, server.URL).Exchange(ctx, &adapters.Request{Method: "GET", Path: "/", Decode: func(adapters.Response) error { return nil }})
-	if normalize.KindOf(err) != normalize.KindTimeout {
+	if normalize.KindOf(err) != normalize.KindDeadline {
+		t.Errorf("%v", err)
+	}
+	// Over before it began: nothing is sent, and it says nothing of the backend.
+	err = client(t, server.URL).Exchange(ctx, &adapters.Request{Method: "POST", Path: "/", Decode: func(adapters.Response) error { return nil }})
+	if normalize.KindOf(err) != normalize.KindExpired {
 		t.Errorf("%v", err)
 	}
 }

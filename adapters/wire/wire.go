@@ -7,6 +7,7 @@
 package wire
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -197,12 +198,7 @@ func Encode(change normalize.Change, mappings []Mapping) []byte {
 		}
 		body.Add(m.Name, value)
 	}
-	names := make([]string, 0, len(change.Extensions))
-	for name := range change.Extensions {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(change.Extensions)) {
 		body.Add(name, change.Extensions[name])
 	}
 	return body.Bytes()

@@ -94,11 +94,8 @@ func printBackends(a *app, rows []backendRow) error {
 	return w.Flush()
 }
 
-const probeTimeout = 30 * time.Second
-
 func (b *backendsCmd) probe(a *app, c *config.Config) error {
-	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
-	defer cancel()
+	ctx := context.Background()
 	log := slog.New(slog.DiscardHandler)
 	t, err := telemetry.New(ctx, telemetry.Options{Version: version, Log: log})
 	if err != nil {

@@ -3,8 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 
+	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/apikey"
 )
 
@@ -19,10 +19,8 @@ type keysNewCmd struct {
 	JSON  bool     `name:"json" help:"Print JSON."`
 }
 
-var keyID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-
 func (k *keysNewCmd) Run(a *app) error {
-	if !keyID.MatchString(k.ID) {
+	if !config.ValidKeyID(k.ID) {
 		return usageError{fmt.Errorf("--id %q is not 1 to 64 of letters, digits, . _ -", k.ID)}
 	}
 	environment := apikey.Live
@@ -36,7 +34,7 @@ func (k *keysNewCmd) Run(a *app) error {
 	}
 	fmt.Fprintf(a.stdout, "%s\n\n", key)
 	fmt.Fprintf(a.stdout, "This is the only time the key is shown. Give it to its holder, and put this into config.yaml:\n\n")
-	fmt.Fprintf(a.stdout, "keys:\n  - id: %s  # …%s\n    sha256: \"%s\"\n    scopes: [", k.ID, apikey.Last4(key), hash)
+	fmt.Fprintf(a.stdout, "keys:\n  - id: %q  # …%s\n    sha256: \"%s\"\n    scopes: [", k.ID, apikey.Last4(key), hash)
 	for i, s := range k.Scope {
 		if i > 0 {
 			fmt.Fprint(a.stdout, ", ")

@@ -439,7 +439,7 @@ func TestCommands(t *testing.T) {
 	// The YAML that keys new prints works when pasted.
 	out, _ = f(0, "", "", "keys", "new", "--id", "pasted")
 	made := strings.SplitN(out, "\n", 2)[0]
-	pasted := out[strings.Index(out, "  - id: pasted"):]
+	pasted := out[strings.Index(out, "  - id: \"pasted\""):]
 	w.write(w.file + strings.Replace(pasted, "KLEN_API_KEY", "E2E_KLEN", 1))
 	f(0, "3 keys", "", "config", "check", "--config", w.path)
 	p := serve(t, w.env, w.path)
