@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -87,7 +88,7 @@ func TestListParameters(t *testing.T) {
 	f("?view=all", `view="all" is not basic; read single agents for their full view`)
 	f("?limit=%2B5", `limit="+5" is not a number from 1 to 1000`)
 	f("?backend=", "backend has an empty value; leave it out to mean all")
-	f("?provider=nope", `provider="nope" is not one of agenthuman, klen, krosai, talkifai`)
+	f("?provider=nope", `provider="nope" is not one of `+strings.Join(slices.Sorted(slices.Values(all.Names())), ", "))
 	f("?backend=krosai&require=klen", "require=klen is not among the backends that are asked for")
 	b.get("/v1/agents?limit=100000").wants(t, 200, "")
 	b.get("/v1/agents?limit=99999999999999999999").wants(t, 200, "")

@@ -242,8 +242,8 @@ func TestEverything(t *testing.T) {
 		t.Errorf("%s", list.text)
 	}
 	data := list.body["data"].([]any)
-	if len(data) != 18 {
-		t.Errorf("%d agents", len(data))
+	if sources := list.body["sources"].([]any); len(sources) != len(w.vendors) || len(data) < 4*len(w.vendors) {
+		t.Errorf("%d agents of %d sources", len(data), len(sources))
 	}
 	for _, a := range data {
 		id := a.(map[string]any)["id"].(string)
@@ -417,14 +417,14 @@ func TestCommands(t *testing.T) {
 	f(2, "", "unexpected argument", "nonsense")
 	f(2, "", "missing flags: --id", "keys", "new")
 	f(2, "", "is not 1 to 64", "keys", "new", "--id", "a b")
-	f(0, "is good: 4 backends, 2 keys", "", "config", "check", "--config", w.path)
+	f(0, fmt.Sprintf("is good: %d backends, 2 keys", len(w.vendors)), "", "config", "check", "--config", w.path)
 	f(1, "", "/nowhere.yaml: no such file", "config", "check", "--config", "/nowhere.yaml")
 	f(1, "", "/nowhere.yaml: no such file", "serve", "--config", "/nowhere.yaml")
 	f(0, "system_prompt", "", "backends", "--config", w.path)
 	f(0, `"support": "emulated"`, "", "backends", "--config", w.path, "--json")
 	f(0, "ok, 5 agents", "", "backends", "--config", w.path, "--probe")
 	w.vendors["krosai"].Control().Fail(sandbox.Fault{Status: 401})
-	f(1, "krosai", "1 of 4 probes failed", "backends", "--config", w.path, "--probe")
+	f(1, "krosai", fmt.Sprintf("1 of %d probes failed", len(w.vendors)), "backends", "--config", w.path, "--probe")
 
 	out, _ := f(0, `"$schema"`, "", "config", "schema")
 	if !json.Valid([]byte(out)) {
