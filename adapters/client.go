@@ -44,3 +44,13 @@ func (c Client) Send(ctx context.Context, cred Credential, call Call, decode fun
 		},
 	})
 }
+
+// Read makes the call and returns what decode makes of a 2xx.
+func Read[T any](ctx context.Context, c Client, cred Credential, call Call, decode func(Response) (T, error)) (T, error) {
+	var got T
+	err := c.Send(ctx, cred, call, func(r Response) (err error) {
+		got, err = decode(r)
+		return err
+	})
+	return got, err
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -38,6 +39,34 @@ func (a *Accounts[T]) With(key string, do func(agents *[]T)) {
 		a.byKey[key] = &[]T{}
 	}
 	do(a.byKey[key])
+}
+
+// Seed stores agents under the key, which gets an account if it has none.
+func (a *Accounts[T]) Seed(key string, agents ...json.RawMessage) {
+	a.Open(key)
+	for _, raw := range agents {
+		agent := MustDecode[T](raw)
+		a.With(key, func(stored *[]T) { *stored = append(*stored, agent) })
+	}
+}
+
+// SeedAll stores an array of agents under the key.
+func (a *Accounts[T]) SeedAll(key string, array []byte) {
+	a.Seed(key, MustDecode[[]json.RawMessage](array)...)
+}
+
+// One lets do read and change the one agent of the account that is meant, by
+// its index; missing is the reply if there is none.
+func (a *Accounts[T]) One(key string, meant func(T) bool, missing Reply, do func(stored *[]T, i int) Reply) (reply Reply) {
+	a.With(key, func(stored *[]T) {
+		i := slices.IndexFunc(*stored, meant)
+		if i < 0 {
+			reply = missing
+			return
+		}
+		reply = do(stored, i)
+	})
+	return reply
 }
 
 // MustDecode reads a seed, which is the test's own: a member that the vendor

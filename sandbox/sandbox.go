@@ -94,6 +94,12 @@ type Server struct {
 // NewServer makes a Server of the config.
 func NewServer(c Config) *Server { return &Server{config: c} }
 
+// Prefix is the path that belongs to the vendor's base URL.
+func (s *Server) Prefix() string { return s.config.Prefix }
+
+// Control is the server itself, as an Emulator shows it.
+func (s *Server) Control() *Server { return s }
+
 // maxRecorded bounds what a long-running demo remembers; a test never gets
 // there.
 const maxRecorded = 100_000

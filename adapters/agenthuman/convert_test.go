@@ -51,54 +51,27 @@ var newer = lossless.Mapping{
 	"/created_at":       lossless.At("/created_at"),
 }
 
-func decodedList(t *testing.T, body []byte) []*normalize.Agent {
-	t.Helper()
-	listing, err := lossless.Answering(Provider, 200, body).List(context.Background(), lossless.Credential())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return listing.Agents
-}
-
-func decoded(t *testing.T, body []byte) *normalize.Agent {
-	t.Helper()
-	agent, err := lossless.Answering(Provider, 200, body).Get(context.Background(), lossless.Credential(), "1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return agent
-}
-
-func decodedCreate(t *testing.T, body []byte) *normalize.Agent {
-	t.Helper()
-	agent, err := lossless.Answering(Provider, 201, body).Create(context.Background(), lossless.Credential(), normalize.Change{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return agent
-}
-
 func TestSamplesAreLossless(t *testing.T) {
 	for _, path := range []string{"list.json", "list_no_voice.json"} {
 		data := lossless.File(t, path)
-		for i, a := range decodedList(t, data) {
+		for i, a := range lossless.List(t, Provider, data) {
 			lossless.Check(t, lossless.Part(t, data, fmt.Sprintf("/agents/%d", i)), a, listed)
 		}
 	}
-	lossless.Check(t, lossless.File(t, "get.json"), decoded(t, lossless.File(t, "get.json")), detailed)
-	lossless.Check(t, lossless.Part(t, lossless.File(t, "create.json"), "/agent"), decodedCreate(t, lossless.File(t, "create.json")), listed)
+	lossless.Check(t, lossless.File(t, "get.json"), lossless.Get(t, Provider, lossless.File(t, "get.json")), detailed)
+	lossless.Check(t, lossless.Part(t, lossless.File(t, "create.json"), "/agent"), lossless.Created(t, Provider, lossless.File(t, "create.json")), listed)
 }
 
 func TestSamplesOfTheNewerGenerationAreLossless(t *testing.T) {
 	agent := jsontext.Value(lossless.File(t, "current/agent.json"))
-	lossless.Check(t, agent, decoded(t, agent), newer)
-	lossless.Check(t, agent, decodedList(t, lossless.Wrap(`{"success": true, "agents": [AGENT]}`, agent))[0], newer)
+	lossless.Check(t, agent, lossless.Get(t, Provider, agent), newer)
+	lossless.Check(t, agent, lossless.List(t, Provider, lossless.Wrap(`{"success": true, "agents": [AGENT]}`, agent))[0], newer)
 	for _, path := range []string{"current/create.json", "current/update.json"} {
 		data := lossless.File(t, path)
-		lossless.Check(t, lossless.Part(t, data, "/agent"), decodedCreate(t, data), newer)
-		lossless.Check(t, lossless.Part(t, data, "/agent"), decoded(t, data), newer)
+		lossless.Check(t, lossless.Part(t, data, "/agent"), lossless.Created(t, Provider, data), newer)
+		lossless.Check(t, lossless.Part(t, data, "/agent"), lossless.Get(t, Provider, data), newer)
 	}
-	a := decoded(t, agent)
+	a := lossless.Get(t, Provider, agent)
 	if a.Unavailable != newerUnavailable || a.NotLoaded != 0 {
 		t.Errorf("unavailable %v, not loaded %v", a.Unavailable.Names(), a.NotLoaded.Names())
 	}
@@ -113,9 +86,9 @@ func TestAdditionsAreLossless(t *testing.T) {
 	for name, members := range lossless.Additions {
 		t.Run(name, func(t *testing.T) {
 			payload := lossless.With(t, row, members)
-			lossless.Check(t, payload, decodedList(t, lossless.Wrap(`{"success": true, "agents": [AGENT]}`, payload))[0], listed)
+			lossless.Check(t, payload, lossless.List(t, Provider, lossless.Wrap(`{"success": true, "agents": [AGENT]}`, payload))[0], listed)
 			payload = lossless.With(t, detail, members)
-			lossless.Check(t, payload, decoded(t, payload), detailed)
+			lossless.Check(t, payload, lossless.Get(t, Provider, payload), detailed)
 		})
 	}
 	for member, value := range map[string]string{
@@ -124,15 +97,15 @@ func TestAdditionsAreLossless(t *testing.T) {
 	} {
 		t.Run(member+"="+value, func(t *testing.T) {
 			payload := lossless.Replace(t, detail, member, value)
-			lossless.Check(t, payload, decoded(t, payload), detailed)
+			lossless.Check(t, payload, lossless.Get(t, Provider, payload), detailed)
 		})
 	}
 	// A get that has the list's key for the id beside its own.
 	both := lossless.With(t, detail, `{"agent_id": 7}`)
-	lossless.Check(t, both, decoded(t, both), detailed)
+	lossless.Check(t, both, lossless.Get(t, Provider, both), detailed)
 	// A row that has both of the avatar's pictures.
 	both = lossless.With(t, row, `{"avatar_image_url": "https://x.example/y"}`)
-	lossless.Check(t, both, decodedList(t, lossless.Wrap(`{"agents": [AGENT]}`, both))[0], listed)
+	lossless.Check(t, both, lossless.List(t, Provider, lossless.Wrap(`{"agents": [AGENT]}`, both))[0], listed)
 }
 
 func TestSetsOfEachView(t *testing.T) {
@@ -142,8 +115,8 @@ func TestSetsOfEachView(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, got.Names(), want)
 		}
 	}
-	row := decodedList(t, lossless.File(t, "list.json"))[0]
-	detail := decoded(t, lossless.File(t, "get.json"))
+	row := lossless.List(t, Provider, lossless.File(t, "list.json"))[0]
+	detail := lossless.Get(t, Provider, lossless.File(t, "get.json"))
 	f("row", row.NotLoaded, "voice", "owner.user_id")
 	f("detail", detail.NotLoaded, "avatar.name", "avatar.url", "avatar.voice_id")
 	joined := normalize.Join(detail, row)

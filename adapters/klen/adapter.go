@@ -21,12 +21,12 @@ func newAdapter(s adapters.Settings) adapters.Adapter {
 }
 
 // List is GET /agents, which has no pages.
-func (a *Adapter) List(ctx context.Context, cred adapters.Credential) (listing adapters.Listing, err error) {
-	err = a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpList, Method: http.MethodGet, Path: "/agents"}, func(r adapters.Response) (err error) {
-		listing.Agents, err = decodeList(a.backend, r)
-		return err
+func (a *Adapter) List(ctx context.Context, cred adapters.Credential) (adapters.Listing, error) {
+	list := adapters.Call{Op: adapters.OpList, Method: http.MethodGet, Path: "/agents"}
+	agents, err := adapters.Read(ctx, a.client, cred, list, func(r adapters.Response) ([]*normalize.Agent, error) {
+		return decodeList(a.backend, r)
 	})
-	return listing, err
+	return adapters.Listing{Agents: agents}, err
 }
 
 // Get is not there: the gateway answers it from the list.

@@ -25,20 +25,11 @@ var places = lossless.Mapping{
 	"/team_id":        lossless.Quoted("/owner/team_id"),
 }
 
-func list(t *testing.T, body []byte) []*normalize.Agent {
-	t.Helper()
-	listing, err := lossless.Answering(Provider, 200, body).List(context.Background(), lossless.Credential())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return listing.Agents
-}
-
 func TestSamplesAreLossless(t *testing.T) {
 	f := func(path string, want int) {
 		t.Helper()
 		data := lossless.File(t, path)
-		agents := list(t, data)
+		agents := lossless.List(t, Provider, data)
 		if len(agents) != want {
 			t.Fatalf("%s has %d agents, want %d", path, len(agents), want)
 		}
@@ -55,7 +46,7 @@ func TestAdditionsAreLossless(t *testing.T) {
 	agent := lossless.Part(t, lossless.File(t, "list.json"), "/agents/0")
 	check := func(t *testing.T, payload jsontext.Value) {
 		t.Helper()
-		lossless.Check(t, payload, list(t, lossless.Wrap(`{"agents": [AGENT]}`, payload))[0], places)
+		lossless.Check(t, payload, lossless.List(t, Provider, lossless.Wrap(`{"agents": [AGENT]}`, payload))[0], places)
 	}
 	for name, members := range lossless.Additions {
 		t.Run(name, func(t *testing.T) { check(t, lossless.With(t, agent, members)) })
@@ -68,7 +59,7 @@ func TestAdditionsAreLossless(t *testing.T) {
 }
 
 func TestPagesThatAppearAreBorne(t *testing.T) {
-	if got := len(list(t, []byte(`{"agents": [], "count": 0, "page": 1, "limit": 10, "pages": 0}`))); got != 0 {
+	if got := len(lossless.List(t, Provider, []byte(`{"agents": [], "count": 0, "page": 1, "limit": 10, "pages": 0}`))); got != 0 {
 		t.Errorf("%d agents", got)
 	}
 }

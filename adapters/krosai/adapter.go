@@ -22,35 +22,32 @@ func newAdapter(s adapters.Settings) adapters.Adapter {
 }
 
 // List is GET /agents, a bare array without pages.
-func (a *Adapter) List(ctx context.Context, cred adapters.Credential) (listing adapters.Listing, err error) {
-	err = a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpList, Method: http.MethodGet, Path: "/agents"}, func(r adapters.Response) (err error) {
-		listing.Agents, err = decodeList(a.backend, r)
-		return err
+func (a *Adapter) List(ctx context.Context, cred adapters.Credential) (adapters.Listing, error) {
+	list := adapters.Call{Op: adapters.OpList, Method: http.MethodGet, Path: "/agents"}
+	agents, err := adapters.Read(ctx, a.client, cred, list, func(r adapters.Response) ([]*normalize.Agent, error) {
+		return decodeList(a.backend, r)
 	})
-	return listing, err
+	return adapters.Listing{Agents: agents}, err
 }
 
 // Get is GET /agents/{id}.
-func (a *Adapter) Get(ctx context.Context, cred adapters.Credential, nativeID string) (agent *normalize.Agent, err error) {
+func (a *Adapter) Get(ctx context.Context, cred adapters.Credential, nativeID string) (*normalize.Agent, error) {
 	path, err := agentPath(adapters.OpGet, nativeID)
 	if err != nil {
 		return nil, err
 	}
-	err = a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpGet, Method: http.MethodGet, Path: path}, func(r adapters.Response) (err error) {
-		agent, err = decodeDetail(a.backend, adapters.OpGet, r)
-		return err
+	get := adapters.Call{Op: adapters.OpGet, Method: http.MethodGet, Path: path}
+	return adapters.Read(ctx, a.client, cred, get, func(r adapters.Response) (*normalize.Agent, error) {
+		return decodeDetail(a.backend, adapters.OpGet, r)
 	})
-	return agent, err
 }
 
 // Create is POST /agents, which answers the whole agent.
-func (a *Adapter) Create(ctx context.Context, cred adapters.Credential, change normalize.Change) (agent *normalize.Agent, err error) {
+func (a *Adapter) Create(ctx context.Context, cred adapters.Credential, change normalize.Change) (*normalize.Agent, error) {
 	create := adapters.Call{Op: adapters.OpCreate, Method: http.MethodPost, Path: "/agents", Body: wire.Encode(change, writes)}
-	err = a.client.Send(ctx, cred, create, func(r adapters.Response) (err error) {
-		agent, err = decodeDetail(a.backend, adapters.OpCreate, r)
-		return err
+	return adapters.Read(ctx, a.client, cred, create, func(r adapters.Response) (*normalize.Agent, error) {
+		return decodeDetail(a.backend, adapters.OpCreate, r)
 	})
-	return agent, err
 }
 
 // Update is PUT /agents/{id}. By the vendor's sample it keeps what is left

@@ -27,26 +27,23 @@ func (a *Adapter) List(ctx context.Context, cred adapters.Credential) (adapters.
 }
 
 // Get is GET /agents/{id}.
-func (a *Adapter) Get(ctx context.Context, cred adapters.Credential, nativeID string) (agent *normalize.Agent, err error) {
+func (a *Adapter) Get(ctx context.Context, cred adapters.Credential, nativeID string) (*normalize.Agent, error) {
 	path, err := agentPath(adapters.OpGet, nativeID)
 	if err != nil {
 		return nil, err
 	}
-	err = a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpGet, Method: http.MethodGet, Path: path}, func(r adapters.Response) (err error) {
-		agent, err = decodeDetail(a.backend, adapters.OpGet, r)
-		return err
+	get := adapters.Call{Op: adapters.OpGet, Method: http.MethodGet, Path: path}
+	return adapters.Read(ctx, a.client, cred, get, func(r adapters.Response) (*normalize.Agent, error) {
+		return decodeDetail(a.backend, adapters.OpGet, r)
 	})
-	return agent, err
 }
 
 // Create is POST /agents, which answers a stub of an inactive agent.
-func (a *Adapter) Create(ctx context.Context, cred adapters.Credential, change normalize.Change) (agent *normalize.Agent, err error) {
+func (a *Adapter) Create(ctx context.Context, cred adapters.Credential, change normalize.Change) (*normalize.Agent, error) {
 	create := adapters.Call{Op: adapters.OpCreate, Method: http.MethodPost, Path: "/agents", Body: wire.Encode(change, writes)}
-	err = a.client.Send(ctx, cred, create, func(r adapters.Response) (err error) {
-		agent, err = decodeDetail(a.backend, adapters.OpCreate, r)
-		return err
+	return adapters.Read(ctx, a.client, cred, create, func(r adapters.Response) (*normalize.Agent, error) {
+		return decodeDetail(a.backend, adapters.OpCreate, r)
 	})
-	return agent, err
 }
 
 // Update is PATCH /agents/{id}; its reply is not documented beyond success.

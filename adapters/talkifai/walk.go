@@ -74,11 +74,8 @@ func partial(message string) *normalize.Error {
 	return &normalize.Error{Kind: normalize.KindBadResponse, Provider: provider, Op: string(adapters.OpList), Message: message}
 }
 
-func (a *Adapter) page(ctx context.Context, cred adapters.Credential, number int) (p page, err error) {
+func (a *Adapter) page(ctx context.Context, cred adapters.Credential, number int) (page, error) {
 	query := url.Values{"page": {strconv.Itoa(number)}, "limit": {strconv.Itoa(pageLimit)}}
-	err = a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpList, Method: http.MethodGet, Path: "/agents", Query: query}, func(r adapters.Response) (err error) {
-		p, err = decodePage(a.backend, r)
-		return err
-	})
-	return p, err
+	list := adapters.Call{Op: adapters.OpList, Method: http.MethodGet, Path: "/agents", Query: query}
+	return adapters.Read(ctx, a.client, cred, list, func(r adapters.Response) (page, error) { return decodePage(a.backend, r) })
 }

@@ -19,7 +19,8 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// stored is an agent with everything that one of its shapes shows.
+// stored is an agent with everything that one of its shapes shows; a seed is
+// written so.
 type stored struct {
 	ID             int64           `json:"id"`
 	UserID         int64           `json:"user_id"`
@@ -130,7 +131,7 @@ var avatars = map[int64]struct {
 // Emulator is the emulated vendor.
 type Emulator struct {
 	*sandbox.Server
-	accounts sandbox.Accounts[stored]
+	sandbox.Accounts[stored]
 
 	mu   sync.Mutex
 	next int64
@@ -154,27 +155,11 @@ func New() *Emulator {
 			{Method: http.MethodDelete, Pattern: "/agents/{id}", Handle: e.remove},
 		},
 		Key:    func(r *http.Request) string { return r.Header.Get("x-api-key") },
-		Known:  e.accounts.Known,
+		Known:  e.Known,
 		Error:  fail,
 		Header: limitHeaders,
 	})
 	return e
-}
-
-// Prefix is "/v1".
-func (e *Emulator) Prefix() string { return prefix }
-
-// Control is the emulator's faults, record and violations.
-func (e *Emulator) Control() *sandbox.Server { return e.Server }
-
-// Seed stores agents under the key. A seed has the members of both the list's
-// row and the get, the row's voice_id under avatar_voice_id.
-func (e *Emulator) Seed(key string, agents ...json.RawMessage) {
-	e.accounts.Open(key)
-	for _, raw := range agents {
-		a := sandbox.MustDecode[stored](raw)
-		e.accounts.With(key, func(all *[]stored) { *all = append(*all, a) })
-	}
 }
 
 //go:embed demo.json
@@ -182,13 +167,13 @@ var demo []byte
 
 // SeedDemo stores a company's avatars under the key.
 func (e *Emulator) SeedDemo(key string) {
-	e.Seed(key, sandbox.MustDecode[[]json.RawMessage](demo)...)
+	e.SeedAll(key, demo)
 }
 
 // list is ordered by updated_at, the latest first.
 func (e *Emulator) list(c *sandbox.Call) (reply sandbox.Reply) {
 	rows := []row{}
-	e.accounts.With(c.Key, func(all *[]stored) {
+	e.With(c.Key, func(all *[]stored) {
 		sorted := slices.Clone(*all)
 		slices.SortStableFunc(sorted, func(a, b stored) int { return strings.Compare(b.UpdatedAt, a.UpdatedAt) })
 		for _, a := range sorted {
@@ -229,7 +214,7 @@ func (e *Emulator) create(c *sandbox.Call) sandbox.Reply {
 	if !b.apply(&a) {
 		return fail(http.StatusBadRequest)
 	}
-	e.accounts.With(c.Key, func(all *[]stored) { *all = append(*all, a) })
+	e.With(c.Key, func(all *[]stored) { *all = append(*all, a) })
 	return sandbox.Reply{Status: http.StatusCreated, Body: map[string]any{
 		"success": true,
 		"agent": made{
@@ -278,20 +263,12 @@ func (e *Emulator) remove(c *sandbox.Call) sandbox.Reply {
 
 // withAgent answers 404 where the account has no such agent; an id that is no
 // integer never reaches this generation.
-func (e *Emulator) withAgent(c *sandbox.Call, do func(all *[]stored, i int) sandbox.Reply) (reply sandbox.Reply) {
+func (e *Emulator) withAgent(c *sandbox.Call, do func(all *[]stored, i int) sandbox.Reply) sandbox.Reply {
 	id, err := strconv.ParseInt(c.ID, 10, 64)
 	if err != nil {
 		return e.Violate("the id %q in the path is not an integer", c.ID)
 	}
-	e.accounts.With(c.Key, func(all *[]stored) {
-		i := slices.IndexFunc(*all, func(a stored) bool { return a.ID == id })
-		if i < 0 {
-			reply = fail(http.StatusNotFound)
-			return
-		}
-		reply = do(all, i)
-	})
-	return reply
+	return e.One(c.Key, func(a stored) bool { return a.ID == id }, fail(http.StatusNotFound), do)
 }
 
 func (e *Emulator) read(c *sandbox.Call, b any) (sandbox.Reply, bool) {

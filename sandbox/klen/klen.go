@@ -6,7 +6,6 @@ package klen
 
 import (
 	_ "embed"
-	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -32,7 +31,7 @@ type agent struct {
 // Emulator is the emulated vendor.
 type Emulator struct {
 	*sandbox.Server
-	accounts sandbox.Accounts[agent]
+	sandbox.Accounts[agent]
 }
 
 var _ sandbox.Emulator = (*Emulator)(nil)
@@ -47,25 +46,10 @@ func New() *Emulator {
 		Prefix: prefix,
 		Routes: []sandbox.Route{{Method: http.MethodGet, Pattern: "/agents", Handle: e.list}},
 		Key:    key,
-		Known:  e.accounts.Known,
+		Known:  e.Known,
 		Error:  fail,
 	})
 	return e
-}
-
-// Prefix is "/api/v1".
-func (e *Emulator) Prefix() string { return prefix }
-
-// Control is the emulator's faults, record and violations.
-func (e *Emulator) Control() *sandbox.Server { return e.Server }
-
-// Seed stores agents under the key.
-func (e *Emulator) Seed(key string, agents ...json.RawMessage) {
-	e.accounts.Open(key)
-	for _, raw := range agents {
-		a := sandbox.MustDecode[agent](raw)
-		e.accounts.With(key, func(stored *[]agent) { *stored = append(*stored, a) })
-	}
 }
 
 //go:embed demo.json
@@ -73,7 +57,7 @@ var demo []byte
 
 // SeedDemo stores a phone team's agents under the key.
 func (e *Emulator) SeedDemo(key string) {
-	e.Seed(key, sandbox.MustDecode[[]json.RawMessage](demo)...)
+	e.SeedAll(key, demo)
 }
 
 // key: the authentication page documents three forms; the gateway should use
@@ -86,7 +70,7 @@ func key(r *http.Request) string {
 }
 
 func (e *Emulator) list(c *sandbox.Call) (reply sandbox.Reply) {
-	e.accounts.With(c.Key, func(stored *[]agent) {
+	e.With(c.Key, func(stored *[]agent) {
 		reply = sandbox.Reply{Status: http.StatusOK, Body: map[string]any{"agents": append([]agent{}, *stored...)}}
 	})
 	return reply

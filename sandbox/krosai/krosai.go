@@ -7,7 +7,6 @@ package krosai
 
 import (
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -51,8 +50,8 @@ type body struct {
 // Emulator is the emulated vendor.
 type Emulator struct {
 	*sandbox.Server
-	accounts sandbox.Accounts[agent]
-	created  atomic.Int64
+	sandbox.Accounts[agent]
+	created atomic.Int64
 }
 
 var _ sandbox.Emulator = (*Emulator)(nil)
@@ -73,25 +72,10 @@ func New() *Emulator {
 			{Method: http.MethodDelete, Pattern: "/agents/{id}", Handle: e.remove},
 		},
 		Key:   key,
-		Known: e.accounts.Known,
+		Known: e.Known,
 		Error: fail,
 	})
 	return e
-}
-
-// Prefix is "/v1".
-func (e *Emulator) Prefix() string { return prefix }
-
-// Control is the emulator's faults, record and violations.
-func (e *Emulator) Control() *sandbox.Server { return e.Server }
-
-// Seed stores agents under the key.
-func (e *Emulator) Seed(key string, agents ...json.RawMessage) {
-	e.accounts.Open(key)
-	for _, raw := range agents {
-		a := sandbox.MustDecode[agent](raw)
-		e.accounts.With(key, func(stored *[]agent) { *stored = append(*stored, a) })
-	}
 }
 
 //go:embed demo.json
@@ -99,7 +83,7 @@ var demo []byte
 
 // SeedDemo stores a multilingual help desk's agents under the key.
 func (e *Emulator) SeedDemo(key string) {
-	e.Seed(key, sandbox.MustDecode[[]json.RawMessage](demo)...)
+	e.SeedAll(key, demo)
 }
 
 // key: every agents sample has the Bearer form.
@@ -109,7 +93,7 @@ func key(r *http.Request) string {
 }
 
 func (e *Emulator) list(c *sandbox.Call) (reply sandbox.Reply) {
-	e.accounts.With(c.Key, func(stored *[]agent) {
+	e.With(c.Key, func(stored *[]agent) {
 		reply = sandbox.Reply{Status: http.StatusOK, Body: append([]agent{}, *stored...)}
 	})
 	return reply
@@ -140,7 +124,7 @@ func (e *Emulator) create(c *sandbox.Call) sandbox.Reply {
 		LLMModel:         text("krosaimlingual"),
 	}
 	b.apply(&a)
-	e.accounts.With(c.Key, func(stored *[]agent) { *stored = append(*stored, a) })
+	e.With(c.Key, func(stored *[]agent) { *stored = append(*stored, a) })
 	return sandbox.Reply{Status: http.StatusCreated, Body: a}
 }
 
@@ -166,16 +150,8 @@ func (e *Emulator) remove(c *sandbox.Call) sandbox.Reply {
 }
 
 // withAgent answers 404 where the account has no such agent.
-func (e *Emulator) withAgent(c *sandbox.Call, do func(stored *[]agent, i int) sandbox.Reply) (reply sandbox.Reply) {
-	e.accounts.With(c.Key, func(stored *[]agent) {
-		i := slices.IndexFunc(*stored, func(a agent) bool { return a.ID == c.ID })
-		if i < 0 {
-			reply = fail(http.StatusNotFound)
-			return
-		}
-		reply = do(stored, i)
-	})
-	return reply
+func (e *Emulator) withAgent(c *sandbox.Call, do func(stored *[]agent, i int) sandbox.Reply) sandbox.Reply {
+	return e.One(c.Key, func(a agent) bool { return a.ID == c.ID }, fail(http.StatusNotFound), do)
 }
 
 func (e *Emulator) read(c *sandbox.Call, b *body) (sandbox.Reply, bool) {

@@ -8,7 +8,6 @@ package talkifai
 
 import (
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -88,8 +87,8 @@ type body struct {
 // Emulator is the emulated vendor.
 type Emulator struct {
 	*sandbox.Server
-	accounts sandbox.Accounts[agent]
-	created  atomic.Int64
+	sandbox.Accounts[agent]
+	created atomic.Int64
 }
 
 var _ sandbox.Emulator = (*Emulator)(nil)
@@ -110,25 +109,10 @@ func New() *Emulator {
 			{Method: http.MethodDelete, Pattern: "/agents/{id}", Handle: e.remove},
 		},
 		Key:   key,
-		Known: e.accounts.Known,
+		Known: e.Known,
 		Error: fail,
 	})
 	return e
-}
-
-// Prefix is "/v1".
-func (e *Emulator) Prefix() string { return prefix }
-
-// Control is the emulator's faults, record and violations.
-func (e *Emulator) Control() *sandbox.Server { return e.Server }
-
-// Seed stores agents under the key.
-func (e *Emulator) Seed(key string, agents ...json.RawMessage) {
-	e.accounts.Open(key)
-	for _, raw := range agents {
-		a := sandbox.MustDecode[agent](raw)
-		e.accounts.With(key, func(stored *[]agent) { *stored = append(*stored, a) })
-	}
 }
 
 //go:embed demo.json
@@ -136,7 +120,7 @@ var demo []byte
 
 // SeedDemo stores agents of all three architectures under the key.
 func (e *Emulator) SeedDemo(key string) {
-	e.Seed(key, sandbox.MustDecode[[]json.RawMessage](demo)...)
+	e.SeedAll(key, demo)
 }
 
 // key: the introduction has the Bearer form, the generated endpoint pages
@@ -163,7 +147,7 @@ func (e *Emulator) list(c *sandbox.Call) sandbox.Reply {
 		return e.Violate("limit=%d: above 100 is not documented", limit)
 	}
 	var all []agent
-	e.accounts.With(c.Key, func(stored *[]agent) { all = slices.Clone(*stored) })
+	e.With(c.Key, func(stored *[]agent) { all = slices.Clone(*stored) })
 	if mode := c.Query.Get("mode"); mode != "" {
 		all = slices.DeleteFunc(all, func(a agent) bool { return a.Mode != mode })
 	}
@@ -208,7 +192,7 @@ func (e *Emulator) create(c *sandbox.Call) sandbox.Reply {
 	}
 	b.apply(&a)
 	a.Active = false // a fresh agent is inactive
-	e.accounts.With(c.Key, func(stored *[]agent) { *stored = append(*stored, a) })
+	e.With(c.Key, func(stored *[]agent) { *stored = append(*stored, a) })
 	reply := success(stub{ID: a.ID, Name: a.Name, AgentArchitecture: a.AgentArchitecture, Active: a.Active, CreatedAt: a.CreatedAt})
 	reply.Status = http.StatusCreated
 	return reply
@@ -241,16 +225,8 @@ func (e *Emulator) remove(c *sandbox.Call) sandbox.Reply {
 }
 
 // withAgent answers 404 where the account has no such agent.
-func (e *Emulator) withAgent(c *sandbox.Call, do func(stored *[]agent, i int) sandbox.Reply) (reply sandbox.Reply) {
-	e.accounts.With(c.Key, func(stored *[]agent) {
-		i := slices.IndexFunc(*stored, func(a agent) bool { return a.ID == c.ID })
-		if i < 0 {
-			reply = fail(http.StatusNotFound)
-			return
-		}
-		reply = do(stored, i)
-	})
-	return reply
+func (e *Emulator) withAgent(c *sandbox.Call, do func(stored *[]agent, i int) sandbox.Reply) sandbox.Reply {
+	return e.One(c.Key, func(a agent) bool { return a.ID == c.ID }, fail(http.StatusNotFound), do)
 }
 
 func (e *Emulator) read(c *sandbox.Call, b *body) (sandbox.Reply, bool) {

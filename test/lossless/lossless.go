@@ -155,6 +155,36 @@ func Answering(p adapters.Provider, status int, body []byte) adapters.Adapter {
 	}})
 }
 
+// List is what the adapter makes of a list's body.
+func List(t testing.TB, p adapters.Provider, body []byte) []*normalize.Agent {
+	t.Helper()
+	listing, err := Answering(p, 200, body).List(context.Background(), Credential())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listing.Agents
+}
+
+// Get is what the adapter makes of a get's body.
+func Get(t testing.TB, p adapters.Provider, body []byte) *normalize.Agent {
+	t.Helper()
+	agent, err := Answering(p, 200, body).Get(context.Background(), Credential(), "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return agent
+}
+
+// Created is what the adapter makes of the body that answers a create.
+func Created(t testing.TB, p adapters.Provider, body []byte) *normalize.Agent {
+	t.Helper()
+	agent, err := Answering(p, 201, body).Create(context.Background(), Credential(), normalize.Change{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return agent
+}
+
 // Recording is an adapter whose backend answers every request so, and notes
 // the last one.
 func Recording(p adapters.Provider, status int, body []byte) (adapters.Adapter, *adapters.Request) {

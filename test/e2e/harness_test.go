@@ -1,0 +1,228 @@
+// Package e2e runs the real binary as a process, with a configuration file,
+// before emulated vendors.
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+// binary is the program under test, built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "agentgw-e2e")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(folder, "agentgw")
+	build := exec.Command("go", "build", "-o", binary, "github.com/agentgw/agentgw/cmd/agentgw")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+// process is a running gateway.
+type process struct {
+	t          *testing.T
+	cmd        *exec.Cmd
+	api, admin string
+	stderr     *lines
+	exited     chan error
+}
+
+// lines collects a process's output, line by line.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) read(r io.Reader) {
+	for s := bufio.NewScanner(r); s.Scan(); {
+		l.mu.Lock()
+		l.all = append(l.all, s.Text())
+		l.mu.Unlock()
+	}
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.all, "\n")
+}
+
+// start runs the binary and ends it with the test.
+func start(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(binary, args...), stderr: &lines{}, exited: make(chan error, 1)}
+	p.cmd.Env = append(os.Environ(), env...)
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.stderr.read(stderr)
+		p.exited <- p.cmd.Wait()
+	}()
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	return p
+}
+
+// serve starts the gateway with a configuration file and waits until it
+// listens.
+func serve(t *testing.T, env []string, path string) *process {
+	t.Helper()
+	p := start(t, env, "serve", "--config", path)
+	waitFor(t, "the gateway to listen", func() bool {
+		for _, line := range strings.Split(p.stderr.String(), "\n") {
+			var entry struct{ Msg, Server, Admin string }
+			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "listening" {
+				p.api, p.admin = "http://"+entry.Server, "http://"+entry.Admin
+				return true
+			}
+		}
+		return false
+	})
+	return p
+}
+
+func waitFor(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !condition(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(5 * time.Millisecond) // between two looks at the condition
+	}
+}
+
+// world is everything that a gateway needs: vendors, a file, keys.
+type world struct {
+	t       *testing.T
+	vendors map[string]sandbox.Emulator
+	path    string
+	file    string
+	key     string
+	second  string
+	env     []string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, vendors: map[string]sandbox.Emulator{}, key: apikey.New(apikey.Live), second: apikey.New(apikey.Live)}
+	var backends, credentials strings.Builder
+	for _, v := range all.Vendors() {
+		name, vendor := v.Info.Provider, v.Emulator()
+		server := httptest.NewServer(vendor)
+		t.Cleanup(func() {
+			server.CloseClientConnections()
+			server.Close()
+			for _, violation := range vendor.Control().Violations() {
+				t.Error(violation)
+			}
+		})
+		vendor.SeedDemo("credential-" + name)
+		w.vendors[name] = vendor
+		fmt.Fprintf(&backends, "  %s:\n    provider: %s\n    base_url: %s%s\n", name, name, server.URL, vendor.Prefix())
+		variable := "E2E_" + strings.ToUpper(name)
+		w.env = append(w.env, variable+"=credential-"+name)
+		fmt.Fprintf(&credentials, "      %s: env:%s\n", name, variable)
+	}
+	w.file = fmt.Sprintf(`server: {listen: "127.0.0.1:0", shutdown_grace: 10s}
+admin: {listen: "127.0.0.1:0"}
+backends:
+%skeys:
+  - id: first
+    sha256: "%x"
+    scopes: [agents:read, agents:write]
+    credentials:
+%s  - id: second
+    sha256: "%x"
+    scopes: [agents:read]
+    credentials:
+      klen: env:E2E_KLEN
+`, backends.String(), apikey.Hash(w.key), credentials.String(), apikey.Hash(w.second))
+	w.path = filepath.Join(t.TempDir(), "config.yaml")
+	w.write(w.file)
+	return w
+}
+
+// write replaces the file in one step, as an editor or orchestrator does.
+func (w *world) write(text string) {
+	w.t.Helper()
+	if err := os.WriteFile(w.path+".new", []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Rename(w.path+".new", w.path); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+type reply struct {
+	status int
+	header http.Header
+	text   string
+	body   map[string]any
+}
+
+var client = &http.Client{Timeout: 30 * time.Second}
+
+func ask(t *testing.T, key, method, url, body string) reply {
+	t.Helper()
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := reply{status: resp.StatusCode, header: resp.Header, text: string(text)}
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
+		if err := json.Unmarshal(text, &r.body); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	return r
+}
+
+func (r reply) wants(t *testing.T, status int, code string) reply {
+	t.Helper()
+	if got, _ := r.body["code"].(string); r.status != status || got != code {
+		t.Errorf("%d %q, want %d %q: %s", r.status, got, status, code, r.text)
+	}
+	return r
+}
