@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/agentgw/agentgw/sandbox"
+	klensandbox "github.com/agentgw/agentgw/sandbox/klen"
 )
 
 // TestEachBackendSeesOnlyItsCredential: canaries in every credential, key and
@@ -51,6 +53,32 @@ func TestEachBackendSeesOnlyItsCredential(t *testing.T) {
 					t.Errorf("%s saw the user agent %q", name, got)
 				}
 			}
+		}
+	}
+}
+
+// TestTwoBackendsOfOneProvider: each has its own name, credential and agents.
+func TestTwoBackendsOfOneProvider(t *testing.T) {
+	b := newBench(t, "")
+	second := klensandbox.New()
+	server := httptest.NewServer(second)
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	second.Seed("canary-eu", []byte(`{"id": 123, "assistant_id": "assistant_eu", "name": "European", "role": "inbound agent", "phone_number": null, "minutes_used": 0, "total_calls": 0, "model": "m", "voice_id": "v", "can_make_calls": false, "team_id": null}`))
+	b.env["ACME_EU"] = "canary-eu"
+	b.reload("  agenthuman:\n    provider", "  klen-eu:\n    provider: klen\n    base_url: "+server.URL+"/api/v1\n  agenthuman:\n    provider", "klen: env:ACME_KLEN\n      agent", "klen: env:ACME_KLEN\n      klen-eu: env:ACME_EU\n      agent")
+	if got := b.get("/v1/agents?provider=klen").wants(t, 200, "").ids(); len(got) != 6 || got[5] != "klen-eu:123" {
+		t.Errorf("%v", got)
+	}
+	if got := b.get("/v1/agents/klen-eu:123").wants(t, 200, ""); got.body["name"] != "European" || got.at("alternate_ids.0") != "klen-eu:assistant_eu" || got.body["provider"] != "klen" {
+		t.Errorf("%s", got.text)
+	}
+	if got := b.get("/v1/agents/klen:123").wants(t, 200, ""); got.body["name"] != "Customer Support" {
+		t.Errorf("%s", got.text)
+	}
+	b.ask(keyKlen, "GET", "/v1/agents/klen-eu:123", "").wants(t, 404, "agent_not_found")
+	for _, r := range second.Requests() {
+		if got := r.Header.Get("Authorization"); got != "Bearer canary-eu" {
+			t.Errorf("klen-eu saw %s", got)
 		}
 	}
 }

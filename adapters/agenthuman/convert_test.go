@@ -51,6 +51,36 @@ var newer = lossless.Mapping{
 	"/created_at":       lossless.At("/created_at"),
 }
 
+func TestEverySampleIsAccountedFor(t *testing.T) {
+	lossless.EveryFile(t, map[string]string{
+		"list.json":                   lossless.Agents,
+		"list_no_voice.json":          lossless.Agents,
+		"get.json":                    lossless.Agents,
+		"create.json":                 lossless.Agents,
+		"current/agent.json":          lossless.Agents,
+		"current/create.json":         lossless.Agents,
+		"current/update.json":         lossless.Agents,
+		"create_request.json":         lossless.Request,
+		"update_request.json":         lossless.Request,
+		"update.json":                 lossless.Envelope,
+		"get_404.json":                lossless.Envelope,
+		"update_404.json":             lossless.Envelope,
+		"error_generic.json":          lossless.Envelope,
+		"error_429.json":              lossless.Envelope,
+		"current/delete.json":         lossless.Envelope,
+		"current/error_400.json":      lossless.Envelope,
+		"current/error_401.json":      lossless.Envelope,
+		"current/error_403.json":      lossless.Envelope,
+		"current/error_404.json":      lossless.Envelope,
+		"current/error_standard.json": lossless.Envelope,
+		"current/error_usage.json":    lossless.Envelope,
+		"avatars_list.json":           lossless.NotOurs,
+		"current/avatars_list.json":   lossless.NotOurs,
+		"current/create_request.json": lossless.NotOurs,
+		"current/update_request.json": lossless.NotOurs,
+	})
+}
+
 func TestSamplesAreLossless(t *testing.T) {
 	for _, path := range []string{"list.json", "list_no_voice.json"} {
 		data := lossless.File(t, path)

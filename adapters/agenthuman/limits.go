@@ -4,6 +4,8 @@
 // with integer ids, which reads and writes follow, and a newer one with ids
 // that begin with agnt_, whose replies are read without loss.
 //
+// It must not know another vendor, the gateway, or who the caller is.
+//
 // Source: docs.agenthuman.com, the agents pages of both, read 2026-11.
 package agenthuman
 

@@ -25,6 +25,19 @@ var places = lossless.Mapping{
 	"/team_id":        lossless.Quoted("/owner/team_id"),
 }
 
+func TestEverySampleIsAccountedFor(t *testing.T) {
+	lossless.EveryFile(t, map[string]string{
+		"list.json":                              lossless.Agents,
+		"list_unassigned.json":                   lossless.Agents,
+		"list_empty.json":                        lossless.Envelope,
+		"error_401_invalid_key.json":             lossless.Envelope,
+		"error_401_authentication_required.json": lossless.Envelope,
+		"error_403_permission_denied.json":       lossless.Envelope,
+		"error_429_rate_limit_exceeded.json":     lossless.Envelope,
+		"error_500_server_error.json":            lossless.Envelope,
+	})
+}
+
 func TestSamplesAreLossless(t *testing.T) {
 	f := func(path string, want int) {
 		t.Helper()

@@ -1,5 +1,7 @@
 // Package klen speaks Klen AI's API: a list of agents, and nothing else.
 //
+// It must not know another vendor, the gateway, or who the caller is.
+//
 // Source: docs.klen.ai, "Get Agents", read 2026-11.
 package klen
 

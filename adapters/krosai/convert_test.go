@@ -41,6 +41,24 @@ var untimed = func() lossless.Mapping {
 	return m
 }()
 
+func TestEverySampleIsAccountedFor(t *testing.T) {
+	lossless.EveryFile(t, map[string]string{
+		"list.json":                   lossless.Agents,
+		"list_doc_types.json":         lossless.Agents,
+		"get.json":                    lossless.Agents,
+		"get_doc_types.json":          lossless.Agents,
+		"create.json":                 lossless.Agents,
+		"update.json":                 lossless.Agents,
+		"create_request.json":         lossless.Request,
+		"create_minimal_request.json": lossless.Request,
+		"update_request.json":         lossless.Request,
+		"delete.json":                 lossless.Envelope,
+		"error_404_detail.json":       lossless.Envelope,
+		"error_429.json":              lossless.Envelope,
+		"voice_session.json":          lossless.NotOurs,
+	})
+}
+
 func TestSamplesAreLossless(t *testing.T) {
 	for _, path := range []string{"list.json", "list_doc_types.json"} {
 		mapping := places
@@ -90,6 +108,14 @@ func TestRequests(t *testing.T) {
 	}
 	if sent.Method != "POST" || sent.Path != "/agents" || !normalize.Equal(sent.Body, lossless.File(t, "create_request.json")) {
 		t.Errorf("%s %s %s", sent.Method, sent.Path, sent.Body)
+	}
+
+	minimal, _, err := normalize.ParseBody([]byte(`{"name": "Product Expert"}`))
+	if err != nil || info.CheckCreate(minimal.Change) != nil {
+		t.Fatal(err)
+	}
+	if _, err := adapter.Create(context.Background(), lossless.Credential(), minimal.Change); err != nil || !normalize.Equal(sent.Body, lossless.File(t, "create_minimal_request.json")) {
+		t.Errorf("%v %s", err, sent.Body)
 	}
 
 	body, _, err = normalize.ParseBody([]byte(`{"name": "Senior Product Expert", "voice": {"id": "echo"}, "knowledge_base_ids": ["kb-product-catalog", "kb-technical-docs"],

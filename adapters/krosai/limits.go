@@ -1,6 +1,8 @@
 // Package krosai speaks KrosAI's API: full CRUD, one shape of agent for every
 // operation, a list that is a bare array.
 //
+// It must not know another vendor, the gateway, or who the caller is.
+//
 // Source: krosai.gitbook.io/api, the agents pages, read 2026-11.
 package krosai
 

@@ -39,6 +39,30 @@ var places = lossless.Mapping{
 	"/updatedAt":              lossless.At("/updated_at"),
 }
 
+func TestEverySampleIsAccountedFor(t *testing.T) {
+	lossless.EveryFile(t, map[string]string{
+		"list.json":                          lossless.Agents,
+		"list_page1_of_2.json":               lossless.Agents,
+		"list_page2_of_2.json":               lossless.Agents,
+		"get.json":                           lossless.Agents,
+		"create.json":                        lossless.Agents,
+		"endpoint_pages/list.json":           lossless.Agents,
+		"endpoint_pages/get.json":            lossless.Agents,
+		"endpoint_pages/create.json":         lossless.Agents,
+		"endpoint_pages/update.json":         lossless.Agents,
+		"create_pipeline_request.json":       lossless.Request,
+		"create_realtime_request.json":       lossless.Request,
+		"create_text_request.json":           lossless.Request,
+		"update_request.json":                lossless.Request,
+		"delete.json":                        lossless.Envelope,
+		"error_404.json":                     lossless.Envelope,
+		"error_429.json":                     lossless.Envelope,
+		"error_generic.json":                 lossless.Envelope,
+		"endpoint_pages/create_request.json": lossless.NotOurs,
+		"endpoint_pages/update_request.json": lossless.NotOurs,
+	})
+}
+
 func TestSamplesAreLossless(t *testing.T) {
 	for path, rows := range map[string]string{
 		"list.json": "/data", "list_page2_of_2.json": "/data", "endpoint_pages/list.json": "/data/agents",

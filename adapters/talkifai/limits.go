@@ -4,6 +4,8 @@
 // agents page, which requests follow, and the pages of the single endpoints.
 // Replies of both are read without loss.
 //
+// It must not know another vendor, the gateway, or who the caller is.
+//
 // Source: docs.talkifai.dev, both sets of pages, read 2026-11.
 package talkifai
 

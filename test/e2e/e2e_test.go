@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -274,6 +275,34 @@ func TestDemo(t *testing.T) {
 	<-read
 	if err := cmd.Wait(); err != nil || errs.Len() > 0 {
 		t.Errorf("Ctrl-C: %v, %s", err, errs.String())
+	}
+
+	// A busy default port is replaced, and said.
+	if busy, err := net.Listen("tcp", "127.0.0.1:8080"); err == nil { // else somebody else keeps it busy
+		defer busy.Close()
+	}
+	second := exec.Command(binary, "demo")
+	if stdout, err = second.StdoutPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = second.Process.Kill() }()
+	said := &lines{}
+	ended := make(chan struct{})
+	go func() { said.read(stdout); close(ended) }()
+	waitFor(t, "the second demo to explain itself", func() bool { return strings.Contains(said.String(), "Ctrl-C") })
+	if !strings.Contains(said.String(), "127.0.0.1:8080 is taken; a free port is used instead") {
+		t.Errorf("%s", said)
+	}
+	if got := paste(t, curls(said.String())[0]); !strings.Contains(got, `"object":"list"`) {
+		t.Errorf("%s", got)
+	}
+	_ = second.Process.Signal(os.Interrupt)
+	<-ended
+	if err := second.Wait(); err != nil {
+		t.Errorf("%v", err)
 	}
 
 	if _, errs, code := run(t, nil, "demo", "--listen", "0.0.0.0:0"); code != 2 || !strings.Contains(errs, "loopback only") {

@@ -8,6 +8,7 @@ package lossless
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"strconv"
@@ -207,6 +208,39 @@ func File(t testing.TB, path string) []byte {
 	}
 	return data
 }
+
+// EveryFile holds a table of the test's own data against the files that are
+// there: each sample of the vendor's is used, and said how.
+func EveryFile(t *testing.T, used map[string]string) {
+	t.Helper()
+	seen := map[string]bool{}
+	err := fs.WalkDir(os.DirFS("testdata"), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || strings.HasPrefix(path, "fuzz/") {
+			return err
+		}
+		if used[path] == "" {
+			t.Errorf("the sample %s is not accounted for", path)
+		}
+		seen[path] = true
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range used {
+		if !seen[path] {
+			t.Errorf("there is no sample %s", path)
+		}
+	}
+}
+
+// How a sample is accounted for.
+const (
+	Agents   = "its agents are decoded, by Check"
+	Envelope = "an envelope without an agent"
+	Request  = "what is sent, by TestRequests"
+	NotOurs  = "another endpoint's, or a request of the description that writes do not follow"
+)
 
 // Part is what stands at a JSON pointer of member names and indexes.
 func Part(t testing.TB, data []byte, pointer string) jsontext.Value {
