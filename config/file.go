@@ -98,7 +98,7 @@ type Cache struct {
 type Key struct {
 	ID          string            `koanf:"id" jsonschema:"required" jsonschema_description:"names the key in logs and spans"`
 	SHA256      string            `koanf:"sha256" jsonschema:"required" jsonschema_description:"of the whole key, in hex; agentgw keys new prints it"`
-	Scopes      []string          `koanf:"scopes" jsonschema:"enum=agents:read,enum=agents:write,enum=aliases:write,enum=migrations:write" jsonschema_description:"what the key may do"`
+	Scopes      []string          `koanf:"scopes" jsonschema:"required,enum=agents:read,enum=agents:write" jsonschema_description:"what the key may do"`
 	RateLimit   *KeyRate          `koanf:"rate_limit" jsonschema_description:"of this key's requests; none by default"`
 	NotBefore   string            `koanf:"not_before" jsonschema:"format=date-time" jsonschema_description:"RFC 3339; refused earlier"`
 	ExpiresAt   string            `koanf:"expires_at" jsonschema:"format=date-time" jsonschema_description:"RFC 3339; refused from then on"`

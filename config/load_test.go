@@ -105,12 +105,12 @@ func TestProblems(t *testing.T) {
 	f("unknown key", "  listen:", "  lisen:", "config.yaml:2: server.lisen: unknown key; did you mean listen?")
 	f("unknown section", "server:", "sever:", "config.yaml:1: sever: unknown key; did you mean server?")
 	f("unknown key of a backend", "quota:", "qouta:", "config.yaml:10: backends.alpha.qouta: unknown key; did you mean quota?")
-	f("wrong type", "127.0.0.1:8080", "8080", "config.yaml:2: server.listen: want a string, got a number; put it in quotes")
+	f("wrong type", "127.0.0.1:8080", "8080", "config.yaml:2: server.listen: want host:port such as 127.0.0.1:8080, got a number")
 	f("bad address", "127.0.0.1:8080", "localhost", `config.yaml:2: server.listen: "localhost" is not host:port`)
 	f("bad port", "127.0.0.1:8080", "127.0.0.1:99999", `config.yaml:2: server.listen: "127.0.0.1:99999" has no port from 0 to 65535`)
 	f("admin on the public listener", "127.0.0.1:8080", "127.0.0.1:9090", "config.yaml: admin.listen: is the public listener's address too; operators' routes need one of their own")
 	f("bad duration", "per: 1m", "per: 1 minute", `config.yaml:10: backends.alpha.quota.per: "1 minute" is not a duration such as 15s or 1m30s`)
-	f("number for a duration", "per: 1m", "per: 60", "config.yaml:10: backends.alpha.quota.per: want a duration such as 15s or 1m30s, got a number; put it in quotes")
+	f("number for a duration", "per: 1m", "per: 60", "config.yaml:10: backends.alpha.quota.per: want a duration such as 15s or 1m30s, got a number")
 	f("zero duration", "per: 1m", "per: 0s", "config.yaml:10: backends.alpha.quota.per: must be above 0s")
 	f("below the minimum", "requests: 60", "requests: 0", "config.yaml:10: backends.alpha.quota.requests: must be at least 1, got 0")
 	f("missing key", "    provider: klen\n", "", "config.yaml:4: backends.zeta.provider: is required")
@@ -119,7 +119,10 @@ func TestProblems(t *testing.T) {
 	f("password in the URL", "https://api.krosai.com", "https://user:hunter2@api.krosai.com", "config.yaml:9: backends.alpha.base_url: holds a user or password; credentials belong to keys")
 	f("bad backend name", "  alpha:", "  Alpha:", "config.yaml:7: backends.Alpha: is not a backend's name: a small letter, then up to 31 small letters, digits or -")
 	f("bad hash", `"0000000000000000000000000000000000000000000000000000000000000001"`, "abc", "config.yaml:13: keys.0.sha256: want the SHA-256 of the key, 64 hex digits; agentgw keys new prints it")
-	f("unknown scope", "agents:read", "agents:reed", `config.yaml:14: keys.0.scopes.0: "agents:reed" is not one of agents:read, agents:write, aliases:write, migrations:write; did you mean agents:read?`)
+	f("no scopes", "    scopes: [agents:read]\n", "", "config.yaml:12: keys.0.scopes: is required")
+	f("a slip in a reference", "env:ACME_KLEN_KEY", "evn:ACME_KLEN_KEY", "config.yaml:16: keys.0.credentials.zeta: is no reference; did you mean env:?")
+	f("short cursor secret", "  listen:", "  cursor_secret: abc\n  listen:", "config.yaml:2: server.cursor_secret: is shorter than 16 characters")
+	f("unknown scope", "agents:read", "agents:reed", `config.yaml:14: keys.0.scopes.0: "agents:reed" is not one of agents:read, agents:write; did you mean agents:read?`)
 	f("credential for no backend", "zeta: env:", "zetta: env:", "config.yaml:16: keys.0.credentials.zetta: there is no backend of this name; did you mean zeta?")
 	f("variable not set", "env:ACME_KLEN_KEY", "env:NOWHERE", "config.yaml:16: keys.0.credentials.zeta: the environment variable NOWHERE is not set")
 	f("file not there", "env:ACME_KLEN_KEY", "file:/nowhere/key", "config.yaml:16: keys.0.credentials.zeta: cannot read the secret's file /nowhere/key: no such file")
@@ -186,6 +189,16 @@ func TestWarnings(t *testing.T) {
 	}
 	if strings.Contains(all, "klen_canary") {
 		t.Errorf("a warning shows the secret:\n%s", all)
+	}
+}
+
+func TestVariableThatIsNoSettingIsSaid(t *testing.T) {
+	c, err := load(t, strings.Replace(good, "env:ACME_KLEN_KEY", "env:AGENTGW_MY_KEY", 1), "AGENTGW_SERVER_LISTEN=0.0.0.0:80", "AGENTGW_MY_KEY=k", "AGENTGW_CONFIG=x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) != 1 || c.Warnings[0].String() != "AGENTGW_SERVER_LISTEN: is no setting, for levels are parted by two underscores (AGENTGW_SERVER__LISTEN)" {
+		t.Errorf("%v", c.Warnings)
 	}
 }
 

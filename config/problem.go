@@ -15,6 +15,14 @@ type Problem struct {
 
 func (p Problem) dotted() string { return strings.Join(p.Path, ".") }
 
+// Where is the key that it is about, or the variable.
+func (p Problem) Where() string {
+	if len(p.Path) == 0 {
+		return p.Origin
+	}
+	return p.dotted()
+}
+
 // String is "config.yaml:12: server.lisen: unknown key; did you mean listen?".
 func (p Problem) String() string {
 	var b strings.Builder

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/normalize"
 )
 
 // resolver makes a Config of a File and notes everything that is wrong.
@@ -23,14 +24,18 @@ type resolver struct {
 	source   Source
 	problems Problems
 	warnings []Problem
+	used     map[string]bool // variables that secrets are in
 }
 
 func (s Source) resolve(file File, order []string) (*Config, Problems) {
-	r := &resolver{source: s}
+	r := &resolver{source: s, used: map[string]bool{}}
 	c := &Config{}
 	r.server(file)
 	if file.Server.CursorSecret != "" {
 		c.CursorSecret = r.secret(file.Server.CursorSecret, "server", "cursor_secret")
+		if n := len(c.CursorSecret.Reveal()); n > 0 && n < minCursorSecret {
+			r.problem(fmt.Sprintf("is shorter than %d characters", minCursorSecret), "server", "cursor_secret")
+		}
 	}
 	shared := map[string]secret.String{}
 	for _, name := range order {
@@ -48,8 +53,28 @@ func (s Source) resolve(file File, order []string) (*Config, Problems) {
 	}
 	c.Keys = r.keys(file, shared)
 	c.File = withoutSecrets(file)
+	r.strayVariables()
 	c.Warnings = r.warnings
 	return c, r.problems
+}
+
+// minCursorSecret keeps cursors from being sealed by a guess.
+const minCursorSecret = 16
+
+// strayVariables warns of variables that look like settings and are none.
+func (r *resolver) strayVariables() {
+	for _, pair := range r.source.Environ {
+		name, _, _ := strings.Cut(pair, "=")
+		rest, ours := strings.CutPrefix(name, EnvPrefix)
+		if !ours || strings.Contains(rest, "__") || r.used[name] || name == PathVariable {
+			continue
+		}
+		message := "is no setting"
+		if section, key, ok := strings.Cut(rest, "_"); ok {
+			message = fmt.Sprintf("is no setting, for levels are parted by two underscores (%s%s__%s)", EnvPrefix, section, key)
+		}
+		r.warnings = append(r.warnings, Problem{Origin: name, Message: message})
+	}
 }
 
 // withoutSecrets is the file less its secret references, which may be the
@@ -205,7 +230,7 @@ func (r *resolver) keys(file File, shared map[string]secret.String) []ResolvedKe
 			r.problem("is not after not_before, so the key is never good", at("expires_at")...)
 		}
 		if len(k.Scopes) == 0 {
-			r.warnings = append(r.warnings, Problem{Path: at("scopes"), Message: "the key has no scope, so it can only see what its backends can do"})
+			r.warnings = append(r.warnings, Problem{Path: at("scopes"), Message: "the key has no scope, so all it may see is GET /v1/backends"})
 		}
 		for _, backend := range slices.Sorted(maps.Keys(k.Credentials)) {
 			if _, ok := file.Backends[backend]; !ok {
@@ -243,6 +268,7 @@ func (r *resolver) secret(reference string, path ...string) secret.String {
 	value := reference
 	switch scheme, rest, _ := strings.Cut(reference, ":"); scheme {
 	case "env":
+		r.used[rest] = true
 		v, ok := r.source.LookupEnv(rest)
 		if !ok || v == "" {
 			r.problem(fmt.Sprintf("the environment variable %s is not set", rest), path...)
@@ -264,6 +290,12 @@ func (r *resolver) secret(reference string, path ...string) secret.String {
 		if value == "" {
 			r.problem("is empty; want env:NAME or file:/path", path...)
 			return secret.String{}
+		}
+		if strings.Contains(reference, ":") {
+			if near := normalize.Nearest(scheme, []string{"env", "file"}); near != "" {
+				r.problem("is no reference; did you mean "+near+":?", path...)
+				return secret.String{}
+			}
 		}
 		r.warnings = append(r.warnings, Problem{Path: path, Message: "holds the secret itself; better env:NAME or file:/path"})
 	}

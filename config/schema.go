@@ -141,7 +141,8 @@ func (c compiled) collect(e *jsonschema.ValidationError, problems *[]Problem) {
 			add(append(slices.Clone(path), name), "is required")
 		}
 	case *kind.Type:
-		add(path, "want %s, got %s%s", typeWords(c, path, k.Want), article(k.Got), quoteHint(k))
+		words := typeWords(c, path, k.Want)
+		add(path, "want %s, got %s%s", words, article(k.Got), quoteHint(words, k))
 	case *kind.Enum:
 		var wanted []string
 		for _, w := range k.Want {
@@ -177,6 +178,9 @@ func typeWords(c compiled, path, want []string) string {
 			return words
 		}
 	}
+	if len(path) > 0 && path[len(path)-1] == "listen" {
+		return "host:port such as 127.0.0.1:8080"
+	}
 	words := make([]string, 0, len(want))
 	for _, w := range want {
 		words = append(words, article(w))
@@ -199,8 +203,8 @@ func article(name string) string {
 }
 
 // quoteHint: YAML reads 123 and yes as a number and a boolean.
-func quoteHint(k *kind.Type) string {
-	if slices.Contains(k.Want, "string") && (k.Got == "number" || k.Got == "integer" || k.Got == "boolean") {
+func quoteHint(words string, k *kind.Type) string {
+	if words == "a string" && (k.Got == "number" || k.Got == "integer" || k.Got == "boolean") {
 		return "; put it in quotes"
 	}
 	return ""

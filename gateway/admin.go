@@ -12,12 +12,15 @@ import (
 // belongs here (Prometheus, server-sent events, pprof) is.
 type Admin struct {
 	gateway  *Gateway
-	reload   func() error
+	reload   func() (needRestart []string, err error)
 	draining atomic.Bool
 }
 
-// NewAdmin makes the operators' routes; reload reads the configuration anew.
-func NewAdmin(g *Gateway, reload func() error) *Admin { return &Admin{gateway: g, reload: reload} }
+// NewAdmin makes the operators' routes; reload reads the configuration anew
+// and names what changed but needs a restart.
+func NewAdmin(g *Gateway, reload func() (needRestart []string, err error)) *Admin {
+	return &Admin{gateway: g, reload: reload}
+}
 
 // Drain makes /readyz say that no more requests should come.
 func (a *Admin) Drain() { a.draining.Store(true) }
@@ -56,15 +59,20 @@ func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, map[string]any{"error": `want {"backend": "…", "key": "<key id>"}, both optional`})
 		return
 	}
+	if unknown := a.gateway.unknownNames(q.Backend, q.Key); unknown != "" {
+		answer(w, http.StatusNotFound, map[string]any{"error": unknown})
+		return
+	}
 	answer(w, http.StatusOK, map[string]any{"purged": a.gateway.Purge(q.Backend, q.Key)})
 }
 
 func (a *Admin) reloadNow(w http.ResponseWriter, _ *http.Request) {
-	if err := a.reload(); err != nil {
+	needRestart, err := a.reload()
+	if err != nil {
 		answer(w, http.StatusUnprocessableEntity, map[string]any{"reloaded": false, "error": err.Error()})
 		return
 	}
-	answer(w, http.StatusOK, map[string]any{"reloaded": true})
+	answer(w, http.StatusOK, map[string]any{"reloaded": true, "need_restart": needRestart})
 }
 
 func answer(w http.ResponseWriter, status int, v map[string]any) {

@@ -23,8 +23,8 @@ type backendView struct {
 }
 
 type breakerView struct {
-	State       string   `json:"state"`
-	RetryAfterS *float64 `json:"retry_after_s"`
+	State       string `json:"state"`
+	RetryAfterS *int   `json:"retry_after_s"`
 }
 
 // Capabilities is a vendor's capability table as JSON.
@@ -118,7 +118,7 @@ func viewOf(b CallerBackend) backendView {
 		Capabilities:  CapabilitiesOf(b.Info),
 	}
 	if v.Breaker.State == "open" {
-		s := b.breaker.retryAfter().Seconds()
+		s := retryAfterSeconds(b.breaker.retryAfter())
 		v.Breaker.RetryAfterS = &s
 	}
 	return v

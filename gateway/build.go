@@ -34,11 +34,11 @@ type Backend struct {
 //
 // and each of the adapter's requests:
 //
-//	health    notes the last success and the last failure
 //	breaker   a backend that keeps failing is not asked
 //	bulkhead  a backend gets only so many requests at once
 //	quota     a credential gets only so many requests in a time
-//	trace     a span and a measurement for what does leave
+//	health    notes the last success and the last failure of what does leave
+//	trace     a span and a measurement
 //	upstream  HTTP, within the backend's timeout
 //
 // TestOrder holds the code against this comment.
@@ -72,10 +72,10 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 		g.telemetry.ObserveQuota(name, backend.quotas.lowest)
 	}
 	exchange := chainExchange(backend.client.Exchange,
-		backend.health.middleware(),
 		backend.breaker.middleware(),
 		bulkhead(info.Provider, b.MaxConcurrent),
 		backend.quotas.middleware(info.Provider),
+		backend.health.middleware(name, g.log),
 		traceExchange(g.telemetry, backend),
 	)
 	adapter := provider.New(adapters.Settings{Backend: name, Exchange: exchange})

@@ -6,8 +6,8 @@
 // stands around every call to a backend).
 //
 // It must not know any vendor: what differs between them is in their
-// adapters.Info. Fiber stays in server.go, routes.go, request.go and
-// respond.go.
+// adapters.Info. Fiber stays in server.go, observe.go, authenticate.go,
+// refuse.go, request.go and respond.go.
 package gateway
 
 import (

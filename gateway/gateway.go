@@ -3,12 +3,14 @@ package gateway
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/telemetry"
+	"github.com/agentgw/agentgw/normalize"
 )
 
 // Gateway answers requests by one configuration at a time. It is safe for
@@ -188,6 +190,35 @@ func (g *Gateway) Purge(backend, keyID string) int {
 	return g.cache.purge(func(o owner) bool {
 		return (backend == "" || o.backend == backend) && (visible == nil || visible[o])
 	})
+}
+
+// unknownNames says which of a backend's name and a key's id there is not;
+// empty ones are not asked for.
+func (g *Gateway) unknownNames(backend, keyID string) string {
+	s := g.state.Load()
+	if backend != "" && named(s, backend) == nil {
+		var names []string
+		for _, b := range s.backends {
+			names = append(names, b.Name)
+		}
+		return unknownName("backend", backend, names)
+	}
+	var ids []string
+	for _, e := range s.keys.byHash {
+		ids = append(ids, e.caller.KeyID)
+	}
+	if keyID != "" && !slices.Contains(ids, keyID) {
+		return unknownName("key", keyID, ids)
+	}
+	return ""
+}
+
+func unknownName(what, name string, valid []string) string {
+	text := fmt.Sprintf("there is no %s %q", what, normalize.Shorten(name))
+	if near := normalize.Nearest(name, valid); near != "" {
+		text += "; did you mean " + near + "?"
+	}
+	return text
 }
 
 // Close gives back the connections to the backends.

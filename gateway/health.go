@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 type health struct {
 	success atomic.Pointer[time.Time]
 	failure atomic.Pointer[failureNote]
+	failing atomic.Bool
 }
 
 type failureNote struct {
@@ -20,7 +22,9 @@ type failureNote struct {
 	At   time.Time `json:"at"`
 }
 
-func (h *health) middleware() ExchangeMiddleware {
+// middleware notes how requests end, and logs when a backend begins to fail,
+// with the reason in our own words, and when it answers again.
+func (h *health) middleware(name string, log *slog.Logger) ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
 			err := next(ctx, req)
@@ -28,8 +32,16 @@ func (h *health) middleware() ExchangeMiddleware {
 			switch kind := normalize.KindOf(err); {
 			case err == nil, outcomes[kind].breaker == verdictSuccess:
 				h.success.Store(&now)
+				if h.failing.Swap(false) {
+					log.Info("backend answers again", "backend", name)
+				}
 			case kind != normalize.KindCanceled:
 				h.failure.Store(&failureNote{Code: string(outcomes[kind].code), At: now})
+				if outcomes[kind].breaker == verdictFailure || kind == normalize.KindAuth || kind == normalize.KindNoRoute {
+					if !h.failing.Swap(true) {
+						log.Warn("backend fails", "backend", name, "operation", string(req.Op), "reason", err.Error())
+					}
+				}
 			}
 			return err
 		}

@@ -104,10 +104,10 @@ func (q *quotas) rest(id string, until time.Time) {
 
 // quotaView is a credential's quota as GET /v1/backends shows it.
 type quotaView struct {
-	Requests    int      `json:"requests"`
-	PerS        float64  `json:"per_s"`
-	Remaining   int      `json:"remaining"`
-	RetryAfterS *float64 `json:"retry_after_s"`
+	Requests    int     `json:"requests"`
+	PerS        float64 `json:"per_s"`
+	Remaining   int     `json:"remaining"`
+	RetryAfterS *int    `json:"retry_after_s"`
 }
 
 // view is nil where no quota is set.
@@ -125,7 +125,7 @@ func (q *quotas) view(id string, now time.Time) *quotaView {
 	wait := max(q.wait(c, now), c.restUntil.Sub(now))
 	v.Remaining = q.remaining(c, now)
 	if wait > 0 {
-		s := wait.Seconds()
+		s := retryAfterSeconds(wait)
 		v.RetryAfterS = &s
 	}
 	return v

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/apikey"
@@ -15,7 +17,7 @@ type keysCmd struct {
 type keysNewCmd struct {
 	ID    string   `required:"" help:"Names the key in the configuration, in logs and in spans."`
 	Test  bool     `help:"Make a key for tests (agw_test_) rather than for use (agw_live_)."`
-	Scope []string `default:"agents:read,agents:write" enum:"agents:read,agents:write,aliases:write,migrations:write" help:"What the key may do (${enum})."`
+	Scope []string `default:"agents:read,agents:write" enum:"agents:read,agents:write" help:"What the key may do (${enum})."`
 	JSON  bool     `name:"json" help:"Print JSON."`
 }
 
@@ -32,15 +34,21 @@ func (k *keysNewCmd) Run(a *app) error {
 	if k.JSON {
 		return json.NewEncoder(a.stdout).Encode(map[string]any{"id": k.ID, "key": key, "sha256": hash, "last4": apikey.Last4(key), "scopes": k.Scope})
 	}
-	fmt.Fprintf(a.stdout, "%s\n\n", key)
-	fmt.Fprintf(a.stdout, "This is the only time the key is shown. Give it to its holder, and put this into config.yaml:\n\n")
-	fmt.Fprintf(a.stdout, "keys:\n  - id: %q  # …%s\n    sha256: \"%s\"\n    scopes: [", k.ID, apikey.Last4(key), hash)
-	for i, s := range k.Scope {
-		if i > 0 {
-			fmt.Fprint(a.stdout, ", ")
-		}
-		fmt.Fprint(a.stdout, s)
-	}
-	fmt.Fprint(a.stdout, "]\n    credentials:\n      klen: env:KLEN_API_KEY  # one line for each backend that the key shall see\n")
-	return nil
+	_, err := fmt.Fprintf(a.stdout, `%s
+
+This is the only time the key is shown. Give it to its holder, and put this
+under "keys:" in config.yaml:
+
+  - id: %q # …%s
+    sha256: "%s"
+    scopes: [%s]
+    credentials: # one line for each backend that the key shall see
+      klen: env:%s_KLEN_KEY
+`, key, k.ID, apikey.Last4(key), hash, strings.Join(k.Scope, ", "), variable(k.ID))
+	return err
+}
+
+// variable is a key's id as the beginning of an environment variable's name.
+func variable(id string) string {
+	return strings.ToUpper(regexp.MustCompile(`[^A-Za-z0-9]`).ReplaceAllString(id, "_"))
 }

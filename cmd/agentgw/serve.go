@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -32,7 +33,7 @@ func (s *serveCmd) Run(a *app) error {
 	}
 	log := newLogger(a.stderr, loaded.File.Log)
 	for _, w := range loaded.Warnings {
-		log.Warn("configuration: "+w.Message, "path", w.String())
+		log.Warn("configuration: "+w.Message, "path", w.Where())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -160,39 +161,41 @@ func (s *service) followChanges(ctx context.Context, path string) {
 		case <-hup:
 		case <-changed:
 		}
-		_ = s.reload() // it logs what is wrong itself
+		_, _ = s.reload() // it logs what is wrong itself
 	}
 }
 
 // reload reads the configuration whole and swaps it, or leaves the running one
 // and says why. One at a time: an older reading must not follow a newer one.
-func (s *service) reload() error {
+// needRestart names what changed and is read only at start.
+func (s *service) reload() (needRestart []string, err error) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	next, err := s.load()
 	if err != nil {
 		s.gateway.ReloadFailed()
 		s.log.Error("the new configuration is refused; the old one goes on", "problems", err.Error())
-		return err
+		return nil, err
 	}
 	if err := s.gateway.Reload(next); err != nil {
 		s.log.Error("the new configuration is refused; the old one goes on", "problems", err.Error())
-		return err
+		return nil, err
 	}
 	for _, w := range next.Warnings {
-		s.log.Warn("configuration: "+w.Message, "path", w.String())
+		s.log.Warn("configuration: "+w.Message, "path", w.Where())
 	}
-	if fixed := fixedAtStart(s.config, next); fixed != "" {
-		s.log.Warn("some changes need a restart", "paths", fixed)
+	needRestart = fixedAtStart(s.config, next)
+	if len(needRestart) > 0 {
+		s.log.Warn("some changes need a restart", "paths", strings.Join(needRestart, ", "))
 	}
 	s.log.Info("configuration reloaded", "backends", len(next.Backends), "keys", len(next.Keys))
-	return nil
+	return needRestart, nil
 }
 
 // fixedAtStart names what changed and is read only at start.
-func fixedAtStart(running, next *config.Config) string {
+func fixedAtStart(running, next *config.Config) []string {
 	a, b := running.File, next.File
-	changed := ""
+	changed := []string{}
 	for _, c := range []struct {
 		path    string
 		changed bool
@@ -205,10 +208,7 @@ func fixedAtStart(running, next *config.Config) string {
 		{"log", a.Log != b.Log},
 	} {
 		if c.changed {
-			if changed != "" {
-				changed += ", "
-			}
-			changed += c.path
+			changed = append(changed, c.path)
 		}
 	}
 	return changed

@@ -86,6 +86,12 @@ func TestEverything(t *testing.T) {
 	if got := ask(t, "", "POST", p.admin+"/cache/purge", `{"backend": "klen"}`); got.status != 200 || got.body["purged"] == 0.0 {
 		t.Errorf("%d %s", got.status, got.text)
 	}
+	if got := ask(t, "", "POST", p.admin+"/cache/purge", `{"backend": "klenn"}`); got.status != 404 || !strings.Contains(got.text, "did you mean klen?") {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	if got := ask(t, "", "POST", p.admin+"/reload", ""); got.status != 200 || fmt.Sprint(got.body["need_restart"]) != "[]" {
+		t.Errorf("%d %s", got.status, got.text)
+	}
 	if got := ask(t, "", "POST", p.admin+"/cache/purge", `{"nonsense": 1}`); got.status != 400 {
 		t.Errorf("%d %s", got.status, got.text)
 	}
@@ -227,7 +233,7 @@ func TestCommands(t *testing.T) {
 	out, _ = f(0, "", "", "keys", "new", "--id", "pasted")
 	made := strings.SplitN(out, "\n", 2)[0]
 	pasted := out[strings.Index(out, "  - id: \"pasted\""):]
-	w.write(w.file + strings.Replace(pasted, "KLEN_API_KEY", "E2E_KLEN", 1))
+	w.write(w.file + strings.Replace(pasted, "PASTED_KLEN_KEY", "E2E_KLEN", 1))
 	f(0, "3 keys", "", "config", "check", "--config", w.path)
 	p := serve(t, w.env, w.path)
 	ask(t, made, "GET", p.api+"/v1/agents", "").wants(t, 200, "")

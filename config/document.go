@@ -1,0 +1,149 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// document is the file: its values, and where each stands.
+type document struct {
+	path   string
+	values map[string]any
+	root   *yaml.Node
+}
+
+func parseYAML(path string, data []byte) (document, Problems) {
+	doc := document{path: path, values: map[string]any{}}
+	var root, more yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&root); errors.Is(err, io.EOF) { // an empty file
+		return doc, nil
+	} else if err != nil {
+		return doc, Problems{{Origin: path, Message: yamlMessage(err)}}
+	}
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return doc, Problems{{Origin: path, Line: more.Line, Message: "a second YAML document (after ---) would not be read; keep one"}}
+	}
+	doc.root = root.Content[0]
+	if doc.root.Kind != yaml.MappingNode {
+		return doc, Problems{{Origin: path, Line: doc.root.Line, Message: "want a mapping at the top"}}
+	}
+	if err := doc.root.Decode(&doc.values); err != nil {
+		return doc, Problems{{Origin: path, Message: yamlMessage(err)}}
+	}
+	// A backend without settings lacks what it needs; it is not absent.
+	if backends, ok := doc.values["backends"].(map[string]any); ok {
+		for name, settings := range backends {
+			if settings == nil {
+				backends[name] = map[string]any{}
+			}
+		}
+	}
+	doc.values = plain(doc.values).(map[string]any)
+	return doc, nil
+}
+
+func yamlMessage(err error) string {
+	return strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " ")
+}
+
+// plain makes a decoded document what the schema speaks of: a key without a
+// value is not there, a timestamp is its text, a mapping's keys are strings.
+func plain(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, member := range v {
+			if member == nil {
+				delete(v, name)
+				continue
+			}
+			v[name] = plain(member)
+		}
+		return v
+	case map[any]any:
+		m := make(map[string]any, len(v))
+		for name, member := range v {
+			if member != nil {
+				m[fmt.Sprint(name)] = plain(member)
+			}
+		}
+		return m
+	case []any:
+		for i := range v {
+			v[i] = plain(v[i])
+		}
+		return v
+	case time.Time:
+		return v.Format(time.RFC3339Nano)
+	}
+	return v
+}
+
+// line is where a path, or as much of it as there is, stands in the file.
+func (d document) line(path []string) int {
+	node := d.root
+	line := 0
+	for _, name := range path {
+		next := (*yaml.Node)(nil)
+		switch {
+		case node == nil:
+			return line
+		case node.Kind == yaml.AliasNode:
+			node = node.Alias
+		}
+		switch node.Kind {
+		case yaml.MappingNode:
+			for i := 0; i+1 < len(node.Content); i += 2 {
+				if node.Content[i].Value == name {
+					line, next = node.Content[i].Line, node.Content[i+1]
+				}
+			}
+		case yaml.SequenceNode:
+			if i, err := strconv.Atoi(name); err == nil && i < len(node.Content) {
+				line, next = node.Content[i].Line, node.Content[i]
+			}
+		}
+		if next == nil {
+			return line
+		}
+		node = next
+	}
+	return line
+}
+
+// order is the keys of a mapping as the file has them, then those that only
+// the environment adds, by name.
+func (d document) order(mapping string, merged map[string]any) []string {
+	var names []string
+	if d.root != nil {
+		for i := 0; i+1 < len(d.root.Content); i += 2 {
+			if d.root.Content[i].Value != mapping {
+				continue
+			}
+			node := d.root.Content[i+1]
+			if node.Kind == yaml.AliasNode {
+				node = node.Alias
+			}
+			for j := 0; j+1 < len(node.Content); j += 2 {
+				names = append(names, node.Content[j].Value)
+			}
+		}
+	}
+	all, _ := merged[mapping].(map[string]any)
+	var added []string
+	for name := range all {
+		if !slices.Contains(names, name) {
+			added = append(added, name)
+		}
+	}
+	slices.Sort(added)
+	return append(slices.DeleteFunc(names, func(n string) bool { return all[n] == nil }), added...)
+}

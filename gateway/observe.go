@@ -1,0 +1,129 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/oklog/ulid/v2"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/agentgw/agentgw/gateway/telemetry"
+)
+
+// exchange is what is noted of one request and its answer.
+type exchange struct {
+	requestID string
+	traceID   string
+	route     string
+	keyID     string
+	code      Code // of a problem
+	sources   string
+}
+
+const exchangeLocal = "agentgw.exchange"
+
+func exchangeOf(c *fiber.Ctx) *exchange {
+	if x, ok := c.Locals(exchangeLocal).(*exchange); ok {
+		return x
+	}
+	// What HTTP itself refused never came through observe.
+	return newExchange(c)
+}
+
+var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// newExchange keeps the caller's request id if it has the form of one.
+func newExchange(c *fiber.Ctx) *exchange {
+	x := &exchange{requestID: c.Get("X-Request-Id")}
+	if !requestID.MatchString(x.requestID) {
+		x.requestID = ulid.Make().String()
+	}
+	return x
+}
+
+// observe gives the request its id, span, deadline, access line and metric,
+// and turns every error into a problem.
+func (s *Server) observe(c *fiber.Ctx) error {
+	started := time.Now()
+	x := newExchange(c)
+	c.Locals(exchangeLocal, x)
+
+	g := s.gateway
+	ctx := telemetry.Extract(context.Background(), c.Get("traceparent"), c.Get("tracestate"))
+	ctx, span := g.telemetry.Tracer.Start(ctx, c.Method(), trace.WithSpanKind(trace.SpanKindServer))
+	defer span.End()
+	if id := span.SpanContext().TraceID(); id.IsValid() {
+		x.traceID = id.String()
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.state.Load().config.File.Server.RequestTimeout.D())
+	defer cancel()
+	c.SetUserContext(ctx)
+
+	if err := c.Next(); err != nil {
+		if err := s.handleError(c, err); err != nil {
+			return err
+		}
+	}
+	c.Set("X-Request-Id", x.requestID)
+
+	status, took := c.Response().StatusCode(), time.Since(started)
+	if x.route != "" {
+		span.SetName(c.Method() + " " + x.route)
+	}
+	if span.IsRecording() {
+		span.SetAttributes(
+			attribute.String("http.request.method", c.Method()),
+			attribute.String("http.route", x.route),
+			attribute.Int("http.response.status_code", status),
+			attribute.String("agentgw.key.id", x.keyID),
+		)
+		if status >= 500 {
+			span.SetStatus(codes.Error, "")
+		}
+	}
+	s.note(ctx, c.Method(), status, took, x)
+	return nil
+}
+
+// note measures an answered request and writes its access line.
+func (s *Server) note(ctx context.Context, method string, status int, took time.Duration, x *exchange) {
+	s.gateway.telemetry.ServerRequest(ctx, method, x.route, status, took)
+	s.gateway.log.LogAttrs(ctx, slog.LevelInfo, "request",
+		slog.String("method", method), slog.String("route", x.route), slog.Int("status", status),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+		slog.String("request_id", x.requestID), slog.String("trace_id", x.traceID), slog.String("key_id", x.keyID),
+		slog.String("sources", x.sources), slog.String("code", string(x.code)),
+	)
+}
+
+// describeParts is "klen=hit talkifai=error".
+func describeParts(parts []part) string {
+	words := make([]string, 0, len(parts))
+	for _, p := range parts {
+		word := string(p.cache)
+		if word == "" {
+			word = SourceError
+		}
+		words = append(words, p.backend.Name+"="+word)
+	}
+	return strings.Join(words, " ")
+}
+
+// describeProblem is the same of a problem: "klen=error talkifai=ok", or the one
+// backend that it is about.
+func describeProblem(p *Problem) string {
+	if len(p.Sources) == 0 && p.Backend != nil {
+		return *p.Backend + "=" + SourceError
+	}
+	words := make([]string, 0, len(p.Sources))
+	for _, s := range p.Sources {
+		words = append(words, s.Backend+"="+s.Status)
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,86 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// handleRefused answers what HTTP itself refused: it never came through
+// observe, and is noted here.
+func (s *Server) handleRefused(c *fiber.Ctx, err error) error {
+	x := newExchange(c)
+	c.Locals(exchangeLocal, x)
+	if err := s.handleError(c, err); err != nil {
+		return err
+	}
+	lingerOn(c.Context().Conn()) // the peer may still be sending what is refused
+	s.note(context.Background(), c.Method(), c.Response().StatusCode(), 0, x)
+	return nil
+}
+
+// handleError writes any error as a problem. An OPTIONS that no route has is
+// answered by what the routes of that path do have.
+func (s *Server) handleError(c *fiber.Ctx, err error) error {
+	p := s.problem(c, err)
+	x := exchangeOf(c)
+	c.Set("X-Request-Id", x.requestID)
+	if p.Code == CodeMethodNotAllowed {
+		p.Allow = allowed(c.Path())
+		if c.Method() == fiber.MethodOptions {
+			c.Set(fiber.HeaderAllow, p.Allow)
+			return c.SendStatus(fiber.StatusNoContent)
+		}
+	}
+	if p.Code == CodeInternal {
+		s.gateway.log.Error("internal error", "request_id", x.requestID, "error_type", fmt.Sprintf("%T", err))
+	}
+	x.code = p.Code
+	if x.sources == "" {
+		x.sources = describeProblem(p)
+	}
+	answer := *p // a problem may be shared by callers who wait for the same
+	answer.RequestID, answer.TraceID = x.requestID, x.traceID
+	return respondProblem(c, &answer)
+}
+
+// problem is what an error of a handler, of Fiber or of HTTP itself is to a
+// caller.
+func (s *Server) problem(c *fiber.Ctx, err error) *Problem {
+	fiberError, ok := errors.AsType[*fiber.Error](err)
+	if !ok {
+		return problemOf(err)
+	}
+	switch fiberError.Code {
+	case fiber.StatusNotFound:
+		return newProblem(CodeNotFound, "there is no such route; agents are at /v1/agents")
+	case fiber.StatusMethodNotAllowed:
+		return newProblem(CodeMethodNotAllowed, "the route has no %s", c.Method())
+	case fiber.StatusRequestTimeout:
+		return newProblem(CodeRequestTimeout, "the request did not arrive within %s", readTimeout)
+	case fiber.StatusRequestEntityTooLarge:
+		return newProblem(CodeBodyTooLarge, "the body is over server.body_limit (%d bytes)", s.gateway.state.Load().config.File.Server.BodyLimit)
+	case fiber.StatusRequestHeaderFieldsTooLarge:
+		return newProblem(CodeHeadersTooLarge, "the headers are over %d bytes", maxHeaderBytes)
+	case fiber.StatusBadRequest, fiber.StatusBadGateway: // HTTP that cannot be read
+		return newProblem(CodeInvalidParameter, "the request is not valid HTTP/1.1")
+	}
+	return newProblem(CodeInternal, "")
+}
+
+// allowed are the methods that a path has.
+func allowed(path string) string {
+	methods := []string{}
+	for _, r := range routes {
+		if fiber.RoutePatternMatch(path, r.path) {
+			methods = append(methods, r.method)
+			if r.method == fiber.MethodGet {
+				methods = append(methods, fiber.MethodHead)
+			}
+		}
+	}
+	return strings.Join(append(methods, fiber.MethodOptions), ", ")
+}
