@@ -1,0 +1,115 @@
+package telemetry
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	apitrace "go.opentelemetry.io/otel/trace"
+)
+
+func made(t *testing.T, o Options) *Telemetry {
+	t.Helper()
+	o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	telemetry, err := New(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = telemetry.Shutdown(context.Background()) })
+	return telemetry
+}
+
+func TestVariablesThatCannotBe(t *testing.T) {
+	f := func(name, value, want string) {
+		t.Helper()
+		t.Setenv(name, value)
+		if _, err := New(context.Background(), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s=%s: %v", name, value, err)
+		}
+		t.Setenv(name, "")
+	}
+	f("OTEL_TRACES_EXPORTER", "zipkin", `OTEL_TRACES_EXPORTER="zipkin" is not one of none, otlp, console`)
+	f("OTEL_TRACES_SAMPLER", "sometimes", `OTEL_TRACES_SAMPLER="sometimes" is not one of`)
+	f("OTEL_TRACES_SAMPLER_ARG", "2", `OTEL_TRACES_SAMPLER_ARG="2" is not a ratio`)
+}
+
+// TestOutsidersDoNotDecideWhatIsSampled: their flag neither makes us record
+// more than our share, nor less.
+func TestOutsidersDoNotDecideWhatIsSampled(t *testing.T) {
+	f := func(sampler, arg, flags string, want bool) {
+		t.Helper()
+		t.Setenv("OTEL_TRACES_SAMPLER", sampler)
+		t.Setenv("OTEL_TRACES_SAMPLER_ARG", arg)
+		spans := tracetest.NewInMemoryExporter()
+		telemetry := made(t, Options{SpanProcessor: trace.NewSimpleSpanProcessor(spans)})
+		ctx := Extract(context.Background(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"+flags, "")
+		_, span := telemetry.Tracer.Start(ctx, "x")
+		if got := span.SpanContext().TraceID().String(); got != "0af7651916cd43dd8448eb211c80319c" {
+			t.Errorf("the trace is %s", got)
+		}
+		span.End()
+		if got := len(spans.GetSpans()) == 1; got != want {
+			t.Errorf("%s %s, flags %s: recorded %v", sampler, arg, flags, got)
+		}
+	}
+	f("", "", "01", true)
+	f("parentbased_traceidratio", "0", "01", false)
+	f("parentbased_traceidratio", "1", "01", true)
+	f("always_off", "", "01", false)
+}
+
+func TestNoExporterRecordsNothing(t *testing.T) {
+	telemetry := made(t, Options{})
+	_, span := telemetry.Tracer.Start(context.Background(), "x")
+	if span.IsRecording() {
+		t.Error("a span is recorded that nobody will see")
+	}
+	if !span.SpanContext().TraceID().IsValid() {
+		t.Error("answers would have no trace id")
+	}
+	span.End()
+}
+
+func TestMetricsHaveTheirNames(t *testing.T) {
+	telemetry := made(t, Options{})
+	ctx := apitrace.ContextWithSpan(context.Background(), nil)
+	telemetry.ServerRequest(ctx, "BREW", "/v1/agents", 200, time.Millisecond)
+	telemetry.UpstreamRequest(ctx, "klen", "GET", 0, "timeout", time.Millisecond)
+	telemetry.CacheRequest("klen", "hit")
+	telemetry.CacheRefused("klen")
+	telemetry.Coalesced("klen")
+	telemetry.BreakerChanged("klen", "closed", "open")
+	telemetry.ListIncomplete("klen")
+	telemetry.AuthFailure("unknown")
+	telemetry.Reloaded("ok")
+	telemetry.ObserveBreaker("klen", func() string { return "open" })
+	telemetry.ObserveQuota("klen", func() int64 { return 7 })
+	telemetry.ObserveEntries(func() int64 { return 3 })
+	page := func() string {
+		w := httptest.NewRecorder()
+		telemetry.Metrics().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		return w.Body.String()
+	}
+	for _, want := range []string{
+		`http_server_request_duration_seconds_count{http_request_method="_OTHER",http_response_status_code="200",http_route="/v1/agents"} 1`,
+		`http_client_request_duration_seconds_count{agentgw_backend="klen",error_type="timeout",http_request_method="GET"} 1`,
+		`agentgw_cache_requests_total{backend="klen",result="hit"} 1`, `agentgw_cache_refused_total{backend="klen"} 1`, `agentgw_coalesced_requests_total{backend="klen"} 1`,
+		`agentgw_breaker_transitions_total{backend="klen",from="closed",to="open"} 1`, `agentgw_breaker_state{backend="klen",state="open"} 1`, `agentgw_breaker_state{backend="klen",state="closed"} 0`,
+		`agentgw_upstream_quota_remaining{backend="klen"} 7`, `agentgw_list_incomplete_total{backend="klen"} 1`, `agentgw_auth_failures_total{reason="unknown"} 1`,
+		`agentgw_config_reloads_total{result="ok"} 1`, `agentgw_cache_entries 3`, "go_goroutines",
+	} {
+		if !strings.Contains(page(), want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+	telemetry.Forget("klen")
+	if strings.Contains(page(), `agentgw_breaker_state{backend="klen"`) {
+		t.Error("a backend that is gone is still shown")
+	}
+}
