@@ -43,6 +43,9 @@ type Listing struct {
 	Agents []*normalize.Agent
 	// Partial says why this is not all of it; nil if it is.
 	Partial *normalize.Error
+	// Interrupted: it is partial because a page could not be read, and not
+	// because the list itself is odd.
+	Interrupted bool
 }
 
 // Credential is the secret that a backend accepts.

@@ -30,7 +30,7 @@ type Server struct {
 	Listen         string   `koanf:"listen" jsonschema_description:"host:port"`
 	RequestTimeout Duration `koanf:"request_timeout" jsonschema_description:"every request ends within this"`
 	BodyLimit      Size     `koanf:"body_limit" jsonschema_description:"of a request's body"`
-	MaxInflight    int      `koanf:"max_inflight" jsonschema:"minimum=1" jsonschema_description:"requests at once; above it 503 overloaded"`
+	MaxInflight    int      `koanf:"max_inflight" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"requests at once; above it 503 overloaded"`
 	ShutdownGrace  Duration `koanf:"shutdown_grace" jsonschema_description:"how long running requests may take after SIGTERM"`
 	CursorSecret   string   `koanf:"cursor_secret" jsonschema_description:"secret reference; seals cursors, so all instances behind one address need the same; empty: made at start"`
 	TLS            TLS      `koanf:"tls" jsonschema_description:"both files or none; renewed files are picked up"`
@@ -59,7 +59,7 @@ type Backend struct {
 	BaseURL          string       `koanf:"base_url" jsonschema:"required" jsonschema_description:"the vendor's API; its path prefix belongs to it, and /agents is appended"`
 	Timeout          Duration     `koanf:"timeout" jsonschema_description:"of each call to the vendor"`
 	Quota            *Rate        `koanf:"quota" jsonschema_description:"what the vendor allows one credential; none by default"`
-	MaxConcurrent    int          `koanf:"max_concurrent" jsonschema:"minimum=1" jsonschema_description:"calls to the vendor at once; above it 503 upstream_unavailable"`
+	MaxConcurrent    int          `koanf:"max_concurrent" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"calls to the vendor at once; above it 503 upstream_unavailable"`
 	MaxResponseBytes Size         `koanf:"max_response_bytes" jsonschema_description:"of a vendor's body, after decompression"`
 	Breaker          Breaker      `koanf:"breaker" jsonschema_description:"when to stop asking a failing vendor"`
 	Cache            BackendCache `koanf:"cache" jsonschema_description:"how long what was read is good for"`
@@ -91,7 +91,7 @@ type BackendCache struct {
 
 // Cache is what all backends' caches share.
 type Cache struct {
-	MaxEntries int `koanf:"max_entries" jsonschema:"minimum=0" jsonschema_description:"lists and agents kept, over all backends and credentials"`
+	MaxEntries int `koanf:"max_entries" jsonschema:"minimum=0,maximum=100000000" jsonschema_description:"lists and agents kept, over all backends and credentials"`
 }
 
 // Key is one gateway key.
@@ -107,9 +107,9 @@ type Key struct {
 
 // KeyRate bounds a key's requests.
 type KeyRate struct {
-	Requests int      `koanf:"requests" jsonschema:"required,minimum=1" jsonschema_description:"in each window"`
+	Requests int      `koanf:"requests" jsonschema:"required,minimum=1,maximum=1000000" jsonschema_description:"in each window"`
 	Per      Duration `koanf:"per" jsonschema:"required" jsonschema_description:"length of the window"`
-	Burst    int      `koanf:"burst" jsonschema:"minimum=1" jsonschema_description:"at once; as many as requests if left out"`
+	Burst    int      `koanf:"burst" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"at once; as many as requests if left out"`
 }
 
 // Log is how the gateway logs.

@@ -82,11 +82,16 @@ func (s Source) load(data []byte) (*Config, error) {
 	for _, p := range wrong {
 		prune(merged, p.Path)
 	}
+	large := schema.outOfRange(nil, merged)
+	for _, p := range large {
+		prune(merged, p.Path)
+	}
+	wrong, problems = append(wrong, large...), append(problems, large...)
 	var file File
 	if err := decode(merged, &file); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Path, err)
 	}
-	config, more := s.resolve(file, doc.order("backends", merged))
+	config, more := s.resolve(file, doc.order("backends", merged), refusedBackends(wrong))
 	config.Fingerprint = sha256.Sum256(data)
 	problems = append(problems, unlessUnder(wrong, more)...)
 	locate(problems, doc, env)
@@ -120,6 +125,18 @@ func prune(in any, path []string) {
 		}
 		in[i] = nil // decodes to the zero value
 	}
+}
+
+// refusedBackends are those whose names the schema refused: that keys name them
+// is not a problem of its own.
+func refusedBackends(problems []Problem) []string {
+	var names []string
+	for _, p := range problems {
+		if len(p.Path) == 2 && p.Path[0] == "backends" {
+			names = append(names, p.Path[1])
+		}
+	}
+	return names
 }
 
 // unlessUnder leaves out the problems of what a schema's problem has already

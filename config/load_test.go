@@ -119,6 +119,9 @@ func TestProblems(t *testing.T) {
 	f("password in the URL", "https://api.krosai.com", "https://user:hunter2@api.krosai.com", "config.yaml:9: backends.alpha.base_url: holds a user or password; credentials belong to keys")
 	f("bad backend name", "  alpha:", "  Alpha:", "config.yaml:7: backends.Alpha: is not a backend's name: a small letter, then up to 31 small letters, digits or -")
 	f("bad hash", `"0000000000000000000000000000000000000000000000000000000000000001"`, "abc", "config.yaml:13: keys.0.sha256: want the SHA-256 of the key, 64 hex digits; agentgw keys new prints it")
+	f("too long", "per: 1m", "per: 9999999h", `config.yaml:10: backends.alpha.quota.per: "9999999h" is too large`)
+	f("too much", "  listen:", "  body_limit: 9999999GiB\n  listen:", `config.yaml:2: server.body_limit: "9999999GiB" is too large`)
+	f("too many", "  listen:", "  max_inflight: 1e30\n  listen:", "config.yaml:2: server.max_inflight: must be at most 1000000, got 1000000000000000000000000000000")
 	f("no scopes", "    scopes: [agents:read]\n", "", "config.yaml:12: keys.0.scopes: is required")
 	f("a slip in a reference", "env:ACME_KLEN_KEY", "evn:ACME_KLEN_KEY", "config.yaml:16: keys.0.credentials.zeta: is no reference; did you mean env:?")
 	f("short cursor secret", "  listen:", "  cursor_secret: abc\n  listen:", "config.yaml:2: server.cursor_secret: is shorter than 16 characters")
@@ -137,6 +140,9 @@ func TestProblems(t *testing.T) {
 	f("a key twice", "  listen:", "  listen: a:1\n  listen:", `config.yaml: unmarshal errors: line 3: mapping key "listen" already defined at line 2`)
 	f("not YAML", "server:", "server: [", "config.yaml: line 2: did not find expected ',' or ']'")
 
+	t.Run("a bad name that a key maps to", func(t *testing.T) {
+		check(t, strings.ReplaceAll(good, " zeta:", " Zeta:"), nil, []string{"config.yaml:4: backends.Zeta: is not a backend's name: a small letter, then up to 31 small letters, digits or -"})
+	})
 	t.Run("a variable for a key", func(t *testing.T) {
 		check(t, good, []string{"AGENTGW_KEYS__0__ID=x"}, []string{"AGENTGW_KEYS__0__ID: keys.0.id: cannot be set by a variable; set it in the file"})
 	})

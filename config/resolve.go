@@ -25,10 +25,11 @@ type resolver struct {
 	problems Problems
 	warnings []Problem
 	used     map[string]bool // variables that secrets are in
+	refused  []string        // backends that were left out for their names
 }
 
-func (s Source) resolve(file File, order []string) (*Config, Problems) {
-	r := &resolver{source: s, used: map[string]bool{}}
+func (s Source) resolve(file File, order, refused []string) (*Config, Problems) {
+	r := &resolver{source: s, used: map[string]bool{}, refused: refused}
 	c := &Config{}
 	r.server(file)
 	if file.Server.CursorSecret != "" {
@@ -233,6 +234,9 @@ func (r *resolver) keys(file File, shared map[string]secret.String) []ResolvedKe
 			r.warnings = append(r.warnings, Problem{Path: at("scopes"), Message: "the key has no scope, so all it may see is GET /v1/backends"})
 		}
 		for _, backend := range slices.Sorted(maps.Keys(k.Credentials)) {
+			if slices.Contains(r.refused, backend) {
+				continue
+			}
 			if _, ok := file.Backends[backend]; !ok {
 				r.problem("there is no backend of this name"+suggestion(backend, slices.Sorted(maps.Keys(file.Backends))), at("credentials", backend)...)
 				continue

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -98,6 +99,38 @@ func (c compiled) names(path []string) []string {
 		names = append(names, pair.Key)
 	}
 	return names
+}
+
+// outOfRange are the durations and sizes that have the form of one and are too
+// large to be one, at or below a path.
+func (c compiled) outOfRange(path []string, v any) []Problem {
+	var problems []Problem
+	switch v := v.(type) {
+	case map[string]any:
+		for name, member := range v {
+			problems = append(problems, c.outOfRange(append(slices.Clone(path), name), member)...)
+		}
+	case []any:
+		for i, item := range v {
+			problems = append(problems, c.outOfRange(append(slices.Clone(path), strconv.Itoa(i)), item)...)
+		}
+	case string:
+		s := c.find(path)
+		if s == nil {
+			return nil
+		}
+		var err error
+		switch s.Pattern {
+		case durationPattern:
+			err = new(Duration).UnmarshalText([]byte(v))
+		case sizePattern:
+			err = new(Size).UnmarshalText([]byte(v))
+		}
+		if err != nil {
+			return []Problem{{Path: path, Message: fmt.Sprintf("%q is too large", v)}}
+		}
+	}
+	return problems
 }
 
 // violations holds a merged configuration against the schema and names

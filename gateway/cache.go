@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -30,11 +31,15 @@ type cache struct {
 	mu         sync.Mutex
 	maxEntries int
 	nextScan   time.Time // when a full cache is looked through again
-	// epochs are raised by each write, and purges by each purge, so that no
-	// read that began before is kept.
-	epochs map[owner]uint64
+	// writes are raised by each write of an owner, and purges by each purge, so
+	// that no read that began before is kept.
+	writes map[owner]uint64
 	purges uint64
+	live   map[owner]bool // those that some key maps to; nil: all
 }
+
+// epoch tells reads that began before a write or a purge from later ones.
+type epoch struct{ writes, purges uint64 }
 
 // owner is who may see an entry. build tells a backend from the one of the same
 // name before a reload.
@@ -55,7 +60,7 @@ type entry struct {
 func newCache(maxEntries int) *cache {
 	// No janitor: it would be a goroutine to stop. What is expired goes when
 	// room is needed.
-	return &cache{store: gocache.New(gocache.NoExpiration, 0), maxEntries: maxEntries, epochs: map[owner]uint64{}}
+	return &cache{store: gocache.New(gocache.NoExpiration, 0), maxEntries: maxEntries, writes: map[owner]uint64{}}
 }
 
 // middleware serves reads from the cache and drops what writes change. A read
@@ -65,14 +70,10 @@ func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry
 		return func(ctx context.Context, call Call) (Result, error) {
 			who := owner{b.Name, call.Credential.ID(), b.build}
 			if call.Op != adapters.OpList && call.Op != adapters.OpGet {
-				changed := true // also if it panics
-				defer func() {
-					if changed {
-						c.drop(who, call.NativeID)
-					}
-				}()
+				end := writeChanged // also if it panics
+				defer func() { c.afterWrite(who, call.NativeID, end) }()
 				result, err := next(ctx, call)
-				changed = err == nil || !neverLeft(normalize.KindOf(err))
+				end = writeEnd(err)
 				return result, err
 			}
 			r := &reader{cache: c, backend: b, next: next, budget: budget, telemetry: t, who: who, call: call, key: cacheKey(who, call)}
@@ -85,9 +86,34 @@ func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry
 	}
 }
 
-// neverLeft: a write that we refused ourselves changed nothing.
-func neverLeft(k normalize.Kind) bool {
-	return k == normalize.KindUnsupported || k == normalize.KindBreakerOpen || k == normalize.KindBusy
+// What the end of a write says of what is known.
+const (
+	writeNothing = iota // it certainly changed nothing
+	writeChanged        // it did, or may have
+	writeRefused        // the credential is refused: nothing seen with it counts
+)
+
+func writeEnd(err error) int {
+	if err == nil {
+		return writeChanged
+	}
+	kind := normalize.KindOf(err)
+	switch o := outcomes[kind]; {
+	case kind == normalize.KindAuth:
+		return writeRefused
+	case o.lost || o.stale == staleNever:
+		return writeChanged
+	}
+	return writeNothing
+}
+
+func (c *cache) afterWrite(who owner, nativeID string, end int) {
+	switch end {
+	case writeChanged:
+		c.drop(who, nativeID)
+	case writeRefused:
+		c.dropAll(who)
+	}
 }
 
 // reader is one read through the cache.
@@ -116,6 +142,12 @@ func (r *reader) read(ctx context.Context) (Result, error) {
 		}
 	}
 	result, err := r.wait(ctx, r.load(ctx))
+	if err == nil && ok && now.Before(known.ifError) && interrupted(result) {
+		// An older whole is better than a part that happened to arrive.
+		stale := known.result.as(CacheStale)
+		stale.Stale = result.Snapshot.Partial
+		return stale, nil
+	}
 	if err == nil {
 		if r.call.Fresh && result.Cache == CacheMiss {
 			result.Cache = CacheBypass
@@ -132,12 +164,18 @@ func (r *reader) read(ctx context.Context) (Result, error) {
 	return Result{}, err
 }
 
+// interrupted reports whether a list is a part because the backend could not
+// be asked for the rest of it.
+func interrupted(r Result) bool {
+	return r.Snapshot != nil && r.Snapshot.Interrupted && outcomes[r.Snapshot.Partial.Kind].stale == staleYes
+}
+
 // load asks the backend, together with everyone who asks the same now. It has a
 // deadline of its own and runs to its end even if whoever began it leaves.
 func (r *reader) load(ctx context.Context) <-chan singleflight.Result {
-	epoch := r.cache.epoch(r.who)
+	began := r.cache.epoch(r.who)
 	// A read that began before a write is not joined by one that came after.
-	flight := r.key + string(binary.BigEndian.AppendUint64(nil, epoch))
+	flight := fmt.Sprintf("%s %d %d", r.key, began.writes, began.purges)
 	if r.call.Fresh {
 		flight += "fresh"
 	}
@@ -157,7 +195,7 @@ func (r *reader) load(ctx context.Context) <-chan singleflight.Result {
 			r.cache.void(r, normalize.KindOf(err))
 			return nil, err
 		}
-		r.cache.put(r, epoch, result)
+		r.cache.put(r, began, result)
 		return result, nil
 	})
 }
@@ -202,7 +240,7 @@ func (c *cache) get(key string) (*entry, bool) {
 
 // put keeps a result unless a write came in between, it is not all of it, or
 // there is no room.
-func (c *cache) put(r *reader, epoch uint64, result Result) {
+func (c *cache) put(r *reader, began epoch, result Result) {
 	if result.Snapshot != nil && result.Snapshot.Partial != nil {
 		return
 	}
@@ -213,7 +251,7 @@ func (c *cache) put(r *reader, epoch uint64, result Result) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.epochs[r.who]+c.purges != epoch {
+	if c.epochOf(r.who) != began || c.live != nil && !c.live[r.who] {
 		return
 	}
 	switch known, ok := c.get(r.key); {
@@ -267,7 +305,7 @@ func (c *cache) void(r *reader, kind normalize.Kind) {
 		return
 	}
 	if kind == normalize.KindAuth {
-		c.purge(func(o owner) bool { return o == r.who })
+		c.dropAll(r.who)
 		return
 	}
 	c.store.Delete(r.key)
@@ -293,17 +331,40 @@ func newEntry(who owner, result Result, ages config.BackendCache) *entry {
 func (c *cache) drop(who owner, nativeID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.epochs[who]++
+	c.writes[who]++
 	c.store.Delete(cacheKey(who, Call{Op: adapters.OpList}))
 	if nativeID != "" {
 		c.store.Delete(cacheKey(who, Call{Op: adapters.OpGet, NativeID: nativeID}))
 	}
 }
 
-func (c *cache) epoch(who owner) uint64 {
+// dropAll forgets all that was seen by the owner, and nobody else's.
+func (c *cache) dropAll(who owner) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.epochs[who] + c.purges
+	c.writes[who]++
+	c.deleteWhere(func(o owner) bool { return o == who })
+}
+
+func (c *cache) epoch(who owner) epoch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.epochOf(who)
+}
+
+func (c *cache) epochOf(who owner) epoch { return epoch{c.writes[who], c.purges} }
+
+// keep forgets what belongs to no owner that is live, now and from now on.
+func (c *cache) keep(live map[owner]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.live = live
+	c.deleteWhere(func(o owner) bool { return !live[o] })
+	for o := range c.writes {
+		if !live[o] {
+			delete(c.writes, o)
+		}
+	}
 }
 
 // purge forgets every entry whose owner matches, and says how many.
@@ -311,14 +372,18 @@ func (c *cache) purge(matches func(owner) bool) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.purges++
-	purged := 0
+	return c.deleteWhere(matches)
+}
+
+func (c *cache) deleteWhere(matches func(owner) bool) int {
+	deleted := 0
 	for key, item := range c.store.Items() {
 		if e := item.Object.(*entry); matches(e.owner) {
 			c.store.Delete(key)
-			purged++
+			deleted++
 		}
 	}
-	return purged
+	return deleted
 }
 
 // entries counts what is kept.

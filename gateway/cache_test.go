@@ -49,7 +49,7 @@ func TestListIsServedFromTheCache(t *testing.T) {
 }
 
 func TestStaleStandsInForABackendThatCannotBeAsked(t *testing.T) {
-	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 0s}\ntimeout: 300ms")
+	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 0s}\ntimeout: 300ms\nbreaker: {consecutive: 1000, min_requests: 1000}")
 	b.get("/v1/agents").wants(t, 200, "")
 	krosai := b.vendors["krosai"].Control()
 	for _, fault := range []sandbox.Fault{{Status: 500}, {Status: 503}, {Reset: true}, {Hang: true}, {Status: 200, Body: "<html>"}} {
@@ -271,6 +271,99 @@ func TestWhoJoinsHasItsOwnTime(t *testing.T) {
 			}
 		})
 		wg.Wait()
+	})
+}
+
+// TestRefusedCredentialCostsOthersNothing: what a 401 voids is its own.
+func TestRefusedCredentialCostsOthersNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := list("dead").Credential.ID()
+		var asked atomic.Int32
+		c, endpoint := cached(t, seconds(10, 0, 0), func(_ context.Context, call Call) (Result, error) {
+			if call.Credential.ID() == dead {
+				return Result{}, &normalize.Error{Kind: normalize.KindAuth}
+			}
+			asked.Add(1)
+			time.Sleep(time.Second)
+			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = endpoint(context.Background(), list("good")) })
+		synctest.Wait()
+		if _, err := endpoint(context.Background(), list("dead")); normalize.KindOf(err) != normalize.KindAuth {
+			t.Errorf("%v", err)
+		}
+		wg.Go(func() { _, _ = endpoint(context.Background(), list("good")) })
+		wg.Wait()
+		if n := asked.Load(); n != 1 || c.entries() != 1 {
+			t.Errorf("asked %d times, %d entries", n, c.entries())
+		}
+	})
+}
+
+// TestFailedWriteKeepsWhatItDidNotChange: above all what stands in while a
+// backend is away.
+func TestFailedWriteKeepsWhatItDidNotChange(t *testing.T) {
+	for kind, kept := range map[normalize.Kind]bool{
+		normalize.KindConnect: true, normalize.KindTLS: true, normalize.KindConnectTimeout: true, normalize.KindExpired: true, normalize.KindRateLimited: true,
+		normalize.KindUnavailable: true, normalize.KindRejected: true, normalize.KindBreakerOpen: true, normalize.KindBusy: true, normalize.KindUnsupported: true,
+		normalize.KindTimeout: false, normalize.KindReset: false, normalize.KindUpstream: false, normalize.KindNotFound: false, normalize.KindAuth: false, normalize.KindInternal: false,
+	} {
+		c, endpoint := cached(t, seconds(10, 0, 100), func(_ context.Context, call Call) (Result, error) {
+			if call.Op == adapters.OpUpdate {
+				return Result{}, &normalize.Error{Kind: kind}
+			}
+			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		write := list("k")
+		write.Op, write.NativeID = adapters.OpUpdate, "1"
+		for _, call := range []Call{list("k"), write} {
+			_, _ = endpoint(context.Background(), call)
+		}
+		if got := c.entries() == 1; got != kept {
+			t.Errorf("%s: kept %v", kind, got)
+		}
+	}
+}
+
+// TestOlderWholeGoesBeforeAPart: and a list that is odd by itself does not.
+func TestOlderWholeGoesBeforeAPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		snapshot := &Snapshot{}
+		_, endpoint := cached(t, seconds(10, 0, 1000), func(context.Context, Call) (Result, error) {
+			return Result{Snapshot: snapshot, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		f := func(next *Snapshot, want CacheStatus) {
+			t.Helper()
+			snapshot = next
+			time.Sleep(20 * time.Second)
+			if result, err := endpoint(context.Background(), list("k")); err != nil || result.Cache != want {
+				t.Errorf("%q, %v, want %q", result.Cache, err, want)
+			}
+		}
+		f(&Snapshot{}, CacheMiss)
+		f(&Snapshot{Partial: &normalize.Error{Kind: normalize.KindUnavailable}, Interrupted: true}, CacheStale)
+		f(&Snapshot{Partial: &normalize.Error{Kind: normalize.KindBadResponse}}, CacheMiss)
+		f(&Snapshot{}, CacheMiss)
+	})
+}
+
+// TestWhatNoKeySeesIsNotKept: not even by a read that began while one did.
+func TestWhatNoKeySeesIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
+			time.Sleep(time.Second)
+			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = endpoint(context.Background(), list("gone")) })
+		wg.Go(func() { _, _ = endpoint(context.Background(), list("kept")) })
+		synctest.Wait()
+		c.keep(map[owner]bool{{"b", list("kept").Credential.ID(), 0}: true})
+		wg.Wait()
+		if n := c.entries(); n != 1 {
+			t.Errorf("%d entries", n)
+		}
 	})
 }
 

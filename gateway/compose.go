@@ -75,6 +75,9 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 		return detail, nil
 	}
 	detail.Agent = normalize.Join(detail.Agent, list.result.Snapshot.Find(call.NativeID))
+	if list.result.Fetched.Before(detail.Fetched) { // an answer is as old as its oldest part
+		detail.Fetched = list.result.Fetched
+	}
 	if list.result.Stale != nil {
 		detail.Cache, detail.Stale = CacheStale, list.result.Stale
 	}

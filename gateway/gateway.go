@@ -100,6 +100,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	next.keys = newKeyring(c.Keys, next.backends, ring)
 	g.cache.limit(c.File.Cache.MaxEntries)
 	g.state.Store(next)
+	g.cache.keep(next.keys.credentials())
 	if previous != nil {
 		g.retire(previous, next)
 	}
@@ -160,7 +161,6 @@ func (g *Gateway) retire(previous, next *state) {
 		}
 	}
 	inUse := next.keys.credentials()
-	g.cache.purge(func(o owner) bool { return !inUse[o] })
 	for _, b := range next.backends {
 		ids := map[string]bool{}
 		for o := range inUse {

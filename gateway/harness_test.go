@@ -128,6 +128,11 @@ func indent(yaml string) string {
 
 // load reads the bench's configuration, changed by edits of old and new.
 func (b *bench) load(edits ...string) (*config.Config, error) {
+	for i := 0; i < len(edits); i += 2 {
+		if !strings.Contains(b.file, edits[i]) {
+			b.t.Errorf("there is nothing to replace: %q", edits[i])
+		}
+	}
 	file := strings.NewReplacer(edits...).Replace(b.file)
 	return config.Load(config.Source{
 		Path: "config.yaml", Providers: all.Names(),

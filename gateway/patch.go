@@ -37,7 +37,7 @@ func (g *Gateway) patch(ctx context.Context, caller *Caller, q WriteQuery) (*res
 	}
 
 	var current *normalize.Agent
-	if p.change.Empty() || needsAgent(b.Info, p.change, verdicts) {
+	if p.change.Empty() || needsAgent(b.Info, p.change, verdicts, body.Echo) {
 		result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, Fresh: true})
 		if err == nil && result.Stale != nil {
 			err = result.Stale
@@ -47,6 +47,9 @@ func (g *Gateway) patch(ctx context.Context, caller *Caller, q WriteQuery) (*res
 		}
 		current = result.Agent
 		var found []normalize.Violation
+		if body.Echo {
+			p = withoutUnread(p, verdicts, current)
+		}
 		p.change, found = compare(b.Info, p.change, verdicts, current)
 		if p, violations = forgive(p, found, q.Lenient); len(violations) > 0 {
 			return nil, validationProblem(b.Name, violations)
@@ -72,7 +75,7 @@ func (g *Gateway) update(ctx context.Context, b CallerBackend, native string, p 
 
 // needsAgent reports whether a patch can only be judged, or only be made, with
 // the agent at hand.
-func needsAgent(info *adapters.Info, change normalize.Change, verdicts map[normalize.Field]adapters.Verdict) bool {
+func needsAgent(info *adapters.Info, change normalize.Change, verdicts map[normalize.Field]adapters.Verdict, echo bool) bool {
 	for f, v := range change.Set {
 		if verdicts[f] != adapters.Writable || v.Kind() == 'n' {
 			return true
@@ -80,11 +83,25 @@ func needsAgent(info *adapters.Info, change normalize.Change, verdicts map[norma
 	}
 	for name, v := range change.Extensions {
 		rule, ok := info.Extension(name)
-		if !ok || rule.In&adapters.InUpdate == 0 || v.Kind() == 'n' || v.Kind() == '{' {
+		if echo || !ok || rule.In&adapters.InUpdate == 0 || v.Kind() == 'n' || v.Kind() == '{' {
 			return true
 		}
 	}
 	return false
+}
+
+// withoutUnread leaves out of an echo what cannot be changed and could not be
+// read this time: there is nothing to hold it against. That is said.
+func withoutUnread(p plan, verdicts map[normalize.Field]adapters.Verdict, current *normalize.Agent) plan {
+	unread := map[string]bool{}
+	for _, f := range normalize.AllFields() {
+		if _, sent := p.change.Set[f]; sent && current.NotLoaded.Has(f) && verdicts[f] != adapters.Writable {
+			unread[f.Pointer()] = true
+			p.warnings = append(p.warnings, warning("unverified", f.Pointer(), p.backend.Name, "this cannot be changed, and could not be read to see whether it was meant to be"))
+		}
+	}
+	p.change = p.change.Keep(func(pointer string, _ jsontext.Value) bool { return !unread[pointer] })
+	return p
 }
 
 // compare leaves of a patch what differs from the agent, and names what
@@ -99,7 +116,6 @@ func compare(info *adapters.Info, change normalize.Change, verdicts map[normaliz
 		}
 		switch {
 		case verdicts[f] == adapters.NotShown: // null, for what there is not
-		case verdicts[f] != adapters.Writable && current.NotLoaded.Has(f): // nothing to hold it against
 		case verdicts[f] == adapters.ReadOnly:
 			found = append(found, normalize.Violation{Pointer: f.Pointer(), Code: normalize.Unsupported, Message: info.Title + " shows this and cannot change it"})
 		case verdicts[f] == adapters.FixedLater:

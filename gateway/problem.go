@@ -160,7 +160,7 @@ func backendProblem(backend string, op adapters.Operation, err error) *Problem {
 	o := outcomes[failure.Kind]
 	code := o.code
 	switch {
-	case write && o.lost:
+	case write && o.lost && !failure.Unsent:
 		code = CodeWriteOutcomeUnknown
 	case !write && failure.Kind == normalize.KindRejected:
 		code = CodeUpstreamError // the caller asked for nothing that could be wrong

@@ -29,7 +29,8 @@ type quota struct {
 
 func newQuotas() *quotas { return &quotas{byCredential: map[string]*quota{}} }
 
-// limit sets what the vendor allows; what was sent before counts.
+// limit sets what the vendor allows. What is known to have been sent counts;
+// without a limit, or beyond the window there was, nothing is noted.
 func (q *quotas) limit(rate *config.Rate) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -62,7 +62,7 @@ func (s *Server) problem(c *fiber.Ctx, err error) *Problem {
 	case fiber.StatusRequestTimeout:
 		return newProblem(CodeRequestTimeout, "the request did not arrive within %s", readTimeout)
 	case fiber.StatusRequestEntityTooLarge:
-		return newProblem(CodeBodyTooLarge, "the body is over server.body_limit (%d bytes)", s.gateway.state.Load().config.File.Server.BodyLimit)
+		return newProblem(CodeBodyTooLarge, "the body is over server.body_limit (%d bytes)", s.bodyLimit)
 	case fiber.StatusRequestHeaderFieldsTooLarge:
 		return newProblem(CodeHeadersTooLarge, "the headers are over %d bytes", maxHeaderBytes)
 	case fiber.StatusBadRequest, fiber.StatusBadGateway: // HTTP that cannot be read

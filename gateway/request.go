@@ -17,23 +17,25 @@ import (
 // request is what a handler sees of a request. Nothing in it aliases Fiber's
 // buffers, which the next request reuses.
 type request struct {
-	ctx    context.Context
-	caller *Caller
-	id     string // {id} in the path, escaped as it came
-	query  map[string]string
-	header func(name string) []string // one for each line
-	body   []byte
+	ctx          context.Context
+	caller       *Caller
+	id           string // {id} in the path, escaped as it came
+	query        map[string]string
+	prefer       []string // one for each line of the header
+	cacheControl []string
+	body         []byte
 }
 
 // readRequest takes out of Fiber's context what the route's handler needs, and
 // refuses what the route does not know.
 func readRequest(c *fiber.Ctx, route route, caller *Caller) (*request, error) {
 	r := &request{
-		ctx:    c.UserContext(),
-		caller: caller,
-		id:     strings.Clone(c.Params("id")),
-		query:  map[string]string{},
-		header: func(name string) []string { return headerLines(c, name) },
+		ctx:          c.UserContext(),
+		caller:       caller,
+		id:           strings.Clone(c.Params("id")),
+		query:        map[string]string{},
+		prefer:       headerLines(c, "Prefer"),
+		cacheControl: headerLines(c, fiber.HeaderCacheControl),
 	}
 	for k, v := range c.Context().QueryArgs().All() {
 		name := string(k)
@@ -151,7 +153,7 @@ func (r *request) includesRaw() (bool, error) {
 // handling is the caller's preference of that name (RFC 7240): strict,
 // lenient, or empty. The first one counts.
 func (r *request) handling() string {
-	for _, line := range r.header("Prefer") {
+	for _, line := range r.prefer {
 		for _, preference := range strings.Split(line, ",") {
 			preference, _, _ = strings.Cut(preference, ";")
 			name, value, _ := strings.Cut(preference, "=")
@@ -165,7 +167,7 @@ func (r *request) handling() string {
 
 // fresh reports whether the caller wants the backends asked again.
 func (r *request) fresh() bool {
-	for _, line := range r.header("Cache-Control") {
+	for _, line := range r.cacheControl {
 		for _, directive := range strings.Split(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
 				return true

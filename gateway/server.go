@@ -16,9 +16,10 @@ import (
 
 // Server is the public listener.
 type Server struct {
-	gateway  *Gateway
-	app      *fiber.App
-	inFlight atomic.Int64
+	gateway   *Gateway
+	app       *fiber.App
+	bodyLimit int64 // as it was at start
+	inFlight  atomic.Int64
 }
 
 // Bounds of the public listener that are not configured.
@@ -39,6 +40,7 @@ const (
 func NewServer(g *Gateway) *Server {
 	s := &Server{gateway: g}
 	c := g.state.Load().config.File.Server
+	s.bodyLimit = int64(c.BodyLimit)
 	s.app = fiber.New(fiber.Config{
 		AppName:               "agentgw",
 		DisableStartupMessage: true,

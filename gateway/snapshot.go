@@ -23,6 +23,8 @@ type Snapshot struct {
 	Fetched time.Time
 	// Partial is why this is not all of it; nil if it is.
 	Partial *normalize.Error
+	// Interrupted: it is partial because the rest could not be asked for.
+	Interrupted bool
 }
 
 func newSnapshot(info *adapters.Info, listing adapters.Listing, fetched time.Time) (*Snapshot, error) {
@@ -31,7 +33,7 @@ func newSnapshot(info *adapters.Info, listing adapters.Listing, fetched time.Tim
 		rows:    make([][]byte, 0, len(listing.Agents)),
 		byID:    make(map[string]*normalize.Agent, len(listing.Agents)),
 		Fetched: fetched,
-		Partial: listing.Partial,
+		Partial: listing.Partial, Interrupted: listing.Interrupted,
 	}
 	slices.SortStableFunc(s.Agents, func(a, b *normalize.Agent) int { return normalize.Compare(a.NativeID, b.NativeID) })
 	s.Agents = slices.CompactFunc(s.Agents, func(a, b *normalize.Agent) bool { return a.NativeID == b.NativeID })

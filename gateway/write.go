@@ -179,30 +179,37 @@ func (g *Gateway) readBack(ctx context.Context, b CallerBackend, native string, 
 		return known, []Warning{warning("unverified", "", b.Name, "the agent was written, but could not be read back")}
 	}
 	var warnings []Warning
-	for _, pointer := range notPersisted(b.Info, result.Agent, change) {
-		if !warned(said, pointer) {
-			warnings = append(warnings, warning("not_persisted", pointer, b.Name, "the backend took this and shows another value"))
+	for _, w := range differences(b, result.Agent, change) {
+		if !warned(said, *w.Path) {
+			warnings = append(warnings, w)
 		}
 	}
 	return result.Agent, warnings
 }
 
-func notPersisted(info *adapters.Info, agent *normalize.Agent, change normalize.Change) []string {
-	var pointers []string
+// differences are what an agent shows otherwise than it was sent, or not at all.
+func differences(b CallerBackend, agent *normalize.Agent, change normalize.Change) []Warning {
+	var warnings []Warning
+	differs := func(pointer string) {
+		warnings = append(warnings, warning("not_persisted", pointer, b.Name, "the backend took this and shows another value"))
+	}
 	for _, f := range normalize.AllFields() {
 		want, sent := change.Set[f]
-		readable := info.Rule(f).In&(adapters.InList|adapters.InGet) != 0 && !agent.NotLoaded.Has(f)
+		readable := b.Info.Rule(f).In&(adapters.InList|adapters.InGet) != 0 && !agent.NotLoaded.Has(f)
 		if sent && readable && !normalize.Equal(want, agent.Value(f)) {
-			pointers = append(pointers, f.Pointer())
+			differs(f.Pointer())
 		}
 	}
 	have := normalize.Members(agent.Extensions)
 	for _, name := range slices.Sorted(maps.Keys(change.Extensions)) {
-		if !normalize.Equal(change.Extensions[name], have[name]) {
-			pointers = append(pointers, normalize.ExtensionPointer(name))
+		switch pointer := normalize.ExtensionPointer(name); {
+		case have[name] == nil:
+			warnings = append(warnings, warning("unverified", pointer, b.Name, "the backend took this and does not show it"))
+		case !normalize.Equal(change.Extensions[name], have[name]):
+			differs(pointer)
 		}
 	}
-	return pointers
+	return warnings
 }
 
 func warned(warnings []Warning, pointer string) bool {

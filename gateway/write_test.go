@@ -119,6 +119,7 @@ func TestNothingIsSentForABadBody(t *testing.T) {
 	f("PATCH", krosaiAgent, `{"backend": "klen"}`, 422, "immutable_field", "/backend immutable")
 	f("PATCH", "/v1/agents/talkifai:agent_abc123", `{"status": "archived"}`, 422, "validation_failed", "/status invalid_value")
 	f("PATCH", "/v1/agents/talkifai:agent_abc123", `{"extensions": {"inactivityTimeout": 5000, "lastMessage": 7}}`, 422, "validation_failed", "/extensions/inactivityTimeout invalid_value, /extensions/lastMessage wrong_type")
+	f("PATCH", "/v1/agents/talkifai:agent_abc123", `{"extensions": {"inactivityTimeout": "abc"}}`, 422, "validation_failed", "/extensions/inactivityTimeout wrong_type")
 	f("PATCH", "/v1/agents/agenthuman:131", `{"extensions": {"properties": "text"}}`, 422, "validation_failed", "/extensions/properties wrong_type")
 	f("PATCH", "/v1/agents/klen:123", `{"name": "n"}`, 501, "operation_unsupported", "")
 	f("DELETE", "/v1/agents/klen:123", ``, 501, "operation_unsupported", "")
@@ -239,8 +240,14 @@ func TestPatchWithoutTheListsHalf(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.vendors["agenthuman"].Control().Fail(sandbox.Fault{Method: "GET", Path: "/v1/agents", Status: 500})
-	if got := b.ask(keyAcme, "PATCH", path, string(text)).wants(t, 200, ""); got.body["name"] != "Edited" {
+	if got := b.ask(keyAcme, "PATCH", path, string(text)).wants(t, 200, ""); got.body["name"] != "Edited" || got.at("warnings.0.code") != "unverified" || got.at("warnings.0.path") != "/avatar/name" {
 		t.Errorf("%s", got.text)
+	}
+	// Whoever means to change it is told that it cannot be.
+	b.ask(keyAcme, "PATCH", path, `{"avatar": {"name": "Other"}}`).wants(t, 422, "unsupported_fields")
+	// An echo is held against the table as well.
+	if got := b.ask(keyAcme, "PATCH", "/v1/agents/talkifai:agent_abc123", `{"id": "talkifai:agent_abc123", "extensions": {"inactivityTimeout": "abc"}}`).wants(t, 422, "validation_failed").pointers(); got != "/extensions/inactivityTimeout wrong_type" {
+		t.Errorf("%s", got)
 	}
 }
 

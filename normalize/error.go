@@ -69,6 +69,7 @@ type Error struct {
 	Status     int           // the backend's HTTP status; 0 if it gave none
 	Code       string        // the backend's machine code, if it documents one
 	RetryAfter time.Duration // how long the backend asks us to wait; 0 if it does not say
+	Unsent     bool          // certainly nothing was sent, though the kind alone does not say so
 	Message    string        // what was wrong, in our own words
 	Err        error         // the cause, for errors.Is; never shown to a caller
 }

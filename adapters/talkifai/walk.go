@@ -63,10 +63,10 @@ func interrupted(ctx context.Context, listing adapters.Listing, err error) (adap
 		return adapters.Listing{}, err
 	}
 	failure, ok := err.(*normalize.Error)
-	if !ok {
-		return adapters.Listing{}, err
+	if !ok || failure.Kind == normalize.KindAuth || failure.Kind == normalize.KindNoRoute {
+		return adapters.Listing{}, err // what was read is void too
 	}
-	listing.Partial = failure
+	listing.Partial, listing.Interrupted = failure, true
 	return listing, nil
 }
 

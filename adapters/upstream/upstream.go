@@ -84,7 +84,9 @@ func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 		if errors.Is(err, context.Canceled) {
 			kind = normalize.KindCanceled
 		}
-		return c.failed(req, kind, err)
+		failure := c.failed(req, kind, err)
+		failure.Unsent = true
+		return failure
 	}
 	bounded, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()

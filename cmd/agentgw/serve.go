@@ -122,14 +122,15 @@ func (s *service) run(ctx context.Context) error {
 	s.admin.Drain()
 	grace := s.config.File.Server.ShutdownGrace.D()
 	s.log.Info("draining", "grace", grace.String())
-	err := s.public.Shutdown(grace)
-	bounded, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	bounded, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
+	// A tenth is kept for what comes after the last request.
+	err := s.public.Shutdown(grace * 9 / 10)
+	_ = admin.Shutdown(bounded) // nothing waits for the operators' listener
 	// Spans of the last requests leave after the last request.
 	if telemetryErr := s.telemetry.Shutdown(bounded); telemetryErr != nil {
 		s.log.Warn("telemetry was not all sent", "error", telemetryErr.Error())
 	}
-	_ = admin.Shutdown(bounded) // nothing waits for the operators' listener
 	s.gateway.Close()
 	if err != nil {
 		return fmt.Errorf("requests still ran after shutdown_grace (%s): %w", grace, err)
