@@ -140,12 +140,6 @@ func (i *Info) NotLoaded(in Ops) normalize.FieldSet {
 	return i.Shown(InList | InGet).Minus(i.Shown(in))
 }
 
-// Architectures are the architectures that the vendor's create tells apart;
-// nil if it knows none.
-func (i *Info) Architectures() []string {
-	return i.Rule(normalize.FieldArchitecture).Limit.OneOf
-}
-
 // TakesExtensions reports whether the operation takes any of the vendor's own
 // fields.
 func (i *Info) TakesExtensions(in Ops) bool {

@@ -142,32 +142,32 @@ func (r *reader) read(ctx context.Context) (Result, error) {
 		}
 	}
 	result, err := r.wait(ctx, r.load(ctx))
-	if err == nil && ok && now.Before(known.ifError) && interrupted(result) {
-		// An older whole is better than a part that happened to arrive.
+	failure := unasked(result, err)
+	switch {
+	case failure != nil && ok && now.Before(known.ifError):
 		stale := known.result.as(CacheStale)
-		stale.Stale = result.Snapshot.Partial
+		stale.Stale = failure
 		return stale, nil
+	case err != nil:
+		return Result{}, err
+	case r.call.Fresh && result.Cache == CacheMiss:
+		return result.as(CacheBypass), nil
 	}
-	if err == nil {
-		if r.call.Fresh && result.Cache == CacheMiss {
-			result.Cache = CacheBypass
-		}
-		return result, nil
-	}
-	if outcomes[normalize.KindOf(err)].stale == staleYes {
-		if failure, is := err.(*normalize.Error); is && ok && now.Before(known.ifError) {
-			stale := known.result.as(CacheStale)
-			stale.Stale = failure
-			return stale, nil
-		}
-	}
-	return Result{}, err
+	return result, nil
 }
 
-// interrupted reports whether a list is a part because the backend could not
-// be asked for the rest of it.
-func interrupted(r Result) bool {
-	return r.Snapshot != nil && r.Snapshot.Interrupted && outcomes[r.Snapshot.Partial.Kind].stale == staleYes
+// unasked is why the backend could not be asked, for all of it or for the rest
+// of a list; nil if it could. An older whole is better than a part that
+// happened to arrive.
+func unasked(r Result, err error) *normalize.Error {
+	failure, _ := err.(*normalize.Error)
+	if r.Snapshot != nil && r.Snapshot.Interrupted {
+		failure = r.Snapshot.Partial
+	}
+	if failure == nil || outcomes[failure.Kind].stale != staleYes {
+		return nil
+	}
+	return failure
 }
 
 // load asks the backend, together with everyone who asks the same now. It has a

@@ -22,7 +22,7 @@ code{font-family:ui-monospace,monospace}section:target{outline:2px solid;outline
 
 func renderErrors() []byte {
 	var page bytes.Buffer
-	if err := errorsTemplate.Execute(&page, codeTable); err != nil {
+	if err := errorsTemplate.Execute(&page, Codes()); err != nil {
 		panic(err) // the template and the table are constants; a test renders them
 	}
 	return page.Bytes()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -30,6 +29,3 @@ func panicked(b *Backend, call Call, p any, log *slog.Logger) error {
 	log.Error("panic in a backend's call", "backend", b.Name, "operation", string(call.Op), "panic_type", fmt.Sprintf("%T", p), "stack", stack())
 	return &normalize.Error{Kind: normalize.KindInternal, Provider: b.Info.Provider, Op: string(call.Op), Message: "a panic"}
 }
-
-// stack is the functions on the stack, without the values of their arguments.
-func stack() string { return functionsOnly(string(debug.Stack())) }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"fmt"
 	"net"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -105,7 +104,7 @@ func (s *Server) Shutdown(grace time.Duration) error { return s.app.ShutdownWith
 func (s *Server) recover(c *fiber.Ctx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.gateway.log.Error("panic in a request", "panic_type", fmt.Sprintf("%T", p), "request_id", exchangeOf(c).requestID, "stack", functionsOnly(string(debug.Stack())))
+			s.gateway.log.Error("panic in a request", "panic_type", fmt.Sprintf("%T", p), "request_id", exchangeOf(c).requestID, "stack", stack())
 			err = newProblem(CodeInternal, "")
 		}
 	}()

@@ -1,6 +1,12 @@
 package gateway
 
-import "strings"
+import (
+	"runtime/debug"
+	"strings"
+)
+
+// stack is the functions on the stack, without the values of their arguments.
+func stack() string { return functionsOnly(string(debug.Stack())) }
 
 // functionsOnly keeps the names of a stack's functions. Arguments are
 // addresses at best; file paths tell of the machine it was built on. The

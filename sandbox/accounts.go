@@ -81,9 +81,9 @@ func MustDecode[T any](data []byte) T {
 	return v
 }
 
-// DecodeBody reads the body of a write; undocumented names members that the
+// decodeBody reads the body of a write; undocumented names members that the
 // vendor does not document, err is what is no JSON object of the right types.
-func DecodeBody(body []byte, v any) (undocumented string, err error) {
+func decodeBody(body []byte, v any) (undocumented string, err error) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {

@@ -205,6 +205,22 @@ func (s *Server) Violate(format string, args ...any) Reply {
 	return Reply{Status: StatusViolation, Body: map[string]string{"sandbox": text}}
 }
 
+// Decode reads the body of a write into v; without ok the reply is the answer
+// to it.
+func (s *Server) Decode(c *Call, v any) (reply Reply, ok bool) {
+	undocumented, err := decodeBody(c.Body, v)
+	if undocumented != "" {
+		return s.Violate("the body's member %s is not documented", undocumented), false
+	}
+	if err != nil {
+		return s.config.Error(http.StatusBadRequest), false
+	}
+	return Reply{}, true
+}
+
+// Timestamp is now, as the vendors write it: ISO 8601 with Z.
+func Timestamp() string { return time.Now().UTC().Format(time.RFC3339) }
+
 func (s *Server) write(w http.ResponseWriter, r *http.Request, reply Reply, fault *Fault) {
 	var body []byte
 	switch b := reply.Body.(type) {

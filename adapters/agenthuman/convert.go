@@ -21,16 +21,9 @@ func decodeList(backend string, r adapters.Response) ([]*normalize.Agent, error)
 	if l.Agents.Value == nil {
 		return nil, adapters.BadResponse(provider, adapters.OpList, r, "/agents is missing")
 	}
-	agents := make([]*normalize.Agent, 0, len(*l.Agents.Value))
-	for i, row := range *l.Agents.Value {
-		agent, err := decodeAgent(backend, adapters.OpList, r, fmt.Sprintf("/agents/%d", i), row)
-		if err != nil {
-			return nil, err
-		}
-		agent.RawList = row
-		agents = append(agents, agent)
-	}
-	return agents, nil
+	return wire.Rows("/agents", *l.Agents.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+		return decodeAgent(backend, adapters.OpList, r, pointer, row)
+	})
 }
 
 // decodeDetail reads the reply to a get: the agent itself, or, as the newer
@@ -139,11 +132,11 @@ func sets(op adapters.Operation, newer bool) (unavailable, notLoaded normalize.F
 	}
 	switch op {
 	case adapters.OpGet:
-		return info.Unavailable(), info.NotLoaded(adapters.InGet)
+		return neverShown, notInTheGet
 	case adapters.OpList:
-		return info.Unavailable(), info.NotLoaded(adapters.InList)
+		return neverShown, notInTheList
 	}
-	return info.Unavailable(), info.NotLoaded(0) // of what a create answers only what comes is loaded
+	return neverShown, notInACreate
 }
 
 func convertAvatar(b *wire.Builder, w wireAgent) {

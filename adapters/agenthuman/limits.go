@@ -69,3 +69,12 @@ var info = &adapters.Info{
 var newerUnavailable = normalize.Optional.Minus(normalize.Fields(
 	normalize.FieldName, normalize.FieldAvatarURL, normalize.FieldCreatedAt,
 ))
+
+// What no answer shows, and what each leaves out: worked out once, not for each
+// agent.
+var (
+	neverShown   = info.Unavailable()
+	notInTheList = info.NotLoaded(adapters.InList)
+	notInTheGet  = info.NotLoaded(adapters.InGet)
+	notInACreate = info.NotLoaded(0) // only what comes is loaded
+)

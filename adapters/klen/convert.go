@@ -1,8 +1,6 @@
 package klen
 
 import (
-	"fmt"
-
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -18,15 +16,9 @@ func decodeList(backend string, r adapters.Response) ([]*normalize.Agent, error)
 	if list.Agents.Value == nil {
 		return nil, adapters.BadResponse(provider, adapters.OpList, r, "/agents is missing")
 	}
-	agents := make([]*normalize.Agent, 0, len(*list.Agents.Value))
-	for i, row := range *list.Agents.Value {
-		agent, err := decodeAgent(backend, r, fmt.Sprintf("/agents/%d", i), row)
-		if err != nil {
-			return nil, err
-		}
-		agents = append(agents, agent)
-	}
-	return agents, nil
+	return wire.Rows("/agents", *list.Agents.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+		return decodeAgent(backend, r, pointer, row)
+	})
 }
 
 func decodeAgent(backend string, r adapters.Response, pointer string, row jsontext.Value) (*normalize.Agent, error) {
@@ -51,8 +43,7 @@ func decodeAgent(backend string, r adapters.Response, pointer string, row jsonte
 	b.Owner.TeamID = wire.Text(w.TeamID)
 	b.Usage.Calls = w.TotalCalls
 	b.Usage.Minutes = w.MinutesUsed
-	b.RawList = row
-	return b.Build(info.Unavailable(), info.NotLoaded(adapters.InList)), nil
+	return b.Build(neverShown, notInTheList), nil
 }
 
 // direction puts the vendor's role into the model's words; a role that is not

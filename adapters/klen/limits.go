@@ -40,3 +40,10 @@ var info = &adapters.Info{
 
 // read: the get is the list, so it shows the same.
 const read = adapters.InList | adapters.InGet
+
+// What no answer shows, and what each leaves out: worked out once, not for each
+// agent.
+var (
+	neverShown   = info.Unavailable()
+	notInTheList = info.NotLoaded(adapters.InList)
+)

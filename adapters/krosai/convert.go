@@ -1,8 +1,6 @@
 package krosai
 
 import (
-	"fmt"
-
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -18,16 +16,9 @@ func decodeList(backend string, r adapters.Response) ([]*normalize.Agent, error)
 	if rows.Value == nil {
 		return nil, adapters.BadResponse(provider, adapters.OpList, r, "the body is null, not an array")
 	}
-	agents := make([]*normalize.Agent, 0, len(*rows.Value))
-	for i, row := range *rows.Value {
-		agent, err := decodeAgent(backend, adapters.OpList, r, fmt.Sprintf("/%d", i), row, normalize.ViewBasic)
-		if err != nil {
-			return nil, err
-		}
-		agent.RawList = row
-		agents = append(agents, agent)
-	}
-	return agents, nil
+	return wire.Rows("", *rows.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+		return decodeAgent(backend, adapters.OpList, r, pointer, row, normalize.ViewBasic)
+	})
 }
 
 func decodeDetail(backend string, op adapters.Operation, r adapters.Response) (*normalize.Agent, error) {
@@ -63,5 +54,5 @@ func decodeAgent(backend string, op adapters.Operation, r adapters.Response, poi
 	b.Time(normalize.FieldCreatedAt, &b.CreatedAt, "created_at", w.CreatedAt)
 	b.Time(normalize.FieldUpdatedAt, &b.UpdatedAt, "updated_at", w.UpdatedAt)
 	// One shape for all operations: nothing is ever left to load.
-	return b.Build(info.Unavailable(), 0), nil
+	return b.Build(neverShown, 0), nil
 }

@@ -47,3 +47,6 @@ var info = &adapters.Info{
 		{Field: normalize.FieldUpdatedAt, In: read},
 	},
 }
+
+// What no answer shows: worked out once, not for each agent.
+var neverShown = info.Unavailable()

@@ -1,8 +1,6 @@
 package talkifai
 
 import (
-	"fmt"
-
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -39,22 +37,17 @@ func decodePage(backend string, r adapters.Response) (page, error) {
 	if err := adapters.DecodeAt(provider, adapters.OpList, r, pointer, rows, &list); err != nil {
 		return page{}, err
 	}
-	p := page{agents: make([]*normalize.Agent, 0, len(list))}
+	var p page
 	if reply.Pagination != nil {
 		p.number = reply.Pagination.Page
 		p.hasNext = reply.Pagination.HasNext.Value != nil && *reply.Pagination.HasNext.Value
 	}
 	// Only the agents page has pages; there nothing else says that a list ends.
 	p.open = pointer == "/data" && (reply.Pagination == nil || reply.Pagination.HasNext.Value == nil)
-	for i, row := range list {
-		agent, err := decodeAgent(backend, adapters.OpList, r, fmt.Sprintf("%s/%d", pointer, i), row)
-		if err != nil {
-			return page{}, err
-		}
-		agent.RawList = row
-		p.agents = append(p.agents, agent)
-	}
-	return p, nil
+	p.agents, err = wire.Rows(pointer, list, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+		return decodeAgent(backend, adapters.OpList, r, pointer, row)
+	})
+	return p, err
 }
 
 // decodeDetail reads one agent: from a get the whole, from a create a stub.
@@ -160,11 +153,11 @@ func sets(op adapters.Operation, endpointPages bool) (unavailable, notLoaded nor
 	case endpointPages:
 		return normalize.Optional.Minus(endpointPagesShow), 0
 	case op == adapters.OpGet:
-		return info.Unavailable(), info.NotLoaded(adapters.InGet)
+		return neverShown, notInTheGet
 	case op == adapters.OpList:
-		return info.Unavailable(), info.NotLoaded(adapters.InList)
-	default: // of a create's stub only what comes is loaded
-		return info.Unavailable(), info.NotLoaded(0)
+		return neverShown, notInTheList
+	default:
+		return neverShown, notInACreate
 	}
 }
 

@@ -90,3 +90,12 @@ var endpointPagesShow = normalize.Fields(
 	normalize.FieldToolsBuiltin, normalize.FieldToolsCustom, normalize.FieldOwnerUserID, normalize.FieldOwnerTeamID,
 	normalize.FieldCreatedAt, normalize.FieldUpdatedAt,
 )
+
+// What no answer shows, and what each leaves out: worked out once, not for each
+// agent.
+var (
+	neverShown   = info.Unavailable()
+	notInTheList = info.NotLoaded(adapters.InList)
+	notInTheGet  = info.NotLoaded(adapters.InGet)
+	notInACreate = info.NotLoaded(0) // only what comes is loaded
+)

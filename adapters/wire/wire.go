@@ -7,6 +7,7 @@
 package wire
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -157,6 +158,21 @@ func (b *Builder) Build(unavailable, notLoaded normalize.FieldSet) *normalize.Ag
 	b.Unavailable = unavailable.Minus(b.present)
 	b.NotLoaded = notLoaded.Minus(b.present)
 	return b.Agent
+}
+
+// Rows decodes the rows of a list that stands at a JSON pointer, and keeps each
+// row's JSON.
+func Rows(pointer string, rows []jsontext.Value, decode func(pointer string, row jsontext.Value) (*normalize.Agent, error)) ([]*normalize.Agent, error) {
+	agents := make([]*normalize.Agent, 0, len(rows))
+	for i, row := range rows {
+		agent, err := decode(fmt.Sprintf("%s/%d", pointer, i), row)
+		if err != nil {
+			return nil, err
+		}
+		agent.RawList = row
+		agents = append(agents, agent)
+	}
+	return agents, nil
 }
 
 // Body collects the members of a request to a vendor, in the order they are

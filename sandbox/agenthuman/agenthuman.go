@@ -203,13 +203,13 @@ func (e *Emulator) get(c *sandbox.Call) sandbox.Reply {
 
 func (e *Emulator) create(c *sandbox.Call) sandbox.Reply {
 	var b createBody
-	if reply, ok := e.read(c, &b); !ok {
+	if reply, ok := e.Decode(c, &b); !ok {
 		return reply
 	}
 	if b.Name == nil || *b.Name == "" {
 		return fail(http.StatusBadRequest)
 	}
-	now := timestamp()
+	now := sandbox.Timestamp()
 	a := stored{ID: e.newID(), UserID: 1, RoleID: integer(1), Language: "en", Status: "active", CreatedAt: now, UpdatedAt: now}
 	if !b.apply(&a) {
 		return fail(http.StatusBadRequest)
@@ -228,7 +228,7 @@ func (e *Emulator) create(c *sandbox.Call) sandbox.Reply {
 // update changes only what the body holds, and answers nothing of it.
 func (e *Emulator) update(c *sandbox.Call) sandbox.Reply {
 	var b updateBody
-	if reply, ok := e.read(c, &b); !ok {
+	if reply, ok := e.Decode(c, &b); !ok {
 		return reply
 	}
 	if string(c.Body) == "{}" || b.Status != nil && *b.Status != "active" && *b.Status != "archived" {
@@ -248,7 +248,7 @@ func (e *Emulator) update(c *sandbox.Call) sandbox.Reply {
 		if b.KnowledgeBase != nil {
 			a.KnowledgeBase = b.KnowledgeBase
 		}
-		a.UpdatedAt = timestamp()
+		a.UpdatedAt = sandbox.Timestamp()
 		(*all)[i] = a
 		return sandbox.Reply{Status: http.StatusOK, Body: map[string]bool{"success": true}}
 	})
@@ -269,17 +269,6 @@ func (e *Emulator) withAgent(c *sandbox.Call, do func(all *[]stored, i int) sand
 		return e.Violate("the id %q in the path is not an integer", c.ID)
 	}
 	return e.One(c.Key, func(a stored) bool { return a.ID == id }, fail(http.StatusNotFound), do)
-}
-
-func (e *Emulator) read(c *sandbox.Call, b any) (sandbox.Reply, bool) {
-	undocumented, err := sandbox.DecodeBody(c.Body, b)
-	if undocumented != "" {
-		return e.Violate("the body's member %s is not documented", undocumented), false
-	}
-	if err != nil {
-		return fail(http.StatusBadRequest), false
-	}
-	return sandbox.Reply{}, true
 }
 
 // apply is false for an avatar that does not exist, or an empty name.
@@ -322,8 +311,6 @@ func (e *Emulator) newID() int64 {
 
 func text(s string) *string  { return &s }
 func integer(i int64) *int64 { return &i }
-func timestamp() string      { return time.Now().UTC().Format(time.RFC3339) }
-
 func orNull(raw json.RawMessage) json.RawMessage {
 	if raw == nil {
 		return json.RawMessage("null")

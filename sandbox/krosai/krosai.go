@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/agentgw/agentgw/sandbox"
 )
@@ -107,13 +106,13 @@ func (e *Emulator) get(c *sandbox.Call) sandbox.Reply {
 
 func (e *Emulator) create(c *sandbox.Call) sandbox.Reply {
 	var b body
-	if reply, ok := e.read(c, &b); !ok {
+	if reply, ok := e.Decode(c, &b); !ok {
 		return reply
 	}
 	if b.Name == nil || *b.Name == "" {
 		return fail(http.StatusBadRequest)
 	}
-	now := timestamp()
+	now := sandbox.Timestamp()
 	a := agent{
 		ID:        fmt.Sprintf("00000000-0000-4000-8000-%012d", e.created.Add(1)),
 		CreatedAt: now, UpdatedAt: now, CreatedBy: "user-12345",
@@ -132,12 +131,12 @@ func (e *Emulator) create(c *sandbox.Call) sandbox.Reply {
 // replaces knowledge_base_ids whole.
 func (e *Emulator) update(c *sandbox.Call) sandbox.Reply {
 	var b body
-	if reply, ok := e.read(c, &b); !ok {
+	if reply, ok := e.Decode(c, &b); !ok {
 		return reply
 	}
 	return e.withAgent(c, func(stored *[]agent, i int) sandbox.Reply {
 		b.apply(&(*stored)[i])
-		(*stored)[i].UpdatedAt = timestamp()
+		(*stored)[i].UpdatedAt = sandbox.Timestamp()
 		return sandbox.Reply{Status: http.StatusOK, Body: (*stored)[i]}
 	})
 }
@@ -152,17 +151,6 @@ func (e *Emulator) remove(c *sandbox.Call) sandbox.Reply {
 // withAgent answers 404 where the account has no such agent.
 func (e *Emulator) withAgent(c *sandbox.Call, do func(stored *[]agent, i int) sandbox.Reply) sandbox.Reply {
 	return e.One(c.Key, func(a agent) bool { return a.ID == c.ID }, fail(http.StatusNotFound), do)
-}
-
-func (e *Emulator) read(c *sandbox.Call, b *body) (sandbox.Reply, bool) {
-	undocumented, err := sandbox.DecodeBody(c.Body, b)
-	if undocumented != "" {
-		return e.Violate("the body's member %s is not documented", undocumented), false
-	}
-	if err != nil {
-		return fail(http.StatusBadRequest), false
-	}
-	return sandbox.Reply{}, true
 }
 
 func (b body) apply(a *agent) {
@@ -187,8 +175,6 @@ func (b body) apply(a *agent) {
 }
 
 func text(s string) *string { return &s }
-
-func timestamp() string { return time.Now().UTC().Format(time.RFC3339) }
 
 // fail: no error body is documented for agents; {"detail"} is what client
 // programs read, and the newer site's 429 has a fractional retry_after.

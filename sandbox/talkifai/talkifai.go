@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/agentgw/agentgw/sandbox"
 )
@@ -178,13 +177,13 @@ func (e *Emulator) get(c *sandbox.Call) sandbox.Reply {
 
 func (e *Emulator) create(c *sandbox.Call) sandbox.Reply {
 	var b body
-	if reply, ok := e.read(c, &b); !ok {
+	if reply, ok := e.Decode(c, &b); !ok {
 		return reply
 	}
 	if !b.complete() || !b.valid() {
 		return fail(http.StatusBadRequest)
 	}
-	now := timestamp()
+	now := sandbox.Timestamp()
 	a := agent{
 		ID:   fmt.Sprintf("agent_new%d", e.created.Add(1)),
 		Mode: "private", EnabledFunctions: []string{}, EnabledCustomFunctions: []string{},
@@ -201,7 +200,7 @@ func (e *Emulator) create(c *sandbox.Call) sandbox.Reply {
 // update is partial; the architecture is fixed after creation.
 func (e *Emulator) update(c *sandbox.Call) sandbox.Reply {
 	var b body
-	if reply, ok := e.read(c, &b); !ok {
+	if reply, ok := e.Decode(c, &b); !ok {
 		return reply
 	}
 	if b.AgentArchitecture != nil {
@@ -212,7 +211,7 @@ func (e *Emulator) update(c *sandbox.Call) sandbox.Reply {
 	}
 	return e.withAgent(c, func(stored *[]agent, i int) sandbox.Reply {
 		b.apply(&(*stored)[i])
-		(*stored)[i].UpdatedAt = timestamp()
+		(*stored)[i].UpdatedAt = sandbox.Timestamp()
 		return success((*stored)[i])
 	})
 }
@@ -227,17 +226,6 @@ func (e *Emulator) remove(c *sandbox.Call) sandbox.Reply {
 // withAgent answers 404 where the account has no such agent.
 func (e *Emulator) withAgent(c *sandbox.Call, do func(stored *[]agent, i int) sandbox.Reply) sandbox.Reply {
 	return e.One(c.Key, func(a agent) bool { return a.ID == c.ID }, fail(http.StatusNotFound), do)
-}
-
-func (e *Emulator) read(c *sandbox.Call, b *body) (sandbox.Reply, bool) {
-	undocumented, err := sandbox.DecodeBody(c.Body, b)
-	if undocumented != "" {
-		return e.Violate("the body's member %s is not documented", undocumented), false
-	}
-	if err != nil {
-		return fail(http.StatusBadRequest), false
-	}
-	return sandbox.Reply{}, true
 }
 
 // complete holds a create against the table of required fields.
@@ -308,8 +296,6 @@ func keep[T any](target **T, value *T) {
 func success(data any) sandbox.Reply {
 	return sandbox.Reply{Status: http.StatusOK, Body: map[string]any{"success": true, "data": data}}
 }
-
-func timestamp() string { return time.Now().UTC().Format(time.RFC3339) }
 
 // fail is the introduction's error object. No list of codes is published for
 // agents; these are made up in its form.
