@@ -12,7 +12,7 @@ func defaults() map[string]any {
 			"shutdown_grace":  "20s",
 		},
 		"admin": map[string]any{"listen": "127.0.0.1:9090"},
-		"cache": map[string]any{"max_entries": 10000},
+		"cache": map[string]any{"max_entries": 10000, "max_bytes": "256MiB"},
 		"log":   map[string]any{"level": "info", "format": "auto"},
 	}
 }

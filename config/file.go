@@ -91,7 +91,8 @@ type BackendCache struct {
 
 // Cache is what all backends' caches share.
 type Cache struct {
-	MaxEntries int `koanf:"max_entries" jsonschema:"minimum=0,maximum=100000000" jsonschema_description:"lists and agents kept, over all backends and credentials"`
+	MaxEntries int  `koanf:"max_entries" jsonschema:"minimum=0,maximum=100000000" jsonschema_description:"lists and agents kept, over all backends and credentials"`
+	MaxBytes   Size `koanf:"max_bytes" jsonschema_description:"memory for them, by estimate; a quarter of it is for pages that are ready to be sent"`
 }
 
 // Key is one gateway key.

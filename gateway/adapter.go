@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/normalize"
 )
 
 // callAdapter is the innermost endpoint: the vendor's adapter.
@@ -17,12 +19,15 @@ func callAdapter(adapter adapters.Adapter, b *Backend) Endpoint {
 		case adapters.OpList:
 			var listing adapters.Listing
 			if listing, err = adapter.List(ctx, call.Credential); err == nil {
-				result.Snapshot, err = newSnapshot(b.Info, listing, started)
+				result.Snapshot, err = catalog.NewSnapshot(b.Info, listing, started)
 			}
 		case adapters.OpGet:
-			result.Agent, err = adapter.Get(ctx, call.Credential, call.NativeID)
+			var agent *normalize.Agent
+			if agent, err = adapter.Get(ctx, call.Credential, call.NativeID); err == nil {
+				result.Detail, err = catalog.NewDetail(b.Info, agent)
+			}
 		case adapters.OpCreate:
-			result.Agent, err = adapter.Create(ctx, call.Credential, call.Change)
+			result.Created, err = adapter.Create(ctx, call.Credential, call.Change)
 		case adapters.OpUpdate:
 			err = adapter.Update(ctx, call.Credential, call.NativeID, call.Change)
 		case adapters.OpDelete:

@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"crypto/sha256"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/payload"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -129,7 +131,8 @@ func jsonResponse(v any) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &response{status: 200, body: body, read: true}, nil
+	sum := sha256.Sum256(body)
+	return &response{status: 200, body: payload.New(body), etag: weakTag(sum[:]), read: true}, nil
 }
 
 // FieldCell is a field's place in a vendor's API in a few characters: l, g, c

@@ -15,6 +15,7 @@ type Backend struct {
 	Config   config.ResolvedBackend
 	Endpoint Endpoint
 
+	details chan struct{} // as many as may read details at once
 	breaker *breaker
 	quotas  *quotas
 	health  *health
@@ -51,7 +52,8 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 	g.telemetry.Forget(name)
 	backend := &Backend{
 		Name: name, Info: info, Config: b, build: g.builds.Add(1),
-		quotas: newQuotas(), health: &health{},
+		details: make(chan struct{}, detailsAtOnce(b.MaxConcurrent)),
+		quotas:  newQuotas(), health: &health{},
 		client: upstream.New(upstream.Options{
 			Provider: info.Provider, BaseURL: b.BaseURL, Timeout: b.Timeout.D(),
 			MaxResponseBytes: int64(b.MaxResponseBytes), MaxConns: b.MaxConcurrent, UserAgent: "agentgw/" + g.version,

@@ -7,13 +7,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	gocache "github.com/patrickmn/go-cache"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -22,15 +20,12 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// cache keeps lists and agents, each for one backend and one credential. It is
-// bounded in entries: go-cache itself is not, so admission counts.
+// cache keeps lists and agents, each for one backend and one credential.
 type cache struct {
-	store  *gocache.Cache
+	store  *store
 	flight singleflight.Group
 
-	mu         sync.Mutex
-	maxEntries int
-	nextScan   time.Time // when a full cache is looked through again
+	mu sync.Mutex
 	// writes are raised by each write of an owner, and purges by each purge, so
 	// that no read that began before is kept.
 	writes map[owner]uint64
@@ -52,15 +47,14 @@ type owner struct {
 type entry struct {
 	owner  owner
 	result Result
+	size   int64 // in bytes
 	// fresh until, then served while one refresh runs until, then served in
 	// place of a failure until.
 	fresh, revalidate, ifError time.Time
 }
 
-func newCache(maxEntries int) *cache {
-	// No janitor: it would be a goroutine to stop. What is expired goes when
-	// room is needed.
-	return &cache{store: gocache.New(gocache.NoExpiration, 0), maxEntries: maxEntries, writes: map[owner]uint64{}}
+func newCache(t *telemetry.Telemetry) *cache {
+	return &cache{store: newStore(t), writes: map[owner]uint64{}}
 }
 
 // middleware serves reads from the cache and drops what writes change. A read
@@ -131,7 +125,7 @@ type reader struct {
 
 func (r *reader) read(ctx context.Context) (Result, error) {
 	now := time.Now()
-	known, ok := r.cache.get(r.key)
+	known, ok := r.cache.store.get(r.key)
 	if ok && !r.call.Fresh {
 		if now.Before(known.fresh) {
 			return known.result.as(CacheHit), nil
@@ -142,6 +136,9 @@ func (r *reader) read(ctx context.Context) (Result, error) {
 		}
 	}
 	result, err := r.wait(ctx, r.load(ctx))
+	if err != nil && normalize.KindOf(err) == normalize.KindInternal && !r.led.Load() {
+		result, err = r.wait(ctx, r.load(ctx)) // another one's panic is not ours
+	}
 	failure := unasked(result, err)
 	switch {
 	case failure != nil && ok && now.Before(known.ifError):
@@ -230,18 +227,10 @@ func (r Result) as(s CacheStatus) Result {
 	return r
 }
 
-func (c *cache) get(key string) (*entry, bool) {
-	v, ok := c.store.Get(key)
-	if !ok {
-		return nil, false
-	}
-	return v.(*entry), true
-}
-
-// put keeps a result unless a write came in between, it is not all of it, or
-// there is no room.
+// put keeps a result unless a write came in between, the rest of it could not
+// be asked for, or there is no room.
 func (c *cache) put(r *reader, began epoch, result Result) {
-	if result.Snapshot != nil && result.Snapshot.Partial != nil {
+	if result.Snapshot != nil && result.Snapshot.Interrupted {
 		return
 	}
 	e := newEntry(r.who, result, r.backend.Config.Cache)
@@ -254,48 +243,10 @@ func (c *cache) put(r *reader, began epoch, result Result) {
 	if c.epochOf(r.who) != began || c.live != nil && !c.live[r.who] {
 		return
 	}
-	switch known, ok := c.get(r.key); {
-	case ok && known.result.Fetched.After(result.Fetched): // a slow read must not undo a later one
-		return
-	case !ok && !c.room(time.Now()):
-		r.telemetry.CacheRefused(r.backend.Name)
-		return
+	if known, ok := c.store.get(r.key); ok && known.result.Fetched.After(result.Fetched) {
+		return // a slow read must not undo a later one
 	}
-	c.store.Set(r.key, e, keep)
-}
-
-// scanEvery bounds how often a full cache is looked through.
-const scanEvery = time.Second
-
-// room makes some, if it must, of what has expired, and then of what is only
-// kept for the case that its backend fails, the oldest first. What is still
-// served goes for nobody.
-func (c *cache) room(now time.Time) bool {
-	if c.store.ItemCount() < c.maxEntries {
-		return true
-	}
-	if now.Before(c.nextScan) {
-		return false
-	}
-	c.nextScan = now.Add(scanEvery)
-	c.store.DeleteExpired()
-	type spare struct {
-		key     string
-		fetched time.Time
-	}
-	var spares []spare
-	for key, item := range c.store.Items() {
-		if e := item.Object.(*entry); now.After(e.revalidate) {
-			spares = append(spares, spare{key, e.result.Fetched})
-		}
-	}
-	slices.SortFunc(spares, func(a, b spare) int { return a.fetched.Compare(b.fetched) })
-	// A sixteenth at once, so that the next ones need no scan.
-	wanted := c.store.ItemCount() - c.maxEntries + 1 + c.maxEntries/16
-	for _, s := range spares[:min(len(spares), max(wanted, 0))] {
-		c.store.Delete(s.key)
-	}
-	return c.store.ItemCount() < c.maxEntries
+	c.store.put(r.key, e, keep)
 }
 
 // void forgets what a failure makes void: what is not there any more, and all
@@ -308,7 +259,7 @@ func (c *cache) void(r *reader, kind normalize.Kind) {
 		c.dropAll(r.who)
 		return
 	}
-	c.store.Delete(r.key)
+	c.store.delete(r.key)
 }
 
 func newEntry(who owner, result Result, ages config.BackendCache) *entry {
@@ -317,7 +268,7 @@ func newEntry(who owner, result Result, ages config.BackendCache) *entry {
 	ttl := time.Duration(float64(ages.TTL.D()) * (0.9 + 0.2*rand.Float64()))
 	fresh := result.Fetched.Add(ttl)
 	e := &entry{
-		owner: who, result: result, fresh: fresh,
+		owner: who, result: result, size: result.size(), fresh: fresh,
 		revalidate: fresh.Add(ages.StaleWhileRevalidate.D()),
 		ifError:    fresh.Add(ages.StaleIfError.D()),
 	}
@@ -332,10 +283,7 @@ func (c *cache) drop(who owner, nativeID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writes[who]++
-	c.store.Delete(cacheKey(who, Call{Op: adapters.OpList}))
-	if nativeID != "" {
-		c.store.Delete(cacheKey(who, Call{Op: adapters.OpGet, NativeID: nativeID}))
-	}
+	c.store.delete(cacheKey(who, Call{Op: adapters.OpList}), cacheKey(who, Call{Op: adapters.OpGet, NativeID: nativeID}))
 }
 
 // dropAll forgets all that was seen by the owner, and nobody else's.
@@ -343,7 +291,7 @@ func (c *cache) dropAll(who owner) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writes[who]++
-	c.deleteWhere(func(o owner) bool { return o == who })
+	c.store.deleteWhere(func(o owner) bool { return o == who })
 }
 
 func (c *cache) epoch(who owner) epoch {
@@ -359,7 +307,7 @@ func (c *cache) keep(live map[owner]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live = live
-	c.deleteWhere(func(o owner) bool { return !live[o] })
+	c.store.deleteWhere(func(o owner) bool { return !live[o] })
 	for o := range c.writes {
 		if !live[o] {
 			delete(c.writes, o)
@@ -372,28 +320,7 @@ func (c *cache) purge(matches func(owner) bool) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.purges++
-	return c.deleteWhere(matches)
-}
-
-func (c *cache) deleteWhere(matches func(owner) bool) int {
-	deleted := 0
-	for key, item := range c.store.Items() {
-		if e := item.Object.(*entry); matches(e.owner) {
-			c.store.Delete(key)
-			deleted++
-		}
-	}
-	return deleted
-}
-
-// entries counts what is kept.
-func (c *cache) entries() int64 { return int64(c.store.ItemCount()) }
-
-// limit sets the bound; what is over it stays until it expires.
-func (c *cache) limit(maxEntries int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.maxEntries = maxEntries
+	return c.store.deleteWhere(matches)
 }
 
 // cacheKey is the SHA-256 over the length-prefixed fields that tell reads

@@ -13,6 +13,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -24,9 +25,15 @@ func cached(t *testing.T, ages config.BackendCache, next Endpoint) (*cache, Endp
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCache(3)
+	c := newCache(tel)
+	c.store.limit(3, 1<<20)
 	b := &Backend{Name: "b", Info: &adapters.Info{Provider: "p"}, Config: config.ResolvedBackend{Backend: config.Backend{Cache: ages}}}
 	return c, chain(next, c.middleware(b, func() time.Duration { return 5 * time.Second }, tel))
+}
+
+func entries(c *cache) int64 {
+	n, _ := c.store.size()
+	return n
 }
 
 func list(key string) Call {
@@ -48,7 +55,7 @@ func TestAges(t *testing.T) {
 			if f := failure.Load(); f != nil {
 				return Result{}, f
 			}
-			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
 		step := func(wait time.Duration, wantAsked int32, wantCache CacheStatus, wantKind string) {
 			t.Helper()
@@ -92,7 +99,7 @@ func TestRefreshBehindVoidsToo(t *testing.T) {
 				if failing.Load() && call.Op == adapters.OpList {
 					return Result{}, &normalize.Error{Kind: kind}
 				}
-				return Result{Snapshot: &Snapshot{}, Agent: &normalize.Agent{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+				return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 			})
 			detail := list("k")
 			detail.Op, detail.NativeID = adapters.OpGet, "1"
@@ -109,7 +116,7 @@ func TestRefreshBehindVoidsToo(t *testing.T) {
 			synctest.Wait()
 			// A credential that is refused voids all that was seen with it.
 			want := map[normalize.Kind]int64{normalize.KindNotFound: 2, normalize.KindAuth: 1}[kind]
-			if n := c.entries(); n != want {
+			if n := entries(c); n != want {
 				t.Errorf("%s: %d entries are left, want %d", kind, n, want)
 			}
 			if _, err := endpoint(context.Background(), list("k")); normalize.KindOf(err) != kind {
@@ -130,7 +137,7 @@ func TestRefusedCredentialCostsOthersNothing(t *testing.T) {
 			}
 			asked.Add(1)
 			time.Sleep(time.Second)
-			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
 		var wg sync.WaitGroup
 		wg.Go(func() { _, _ = endpoint(context.Background(), list("good")) })
@@ -140,8 +147,8 @@ func TestRefusedCredentialCostsOthersNothing(t *testing.T) {
 		}
 		wg.Go(func() { _, _ = endpoint(context.Background(), list("good")) })
 		wg.Wait()
-		if n := asked.Load(); n != 1 || c.entries() != 1 {
-			t.Errorf("asked %d times, %d entries", n, c.entries())
+		if n := asked.Load(); n != 1 || entries(c) != 1 {
+			t.Errorf("asked %d times, %d entries", n, entries(c))
 		}
 	})
 }
@@ -158,14 +165,14 @@ func TestFailedWriteKeepsWhatItDidNotChange(t *testing.T) {
 			if call.Op == adapters.OpUpdate {
 				return Result{}, &normalize.Error{Kind: kind}
 			}
-			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
 		write := list("k")
 		write.Op, write.NativeID = adapters.OpUpdate, "1"
 		for _, call := range []Call{list("k"), write} {
 			_, _ = endpoint(context.Background(), call)
 		}
-		if got := c.entries() == 1; got != kept {
+		if got := entries(c) == 1; got != kept {
 			t.Errorf("%s: kept %v", kind, got)
 		}
 	}
@@ -174,11 +181,11 @@ func TestFailedWriteKeepsWhatItDidNotChange(t *testing.T) {
 // TestOlderWholeGoesBeforeAPart: and a list that is odd by itself does not.
 func TestOlderWholeGoesBeforeAPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		snapshot := &Snapshot{}
+		snapshot := &catalog.Snapshot{}
 		_, endpoint := cached(t, seconds(10, 0, 1000), func(context.Context, Call) (Result, error) {
 			return Result{Snapshot: snapshot, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
-		f := func(next *Snapshot, want CacheStatus) {
+		f := func(next *catalog.Snapshot, want CacheStatus) {
 			t.Helper()
 			snapshot = next
 			time.Sleep(20 * time.Second)
@@ -186,10 +193,10 @@ func TestOlderWholeGoesBeforeAPart(t *testing.T) {
 				t.Errorf("%q, %v, want %q", result.Cache, err, want)
 			}
 		}
-		f(&Snapshot{}, CacheMiss)
-		f(&Snapshot{Partial: &normalize.Error{Kind: normalize.KindUnavailable}, Interrupted: true}, CacheStale)
-		f(&Snapshot{Partial: &normalize.Error{Kind: normalize.KindBadResponse}}, CacheMiss)
-		f(&Snapshot{}, CacheMiss)
+		f(&catalog.Snapshot{}, CacheMiss)
+		f(&catalog.Snapshot{Partial: &normalize.Error{Kind: normalize.KindUnavailable}, Interrupted: true}, CacheStale)
+		f(&catalog.Snapshot{Partial: &normalize.Error{Kind: normalize.KindBadResponse}}, CacheMiss)
+		f(&catalog.Snapshot{}, CacheMiss)
 	})
 }
 
@@ -198,7 +205,7 @@ func TestWhatNoKeySeesIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
 			time.Sleep(time.Second)
-			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
 		var wg sync.WaitGroup
 		wg.Go(func() { _, _ = endpoint(context.Background(), list("gone")) })
@@ -206,7 +213,7 @@ func TestWhatNoKeySeesIsNotKept(t *testing.T) {
 		synctest.Wait()
 		c.keep(map[owner]bool{{"b", list("kept").Credential.ID(), 0}: true})
 		wg.Wait()
-		if n := c.entries(); n != 1 {
+		if n := entries(c); n != 1 {
 			t.Errorf("%d entries", n)
 		}
 	})
@@ -215,7 +222,7 @@ func TestWhatNoKeySeesIsNotKept(t *testing.T) {
 func TestTTLOfZeroIsNeverServedUnasked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, endpoint := cached(t, seconds(0, 300, 300), func(context.Context, Call) (Result, error) {
-			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
 		for range 3 {
 			if result, err := endpoint(context.Background(), list("k")); err != nil || result.Cache != CacheMiss {
@@ -231,19 +238,19 @@ func TestTTLOfZeroIsNeverServedUnasked(t *testing.T) {
 func TestFullCacheLetsGoOfWhatIsNotServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, endpoint := cached(t, seconds(10, 0, 10_000), func(context.Context, Call) (Result, error) {
-			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
 		for i := range 4 {
 			_, _ = endpoint(context.Background(), list(fmt.Sprint(i)))
 			time.Sleep(6 * time.Second)
 		}
-		if n := c.entries(); n != 3 {
+		if n := entries(c); n != 3 {
 			t.Errorf("%d entries", n)
 		}
-		if _, ok := c.get(cacheKey(owner{"b", list("3").Credential.ID(), 0}, list("3"))); !ok {
+		if _, ok := c.store.get(cacheKey(owner{"b", list("3").Credential.ID(), 0}, list("3"))); !ok {
 			t.Error("the newest was refused while old ones are kept")
 		}
-		if _, ok := c.get(cacheKey(owner{"b", list("0").Credential.ID(), 0}, list("0"))); ok {
+		if _, ok := c.store.get(cacheKey(owner{"b", list("0").Credential.ID(), 0}, list("0"))); ok {
 			t.Error("the oldest is still there")
 		}
 	})
@@ -252,32 +259,36 @@ func TestFullCacheLetsGoOfWhatIsNotServed(t *testing.T) {
 func TestCacheIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
-			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
 		for i := range 10 {
 			if _, err := endpoint(context.Background(), list(fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if n := c.entries(); n != 3 {
+		if n := entries(c); n != 3 {
 			t.Errorf("%d entries, the bound is 3", n)
 		}
 		time.Sleep(time.Minute) // on the test's clock: all three expire
 		if _, err := endpoint(context.Background(), list("new")); err != nil {
 			t.Fatal(err)
 		}
-		if n := c.entries(); n != 1 {
+		if n := entries(c); n != 1 {
 			t.Errorf("%d entries after all expired and one came", n)
 		}
 	})
 }
 
-func TestPartialListsAreNotKept(t *testing.T) {
-	c, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
-		return Result{Snapshot: &Snapshot{Partial: &normalize.Error{}}, Fetched: time.Now(), Cache: CacheMiss}, nil
-	})
-	if _, err := endpoint(context.Background(), list("k")); err != nil || c.entries() != 0 {
-		t.Errorf("%v, %d entries", err, c.entries())
+// TestInterruptedListsAreNotKept: and those that are odd by themselves are, or
+// each request would walk them again.
+func TestInterruptedListsAreNotKept(t *testing.T) {
+	for interrupted, want := range map[bool]int64{true: 0, false: 1} {
+		c, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
+			return Result{Snapshot: &catalog.Snapshot{Partial: &normalize.Error{}, Interrupted: interrupted}, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		if _, err := endpoint(context.Background(), list("k")); err != nil || entries(c) != want {
+			t.Errorf("interrupted %v: %v, %d entries", interrupted, err, entries(c))
+		}
 	}
 }
 

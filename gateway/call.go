@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -24,19 +25,34 @@ type Call struct {
 	Credential adapters.Credential
 	NativeID   string           // get, update, delete
 	Change     normalize.Change // create, update
+	// Row is the agent as the list shows it, where whoever gets it has it
+	// already: the list is not asked for again.
+	Row *normalize.Agent
 	// Fresh asks the backend even if the answer is at hand.
 	Fresh bool
 }
 
 // Result is what a Call gave. What it points to is shared and not changed.
 type Result struct {
-	Snapshot *Snapshot        // list
-	Agent    *normalize.Agent // get, create
+	Snapshot *catalog.Snapshot // list
+	Detail   *catalog.Detail   // get
+	Created  *normalize.Agent  // create
 	Fetched  time.Time
 	Cache    CacheStatus
 	// Stale is why an older answer stands in for the backend's; nil if it
 	// does not.
 	Stale *normalize.Error
+}
+
+// size is the memory that a result of a read takes, in bytes, by estimate.
+func (r Result) size() int64 {
+	switch {
+	case r.Snapshot != nil:
+		return r.Snapshot.Size()
+	case r.Detail != nil:
+		return r.Detail.Size()
+	}
+	return 0
 }
 
 // CacheStatus is how a Result came about.

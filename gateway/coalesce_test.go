@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -18,7 +19,7 @@ func TestEqualReadsShareOne(t *testing.T) {
 		_, endpoint := cached(t, seconds(10, 0, 0), func(_ context.Context, c Call) (Result, error) {
 			asked.Add(1)
 			time.Sleep(time.Second)
-			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
 		// The first caller leaves; that harms none of the others.
 		leaving, leave := context.WithCancel(context.Background())
@@ -53,7 +54,7 @@ func TestWhoJoinsHasItsOwnTime(t *testing.T) {
 		_, endpoint := cached(t, seconds(10, 0, 0), func(ctx context.Context, _ Call) (Result, error) {
 			select {
 			case <-time.After(3 * time.Second):
-				return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+				return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 			case <-ctx.Done():
 				return Result{}, &normalize.Error{Kind: normalize.KindDeadline}
 			}
@@ -80,7 +81,7 @@ func TestReadThatBeganBeforeAWriteIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, endpoint := cached(t, seconds(10, 0, 0), func(_ context.Context, c Call) (Result, error) {
 			time.Sleep(time.Second)
-			return Result{Snapshot: &Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
 		var wg sync.WaitGroup
 		wg.Go(func() { _, _ = endpoint(context.Background(), list("k")) })
@@ -89,7 +90,7 @@ func TestReadThatBeganBeforeAWriteIsNotKept(t *testing.T) {
 		write.Op, write.NativeID = adapters.OpUpdate, "1"
 		wg.Go(func() { _, _ = endpoint(context.Background(), write) })
 		wg.Wait()
-		if n := c.entries(); n != 0 {
+		if n := entries(c); n != 0 {
 			t.Errorf("%d entries", n)
 		}
 	})

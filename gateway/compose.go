@@ -29,26 +29,35 @@ func compose(b *Backend, log *slog.Logger) Middleware {
 }
 
 func getFromList(ctx context.Context, next Endpoint, call Call, info *adapters.Info) (Result, error) {
-	list := call
-	list.Op, list.NativeID = adapters.OpList, ""
-	result, err := next(ctx, list)
+	result, err := next(ctx, listOf(call))
 	if err != nil {
 		return Result{}, err
 	}
-	row := result.Snapshot.Find(call.NativeID)
-	if row == nil {
+	i := result.Snapshot.Find(call.NativeID)
+	if i < 0 {
 		return Result{}, &normalize.Error{Kind: normalize.KindNotFound, Provider: info.Provider, Op: string(call.Op), Message: "the list has no such agent"}
 	}
-	full := *row
-	full.View = normalize.ViewFull
-	result.Snapshot, result.Agent = nil, &full
+	result.Detail, result.Snapshot = result.Snapshot.Full(i), nil
 	return result, nil
 }
 
-// getJoined asks for both at once. Without the list the detail stands alone,
-// and says what it could not load; a list that is only an older one does not
-// complete an answer that was asked for afresh.
+// listOf is the list that a get is made of.
+func listOf(get Call) Call {
+	return Call{Op: adapters.OpList, Credential: get.Credential, Fresh: get.Fresh}
+}
+
+// getJoined asks for both at once, unless the caller has the list's row.
+// Without the list the detail stands alone, and says what it could not load; a
+// list that is only an older one does not complete an answer that was asked for
+// afresh.
 func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *slog.Logger) (Result, error) {
+	if call.Row != nil {
+		detail, err := next(ctx, call)
+		if err == nil {
+			detail.Detail, err = detail.Detail.Join(b.Info, call.Row)
+		}
+		return detail, err
+	}
 	type answer struct {
 		result Result
 		err    error
@@ -56,8 +65,7 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 	listed := make(chan answer, 1)
 	go func() {
 		var a answer
-		list := call
-		list.Op, list.NativeID = adapters.OpList, ""
+		list := listOf(call)
 		defer func() {
 			if p := recover(); p != nil {
 				a = answer{err: panicked(b, list, p, log)}
@@ -74,7 +82,11 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 	if list.err != nil || call.Fresh && list.result.Stale != nil {
 		return detail, nil
 	}
-	detail.Agent = normalize.Join(detail.Agent, list.result.Snapshot.Find(call.NativeID))
+	if i := list.result.Snapshot.Find(call.NativeID); i >= 0 {
+		if detail.Detail, err = detail.Detail.Join(b.Info, list.result.Snapshot.Agents[i]); err != nil {
+			return Result{}, err
+		}
+	}
 	if list.result.Fetched.Before(detail.Fetched) { // an answer is as old as its oldest part
 		detail.Fetched = list.result.Fetched
 	}

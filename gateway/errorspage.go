@@ -3,10 +3,12 @@ package gateway
 import (
 	"bytes"
 	"html/template"
+
+	"github.com/agentgw/agentgw/gateway/payload"
 )
 
 // errorsPage is GET /docs/errors, where a problem's type points to.
-var errorsPage = &response{status: 200, media: "text/html; charset=utf-8", body: renderErrors()}
+var errorsPage = &response{status: 200, media: "text/html; charset=utf-8", body: payload.New(renderErrors())}
 
 var errorsTemplate = template.Must(template.New("errors").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>agentgw: error codes</title>

@@ -9,6 +9,7 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -21,6 +22,7 @@ type Gateway struct {
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
 	cache     *cache
+	pages     *pages
 	builds    atomic.Uint64
 
 	reloading sync.Mutex
@@ -32,7 +34,7 @@ type state struct {
 	config   *config.Config
 	backends []*Backend
 	keys     *keyring
-	cursors  *cursors
+	cursors  *catalog.Sealer
 }
 
 // Options are what a Gateway is made of.
@@ -48,12 +50,12 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g := &Gateway{
 		providers: map[string]adapters.Provider{},
 		version:   o.Version, log: o.Log, telemetry: o.Telemetry,
-		cache: newCache(c.File.Cache.MaxEntries),
+		cache: newCache(o.Telemetry), pages: newPages(),
 	}
 	for _, p := range o.Providers {
 		g.providers[p.Info.Provider] = p
 	}
-	g.telemetry.ObserveEntries(g.cache.entries)
+	g.telemetry.ObserveCache(g.cache.store.size, g.pages.size)
 	return g, g.apply(c)
 }
 
@@ -98,9 +100,12 @@ func (g *Gateway) apply(c *config.Config) error {
 		ring = previous.keys
 	}
 	next.keys = newKeyring(c.Keys, next.backends, ring)
-	g.cache.limit(c.File.Cache.MaxEntries)
+	// Of the bytes, a quarter is for pages that are ready to be sent.
+	g.cache.store.limit(c.File.Cache.MaxEntries, int64(c.File.Cache.MaxBytes)*3/4)
+	g.pages.limit(int64(c.File.Cache.MaxBytes) / 4)
 	g.state.Store(next)
 	g.cache.keep(next.keys.credentials())
+	g.pages.clear() // a key that is gone leaves nothing behind
 	if previous != nil {
 		g.retire(previous, next)
 	}
@@ -108,11 +113,11 @@ func (g *Gateway) apply(c *config.Config) error {
 }
 
 // cursors keeps the sealing key unless the secret changed: walks go on.
-func (g *Gateway) cursors(c *config.Config, previous *state) (*cursors, error) {
+func (g *Gateway) cursors(c *config.Config, previous *state) (*catalog.Sealer, error) {
 	if previous != nil && previous.config.CursorSecret.Reveal() == c.CursorSecret.Reveal() {
 		return previous.cursors, nil
 	}
-	return newCursors(c.CursorSecret)
+	return catalog.NewSealer(c.CursorSecret)
 }
 
 // named is the backend of that name; nil for none.
@@ -187,6 +192,7 @@ func (g *Gateway) Purge(backend, keyID string) int {
 			}
 		}
 	}
+	defer g.pages.clear()
 	return g.cache.purge(func(o owner) bool {
 		return (backend == "" || o.backend == backend) && (visible == nil || visible[o])
 	})

@@ -26,11 +26,11 @@ func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*respons
 	if err != nil {
 		return nil, backendProblem(b.Name, adapters.OpGet, err)
 	}
-	body, err := result.Agent.Encode(normalize.Form{WithSets: true, WithRaw: q.Raw})
-	if err != nil {
-		return nil, err
+	body := result.Detail.Answer()
+	if q.Raw {
+		body = result.Detail.AnswerWithRaw()
 	}
-	r := &response{status: 200, body: body, read: true, parts: []part{{backend: b, cache: result.Cache, took: time.Since(started)}}}
+	r := &response{status: 200, body: body, etag: result.Detail.ETag(), read: true, parts: []part{{backend: b, cache: result.Cache, took: time.Since(started)}}}
 	r.header("Age", age(result.Fetched))
 	return r, nil
 }

@@ -319,3 +319,6 @@ func (b *bench) metrics() string {
 	NewAdmin(b.gateway, nil).Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	return w.Body.String()
 }
+
+// faultOf is a vendor that answers with a status.
+func faultOf(status int) sandbox.Fault { return sandbox.Fault{Status: status} }

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -16,16 +17,16 @@ import (
 type ListQuery struct {
 	Backends  []string // none: all that the key maps to
 	Providers []string // none: all
-	Limit     int
-	Cursor    string
-	Raw       bool
-	Fresh     bool
+	catalog.Query
+	Full   bool // view=full
+	Raw    bool
+	Limit  int
+	Cursor string
+	Fresh  bool
 	// RequireAll and Require turn a list into a problem if any source, or one
 	// of these, is not ok.
 	RequireAll bool
 	Require    []string
-
-	walked []string // the backends that these come to, in their order
 }
 
 // Source statuses.
@@ -44,7 +45,10 @@ type Source struct {
 	FetchedAt   *time.Time          `json:"fetched_at,omitzero"`
 	Unavailable *normalize.FieldSet `json:"unavailable,omitzero"`
 	NotLoaded   *normalize.FieldSet `json:"not_loaded,omitzero"`
-	Error       *SourceFailure      `json:"error,omitzero"`
+	// Unfiltered are the fields that a filter could not be applied to, because
+	// some of this source's agents do not show them.
+	Unfiltered *normalize.FieldSet `json:"unfiltered,omitzero"`
+	Error      *SourceFailure      `json:"error,omitzero"`
 }
 
 // SourceFailure is why a source is not ok.
@@ -65,30 +69,56 @@ type Warning struct {
 // part is what became of one backend in a list.
 type part struct {
 	backend  CallerBackend
-	snapshot *Snapshot
+	snapshot *catalog.Snapshot
+	details  map[int]*catalog.Detail // rows that were read in full, by index; nil if they could not be
 	source   Source
-	failure  *Problem
+	failure  *Problem // why the source is not ok; nil if only a filter could not be applied
 	cache    CacheStatus
 	took     time.Duration
+	fetched  time.Time // its oldest part
 }
 
-// list asks all backends at the same time and merges what they answer. A
-// backend that fails is its source's error and costs the others nothing.
+// list asks all backends at the same time and answers one page of what they
+// have. A backend that fails is its source's error and costs the others nothing.
 func (g *Gateway) list(ctx context.Context, caller *Caller, q ListQuery) (*response, error) {
 	backends, err := chosen(caller, q)
 	if err != nil {
 		return nil, err
 	}
-	q.walked = names(backends)
-	after, err := g.resume(caller, q)
+	all := names(backends)
+	walk, err := g.resume(caller, q, all)
 	if err != nil {
 		return nil, err
 	}
+	if resumed := walk.Backends(); resumed != nil {
+		backends = slices.DeleteFunc(backends, func(b CallerBackend) bool { return !slices.Contains(resumed, b.Name) })
+	}
 	parts := g.fanOut(ctx, backends, q)
+	if q.Full {
+		g.loadNeeded(ctx, parts, q)
+	}
+	found := catalog.Paginate(q.Query, walk, all, catalogParts(parts), q.Limit)
+	if q.Full {
+		g.loadPage(ctx, parts, found, q)
+	}
+	for i := range parts {
+		g.settle(&parts[i], i, found, q)
+	}
 	if p := incomplete(parts, q); p != nil {
 		return nil, p
 	}
-	return g.page(caller, parts, q, after)
+	return g.answerList(parts, found, q, walk)
+}
+
+func catalogParts(parts []part) []catalog.Part {
+	of := make([]catalog.Part, len(parts))
+	for i, p := range parts {
+		of[i] = catalog.Part{Backend: p.backend.Name, Snapshot: p.snapshot}
+		if p.failure != nil {
+			of[i].Code = string(p.failure.Code)
+		}
+	}
+	return of
 }
 
 // chosen are the backends that a list is of, in the order of the
@@ -152,33 +182,59 @@ func (g *Gateway) ask(ctx context.Context, b CallerBackend, q ListQuery) part {
 	result, err := b.Endpoint(ctx, Call{Op: adapters.OpList, Credential: b.Credential, Fresh: q.Fresh})
 	p := part{backend: b, cache: result.Cache, took: time.Since(started), source: Source{Backend: b.Name, Status: SourceOK}}
 	if err != nil {
-		p.fail(SourceError, err)
-	} else {
-		p.snapshot = result.Snapshot
-		fetched := p.snapshot.Fetched.UTC().Truncate(time.Second)
-		p.source.FetchedAt = &fetched
-		p.source.Count = len(p.snapshot.Agents)
-		p.source.Unavailable, p.source.NotLoaded = &p.snapshot.Unavailable, &p.snapshot.NotLoaded
-		switch {
-		case result.Stale != nil:
-			p.fail(SourceStale, result.Stale)
-		case p.snapshot.Partial != nil:
-			p.fail(SourcePartial, p.snapshot.Partial)
-		}
+		p.fail(SourceError, adapters.OpList, err)
+		return p
 	}
-	if p.source.Status != SourceOK {
-		g.telemetry.ListIncomplete(b.Name)
+	p.snapshot, p.fetched = result.Snapshot, result.Snapshot.Fetched
+	switch {
+	case result.Stale != nil:
+		p.fail(SourceStale, adapters.OpList, result.Stale)
+	case p.snapshot.Partial != nil:
+		p.fail(SourcePartial, adapters.OpList, p.snapshot.Partial)
 	}
 	return p
 }
 
-func (p *part) fail(status string, err error) {
-	p.source.Status = status
-	p.failure = backendProblem(p.backend.Name, adapters.OpList, err)
-	p.source.Error = &SourceFailure{Code: p.failure.Code}
-	if p.failure.RetryAfter > 0 {
-		s := retryAfterSeconds(p.failure.RetryAfter)
+// fail takes note of why the source is not ok. What was said first stands, but
+// that some of it is missing goes before that it is old.
+func (p *part) fail(status string, op adapters.Operation, err error) {
+	if p.source.Status == SourceOK || p.source.Status == SourceStale && status == SourcePartial {
+		p.failed(status, backendProblem(p.backend.Name, op, err))
+	}
+}
+
+func (p *part) failed(status string, problem *Problem) {
+	p.source.Status, p.failure = status, problem
+	p.source.Error = &SourceFailure{Code: problem.Code}
+	if problem.RetryAfter > 0 {
+		s := retryAfterSeconds(problem.RetryAfter)
 		p.source.Error.RetryAfterS = &s
+	}
+}
+
+// settle completes what is said of a source by what the page found in it.
+func (g *Gateway) settle(p *part, i int, page catalog.Page, q ListQuery) {
+	found := page.Parts[i]
+	p.source.Count = found.Count
+	if p.snapshot != nil {
+		fetched := p.snapshot.Fetched.UTC().Truncate(time.Second)
+		p.source.FetchedAt = &fetched
+		unavailable, notLoaded := p.sets(i, page, q)
+		p.source.Unavailable, p.source.NotLoaded = &unavailable, &notLoaded
+		if found.Unfiltered != 0 {
+			p.source.Unfiltered = &found.Unfiltered
+		}
+	}
+	if found.Owed != "" && p.source.Status != SourceError && p.source.Status != SourcePartial {
+		problem := newProblem(Code(found.Owed), "backend %s could not be read on an earlier page of this walk; resume_cursor, on its last page, goes over what it has", p.backend.Name)
+		problem.Backend = &p.backend.Name
+		p.failed(SourcePartial, problem)
+	}
+	if p.source.Unfiltered != nil && (p.source.Status == SourceOK || p.source.Status == SourceStale) {
+		p.source.Status = SourcePartial
+	}
+	if p.source.Status != SourceOK {
+		g.telemetry.ListIncomplete(p.backend.Name)
 	}
 }
 
@@ -186,15 +242,25 @@ func (p *part) fail(status string, err error) {
 // one asked for, or of one that the caller requires.
 func incomplete(parts []part, q ListQuery) *Problem {
 	allFailed := true
-	for _, p := range parts {
-		required := q.RequireAll || slices.Contains(q.Require, p.backend.Name)
-		if required && p.source.Status != SourceOK {
+	var unfiltered *part
+	for i, p := range parts {
+		allFailed = allFailed && p.source.Status == SourceError
+		if p.source.Status == SourceOK || !q.RequireAll && !slices.Contains(q.Require, p.backend.Name) {
+			continue
+		}
+		if p.failure != nil {
 			return withSources(p.failure, parts)
 		}
-		allFailed = allFailed && p.source.Status == SourceError
+		unfiltered = &parts[i]
 	}
-	if len(parts) > 0 && allFailed {
+	switch {
+	case len(parts) > 0 && allFailed:
 		return withSources(parts[0].failure, parts)
+	case unfiltered != nil:
+		names := strings.Join(unfiltered.source.Unfiltered.Names(), ", ")
+		p := newProblem(CodeInvalidParameter, "backend %s does not show %s of every agent in this view, so that the filter cannot be applied to all that is required; leave it, or the requirement, out", unfiltered.backend.Name, names)
+		p.Backend = &unfiltered.backend.Name
+		return withSources(p, parts)
 	}
 	return nil
 }

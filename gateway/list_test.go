@@ -85,7 +85,7 @@ func TestListParameters(t *testing.T) {
 	f("?limt=1", `unknown query parameter "limt"; did you mean limit?`)
 	f("?limit=1&limit=2", "limit is given twice; part several values by commas")
 	f("?include=everything", `include="everything" is not raw`)
-	f("?view=all", `view="all" is not basic; read single agents for their full view`)
+	f("?view=all", `view="all" is neither basic nor full`)
 	f("?limit=%2B5", `limit="+5" is not a number from 1 to 1000`)
 	f("?backend=", "backend has an empty value; leave it out to mean all")
 	f("?provider=nope", `provider="nope" is not one of `+strings.Join(slices.Sorted(slices.Values(all.Names())), ", "))

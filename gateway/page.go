@@ -2,56 +2,146 @@ package gateway
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
-	"slices"
+	"hash"
 	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/gateway/payload"
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// resume is where the cursor says that the walk goes on; nil for its start.
-func (g *Gateway) resume(caller *Caller, q ListQuery) (*position, error) {
+// resume is where the cursor says that the walk goes on.
+func (g *Gateway) resume(caller *Caller, q ListQuery, backends []string) (catalog.Walk, error) {
+	identity := q.identity(caller, backends)
 	if q.Cursor == "" {
-		return nil, nil
+		return catalog.Walk{List: identity}, nil
 	}
-	p, err := g.state.Load().cursors.open(q.Cursor)
+	walk, err := g.state.Load().cursors.Open(q.Cursor)
 	if err != nil {
-		return nil, newProblem(CodeCursorInvalid, "cursor is not one that this gateway gave")
+		return walk, newProblem(CodeCursorInvalid, "cursor is not one that this gateway gave, or it was restarted since without a server.cursor_secret")
 	}
-	if p.List != q.identity(caller) {
-		return nil, newProblem(CodeCursorMismatch, "cursor was given for other parameters or another key")
+	if walk.List != identity {
+		return walk, newProblem(CodeCursorMismatch, "cursor was given for other filters, another order or view, other backends, or another key")
 	}
-	return &p, nil
+	return walk, nil
 }
 
-// identity is the hash of whose walk it is and which backends it goes over, in
-// which order: a walk does not survive a change of either. The limit may
-// change on the way.
-func (q ListQuery) identity(caller *Caller) [32]byte {
-	h := sha256.New()
-	for _, list := range [][]string{{caller.KeyID}, q.walked} {
-		_ = binary.Write(h, binary.BigEndian, uint64(len(list))) // a hash never fails
-		for _, s := range list {
-			_ = binary.Write(h, binary.BigEndian, uint64(len(s)))
-			h.Write([]byte(s))
+// fields hashes fields so that no choice of them makes two lists of fields meet.
+type fields struct{ hash.Hash }
+
+func newFields() fields { return fields{sha256.New()} }
+
+func (f fields) number(n uint64) { _ = binary.Write(f, binary.BigEndian, n) } // a hash never fails
+
+func (f fields) text(texts ...string) {
+	f.number(uint64(len(texts)))
+	for _, s := range texts {
+		f.number(uint64(len(s)))
+		_, _ = f.Write([]byte(s))
+	}
+}
+
+func (f fields) sum() [32]byte { return [32]byte(f.Sum(nil)) }
+
+// identity is the hash of whose walk it is and what it goes over, in which
+// order: a walk does not survive a change of either. The limit may change on the
+// way.
+func (q ListQuery) identity(caller *Caller, backends []string) [32]byte {
+	h := newFields()
+	h.text(caller.KeyID, q.Text, strconv.Itoa(int(q.Order.By)), strconv.FormatBool(q.Order.Descending), strconv.FormatBool(q.Full))
+	h.text(backends...)
+	for _, f := range q.Filters {
+		h.text(f.Field.Name())
+		h.text(f.Values...)
+	}
+	return h.sum()
+}
+
+// keyOf tells pages apart that were asked for.
+func (q ListQuery) keyOf(w catalog.Walk) (pageKey, error) {
+	standing, err := json.Marshal(w)
+	if err != nil {
+		return pageKey{}, err
+	}
+	h := newFields()
+	h.text(string(standing), strconv.Itoa(q.Limit), strconv.FormatBool(q.Raw))
+	return h.sum(), nil
+}
+
+// madeOfParts is the hash of all that a page shows beside what was asked for.
+func madeOfParts(parts []part, found catalog.Page) madeOf {
+	h := newFields()
+	for _, p := range parts {
+		if p.snapshot != nil {
+			h.number(p.snapshot.ID)
+		}
+		h.text(p.source.Status)
+		if e := p.source.Error; e != nil {
+			h.text(string(e.Code))
+			if e.RetryAfterS != nil {
+				h.number(uint64(*e.RetryAfterS))
+			}
 		}
 	}
-	return [32]byte(h.Sum(nil))
+	for _, said := range found.Parts {
+		h.number(uint64(said.Count))
+		h.number(uint64(said.Unfiltered))
+	}
+	for _, r := range found.Rows {
+		h.number(uint64(r.Part))
+		h.number(uint64(r.Index))
+		if d := parts[r.Part].details[r.Index]; d != nil {
+			h.number(d.ID)
+		}
+	}
+	h.text(strconv.FormatBool(found.Next != nil), strconv.FormatBool(found.Resume != nil))
+	return h.sum()
 }
 
-// page writes one page out of the encoded rows.
-func (g *Gateway) page(caller *Caller, parts []part, q ListQuery, after *position) (*response, error) {
-	pages := pager{limit: q.Limit, raw: q.Raw, after: after}
-	body := []byte(`{"object":"list","data":[`)
-	for _, p := range parts {
-		var err error
-		if body, err = pages.add(body, p); err != nil {
+// answerList answers a page, with the bytes of the last time if nothing in them
+// has changed.
+func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w catalog.Walk) (*response, error) {
+	key, err := q.keyOf(w)
+	if err != nil {
+		return nil, err
+	}
+	of := madeOfParts(parts, found)
+	made, ok := g.pages.get(key, of)
+	if !ok {
+		if made, err = g.makePage(parts, found, q); err != nil {
 			return nil, err
 		}
+		g.pages.put(key, of, made)
 	}
+	r := &response{status: 200, body: made.body, etag: made.etag, parts: parts, read: true}
+	if !made.oldest.IsZero() {
+		r.header("Age", age(made.oldest))
+	}
+	if !made.complete {
+		r.header("X-Agentgw-Complete", "false")
+	}
+	return r, nil
+}
+
+// makePage writes one page out of the encoded rows.
+func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery) (page, error) {
+	made := page{complete: true}
+	body := append(make([]byte, 0, guess(parts, found)), `{"object":"list","data":[`...)
+	start := len(body)
+	for i, r := range found.Rows {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = parts[r.Part].append(body, r.Index, q)
+	}
+	data := body[start:]
+
 	tail := struct {
 		Complete     bool      `json:"complete"`
 		Sources      []Source  `json:"sources"`
@@ -62,99 +152,115 @@ func (g *Gateway) page(caller *Caller, parts []part, q ListQuery, after *positio
 	for _, p := range parts {
 		tail.Sources = append(tail.Sources, p.source)
 		tail.Complete = tail.Complete && p.source.Status == SourceOK
-	}
-	if pages.more {
-		pages.last.List = q.identity(caller)
-		cursor, err := g.state.Load().cursors.seal(pages.last)
-		if err != nil {
-			return nil, err
+		if p.snapshot != nil && (made.oldest.IsZero() || p.fetched.Before(made.oldest)) {
+			made.oldest = p.fetched
 		}
-		tail.NextCursor = &cursor
+	}
+	made.complete = tail.Complete
+	var err error
+	if made.etag, err = listTag(data, tail.Sources, found); err != nil {
+		return made, err
+	}
+	if tail.NextCursor, err = g.seal(found.Next); err != nil {
+		return made, err
+	}
+	if tail.ResumeCursor, err = g.seal(found.Resume); err != nil {
+		return made, err
 	}
 	encoded, err := json.Marshal(tail)
 	if err != nil {
-		return nil, err
+		return made, err
 	}
-	body = append(append(body, ']', ','), encoded[1:]...)
-	r := &response{status: 200, body: body, parts: parts, read: true}
-	if oldest, ok := oldest(parts); ok {
-		r.header("Age", age(oldest))
-	}
-	if !tail.Complete {
-		r.header("X-Agentgw-Complete", "false")
-	}
-	return r, nil
+	made.body = payload.New(append(append(body, ']', ','), encoded[1:]...))
+	return made, nil
 }
 
-// oldest is when the oldest snapshot of a list was fetched.
-func oldest(parts []part) (at time.Time, ok bool) {
-	for _, p := range parts {
-		if p.snapshot != nil && (!ok || p.snapshot.Fetched.Before(at)) {
-			at, ok = p.snapshot.Fetched, true
+// guess is about how many bytes a page takes.
+func guess(parts []part, found catalog.Page) int {
+	size := 4 << 10
+	for _, r := range found.Rows {
+		size += len(parts[r.Part].snapshot.Row(r.Index)) + 64
+	}
+	return size
+}
+
+func (g *Gateway) seal(w *catalog.Walk) (*string, error) {
+	if w == nil {
+		return nil, nil
+	}
+	cursor, err := g.state.Load().cursors.Seal(*w)
+	return &cursor, err
+}
+
+// listTag is a weak entity tag (RFC 9110, 8.8.3): it leaves out when things were
+// read, and the cursors, which are sealed anew each time.
+func listTag(data []byte, sources []Source, found catalog.Page) (string, error) {
+	h := newFields()
+	h.text(string(data))
+	for _, s := range sources {
+		s.FetchedAt = nil
+		if s.Error != nil {
+			s.Error = &SourceFailure{Code: s.Error.Code}
+		}
+		encoded, err := json.Marshal(s)
+		if err != nil {
+			return "", err
+		}
+		h.text(string(encoded))
+	}
+	h.text(strconv.FormatBool(found.Next != nil), strconv.FormatBool(found.Resume != nil))
+	sum := h.sum()
+	return weakTag(sum[:]), nil
+}
+
+func weakTag(sum []byte) string { return `W/"` + base64.RawURLEncoding.EncodeToString(sum[:18]) + `"` }
+
+// sets are what a source says of its rows: what most of them do, of the page
+// where it is in full view, else of the snapshot.
+func (p *part) sets(i int, found catalog.Page, q ListQuery) (unavailable, notLoaded normalize.FieldSet) {
+	if !q.Full {
+		return p.snapshot.Unavailable, p.snapshot.NotLoaded
+	}
+	var agents []*normalize.Agent
+	for _, r := range found.Rows {
+		if r.Part == i {
+			agent, _ := p.row(r.Index)
+			agents = append(agents, agent)
 		}
 	}
-	return at, ok
+	return catalog.CommonSets(agents, p.backend.Info.Unavailable(), p.backend.Info.NotLoaded(adapters.InList|adapters.InGet))
+}
+
+// row is an agent of the part, and its encoded row, as full as it was read.
+func (p *part) row(i int) (*normalize.Agent, normalize.Row) {
+	if d := p.details[i]; d != nil {
+		return d.Agent, d.Row
+	}
+	return p.snapshot.Agents[i], p.snapshot.Row(i)
+}
+
+var (
+	basicEnding = normalize.NewEnding(normalize.ViewBasic)
+	fullEnding  = normalize.NewEnding(normalize.ViewFull)
+)
+
+// append writes an agent as the page shows it. A row that differs from its
+// source carries its own sets.
+func (p *part) append(dst []byte, i int, q ListQuery) []byte {
+	agent, row := p.row(i)
+	ending := basicEnding
+	// An agent of whom the list shows all that there is, is in full view too.
+	if q.Full && (p.details[i] != nil || agent.NotLoaded == 0) {
+		ending = fullEnding
+	}
+	if agent.Unavailable != *p.source.Unavailable || agent.NotLoaded != *p.source.NotLoaded {
+		ending = ending.WithSets(agent.Unavailable, agent.NotLoaded)
+	}
+	if q.Raw {
+		return row.AppendWithRaw(dst, ending, agent)
+	}
+	return row.Append(dst, ending)
 }
 
 // age is the seconds since then, as the header Age has them (RFC 9111).
 func age(at time.Time) string { return strconv.Itoa(int(time.Since(at).Seconds())) }
-
-// pager takes the rows of one page: by position after an agent, never by
-// offset, so that nothing is seen twice or missed when others come or go.
-type pager struct {
-	limit int
-	raw   bool
-	after *position
-
-	taken  int
-	last   position
-	passed bool // the walk has come to the cursor's backend
-	more   bool
-}
-
-func (p *pager) add(body []byte, part part) ([]byte, error) {
-	// Whether the walk has come to this backend does not depend on whether it
-	// answered.
-	if !p.reached(part) || part.snapshot == nil || p.more {
-		return body, nil
-	}
-	first := 0
-	if p.after != nil {
-		if p.after.Backend == part.backend.Name {
-			first, _ = slices.BinarySearchFunc(part.snapshot.Agents, p.after.Native, func(a *normalize.Agent, native string) int {
-				if c := normalize.Compare(a.NativeID, native); c != 0 {
-					return c
-				}
-				return -1 // the search ends behind the agent itself
-			})
-		}
-	}
-	for i := first; i < len(part.snapshot.Agents); i++ {
-		if p.taken == p.limit {
-			p.more = true
-			return body, nil
-		}
-		row := part.snapshot.rows[i]
-		agent := part.snapshot.Agents[i]
-		if p.raw {
-			var err error
-			if row, err = agent.Encode(normalize.Form{WithSets: part.snapshot.differs(agent), WithRaw: true}); err != nil {
-				return nil, err
-			}
-		}
-		if p.taken > 0 {
-			body = append(body, ',')
-		}
-		body = append(body, row...)
-		p.taken++
-		p.last = position{Backend: part.backend.Name, Native: agent.NativeID}
-	}
-	return body, nil
-}
-
-// reached reports whether the walk has come to this backend: the one that the
-// cursor names, and those behind it in the configuration.
-func (p *pager) reached(part part) bool {
-	p.passed = p.passed || p.after == nil || p.after.Backend == part.backend.Name
-	return p.passed
-}

@@ -45,7 +45,7 @@ func (g *Gateway) patch(ctx context.Context, caller *Caller, q WriteQuery) (*res
 		if err != nil {
 			return nil, backendProblem(b.Name, adapters.OpGet, err)
 		}
-		current = result.Agent
+		current = result.Detail.Agent
 		var found []normalize.Violation
 		if body.Echo {
 			p = withoutUnread(p, verdicts, current)

@@ -25,12 +25,12 @@ func TestRemovedKeyStopsAndWhatOnlyItSawIsDropped(t *testing.T) {
 	b := newBench(t, "")
 	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
 	b.get("/v1/agents").wants(t, 200, "")
-	before := b.gateway.cache.entries()
+	before := entries(b.gateway.cache)
 	i := strings.Index(b.file, "  - id: "+keyKlen)
 	j := strings.Index(b.file, "  - id: "+keyRead)
 	b.reload(b.file[i:j], "")
 	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 401, "unauthenticated")
-	if n := b.gateway.cache.entries(); n != before-1 {
+	if n := entries(b.gateway.cache); n != before-1 {
 		t.Errorf("%d entries, before %d", n, before)
 	}
 	klen := b.requests("klen")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -102,24 +103,75 @@ func (r *request) listQuery() (ListQuery, error) {
 	if q.Require, err = r.values("require"); err != nil {
 		return q, err
 	}
+	if q.Query, err = r.filters(); err != nil {
+		return q, err
+	}
 	if q.Raw, err = r.includesRaw(); err != nil {
 		return q, err
 	}
-	if text, ok := r.query["limit"]; ok {
-		n, err := strconv.Atoi(text)
-		if !digits.MatchString(text) || err == nil && n < 1 {
-			return q, newProblem(CodeInvalidParameter, "limit=%q is not a number from 1 to %d", normalize.Shorten(text), maxLimit)
-		}
-		if err != nil { // more digits than an int has
-			n = maxLimit
-		}
-		q.Limit = min(n, maxLimit)
+	if q.Limit, err = r.limit(); err != nil {
+		return q, err
 	}
-	if view, ok := r.query["view"]; ok && view != string(normalize.ViewBasic) {
-		return q, newProblem(CodeInvalidParameter, "view=%q is not basic; read single agents for their full view", normalize.Shorten(view))
+	switch view, given := r.query["view"]; {
+	case view == string(normalize.ViewFull):
+		q.Full = true
+	case given && view != string(normalize.ViewBasic):
+		return q, newProblem(CodeInvalidParameter, "view=%q is neither basic nor full", normalize.Shorten(view))
 	}
 	q.RequireAll = slices.Contains(q.Require, "all") || r.handling() == "strict"
 	q.Require = slices.DeleteFunc(q.Require, func(name string) bool { return name == "all" })
+	return q, nil
+}
+
+func (r *request) limit() (int, error) {
+	text, given := r.query["limit"]
+	if !given {
+		return defaultLimit, nil
+	}
+	n, err := strconv.Atoi(text)
+	if !digits.MatchString(text) || err == nil && n < 1 {
+		return 0, newProblem(CodeInvalidParameter, "limit=%q is not a number from 1 to %d", normalize.Shorten(text), maxLimit)
+	}
+	if err != nil { // more digits than an int has
+		n = maxLimit
+	}
+	return min(n, maxLimit), nil
+}
+
+// modalities are all that there are: the gateway itself derives them. The values
+// of other fields are the vendors', and any may be asked for.
+var modalities = []string{normalize.ModalityText, normalize.ModalityVoice, normalize.ModalityAvatar}
+
+// filters are what a list is filtered and ordered by.
+func (r *request) filters() (catalog.Query, error) {
+	var q catalog.Query
+	for _, f := range catalog.FilterFields() {
+		values, err := r.values(f.Name())
+		if err != nil {
+			return q, err
+		}
+		if len(values) == 0 {
+			continue
+		}
+		slices.Sort(values) // the same wish, however it is written
+		q.Filters = append(q.Filters, catalog.Filter{Field: f, Values: slices.Compact(values)})
+		for _, v := range values {
+			if f == normalize.FieldModality && !slices.Contains(modalities, v) {
+				return q, newProblem(CodeInvalidParameter, "modality=%q is not one of %s", normalize.Shorten(v), strings.Join(modalities, ", "))
+			}
+		}
+	}
+	if text, given := r.query["q"]; given {
+		if q.Text = text; text == "" || strings.ContainsRune(text, 0) {
+			return q, newProblem(CodeInvalidParameter, "q is empty or holds a NUL; leave it out, or say what to look for")
+		}
+	}
+	if text, given := r.query["order_by"]; given {
+		var ok bool
+		if q.Order, ok = catalog.ParseOrder(text); !ok {
+			return q, newProblem(CodeInvalidParameter, "order_by=%q is not one of %s, each with or without a - in front", normalize.Shorten(text), strings.Join(catalog.OrderNames(), ", "))
+		}
+	}
 	return q, nil
 }
 

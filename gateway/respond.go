@@ -2,11 +2,14 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/agentgw/agentgw/gateway/payload"
 )
 
 // response is what a handler answers.
@@ -14,7 +17,8 @@ type response struct {
 	status  int
 	headers [][2]string
 	media   string // empty: JSON
-	body    []byte
+	body    *payload.Payload
+	etag    string
 	read    bool   // a read of the caller's own data
 	parts   []part // the backends that were asked
 }
@@ -35,6 +39,13 @@ func respond(c *fiber.Ctx, r *response) error {
 	for _, h := range r.headers {
 		c.Set(h[0], h[1])
 	}
+	if r.etag != "" {
+		c.Set(fiber.HeaderETag, r.etag)
+		if noneMatch(headerLines(c, fiber.HeaderIfNoneMatch), r.etag) {
+			c.Status(fiber.StatusNotModified)
+			return nil
+		}
+	}
 	if r.status == fiber.StatusNoContent {
 		return nil
 	}
@@ -43,7 +54,21 @@ func respond(c *fiber.Ctx, r *response) error {
 		media = fiber.MIMEApplicationJSON
 	}
 	c.Set(fiber.HeaderContentType, media)
-	return c.Send(r.body)
+	send(c, r.body)
+	return nil
+}
+
+// send writes a body, in the coding that the caller likes best.
+func send(c *fiber.Ctx, body *payload.Payload) {
+	coding := preferredCoding(headerLines(c, fiber.HeaderAcceptEncoding))
+	bytes, coding := body.In(coding)
+	if len(body.Plain()) > payload.MinSize {
+		c.Vary(fiber.HeaderAcceptEncoding)
+	}
+	if coding != payload.Identity {
+		c.Set(fiber.HeaderContentEncoding, string(coding))
+	}
+	c.Response().SetBodyRaw(bytes) // shared, and not changed
 }
 
 // respondProblem writes an error (RFC 9457). What a read or write before it
@@ -65,32 +90,40 @@ func respondProblem(c *fiber.Ctx, p *Problem) error {
 		return err
 	}
 	c.Set(fiber.HeaderContentType, "application/problem+json")
-	return c.Send(body)
+	send(c, payload.New(body))
+	return nil
 }
 
 // cacheStatus is RFC 9211's header: how the answer came about, of several
 // backends the one that was furthest from a hit.
 func cacheStatus(parts []part) string {
-	order := []CacheStatus{CacheStale, CacheMiss, CacheCoalesced, CacheBypass, CacheHit}
-	found := map[CacheStatus]bool{}
+	worst := CacheHit
 	for _, p := range parts {
-		found[p.cache] = true
+		worst = worse(worst, p.cache)
 	}
-	for _, s := range order {
-		if !found[s] {
-			continue
-		}
-		switch s {
-		case CacheHit:
-			return "agentgw; hit"
-		case CacheStale:
-			return "agentgw; fwd=stale"
-		case CacheBypass:
-			return "agentgw; fwd=request"
-		}
-		break
+	switch worst {
+	case CacheHit:
+		return "agentgw; hit"
+	case CacheStale:
+		return "agentgw; fwd=stale"
+	case CacheBypass:
+		return "agentgw; fwd=request"
+	case CacheCoalesced:
+		return "agentgw; fwd=miss; collapsed"
 	}
 	return "agentgw; fwd=miss"
+}
+
+// fromHit are the statuses, from a hit to what is furthest from one. An empty
+// one is a failure.
+var fromHit = []CacheStatus{CacheHit, CacheBypass, CacheCoalesced, CacheMiss, "", CacheStale}
+
+// worse is the one of two statuses that is further from a hit.
+func worse(a, b CacheStatus) CacheStatus {
+	if slices.Index(fromHit, b) > slices.Index(fromHit, a) {
+		return b
+	}
+	return a
 }
 
 // serverTiming has one entry for each backend asked, in milliseconds.

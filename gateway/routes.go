@@ -22,7 +22,7 @@ type route struct {
 }
 
 var (
-	listParameters = []string{"backend", "provider", "limit", "cursor", "include", "view", "require"}
+	listParameters = []string{"backend", "provider", "status", "architecture", "direction", "visibility", "language", "modality", "q", "view", "include", "order_by", "limit", "cursor", "require"}
 	jsonTypes      = []string{"application/json"}
 	patchTypes     = []string{"application/merge-patch+json", "application/json"}
 )

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/payload"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -45,12 +46,12 @@ func (g *Gateway) create(ctx context.Context, caller *Caller, q WriteQuery) (*re
 	if err != nil {
 		return nil, backendProblem(b.Name, adapters.OpCreate, err)
 	}
-	native := created.Agent.NativeID
+	native := created.Created.NativeID
 	warnings := plan.warnings
 	if activate {
 		warnings = append(warnings, g.activate(ctx, b, native)...)
 	}
-	agent, more := g.readBack(ctx, b, native, plan.change, created.Agent, warnings)
+	agent, more := g.readBack(ctx, b, native, plan.change, created.Created, warnings)
 	r, err := writtenResponse(201, agent, append(warnings, more...), q.Lenient)
 	if err != nil {
 		return nil, err
@@ -179,12 +180,12 @@ func (g *Gateway) readBack(ctx context.Context, b CallerBackend, native string, 
 		return known, []Warning{warning("unverified", "", b.Name, "the agent was written, but could not be read back")}
 	}
 	var warnings []Warning
-	for _, w := range differences(b, result.Agent, change) {
+	for _, w := range differences(b, result.Detail.Agent, change) {
 		if !warned(said, *w.Path) {
 			warnings = append(warnings, w)
 		}
 	}
-	return result.Agent, warnings
+	return result.Detail.Agent, warnings
 }
 
 // differences are what an agent shows otherwise than it was sent, or not at all.
@@ -245,7 +246,7 @@ func writtenResponse(status int, agent *normalize.Agent, warnings []Warning, len
 	if err != nil {
 		return nil, err
 	}
-	r := &response{status: status, body: normalize.AppendMember(body, "warnings", encoded)}
+	r := &response{status: status, body: payload.New(normalize.AppendMember(body, "warnings", encoded))}
 	if lenient {
 		r.header("Preference-Applied", "handling=lenient")
 	}

@@ -8,23 +8,10 @@ import (
 // Form says how an agent is written.
 type Form struct {
 	// WithSets writes the agent's own `unavailable` and `not_loaded`. Rows of
-	// a list leave them out where their source says the same.
+	// a list leave them out where their source says the same (see Row).
 	WithSets bool
 	// WithRaw adds `raw`, the vendor's JSON.
 	WithRaw bool
-}
-
-// written is an agent as it stands in an answer.
-type written struct {
-	*Agent      `json:",embed"`
-	Unavailable *FieldSet `json:"unavailable,omitzero"`
-	NotLoaded   *FieldSet `json:"not_loaded,omitzero"`
-	Raw         *raw      `json:"raw,omitzero"`
-}
-
-type raw struct {
-	List   jsontext.Value `json:"list,omitzero"`
-	Detail jsontext.Value `json:"detail,omitzero"`
 }
 
 var (
@@ -37,19 +24,18 @@ var (
 
 // Encode writes the agent as one JSON object.
 func (a *Agent) Encode(form Form) ([]byte, error) {
-	w := written{Agent: a}
-	if a.Extensions == nil {
-		shallow := *a
-		shallow.Extensions = emptyObject
-		w.Agent = &shallow
+	row, err := a.Row()
+	if err != nil {
+		return nil, err
 	}
+	ending := NewEnding(a.View)
 	if form.WithSets {
-		w.Unavailable, w.NotLoaded = &a.Unavailable, &a.NotLoaded
+		ending = ending.WithSets(a.Unavailable, a.NotLoaded)
 	}
 	if form.WithRaw {
-		w.Raw = &raw{List: a.RawList, Detail: a.RawDetail}
+		return row.AppendWithRaw(nil, ending, a), nil
 	}
-	return json.Marshal(w, encodeOptions)
+	return row.Append(nil, ending), nil
 }
 
 // Value is the JSON of one field; null where the agent has none.

@@ -39,14 +39,15 @@ func (t *Telemetry) setUpMetrics(res *resource.Resource) error {
 		errs = append(errs, err)
 		return c
 	}
-	gauge := func(name, description string, observe metric.Int64Callback) {
-		_, err := meter.Int64ObservableGauge(name, metric.WithDescription(description), metric.WithInt64Callback(observe))
+	gauge := func(name, description string, observe metric.Int64Callback, options ...metric.Int64ObservableGaugeOption) {
+		_, err := meter.Int64ObservableGauge(name, append(options, metric.WithDescription(description), metric.WithInt64Callback(observe))...)
 		errs = append(errs, err)
 	}
 	t.serverDuration = histogram("http.server.request.duration", "Duration of requests to the gateway.")
 	t.upstreamDuration = histogram("http.client.request.duration", "Duration of requests to backends.")
 	t.cacheRequests = counter("agentgw.cache.requests", "Reads through the cache, by how they were answered.")
 	t.cacheRefused = counter("agentgw.cache.refused", "Answers that were not kept because the cache is full.")
+	t.cacheEvicted = counter("agentgw.cache.evicted", "Answers, kept for the case that their backend fails, that made room for others.")
 	t.coalesced = counter("agentgw.coalesced.requests", "Reads that shared another one's request to the backend.")
 	t.transitions = counter("agentgw.breaker.transitions", "Changes of a breaker's state.")
 	t.incomplete = counter("agentgw.list.incomplete", "Lists in which this backend's part was stale, partial or missing.")
@@ -57,9 +58,18 @@ func (t *Telemetry) setUpMetrics(res *resource.Resource) error {
 	gauge("agentgw.cache.entries", "Lists and agents that are kept.", func(_ context.Context, o metric.Int64Observer) error {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		o.Observe(t.entries())
+		entries, _ := t.cacheRead()
+		o.Observe(entries)
 		return nil
 	})
+	gauge("agentgw.cache.size", "Memory that the cache takes, by estimate: what was read, and pages that are ready to be sent.", func(_ context.Context, o metric.Int64Observer) error {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		_, bytes := t.cacheRead()
+		o.Observe(bytes, metric.WithAttributes(attribute.String("part", "read")))
+		o.Observe(t.cachePages(), metric.WithAttributes(attribute.String("part", "pages")))
+		return nil
+	}, metric.WithUnit("By"))
 	return errors.Join(errs...)
 }
 
@@ -106,6 +116,11 @@ func (t *Telemetry) CacheRefused(backend string) {
 	t.count(t.cacheRefused, attribute.String("backend", backend))
 }
 
+// CacheEvicted counts an answer that made room for another.
+func (t *Telemetry) CacheEvicted(backend string) {
+	t.count(t.cacheEvicted, attribute.String("backend", backend))
+}
+
 // Coalesced counts a read that shared another one's request.
 func (t *Telemetry) Coalesced(backend string) {
 	t.count(t.coalesced, attribute.String("backend", backend))
@@ -150,11 +165,12 @@ func (t *Telemetry) ObserveQuota(backend string, remaining func() int64) {
 	t.quotas[backend] = remaining
 }
 
-// ObserveEntries has the cache's size shown.
-func (t *Telemetry) ObserveEntries(entries func() int64) {
+// ObserveCache has the cache's size shown: of what was read, and of the pages
+// that are ready to be sent.
+func (t *Telemetry) ObserveCache(read func() (entries, bytes int64), pages func() (bytes int64)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.entries = entries
+	t.cacheRead, t.cachePages = read, pages
 }
 
 // Forget ends what is shown of a backend.

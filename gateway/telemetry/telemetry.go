@@ -35,16 +35,18 @@ type Telemetry struct {
 	upstreamDuration metric.Float64Histogram
 	cacheRequests    metric.Int64Counter
 	cacheRefused     metric.Int64Counter
+	cacheEvicted     metric.Int64Counter
 	coalesced        metric.Int64Counter
 	transitions      metric.Int64Counter
 	incomplete       metric.Int64Counter
 	authFailures     metric.Int64Counter
 	reloads          metric.Int64Counter
 
-	mu       sync.Mutex
-	breakers map[string]func() string
-	quotas   map[string]func() int64
-	entries  func() int64
+	mu         sync.Mutex
+	breakers   map[string]func() string
+	quotas     map[string]func() int64
+	cacheRead  func() (entries, bytes int64)
+	cachePages func() (bytes int64)
 }
 
 // Options are what telemetry is set up with.
@@ -60,11 +62,12 @@ type Options struct {
 // HTTP, by the OTEL_EXPORTER_OTLP_* variables) or console.
 func New(ctx context.Context, o Options) (*Telemetry, error) {
 	t := &Telemetry{
-		log:      o.Log,
-		registry: prometheus.NewRegistry(),
-		breakers: map[string]func() string{},
-		quotas:   map[string]func() int64{},
-		entries:  func() int64 { return 0 },
+		log:        o.Log,
+		registry:   prometheus.NewRegistry(),
+		breakers:   map[string]func() string{},
+		quotas:     map[string]func() int64{},
+		cacheRead:  func() (int64, int64) { return 0, 0 },
+		cachePages: func() int64 { return 0 },
 	}
 	res, err := resource.New(ctx, resource.WithAttributes(
 		attribute.String("service.name", "agentgw"), attribute.String("service.version", o.Version),

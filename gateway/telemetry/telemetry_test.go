@@ -83,6 +83,7 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 	telemetry.UpstreamRequest(ctx, "klen", "GET", 0, "timeout", time.Millisecond)
 	telemetry.CacheRequest("klen", "hit")
 	telemetry.CacheRefused("klen")
+	telemetry.CacheEvicted("klen")
 	telemetry.Coalesced("klen")
 	telemetry.BreakerChanged("klen", "closed", "open")
 	telemetry.ListIncomplete("klen")
@@ -90,7 +91,7 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 	telemetry.Reloaded("ok")
 	telemetry.ObserveBreaker("klen", func() string { return "open" })
 	telemetry.ObserveQuota("klen", func() int64 { return 7 })
-	telemetry.ObserveEntries(func() int64 { return 3 })
+	telemetry.ObserveCache(func() (int64, int64) { return 3, 1000 }, func() int64 { return 50 })
 	page := func() string {
 		w := httptest.NewRecorder()
 		telemetry.Metrics().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
@@ -102,7 +103,7 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 		`agentgw_cache_requests_total{backend="klen",result="hit"} 1`, `agentgw_cache_refused_total{backend="klen"} 1`, `agentgw_coalesced_requests_total{backend="klen"} 1`,
 		`agentgw_breaker_transitions_total{backend="klen",from="closed",to="open"} 1`, `agentgw_breaker_state{backend="klen",state="open"} 1`, `agentgw_breaker_state{backend="klen",state="closed"} 0`,
 		`agentgw_upstream_quota_remaining{backend="klen"} 7`, `agentgw_list_incomplete_total{backend="klen"} 1`, `agentgw_auth_failures_total{reason="unknown"} 1`,
-		`agentgw_config_reloads_total{result="ok"} 1`, `agentgw_cache_entries 3`, "go_goroutines",
+		`agentgw_config_reloads_total{result="ok"} 1`, `agentgw_cache_entries 3`, `agentgw_cache_size_bytes{part="read"} 1000`, `agentgw_cache_size_bytes{part="pages"} 50`, `agentgw_cache_evicted_total{backend="klen"} 1`, "go_goroutines",
 	} {
 		if !strings.Contains(page(), want) {
 			t.Errorf("the page has no %s", want)

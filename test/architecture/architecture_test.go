@@ -64,6 +64,8 @@ var rules = []struct {
 	{"sandbox", nil, "written from the vendors' documentation with the standard library"},
 	{"sandbox/*", []string{"sandbox"}, "an emulator never shares a mistake with its adapter"},
 	{"gateway/apikey", nil, "a leaf"},
+	{"gateway/payload", nil, "bytes, whatever they say"},
+	{"gateway/catalog", []string{"adapters", "config/secret", "gateway/payload", "normalize"}, "it knows agents, and not who asks for them"},
 	{"gateway/telemetry", nil, "it knows what to count, not what happens"},
 	{"gateway", []string{"adapters", "adapters/upstream", "config", "gateway/*", "normalize", "config/secret"}, "the gateway knows no vendor"},
 	{"cmd/agentgw", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize"}, "the command line assembles"},

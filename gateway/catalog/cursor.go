@@ -1,4 +1,4 @@
-package gateway
+package catalog
 
 import (
 	"crypto/aes"
@@ -16,22 +16,15 @@ import (
 	"github.com/agentgw/agentgw/config/secret"
 )
 
-// position is where a walk over a list goes on: after this agent.
-type position struct {
-	Backend string `json:"b"`
-	Native  string `json:"n"`
-	// List is the hash of what the walk asked for and whose key it is.
-	List [32]byte `json:"l"`
-}
-
-// cursors seal positions, so that nobody can read or make one.
-type cursors struct{ aead cipher.AEAD }
+// Sealer seals walks into cursors, so that nobody can read or make one. It is
+// safe for concurrent use.
+type Sealer struct{ aead cipher.AEAD }
 
 const cursorPrefix = "c1."
 
-// newCursors derives the sealing key of the secret; without one it is random,
+// NewSealer derives the sealing key of the secret; without one it is random,
 // and cursors do not outlive the process.
-func newCursors(s secret.String) (*cursors, error) {
+func NewSealer(s secret.String) (*Sealer, error) {
 	seed := []byte(s.Reveal())
 	if len(seed) == 0 {
 		seed = make([]byte, 32)
@@ -49,31 +42,33 @@ func newCursors(s secret.String) (*cursors, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cursor secret: %w", err)
 	}
-	return &cursors{aead}, nil
+	return &Sealer{aead}, nil
 }
 
-func (c *cursors) seal(p position) (string, error) {
-	plain, err := json.Marshal(p)
+// Seal makes the cursor of a walk: opaque, and safe in a URL.
+func (s *Sealer) Seal(w Walk) (string, error) {
+	plain, err := json.Marshal(w)
 	if err != nil {
 		return "", err
 	}
-	return cursorPrefix + base64.RawURLEncoding.EncodeToString(c.aead.Seal(nil, nil, plain, nil)), nil
+	return cursorPrefix + base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, nil)), nil
 }
 
 var errCursor = errors.New("not a cursor of ours")
 
-func (c *cursors) open(cursor string) (p position, err error) {
+// Open reads a cursor that this sealer, or one of the same secret, made.
+func (s *Sealer) Open(cursor string) (w Walk, err error) {
 	encoded, ok := strings.CutPrefix(cursor, cursorPrefix)
 	if !ok || strings.ContainsAny(encoded, "\r\n") { // base64 would skip them
-		return p, errCursor
+		return w, errCursor
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
 	if err != nil {
-		return p, errCursor
+		return w, errCursor
 	}
-	plain, err := c.aead.Open(nil, nil, sealed, nil)
-	if err != nil || json.Unmarshal(plain, &p) != nil {
-		return p, errCursor
+	plain, err := s.aead.Open(nil, nil, sealed, nil)
+	if err != nil || json.Unmarshal(plain, &w) != nil {
+		return w, errCursor
 	}
-	return p, nil
+	return w, nil
 }

@@ -1,0 +1,285 @@
+package catalog
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// agent makes one; what is empty is null.
+func agent(id, name, description, status string) *normalize.Agent {
+	a := normalize.New("p", "b", id, normalize.ViewBasic)
+	for _, f := range []struct {
+		to    **string
+		value string
+	}{{&a.Name, name}, {&a.Description, description}, {&a.Status, status}} {
+		if f.value != "" {
+			*f.to = &f.value
+		}
+	}
+	return a
+}
+
+func snapshot(t *testing.T, agents ...*normalize.Agent) *Snapshot {
+	t.Helper()
+	s, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents}, time.Unix(1, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestSnapshotIsSortedAndFound(t *testing.T) {
+	second := agent("2", "two", "", "")
+	second.AlternateIDs = []string{"b:10", "b:assistant"}
+	s := snapshot(t, agent("10", "ten", "", ""), second, agent("9", "nine", "", ""), agent("2", "another two", "", ""))
+	var names []string
+	for _, a := range s.Agents {
+		names = append(names, *a.Name)
+	}
+	if want := []string{"two", "nine", "ten"}; !reflect.DeepEqual(names, want) {
+		t.Errorf("%v, want %v", names, want)
+	}
+	for native, want := range map[string]int{"2": 0, "assistant": 0, "10": 2, "nobody": -1, "": -1} {
+		if got := s.Find(native); got != want {
+			t.Errorf("%q is at %d, want %d", native, got, want)
+		}
+	}
+	if got := snapshot(t).Find("2"); got != -1 {
+		t.Errorf("an empty snapshot has it at %d", got)
+	}
+}
+
+// selected are the native ids that a query finds.
+func selected(q Query, s *Snapshot) (ids []string, unfiltered []string) {
+	ids = []string{}
+	found := q.sel(s)
+	for i := range found.len(s) {
+		ids = append(ids, s.Agents[found.at(i)].NativeID)
+	}
+	return ids, found.unfiltered.Names()
+}
+
+func TestFilters(t *testing.T) {
+	hidden := agent("4", "four", "", "")
+	hidden.Unavailable = normalize.Fields(normalize.FieldStatus)
+	summary := agent("5", "five", "", "")
+	summary.NotLoaded = normalize.Fields(normalize.FieldLanguage, normalize.FieldDescription)
+	s := snapshot(t, agent("1", "Straße 1", "Hilft", "active"), agent("2", "two", "", "inactive"), agent("3", "", "", ""), hidden, summary)
+	f := func(q Query, wantIDs, wantUnfiltered string) {
+		t.Helper()
+		ids, unfiltered := selected(q, s)
+		if got := strings.Join(ids, " "); got != wantIDs || strings.Join(unfiltered, " ") != wantUnfiltered {
+			t.Errorf("%+v: %q %v, want %q %q", q, got, unfiltered, wantIDs, wantUnfiltered)
+		}
+	}
+	is := func(f normalize.Field, values ...string) Query { return Query{Filters: []Filter{{f, values}}} }
+	f(Query{}, "1 2 3 4 5", "")
+	f(is(normalize.FieldStatus, "active"), "1", "status")
+	f(is(normalize.FieldStatus, "active", "inactive"), "1 2", "status")
+	f(is(normalize.FieldStatus, "Active"), "", "status")
+	f(is(normalize.FieldLanguage, "en"), "", "language")
+	f(is(normalize.FieldDirection, "inbound"), "", "") // all show it, and it is empty
+	f(Query{Text: "STRASSE"}, "1", "description")
+	f(Query{Text: "hilf"}, "1", "description")
+	f(Query{Text: "five"}, "5", "") // found without what was not loaded
+	f(Query{Text: "b:4"}, "4", "description")
+	f(Query{Text: "1hilft"}, "", "description") // across two parts
+	f(Query{Text: "hilft\x00b"}, "1", "description")
+	f(Query{Filters: []Filter{{normalize.FieldStatus, []string{"active"}}}, Text: "two"}, "", "description status")
+	f(Query{Order: Order{By: ByName, Descending: true}}, "2 4 5 1 3", "")
+	f(Query{Filters: []Filter{{normalize.FieldStatus, []string{"active", "inactive"}}}, Order: Order{By: ByName}}, "1 2", "status")
+}
+
+func TestOrders(t *testing.T) {
+	at := func(id, created string) *normalize.Agent {
+		a := agent(id, "same", "", "")
+		if created != "" {
+			a.CreatedAt = &created
+		}
+		return a
+	}
+	s := snapshot(t, at("1", "2024-01-01T12:00:00+05:00"), at("2", "2024-01-01T08:00:00Z"), at("3", ""), at("4", "2024-01-01T07:00:00.000000001Z"), at("5", "yesterday"), at("6", "2024-01-01T08:00:00Z"))
+	f := func(text, want string) {
+		t.Helper()
+		order, ok := ParseOrder(text)
+		if !ok {
+			t.Fatalf("%q is no order", text)
+		}
+		if ids, _ := selected(Query{Order: order}, s); strings.Join(ids, " ") != want {
+			t.Errorf("%s: %v, want %s", text, ids, want)
+		}
+	}
+	f("created_at", "1 4 2 6 3 5")
+	f("-created_at", "2 6 4 1 3 5")
+	f("name", "1 2 3 4 5 6")
+	f("-name", "1 2 3 4 5 6")
+	f("updated_at", "1 2 3 4 5 6")
+	for _, text := range []string{"", "-", "id", "--name", "name ", "Name", "usage.calls"} {
+		if _, ok := ParseOrder(text); ok {
+			t.Errorf("%q is an order", text)
+		}
+	}
+	if got := OrderNames(); !reflect.DeepEqual(got, []string{"name", "created_at", "updated_at"}) {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestLongNamesFitIntoACursor: they are ordered by their beginning, which ends
+// with a whole character.
+func TestLongNamesFitIntoACursor(t *testing.T) {
+	long := strings.Repeat("é", 5000)
+	s := snapshot(t, agent("1", long+"b", "", ""), agent("2", long+"a", "", ""), agent("3", "x"+long, "", ""))
+	sealer, err := NewSealer(secret.New(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, walk, got := Query{Order: Order{By: ByName}}, Walk{}, ""
+	for range 5 {
+		page := Paginate(q, walk, []string{"b"}, []Part{{Backend: "b", Snapshot: s}}, 1)
+		got += s.Agents[page.Rows[0].Index].NativeID
+		if page.Next == nil {
+			break
+		}
+		cursor, err := sealer.Seal(*page.Next)
+		if err != nil || len(cursor) > 2000 {
+			t.Fatalf("%v, %d bytes", err, len(cursor))
+		}
+		if walk, err = sealer.Open(cursor); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got != "312" {
+		t.Errorf("the walk saw %s", got)
+	}
+}
+
+// TestInterruptedListsGiveWhatTheWalkCanRemember: the rest is owed, and comes
+// with the resumed walk.
+func TestInterruptedListsGiveWhatTheWalkCanRemember(t *testing.T) {
+	var agents []*normalize.Agent
+	for i := range 1000 {
+		agents = append(agents, agent(fmt.Sprint(i), "n", "", ""))
+	}
+	whole := snapshot(t, agents...)
+	some, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents[:900], Partial: &normalize.Error{}, Interrupted: true}, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := Paginate(Query{}, Walk{}, []string{"b"}, []Part{{Backend: "b", Snapshot: some, Code: "upstream_timeout"}}, 1000)
+	if len(first.Rows) != maxGiven || first.Parts[0].Count != 900 || first.Next != nil || first.Resume == nil {
+		t.Fatalf("%d rows, count %d", len(first.Rows), first.Parts[0].Count)
+	}
+	sealer, _ := NewSealer(secret.New(""))
+	cursor, err := sealer.Seal(*first.Resume)
+	if err != nil || len(cursor) > 6<<10 {
+		t.Errorf("%v, a cursor of %d bytes", err, len(cursor))
+	}
+	second := Paginate(Query{}, *first.Resume, []string{"b"}, []Part{{Backend: "b", Snapshot: whole}}, 1000)
+	if len(second.Rows) != 1000-maxGiven || second.Next != nil || second.Resume != nil {
+		t.Errorf("%d rows, %v %v", len(second.Rows), second.Next, second.Resume)
+	}
+}
+
+// TestOwedIsSaid: also when the backend is back, until the resumed walk.
+func TestOwedIsSaid(t *testing.T) {
+	a, b := snapshot(t, agent("1", "n", "", ""), agent("2", "n", "", "")), snapshot(t, agent("3", "n", "", ""), agent("4", "n", "", ""))
+	f := func(walk Walk, first, second *Snapshot, limit int) Page {
+		return Paginate(Query{}, walk, []string{"a", "b"}, []Part{{"a", first, "upstream_error"}, {"b", second, "upstream_error"}}, limit)
+	}
+	one := f(Walk{}, nil, b, 1)
+	if one.Next == nil || one.Resume != nil || one.Parts[0].Owed != "" {
+		t.Fatalf("%+v", one)
+	}
+	two := f(*one.Next, a, b, 1)
+	if two.Next != nil || two.Resume == nil || two.Parts[0].Owed != "upstream_error" || two.Parts[0].Count != 2 || two.Parts[1].Owed != "" {
+		t.Errorf("%+v", two)
+	}
+	if got := two.Resume.Backends(); !reflect.DeepEqual(got, []string{"a"}) {
+		t.Errorf("what is owed is %v", got)
+	}
+	// A backend whose turn has not come yet is not owed.
+	if early := f(Walk{}, a, nil, 1); early.Next == nil || early.Next.Owed != nil {
+		t.Errorf("%+v", early)
+	}
+}
+
+func TestDetails(t *testing.T) {
+	made := func(change func(*normalize.Agent)) *Detail {
+		a := agent("1", "n", "d", "active")
+		a.View = normalize.ViewFull
+		change(a)
+		d, err := NewDetail(someInfo, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	now, calls := "2024-01-01T00:00:00Z", normalize.Number("5")
+	same := made(func(*normalize.Agent) {})
+	if tag := same.ETag(); !strings.HasPrefix(tag, `"`) || !strings.HasSuffix(tag, `"`) || len(tag) < 20 {
+		t.Errorf("%s is not a strong tag", tag)
+	}
+	for name, change := range map[string]func(*normalize.Agent){
+		"usage": func(a *normalize.Agent) { a.Usage.Calls = &calls }, "created_at": func(a *normalize.Agent) { a.CreatedAt = &now }, "updated_at": func(a *normalize.Agent) { a.UpdatedAt = &now },
+	} {
+		if made(change).ETag() != same.ETag() {
+			t.Errorf("%s changes the tag", name)
+		}
+	}
+	for name, change := range map[string]func(*normalize.Agent){
+		"name": func(a *normalize.Agent) { a.Name = &now }, "status": func(a *normalize.Agent) { a.Status = nil }, "extensions": func(a *normalize.Agent) { a.Extensions = []byte(`{"x":1}`) },
+		"voice": func(a *normalize.Agent) { a.Voice.ID = &now }, "tools": func(a *normalize.Agent) { a.Tools.Custom = []string{} },
+	} {
+		if made(change).ETag() == same.ETag() {
+			t.Errorf("%s does not change the tag", name)
+		}
+	}
+	ordered, reordered := made(func(a *normalize.Agent) { a.Extensions = []byte(`{"x":1.0,"y":[2]}`) }), made(func(a *normalize.Agent) { a.Extensions = []byte(`{ "y":[2], "x":1 }`) })
+	if ordered.ETag() != reordered.ETag() {
+		t.Error("the order of members changes the tag")
+	}
+
+	encoded, err := same.Agent.Encode(normalize.Form{WithSets: true})
+	if err != nil || string(same.Answer().Plain()) != string(encoded) || same.Answer() != same.Answer() {
+		t.Errorf("the answer is %s", same.Answer().Plain())
+	}
+	row := agent("1", "n", "d", "active")
+	row.Avatar = &normalize.Avatar{Name: &now}
+	joined, err := same.Join(someInfo, row)
+	if err != nil || joined.Agent.Avatar == nil {
+		t.Fatal(err)
+	}
+	if again, _ := same.Join(someInfo, row); again != joined {
+		t.Error("a join was made twice")
+	}
+	if alone, _ := same.Join(someInfo, nil); alone != same {
+		t.Error("a detail without a row is another one")
+	}
+}
+
+// TestRowsAreTheAgentsWithoutTheirView: whichever ending they get.
+func TestRowsAreTheAgentsWithoutTheirView(t *testing.T) {
+	s := snapshot(t, agent("1", "n", "", "active"))
+	if s.Full(0) != s.Full(0) || s.Full(0).Agent.View != normalize.ViewFull || s.Agents[0].View != normalize.ViewBasic {
+		t.Error("the full view is made anew, or changed the row")
+	}
+	var basic, full map[string]any
+	if err := json.Unmarshal(s.Row(0).Append(nil, normalize.NewEnding(normalize.ViewBasic)), &basic); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(s.Full(0).Answer().Plain(), &full); err != nil {
+		t.Fatal(err)
+	}
+	if basic["view"] != "basic" || full["view"] != "full" || full["unavailable"] == nil || basic["unavailable"] != nil {
+		t.Errorf("%v %v", basic["view"], full)
+	}
+}

@@ -1,0 +1,164 @@
+package catalog
+
+import (
+	"slices"
+	"strings"
+
+	"golang.org/x/text/cases"
+
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// Filter is the values that a field may have; any one of them will do.
+type Filter struct {
+	Field  normalize.Field
+	Values []string
+}
+
+// FilterFields are the fields that lists can be filtered by, in the order in
+// which they are documented.
+func FilterFields() []normalize.Field {
+	return []normalize.Field{
+		normalize.FieldStatus, normalize.FieldArchitecture, normalize.FieldDirection,
+		normalize.FieldVisibility, normalize.FieldLanguage, normalize.FieldModality,
+	}
+}
+
+// value is the text of a field that lists are filtered or ordered by; nil for
+// null.
+func value(a *normalize.Agent, f normalize.Field) *string {
+	switch f {
+	case normalize.FieldName:
+		return a.Name
+	case normalize.FieldDescription:
+		return a.Description
+	case normalize.FieldStatus:
+		return a.Status
+	case normalize.FieldArchitecture:
+		return a.Architecture
+	case normalize.FieldDirection:
+		return a.Direction
+	case normalize.FieldVisibility:
+		return a.Visibility
+	case normalize.FieldLanguage:
+		return a.Language
+	case normalize.FieldModality:
+		return a.Modality
+	case normalize.FieldCreatedAt:
+		return a.CreatedAt
+	case normalize.FieldUpdatedAt:
+		return a.UpdatedAt
+	}
+	return nil
+}
+
+// Query says which agents a list has, and in which order.
+type Query struct {
+	Filters []Filter
+	Text    string // a substring of name, description or id, whatever its case; empty: any
+	Order   Order
+}
+
+// Fields are those whose values the query needs of every agent.
+func (q Query) Fields() normalize.FieldSet {
+	var s normalize.FieldSet
+	for _, f := range q.Filters {
+		s = s.With(f.Field)
+	}
+	if q.Text != "" {
+		s = s.With(normalize.FieldName).With(normalize.FieldDescription)
+	}
+	if q.Order.By != ByID {
+		s = s.With(q.Order.By.field())
+	}
+	return s
+}
+
+// selection is what of a snapshot matches.
+type selection struct {
+	rows []int // indexes, in the query's order; nil: see all
+	all  bool  // every row, in the order of ids
+	// unfiltered are the fields that a filter could not be applied to, because
+	// some row does not show its value.
+	unfiltered normalize.FieldSet
+}
+
+func (s selection) len(of *Snapshot) int {
+	if s.all {
+		return len(of.Agents)
+	}
+	return len(s.rows)
+}
+
+func (s selection) at(i int) int {
+	if s.all {
+		return i
+	}
+	return s.rows[i]
+}
+
+// sel finds what matches, in the query's order.
+func (q Query) sel(s *Snapshot) selection {
+	order := s.order(q.Order)
+	if len(q.Filters) == 0 && q.Text == "" {
+		return selection{rows: order.rows, all: order.rows == nil}
+	}
+	found := selection{rows: []int{}}
+	folded := fold(q.Text)
+	for i := range s.Agents {
+		row := i
+		if order.rows != nil {
+			row = order.rows[i]
+		}
+		matches := true
+		for _, f := range q.Filters {
+			known, match := f.apply(s.Agents[row])
+			if !known {
+				found.unfiltered = found.unfiltered.With(f.Field)
+			}
+			matches = matches && match
+		}
+		if folded != "" && !strings.Contains(s.texts()[row], folded) {
+			// What the vendor does not have cannot be meant; what was only not
+			// loaded may be.
+			found.unfiltered |= s.Agents[row].NotLoaded & searched
+			matches = false
+		}
+		if matches {
+			found.rows = append(found.rows, row)
+		}
+	}
+	return found
+}
+
+var searched = normalize.Fields(normalize.FieldName, normalize.FieldDescription)
+
+// apply reports whether the agent's value is known, and is one of the filter's.
+func (f Filter) apply(a *normalize.Agent) (known, match bool) {
+	if a.Unavailable.Has(f.Field) || a.NotLoaded.Has(f.Field) {
+		return false, false
+	}
+	v := value(a, f.Field)
+	return true, v != nil && slices.Contains(f.Values, *v)
+}
+
+// searchable is what the text of a query is looked for in, of each agent.
+func (s *Snapshot) searchable() []string {
+	texts := make([]string, len(s.Agents))
+	for i, a := range s.Agents {
+		var parts []string
+		for _, f := range []normalize.Field{normalize.FieldName, normalize.FieldDescription} {
+			if v := value(a, f); v != nil {
+				parts = append(parts, *v)
+			}
+		}
+		// No query has the separator in it: nothing matches across two parts.
+		texts[i] = fold(strings.Join(append(append(parts, a.ID), a.AlternateIDs...), separator))
+	}
+	return texts
+}
+
+const separator = "\x00"
+
+// fold makes texts equal that differ in case only (Unicode's full case folding).
+func fold(s string) string { return cases.Fold().String(s) }

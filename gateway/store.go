@@ -1,0 +1,132 @@
+package gateway
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	gocache "github.com/patrickmn/go-cache"
+
+	"github.com/agentgw/agentgw/gateway/telemetry"
+)
+
+// store keeps entries within a number and a size. go-cache has no bound of its
+// own, so admission counts: what has expired makes room first, then what is only
+// kept for the case that its backend fails. What is still served goes for
+// nobody; what finds no room is refused.
+type store struct {
+	mu         sync.Mutex
+	items      *gocache.Cache
+	telemetry  *telemetry.Telemetry
+	maxEntries int
+	maxBytes   int64
+	bytes      int64
+	nextScan   time.Time // when a full store is looked through again
+}
+
+func newStore(t *telemetry.Telemetry) *store {
+	// No janitor: it would be a goroutine to stop. What is expired goes when
+	// room is needed.
+	s := &store{items: gocache.New(gocache.NoExpiration, 0), telemetry: t}
+	s.items.OnEvicted(func(_ string, v any) { s.bytes -= v.(*entry).size }) // always under mu
+	return s
+}
+
+// limit sets the bounds; what is over them stays until room is needed.
+func (s *store) limit(maxEntries int, maxBytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.maxEntries, s.maxBytes = maxEntries, maxBytes
+}
+
+func (s *store) get(key string) (*entry, bool) {
+	v, ok := s.items.Get(key)
+	if !ok {
+		return nil, false
+	}
+	return v.(*entry), true
+}
+
+// put keeps an entry for a time, in place of the one of that key, and reports
+// whether there was room.
+func (s *store) put(key string, e *entry, keep time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.items.Delete(key) // an expired one too
+	if !s.room(e.size, time.Now()) {
+		s.telemetry.CacheRefused(e.owner.backend)
+		return false
+	}
+	s.items.Set(key, e, keep)
+	s.bytes += e.size
+	return true
+}
+
+func (s *store) delete(keys ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range keys {
+		s.items.Delete(key)
+	}
+}
+
+// deleteWhere deletes what matches and says how many entries that were.
+func (s *store) deleteWhere(matches func(owner) bool) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	deleted := 0
+	s.items.DeleteExpired()
+	for key, item := range s.items.Items() {
+		if matches(item.Object.(*entry).owner) {
+			s.items.Delete(key)
+			deleted++
+		}
+	}
+	return deleted
+}
+
+// size is how much is kept.
+func (s *store) size() (entries, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int64(s.items.ItemCount()), s.bytes
+}
+
+// scanEvery bounds how often a full store is looked through.
+const scanEvery = time.Second
+
+// room reports whether so many bytes fit in, and makes room if it must.
+func (s *store) room(size int64, now time.Time) bool {
+	if s.fits(size) {
+		return true
+	}
+	if size > s.maxBytes || s.maxEntries == 0 || now.Before(s.nextScan) {
+		return false
+	}
+	s.nextScan = now.Add(scanEvery)
+	s.items.DeleteExpired()
+	type spare struct {
+		key   string
+		entry *entry
+	}
+	var spares []spare
+	for key, item := range s.items.Items() {
+		if e := item.Object.(*entry); now.After(e.revalidate) {
+			spares = append(spares, spare{key, e})
+		}
+	}
+	slices.SortFunc(spares, func(a, b spare) int { return a.entry.result.Fetched.Compare(b.entry.result.Fetched) })
+	for i, spare := range spares {
+		// A sixteenth at once, so that the next ones need no scan.
+		if i > s.maxEntries/16 && s.fits(size+s.maxBytes/16) {
+			break
+		}
+		s.items.Delete(spare.key)
+		s.telemetry.CacheEvicted(spare.entry.owner.backend)
+	}
+	return s.fits(size)
+}
+
+func (s *store) fits(size int64) bool {
+	return s.items.ItemCount() < s.maxEntries && s.bytes+size <= s.maxBytes
+}
