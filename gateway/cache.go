@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -123,6 +124,9 @@ type reader struct {
 	led       atomic.Bool // the request to the backend was ours
 }
 
+// errNotAtHand ends a read of what is at hand only, where nothing is.
+var errNotAtHand = errors.New("not at hand")
+
 func (r *reader) read(ctx context.Context) (Result, error) {
 	now := time.Now()
 	known, ok := r.cache.store.get(r.key)
@@ -134,6 +138,9 @@ func (r *reader) read(ctx context.Context) (Result, error) {
 			r.load(ctx) // its answer is for the next one who asks
 			return known.result.as(CacheHit), nil
 		}
+	}
+	if r.call.AtHand {
+		return Result{}, errNotAtHand
 	}
 	result, err := r.wait(ctx, r.load(ctx))
 	if err != nil && normalize.KindOf(err) == normalize.KindInternal && !r.led.Load() {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,7 @@ import (
 // endpoint is a cache before a backend that the test plays.
 func cached(t *testing.T, ages config.BackendCache, next Endpoint) (*cache, Endpoint) {
 	t.Helper()
-	tel, err := telemetry.New(context.Background(), telemetry.Options{})
+	tel, err := telemetry.New(context.Background(), telemetry.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,8 +28,9 @@ type Call struct {
 	// Row is the agent as the list shows it, where whoever gets it has it
 	// already: the list is not asked for again.
 	Row *normalize.Agent
-	// Fresh asks the backend even if the answer is at hand.
-	Fresh bool
+	// Fresh asks the backend even if the answer is at hand; AtHand does not ask
+	// it at all, and ends with errNotAtHand if that would be needed.
+	Fresh, AtHand bool
 }
 
 // Result is what a Call gave. What it points to is shared and not changed.

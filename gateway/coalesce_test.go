@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
+	"github.com/agentgw/agentgw/sandbox"
 )
 
 func TestEqualReadsShareOne(t *testing.T) {
@@ -92,6 +95,80 @@ func TestReadThatBeganBeforeAWriteIsNotKept(t *testing.T) {
 		wg.Wait()
 		if n := entries(c); n != 0 {
 			t.Errorf("%d entries", n)
+		}
+	})
+}
+
+// TestThousandMissesMakeOneCall: of a list and of a get; while the first caller
+// leaves, and another tenant asks at the same time.
+func TestThousandMissesMakeOneCall(t *testing.T) {
+	b := newBench(t, "max_concurrent: 4")
+	krosai := b.vendors["krosai"].Control()
+	for path, want := range map[string]int{"/v1/agents?backend=krosai": 1, krosaiAgent: 1} {
+		b.gateway.Purge("", "")
+		krosai.Forget()
+		release := make(chan struct{})
+		krosai.Fail(sandbox.Fault{Change: func(body []byte) []byte { <-release; return body }})
+		ctx, leave := context.WithCancel(context.Background())
+		first := make(chan error, 1)
+		go func() {
+			req, _ := http.NewRequestWithContext(ctx, "GET", b.url+path, nil)
+			req.Header.Set("Authorization", "Bearer "+b.keys[keyAcme])
+			_, err := client.Do(req)
+			first <- err
+		}()
+		waitFor(t, "the first to ask", func() bool { return len(krosai.Requests()) == 1 })
+		var wg sync.WaitGroup
+		var right atomic.Int32
+		for i := range 1000 {
+			key := []string{keyAcme, keyRead}[i%2] // two keys of one credential
+			wg.Go(func() {
+				if r := b.ask(key, "GET", path, ""); r.StatusCode == 200 && strings.Contains(r.text, "Product Expert") {
+					right.Add(1)
+				}
+			})
+		}
+		waitFor(t, "all to wait", func() bool { return b.inFlight() >= 1000 })
+		leave()
+		if err := <-first; err == nil {
+			t.Error("the first did not leave")
+		}
+		close(release)
+		wg.Wait()
+		if n := len(krosai.Requests()); n != want || right.Load() != 1000 {
+			t.Errorf("%s: %d calls, %d right answers of 1000", path, n, right.Load())
+		}
+		krosai.Heal()
+	}
+	if !strings.Contains(b.metrics(), `agentgw_coalesced_requests_total{backend="krosai"} 2000`) {
+		t.Error("what was shared is not counted")
+	}
+}
+
+// TestPanicHarmsOnlyWhoBeganTheRead: those who joined it ask again, together.
+func TestPanicHarmsOnlyWhoBeganTheRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		_, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
+			n := asked.Add(1)
+			time.Sleep(time.Second)
+			if n == 1 {
+				panic("once")
+			}
+			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		var failed atomic.Int32
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() {
+				if _, err := endpoint(context.Background(), list("k")); err != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if asked.Load() != 2 || failed.Load() != 1 {
+			t.Errorf("asked %d times, %d failed", asked.Load(), failed.Load())
 		}
 	})
 }

@@ -32,7 +32,7 @@ func TestFullView(t *testing.T) {
 		if a["view"] != "full" || a["unavailable"] != nil || a["not_loaded"] != nil {
 			t.Errorf("row %d: %v %v %v", i, a["view"], a["unavailable"], a["not_loaded"])
 		}
-		single := b.get("/v1/agents/" + a["id"].(string)).wants(t, 200, "")
+		single := b.get("/v1/agents/"+a["id"].(string)).wants(t, 200, "")
 		for name, value := range a {
 			if fmt.Sprint(single.body[name]) != fmt.Sprint(value) {
 				t.Errorf("%s: %s is %v in the list, %v alone", a["id"], name, value, single.body[name])

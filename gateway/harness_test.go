@@ -42,6 +42,7 @@ type bench struct {
 	t       *testing.T
 	url     string
 	gateway *Gateway
+	server  *Server
 	vendors map[string]sandbox.Emulator
 	log     *lockedBuffer
 	spans   *tracetest.InMemoryExporter
@@ -65,6 +66,12 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+func (b *lockedBuffer) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.buf.Reset()
 }
 
 // Keys of the bench. Each has credentials of its own at every vendor.
@@ -157,6 +164,7 @@ func (b *bench) start(providers []adapters.Provider) {
 		t.Fatal(err)
 	}
 	server := NewServer(b.gateway)
+	b.server = server
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +223,7 @@ func (b *bench) ask(key, method, path, body string, headers ...string) reply {
 		b.t.Fatal(err)
 	}
 	r := reply{Response: resp, text: string(text)}
-	if strings.Contains(resp.Header.Get("Content-Type"), "json") && len(text) > 0 {
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") && resp.Header.Get("Content-Encoding") == "" && len(text) > 0 {
 		if err := json.Unmarshal(text, &r.body); err != nil {
 			b.t.Fatalf("%s %s: %v: %s", method, path, err, text)
 		}
@@ -322,3 +330,6 @@ func (b *bench) metrics() string {
 
 // faultOf is a vendor that answers with a status.
 func faultOf(status int) sandbox.Fault { return sandbox.Fault{Status: status} }
+
+// inFlight is how many requests the gateway is answering.
+func (b *bench) inFlight() int64 { return b.server.inFlight.Load() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -158,29 +159,36 @@ func unknownBackend(caller *Caller, name string) *Problem {
 	return newProblem(CodeBackendNotFound, "no backend %q: %s", normalize.Shorten(name), detail)
 }
 
-// fanOut asks every backend in a goroutine of its own.
+// fanOut asks every backend whose answer is not at hand, each in a goroutine of
+// its own.
 func (g *Gateway) fanOut(ctx context.Context, backends []CallerBackend, q ListQuery) []part {
 	ctx, span := g.telemetry.Tracer.Start(ctx, "fanout", trace.WithSpanKind(trace.SpanKindInternal))
 	defer span.End()
 	parts := make([]part, len(backends))
-	done := make(chan int, len(backends))
+	var wg sync.WaitGroup
 	for i, b := range backends {
-		go func() {
-			defer func() { done <- i }()
-			parts[i] = g.ask(ctx, b, q)
-		}()
+		call := Call{Op: adapters.OpList, Credential: b.Credential, Fresh: q.Fresh, AtHand: !q.Fresh}
+		if call.AtHand {
+			started := time.Now()
+			result, err := b.Endpoint(ctx, call)
+			if err != errNotAtHand {
+				parts[i] = partOf(b, result, err, time.Since(started))
+				continue
+			}
+			call.AtHand = false
+		}
+		wg.Go(func() {
+			started := time.Now()
+			result, err := b.Endpoint(ctx, call) // recovers from panics itself
+			parts[i] = partOf(b, result, err, time.Since(started))
+		})
 	}
-	for range backends {
-		<-done
-	}
+	wg.Wait()
 	return parts
 }
 
-// ask reads one backend's snapshot. The endpoint recovers from panics itself.
-func (g *Gateway) ask(ctx context.Context, b CallerBackend, q ListQuery) part {
-	started := time.Now()
-	result, err := b.Endpoint(ctx, Call{Op: adapters.OpList, Credential: b.Credential, Fresh: q.Fresh})
-	p := part{backend: b, cache: result.Cache, took: time.Since(started), source: Source{Backend: b.Name, Status: SourceOK}}
+func partOf(b CallerBackend, result Result, err error, took time.Duration) part {
+	p := part{backend: b, cache: result.Cache, took: took, source: Source{Backend: b.Name, Status: SourceOK}}
 	if err != nil {
 		p.fail(SourceError, adapters.OpList, err)
 		return p

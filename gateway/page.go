@@ -114,7 +114,7 @@ func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w ca
 	of := madeOfParts(parts, found)
 	made, ok := g.pages.get(key, of)
 	if !ok {
-		if made, err = g.makePage(parts, found, q); err != nil {
+		if made, err = g.makePage(parts, found, q, w); err != nil {
 			return nil, err
 		}
 		g.pages.put(key, of, made)
@@ -130,7 +130,7 @@ func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w ca
 }
 
 // makePage writes one page out of the encoded rows.
-func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery) (page, error) {
+func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery, w catalog.Walk) (page, error) {
 	made := page{complete: true}
 	body := append(make([]byte, 0, guess(parts, found)), `{"object":"list","data":[`...)
 	start := len(body)
@@ -158,7 +158,7 @@ func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery) (page,
 	}
 	made.complete = tail.Complete
 	var err error
-	if made.etag, err = listTag(data, tail.Sources, found); err != nil {
+	if made.etag, err = listTag(w.List, data, tail.Sources, found); err != nil {
 		return made, err
 	}
 	if tail.NextCursor, err = g.seal(found.Next); err != nil {
@@ -193,10 +193,11 @@ func (g *Gateway) seal(w *catalog.Walk) (*string, error) {
 }
 
 // listTag is a weak entity tag (RFC 9110, 8.8.3): it leaves out when things were
-// read, and the cursors, which are sealed anew each time.
-func listTag(data []byte, sources []Source, found catalog.Page) (string, error) {
+// read, and the cursors, which are sealed anew each time. Two keys never have the
+// same: not even of nothing is one told that it has what the other has.
+func listTag(list [32]byte, data []byte, sources []Source, found catalog.Page) (string, error) {
 	h := newFields()
-	h.text(string(data))
+	h.text(string(list[:]), string(data))
 	for _, s := range sources {
 		s.FetchedAt = nil
 		if s.Error != nil {

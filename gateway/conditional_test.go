@@ -1,0 +1,168 @@
+package gateway
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/agentgw/agentgw/gateway/payload"
+)
+
+func TestNoneMatch(t *testing.T) {
+	f := func(want bool, etag string, lines ...string) {
+		t.Helper()
+		if got := noneMatch(lines, etag); got != want {
+			t.Errorf("%q in %q: %v", etag, lines, got)
+		}
+	}
+	f(true, `"a"`, `"a"`)
+	f(true, `"a"`, `W/"a"`)
+	f(true, `W/"a"`, `"a"`)
+	f(true, `"a"`, `"b", W/"a"`)
+	f(true, `"a"`, `"b"`, `"c" , "a"`)
+	f(true, `"a"`, `*`)
+	f(true, `"a"`, ` "x,y" ,"a"`)
+	f(false, `"a"`, `"b", "aa"`)
+	f(false, `"a"`, `a`)
+	f(false, `"a"`, `"x, "a"`)
+	f(false, `"a"`, `"`)
+	f(false, `"a"`, ``)
+	f(false, `"a"`)
+}
+
+func TestPreferredCoding(t *testing.T) {
+	f := func(header string, want payload.Coding) {
+		t.Helper()
+		if got := preferredCoding([]string{header}); got != want {
+			t.Errorf("%q: %s, want %s", header, got, want)
+		}
+	}
+	f("", payload.Identity)
+	f("gzip", payload.Gzip)
+	f("GZIP", payload.Gzip)
+	f("x-gzip", payload.Gzip)
+	f("gzip, deflate, br, zstd", payload.Zstd)
+	f("gzip;q=1.0, zstd;q=0.5", payload.Gzip)
+	f("zstd;q=0, gzip;q=0.1", payload.Gzip)
+	f("*", payload.Zstd)
+	f("*;q=0.5, zstd;q=0", payload.Gzip)
+	f("identity, gzip;q=0.5", payload.Identity)
+	f("identity;q=0.5, gzip", payload.Gzip)
+	f("br", payload.Identity)
+	f("gzip;q=x", payload.Identity)
+	f("gzip;q=-1", payload.Identity)
+	f("gzip;q=NaN", payload.Identity)
+	f("gzip;level=3", payload.Identity)
+}
+
+// TestNotModified: what the caller has is not sent again, and the headers that
+// tell of it are.
+func TestNotModified(t *testing.T) {
+	b := newBench(t, "")
+	for _, path := range []string{"/v1/agents", "/v1/agents?status=active&order_by=name&limit=3", "/v1/agents?view=full&include=raw", krosaiAgent, "/v1/agents/agenthuman:131", "/v1/agents/klen:123", "/v1/backends/klen"} {
+		first := b.get(path).wants(t, 200, "")
+		tag := first.Header.Get("ETag")
+		if tag == "" {
+			t.Errorf("%s has no ETag", path)
+		}
+		for _, method := range []string{"GET", "HEAD"} {
+			r := b.ask(keyAcme, method, path, "", `If-None-Match: "other", `+tag)
+			if r.StatusCode != 304 || r.text != "" || r.Header.Get("ETag") != tag || r.Header.Get("Cache-Control") != "private, no-cache" || r.Header.Get("Vary") == "" || r.Header.Get("X-Request-Id") == "" || r.Header.Get("Content-Type") != "" {
+				t.Errorf("%s %s: %d %v %q", method, path, r.StatusCode, r.Header, r.text)
+			}
+			if complete := r.Header.Get("X-Agentgw-Complete"); complete != first.Header.Get("X-Agentgw-Complete") {
+				t.Errorf("%s: X-Agentgw-Complete %q", path, complete)
+			}
+		}
+		b.get(path, `If-None-Match: "other"`).wants(t, 200, "")
+	}
+	b.get("/v1/agents/klen:1", "If-None-Match: *").wants(t, 404, "agent_not_found")
+}
+
+// TestTagsFollowWhatIsShown: of an agent its configuration, of a list all but
+// when it was read.
+func TestTagsFollowWhatIsShown(t *testing.T) {
+	b := newBench(t, "")
+	tag := func(path string) string { return b.get(path).wants(t, 200, "").Header.Get("ETag") }
+	agent, list, other := tag(krosaiAgent), tag("/v1/agents?backend=krosai"), tag("/v1/agents?backend=klen")
+	if !strings.HasPrefix(agent, `"`) || !strings.HasPrefix(list, `W/"`) {
+		t.Errorf("%s %s", agent, list)
+	}
+	b.gateway.Purge("", "") // read anew, and nothing has changed
+	if tag(krosaiAgent) != agent || tag("/v1/agents?backend=krosai") != list {
+		t.Error("a tag changed, and what it stands for did not")
+	}
+	if tag("/v1/agents?backend=krosai&limit=2") == list || tag("/v1/agents?backend=krosai&include=raw") == list {
+		t.Error("other lists have the same tag")
+	}
+	b.ask(keyAcme, "PATCH", krosaiAgent, `{"name": "Renamed"}`).wants(t, 200, "")
+	if tag(krosaiAgent) == agent || tag("/v1/agents?backend=krosai") == list || tag("/v1/agents?backend=klen") != other {
+		t.Error("a write changed the wrong tags")
+	}
+	// A list that has become incomplete is not what it was.
+	b.gateway.Purge("", "")
+	b.vendors["klen"].Control().Fail(faultOf(500))
+	whole := tag("/v1/agents?backend=krosai")
+	if r := b.get("/v1/agents?backend=krosai,klen", "If-None-Match: "+whole); r.StatusCode != 200 {
+		t.Errorf("%d", r.StatusCode)
+	}
+}
+
+// TestCompression: each coding unpacks to the same bytes, and is made once for
+// a list that many ask for.
+func TestCompression(t *testing.T) {
+	b := newBench(t, "")
+	plain := b.get("/v1/agents", "Accept-Encoding: identity").wants(t, 200, "").text
+	unpack := map[string]func([]byte) ([]byte, error){
+		"gzip": func(packed []byte) ([]byte, error) {
+			r, err := gzip.NewReader(bytes.NewReader(packed))
+			if err != nil {
+				return nil, err
+			}
+			return io.ReadAll(r)
+		},
+		"zstd": func(packed []byte) ([]byte, error) {
+			d, err := zstd.NewReader(nil)
+			if err != nil {
+				return nil, err
+			}
+			defer d.Close()
+			return d.DecodeAll(packed, nil)
+		},
+	}
+	for coding, unpack := range unpack {
+		r := b.get("/v1/agents", "Accept-Encoding: "+coding)
+		if r.Header.Get("Content-Encoding") != coding || r.ContentLength != int64(len(r.text)) || len(r.text) > len(plain)/3 {
+			t.Errorf("%s: %v, %d of %d bytes", coding, r.Header, len(r.text), len(plain))
+		}
+		if got, err := unpack([]byte(r.text)); err != nil || string(got) != plain {
+			t.Errorf("%s: %v, %d bytes", coding, err, len(got))
+		}
+		if head := b.ask(keyAcme, "HEAD", "/v1/agents", "", "Accept-Encoding: "+coding); head.Header.Get("Content-Encoding") != coding || head.Header.Get("Content-Length") != fmt.Sprint(len(r.text)) {
+			t.Errorf("HEAD: %v", head.Header)
+		}
+		if get := b.get(krosaiAgent, "Accept-Encoding: "+coding); get.Header.Get("Content-Encoding") != coding {
+			t.Errorf("an agent of over 1 KiB: %v", get.Header)
+		}
+		if page := b.ask("", "GET", "/docs/errors", "", "Accept-Encoding: "+coding); page.Header.Get("Content-Encoding") != coding || page.Header.Get("Vary") != "Accept-Encoding" {
+			t.Errorf("/docs/errors: %v", page.Header)
+		}
+		if small := b.get("/v1/agents/nope", "Accept-Encoding: "+coding); small.Header.Get("Content-Encoding") != "" || small.StatusCode != http.StatusNotFound {
+			t.Errorf("a small body: %v", small.Header)
+		}
+	}
+	size := b.gateway.pages.size()
+	for range 5 {
+		b.get("/v1/agents", "Accept-Encoding: gzip")
+		b.get("/v1/agents", "Accept-Encoding: zstd")
+	}
+	if got := b.gateway.pages.size(); got != size {
+		t.Errorf("the pages grew from %d to %d bytes", size, got)
+	}
+}

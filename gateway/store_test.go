@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/agentgw/agentgw/gateway/payload"
+	"github.com/agentgw/agentgw/gateway/telemetry"
+)
+
+func testStore(t *testing.T, maxEntries int, maxBytes int64) (*store, func(metric string) string) {
+	t.Helper()
+	tel, err := telemetry.New(context.Background(), telemetry.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStore(tel)
+	s.limit(maxEntries, maxBytes)
+	return s, func(metric string) string {
+		w := httptest.NewRecorder()
+		tel.Metrics().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		for _, line := range strings.Split(w.Body.String(), "\n") {
+			if value, ok := strings.CutPrefix(line, metric+`{backend="b"} `); ok {
+				return value
+			}
+		}
+		return "0"
+	}
+}
+
+// kept is an entry that is served for a minute and then kept for the case of a
+// failure.
+func kept(size int64) *entry {
+	return &entry{owner: owner{backend: "b"}, result: Result{Fetched: time.Now()}, size: size, revalidate: time.Now().Add(time.Minute)}
+}
+
+func TestStoreIsBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, metric := testStore(t, 100, 1000)
+		for i := range 3 {
+			if !s.put(fmt.Sprint(i), kept(300), time.Hour) {
+				t.Fatalf("entry %d was refused", i)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		if s.put("3", kept(300), time.Hour) || s.put("huge", kept(1001), time.Hour) {
+			t.Error("what has no room was kept, while all else is served")
+		}
+		if entries, bytes := s.size(); entries != 3 || bytes != 900 || metric("agentgw_cache_refused_total") != "2" {
+			t.Errorf("%d entries, %d bytes, %s refused", entries, bytes, metric("agentgw_cache_refused_total"))
+		}
+		if !s.put("2", kept(400), time.Hour) { // in place of its predecessor
+			t.Error("a larger one in place of a smaller was refused")
+		}
+		if _, bytes := s.size(); bytes != 1000 {
+			t.Errorf("%d bytes", bytes)
+		}
+		time.Sleep(57 * time.Second) // the first two are not served any more
+		if !s.put("4", kept(250), time.Hour) {
+			t.Error("what is only kept for failures made no room")
+		}
+		if _, ok := s.get("0"); ok || metric("agentgw_cache_evicted_total") == "0" {
+			t.Errorf("the oldest is still there; %s evicted", metric("agentgw_cache_evicted_total"))
+		}
+		if _, ok := s.get("2"); !ok {
+			t.Error("what is served made room")
+		}
+		s.delete("2", "4", "nothing")
+		s.deleteWhere(func(owner) bool { return true })
+		if entries, bytes := s.size(); entries != 0 || bytes != 0 {
+			t.Errorf("%d entries and %d bytes are left of nothing", entries, bytes)
+		}
+	})
+}
+
+// TestExpiredEntriesMakeRoom: without being counted as evicted.
+func TestExpiredEntriesMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, metric := testStore(t, 100, 1000)
+		s.put("old", kept(900), time.Second)
+		time.Sleep(2 * time.Second)
+		if !s.put("new", kept(900), time.Hour) || metric("agentgw_cache_evicted_total") != "0" {
+			t.Errorf("%s evicted", metric("agentgw_cache_evicted_total"))
+		}
+		if entries, bytes := s.size(); entries != 1 || bytes != 900 {
+			t.Errorf("%d entries, %d bytes", entries, bytes)
+		}
+	})
+}
+
+func TestPagesAreBounded(t *testing.T) {
+	p := newPages()
+	p.limit(10_000)
+	text := []byte(strings.Repeat(`{"name":"n"}`, 200)) // 2400 bytes
+	for i := range 10 {
+		p.put(pageKey{byte(i)}, madeOf{1}, page{body: payload.New(text)})
+	}
+	if got := p.size(); got > 10_000 || got < 5_000 {
+		t.Errorf("%d bytes", got)
+	}
+	if _, ok := p.get(pageKey{0}, madeOf{1}); ok {
+		t.Error("the oldest is still there")
+	}
+	made, ok := p.get(pageKey{9}, madeOf{1})
+	if !ok {
+		t.Fatal("the newest is not there")
+	}
+	if _, ok := p.get(pageKey{9}, madeOf{2}); ok {
+		t.Error("a page of other snapshots was given")
+	}
+	before := p.size()
+	made.body.In(payload.Gzip)
+	p.get(pageKey{9}, madeOf{1})
+	if p.size() <= before {
+		t.Error("a compressed form is not counted")
+	}
+	p.put(pageKey{9}, madeOf{2}, page{body: payload.New(text)})
+	if got := p.size(); got != before {
+		t.Errorf("%d bytes after one took another's place, want %d", got, before)
+	}
+	p.put(pageKey{42}, madeOf{1}, page{body: payload.New(make([]byte, 20_000))})
+	if got := p.size(); got > 10_000 {
+		t.Errorf("%d bytes", got)
+	}
+	p.clear()
+	if p.size() != 0 {
+		t.Errorf("%d bytes are left of nothing", p.size())
+	}
+}
