@@ -3,12 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -333,10 +329,12 @@ func (c *cache) purge(matches func(owner) bool) int {
 // cacheKey is the SHA-256 over the length-prefixed fields that tell reads
 // apart, the credential among them: no choice of names makes two meet.
 func cacheKey(who owner, call Call) string {
-	h := sha256.New()
-	for _, field := range []string{strconv.FormatUint(who.build, 10), who.backend, who.credential, string(call.Op), call.NativeID} {
-		_ = binary.Write(h, binary.BigEndian, uint64(len(field))) // a hash never fails
-		h.Write([]byte(field))
-	}
-	return hex.EncodeToString(h.Sum(nil))
+	h := make(fields, 0, 256)
+	h.number(who.build)
+	h.text(who.backend)
+	h.text(who.credential)
+	h.text(string(call.Op))
+	h.text(call.NativeID)
+	sum := h.sum()
+	return string(sum[:])
 }

@@ -165,7 +165,7 @@ func (b *bench) start(providers []adapters.Provider) {
 	}
 	server := NewServer(b.gateway)
 	b.server = server
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := newLoopback()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,3 +333,6 @@ func faultOf(status int) sandbox.Fault { return sandbox.Fault{Status: status} }
 
 // inFlight is how many requests the gateway is answering.
 func (b *bench) inFlight() int64 { return b.server.inFlight.Load() }
+
+// newLoopback listens on a free port of this machine.
+func newLoopback() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }

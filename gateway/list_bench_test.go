@@ -6,27 +6,58 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/gateway/payload"
 	"github.com/agentgw/agentgw/gateway/telemetry"
-	krosaisandbox "github.com/agentgw/agentgw/sandbox/krosai"
+	"github.com/agentgw/agentgw/normalize"
+	"github.com/agentgw/agentgw/sandbox"
 )
 
-// BenchmarkList measures a list inside the handler, from the cache and with the
-// backend asked each time (over loopback, its emulator included).
+// BenchmarkList measures a list inside the handler: from the cache, plain and
+// filtered, its page made anew, and with the backend asked each time (over
+// loopback, its emulator included).
 //
 //	go test -run '^$' -bench List -count 10 ./gateway > new.txt && benchstat old.txt new.txt
 func BenchmarkList(b *testing.B) {
-	for _, agents := range []int{10, 100} {
-		g, caller := benchGateway(b, agents)
-		for name, fresh := range map[string]bool{"cached": false, "asked": true} {
-			b.Run(fmt.Sprintf("%s/agents=%d", name, agents), func(b *testing.B) {
+	filtered := catalog.Query{Filters: []catalog.Filter{{Field: normalize.FieldLanguage, Values: []string{"en"}}}}
+	for _, c := range []struct {
+		name  string
+		query ListQuery
+		anew  bool // the page is made for each
+	}{
+		{name: "cached"},
+		{name: "cached-filter", query: ListQuery{Query: filtered}},
+		{name: "cached-search", query: ListQuery{Query: catalog.Query{Text: "agent 1"}}},
+		{name: "cached-ordered", query: ListQuery{Query: catalog.Query{Order: catalog.Order{By: catalog.ByName}}}},
+		{name: "cached-full", query: ListQuery{Full: true}},
+		{name: "made", anew: true},
+		{name: "made-filter", query: ListQuery{Query: filtered}, anew: true},
+		{name: "asked", query: ListQuery{Fresh: true}},
+	} {
+		for _, agents := range []int{10, 100} {
+			g, caller, _ := benchGateway(b, agents, "krosai")
+			b.Run(fmt.Sprintf("%s/agents=%d", c.name, agents), func(b *testing.B) {
 				b.ReportAllocs()
+				c.query.Limit = 1000
 				for b.Loop() {
-					if _, err := g.list(context.Background(), caller, ListQuery{Limit: 1000, Fresh: fresh}); err != nil {
+					if c.anew {
+						g.pages.clear()
+					}
+					r, err := g.list(context.Background(), caller, c.query)
+					if err != nil || len(r.body.Plain()) < 1000 {
 						b.Fatal(err)
 					}
 				}
@@ -35,22 +66,210 @@ func BenchmarkList(b *testing.B) {
 	}
 }
 
-// benchGateway is a gateway before one backend with so many agents.
-func benchGateway(b *testing.B, agents int) (*Gateway, *Caller) {
-	b.Helper()
-	vendor := krosaisandbox.New()
-	for i := range agents {
-		vendor.Seed("credential", json.RawMessage(fmt.Sprintf(`{"id": "agent-%d", "name": "Agent %d", "description": "Helps users", "system_prompt": "You are a product expert.", "language": "en",
-			"voice_id": "nova", "tts_provider": "t", "stt_provider": "s", "llm_model": "m", "knowledge_base_ids": ["kb-1"], "created_at": "2024-03-10T12:00:00Z", "updated_at": "2024-03-10T12:00:00Z", "created_by": "u"}`, i, i)))
+// BenchmarkCompressedList measures how the coding of a hot list is found: it is
+// made once.
+func BenchmarkCompressedList(b *testing.B) {
+	g, caller, _ := benchGateway(b, 100, "krosai")
+	for _, coding := range payload.Codings() {
+		b.Run(string(coding), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r, err := g.list(context.Background(), caller, ListQuery{Limit: 1000})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, made := r.body.In(coding); made != coding {
+					b.Fatal(made)
+				}
+			}
+		})
 	}
-	server := httptest.NewServer(vendor)
-	b.Cleanup(server.Close)
-	file := fmt.Sprintf("backends:\n  k: {provider: krosai, base_url: %q}\nkeys:\n  - {id: a, sha256: \"%064d\", scopes: [agents:read], credentials: {k: credential}}\n", server.URL+"/v1", 1)
+}
+
+// BenchmarkMiss measures what a miss of 100 agents costs beyond the request to
+// the vendor: its reply is at hand.
+func BenchmarkMiss(b *testing.B) {
+	for _, provider := range all.Providers() {
+		reply := vendorReply(provider.Info.Provider, 100)
+		adapter := provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+			return req.Decode(adapters.Response{Status: 200, Body: reply})
+		}})
+		b.Run(provider.Info.Provider, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(reply)))
+			for b.Loop() {
+				listing, err := adapter.List(context.Background(), adapters.NewCredential(secret.New("credential")))
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := catalog.NewSnapshot(provider.Info, listing, time.Time{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkUpstreamCalls counts what 10,000 lists over HTTP cost the vendors: 32
+// clients, four backends, a ttl of one second.
+func BenchmarkUpstreamCalls(b *testing.B) {
+	g, _, emulators := benchGateway(b, 100, all.Names()...)
+	server := NewServer(g)
+	l, err := newLoopback()
+	if err != nil {
+		b.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	clients := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 32, MaxIdleConnsPerHost: 32}}
+	defer func() {
+		clients.CloseIdleConnections()
+		_ = server.Shutdown(5 * time.Second)
+		<-served
+	}()
+	calls, lists := 0, 0
+	for b.Loop() {
+		var wg sync.WaitGroup
+		for range 32 {
+			wg.Go(func() {
+				for range 10_000 / 32 {
+					req, _ := http.NewRequest("GET", "http://"+l.Addr().String()+"/v1/agents", nil)
+					req.Header.Set("Authorization", "Bearer "+benchKey)
+					req.Header.Set("Accept-Encoding", "identity")
+					resp, err := clients.Do(req)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != 200 {
+						b.Error(resp.StatusCode, err)
+					}
+					resp.Body.Close()
+				}
+			})
+		}
+		wg.Wait()
+		lists += 10_000 / 32 * 32
+	}
+	for _, e := range emulators {
+		calls += len(e.Control().Requests())
+	}
+	b.ReportMetric(float64(calls)*10_000/float64(lists), "upstream-calls/10k-lists")
+	b.ReportMetric(b.Elapsed().Seconds()*10_000/float64(lists), "s/10k-lists")
+}
+
+// BenchmarkMemory measures what 1,000 agents take in the cache, and holds the
+// estimate against it.
+func BenchmarkMemory(b *testing.B) {
+	for _, provider := range all.Providers() {
+		b.Run(provider.Info.Provider, func(b *testing.B) {
+			for b.Loop() {
+				truth, estimate := memoryOf(b, provider, 1000)
+				b.ReportMetric(truth, "B/1000-agents")
+				b.ReportMetric(estimate/truth, "estimate/truth")
+			}
+		})
+	}
+}
+
+// TestSizesAreAboutRight: the bound in bytes is worth something.
+func TestSizesAreAboutRight(t *testing.T) {
+	for _, provider := range all.Providers() {
+		if truth, estimate := memoryOf(t, provider, 1000); estimate < 0.6*truth || estimate > 1.7*truth {
+			t.Errorf("%s: 1,000 agents take %.0f bytes, and are taken for %.0f", provider.Info.Provider, truth, estimate)
+		}
+	}
+}
+
+// memoryOf is what a snapshot takes, in bytes, and what it is taken for.
+func memoryOf(t testing.TB, provider adapters.Provider, agents int) (truth, estimate float64) {
+	const snapshots = 8
+	kept := make([]*catalog.Snapshot, 0, snapshots)
+	before := heap()
+	for range snapshots {
+		adapter := provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+			reply := vendorReply(provider.Info.Provider, agents) // of each its own
+			return req.Decode(adapters.Response{Status: 200, Body: reply})
+		}})
+		listing, err := adapter.List(context.Background(), adapters.NewCredential(secret.New("credential")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := catalog.NewSnapshot(provider.Info, listing, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, s)
+		estimate += float64(s.Size())
+	}
+	truth = float64(heap() - before)
+	runtime.KeepAlive(kept)
+	return truth / snapshots, estimate / snapshots
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// vendorAgents are agents as each vendor's list shows them.
+var vendorAgents = map[string]string{
+	"klen":       `{"id": %d, "assistant_id": "assistant_%[1]d", "name": "Agent %[1]d", "role": "inbound agent", "phone_number": "+15551234567", "minutes_used": 345.5, "total_calls": 78, "model": "claude-3-opus-20240229", "voice_id": "ember", "can_make_calls": true, "team_id": 456}`,
+	"agenthuman": `{"agent_id": %d, "name": "Agent %[1]d", "avatar_id": 1, "avatar_name": "Professional Avatar", "avatar_url": "https://example.com/avatar.jpg", "voice_id": "21m00Tcm4TlvDq8ikWAM", "language": "en", "custom_greeting": "Welcome! How can I assist you today?", "context": "You are a helpful sales assistant.", "status": "active", "created_at": "2024-01-15T10:30:00Z", "updated_at": "2024-01-15T10:30:00Z", "last_used_at": "2024-01-15T12:00:00Z", "total_sessions": 5, "avg_duration": 120.5}`,
+	"krosai":     `{"id": "agent-%d", "name": "Agent %[1]d", "description": "Helps users", "system_prompt": "You are a product expert.", "language": "en", "voice_id": "nova", "tts_provider": "t", "stt_provider": "s", "llm_model": "m", "knowledge_base_ids": ["kb-1"], "created_at": "2024-03-10T12:00:00Z", "updated_at": "2024-03-10T12:00:00Z", "created_by": "u"}`,
+	"talkifai":   `{"id": "agent_%d", "name": "Agent %[1]d", "mode": "public", "agentArchitecture": "pipeline", "active": true, "createdAt": "2024-01-10T09:00:00Z"}`,
+}
+
+// vendorEnvelopes hold a vendor's agents.
+var vendorEnvelopes = map[string]string{
+	"klen": `{"agents": [%s]}`, "agenthuman": `{"success": true, "agents": [%s]}`, "krosai": `[%s]`,
+	"talkifai": `{"success": true, "data": [%s], "pagination": {"page": 1, "total": 1, "hasNext": false}}`,
+}
+
+func vendorReply(vendor string, agents int) []byte {
+	rows := make([]string, agents)
+	for i := range rows {
+		rows[i] = fmt.Sprintf(vendorAgents[vendor], i)
+	}
+	return fmt.Appendf(nil, vendorEnvelopes[vendor], strings.Join(rows, ","))
+}
+
+var benchKey = apikey.New(apikey.Test)
+
+// benchGateway is a gateway before some vendors with so many agents each, and
+// its one caller. What is read is fresh for a second where there are several.
+func benchGateway(b *testing.B, agents int, vendors ...string) (*Gateway, *Caller, []sandbox.Emulator) {
+	b.Helper()
+	var emulators []sandbox.Emulator
+	ttl := "1h"
+	if len(vendors) > 1 {
+		ttl = "1s"
+	}
+	file, credentials := "backends:\n", ""
+	for _, v := range all.Vendors() {
+		name := v.Info.Provider
+		if !strings.Contains(" "+strings.Join(vendors, " ")+" ", " "+name+" ") {
+			continue
+		}
+		emulator := v.Emulator()
+		emulators = append(emulators, emulator)
+		for i := range agents {
+			emulator.Seed("credential", json.RawMessage(fmt.Sprintf(seeded(name), i)))
+		}
+		server := httptest.NewServer(emulator)
+		b.Cleanup(server.Close)
+		file += fmt.Sprintf("  %s: {provider: %s, base_url: %q, cache: {ttl: %s, stale_while_revalidate: 1h}}\n", name, name, server.URL+emulator.Prefix(), ttl)
+		credentials += name + ": credential, "
+	}
+	file += fmt.Sprintf("keys:\n  - {id: a, sha256: \"%x\", scopes: [agents:read], credentials: {%s}}\n", apikey.Hash(benchKey), strings.TrimSuffix(credentials, ", "))
 	c, err := config.Load(config.Source{Path: "config.yaml", Providers: all.Names(), ReadFile: func(string) ([]byte, error) { return []byte(file), nil }})
 	if err != nil {
 		b.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	t, err := telemetry.New(context.Background(), telemetry.Options{Log: log})
 	if err != nil {
 		b.Fatal(err)
@@ -60,9 +279,16 @@ func benchGateway(b *testing.B, agents int) (*Gateway, *Caller) {
 		b.Fatal(err)
 	}
 	b.Cleanup(g.Close)
-	for _, e := range g.state.Load().keys.byHash {
-		return g, e.caller
+	return g, g.state.Load().callers("a"), emulators
+}
+
+// seeded is an agent as an emulator takes it.
+func seeded(vendor string) string {
+	switch vendor {
+	case "agenthuman":
+		return strings.NewReplacer(`"agent_id"`, `"id"`, `"voice_id": "21m00Tcm4TlvDq8ikWAM"`, `"avatar_voice_id": "21m00Tcm4TlvDq8ikWAM", "voice_id": 2, "user_id": 1, "role_id": 1, "properties": null, "memories": null, "knowledge_base": null`).Replace(vendorAgents[vendor])
+	case "talkifai":
+		return strings.TrimSuffix(vendorAgents[vendor], "}") + `, "model": "gpt-4o", "systemPrompt": "p", "language": "en", "temperature": 0.7, "updatedAt": "2024-01-10T09:00:00Z"}`
 	}
-	b.Fatal("no key")
-	return nil, nil
+	return vendorAgents[vendor]
 }

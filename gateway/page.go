@@ -1,10 +1,7 @@
 package gateway
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
-	"hash"
 	"strconv"
 	"time"
 
@@ -32,51 +29,42 @@ func (g *Gateway) resume(caller *Caller, q ListQuery, backends []string) (catalo
 	return walk, nil
 }
 
-// fields hashes fields so that no choice of them makes two lists of fields meet.
-type fields struct{ hash.Hash }
-
-func newFields() fields { return fields{sha256.New()} }
-
-func (f fields) number(n uint64) { _ = binary.Write(f, binary.BigEndian, n) } // a hash never fails
-
-func (f fields) text(texts ...string) {
-	f.number(uint64(len(texts)))
-	for _, s := range texts {
-		f.number(uint64(len(s)))
-		_, _ = f.Write([]byte(s))
-	}
-}
-
-func (f fields) sum() [32]byte { return [32]byte(f.Sum(nil)) }
-
 // identity is the hash of whose walk it is and what it goes over, in which
 // order: a walk does not survive a change of either. The limit may change on the
 // way.
 func (q ListQuery) identity(caller *Caller, backends []string) [32]byte {
-	h := newFields()
-	h.text(caller.KeyID, q.Text, strconv.Itoa(int(q.Order.By)), strconv.FormatBool(q.Order.Descending), strconv.FormatBool(q.Full))
-	h.text(backends...)
+	var h fields
+	h.text(caller.KeyID)
+	h.text(q.Text)
+	h.number(uint64(q.Order.By))
+	h.flag(q.Order.Descending)
+	h.flag(q.Full)
+	h.texts(backends)
 	for _, f := range q.Filters {
-		h.text(f.Field.Name())
-		h.text(f.Values...)
+		h.number(uint64(f.Field))
+		h.texts(f.Values)
 	}
 	return h.sum()
 }
 
 // keyOf tells pages apart that were asked for.
 func (q ListQuery) keyOf(w catalog.Walk) (pageKey, error) {
-	standing, err := json.Marshal(w)
-	if err != nil {
-		return pageKey{}, err
+	h := fields(w.List[:])
+	h.number(uint64(q.Limit))
+	h.flag(q.Raw)
+	if w.After != nil || w.Tracks != nil || w.Owed != nil {
+		standing, err := json.Marshal(w)
+		if err != nil {
+			return pageKey{}, err
+		}
+		h = append(h, standing...)
 	}
-	h := newFields()
-	h.text(string(standing), strconv.Itoa(q.Limit), strconv.FormatBool(q.Raw))
 	return h.sum(), nil
 }
 
 // madeOfParts is the hash of all that a page shows beside what was asked for.
 func madeOfParts(parts []part, found catalog.Page) madeOf {
-	h := newFields()
+	h := make(fields, 0, 64*len(parts)+32*len(found.Rows))
 	for _, p := range parts {
 		if p.snapshot != nil {
 			h.number(p.snapshot.ID)
@@ -100,7 +88,8 @@ func madeOfParts(parts []part, found catalog.Page) madeOf {
 			h.number(d.ID)
 		}
 	}
-	h.text(strconv.FormatBool(found.Next != nil), strconv.FormatBool(found.Resume != nil))
+	h.flag(found.Next != nil)
+	h.flag(found.Resume != nil)
 	return h.sum()
 }
 
@@ -196,8 +185,8 @@ func (g *Gateway) seal(w *catalog.Walk) (*string, error) {
 // read, and the cursors, which are sealed anew each time. Two keys never have the
 // same: not even of nothing is one told that it has what the other has.
 func listTag(list [32]byte, data []byte, sources []Source, found catalog.Page) (string, error) {
-	h := newFields()
-	h.text(string(list[:]), string(data))
+	h := append(make(fields, 0, len(data)+4<<10), list[:]...)
+	h = append(h, data...)
 	for _, s := range sources {
 		s.FetchedAt = nil
 		if s.Error != nil {
@@ -207,9 +196,10 @@ func listTag(list [32]byte, data []byte, sources []Source, found catalog.Page) (
 		if err != nil {
 			return "", err
 		}
-		h.text(string(encoded))
+		h = append(h, encoded...)
 	}
-	h.text(strconv.FormatBool(found.Next != nil), strconv.FormatBool(found.Resume != nil))
+	h.flag(found.Next != nil)
+	h.flag(found.Resume != nil)
 	sum := h.sum()
 	return weakTag(sum[:]), nil
 }

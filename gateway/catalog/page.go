@@ -57,6 +57,11 @@ func Paginate(q Query, w Walk, backends []string, parts []Part, limit int) Page 
 	for i := range parts {
 		p.open(q, i)
 	}
+	room := 0
+	for _, said := range p.page.Parts {
+		room += said.Count
+	}
+	p.page.Rows = make([]Row, 0, min(room, limit))
 	more := p.fill(limit)
 	p.settle(more)
 	return p.page
@@ -68,7 +73,7 @@ type pager struct {
 	parts []Part
 	lanes []*lane // of the parts that have rows to give
 	room  int     // how many agents more the walk can remember to have given
-	last  *Place  // of the page's last row
+	last  Place   // of the page's last row, if it has one
 	page  Page
 }
 
@@ -159,7 +164,7 @@ func (p *pager) fill(limit int) (more bool) {
 		}
 		p.page.Rows = append(p.page.Rows, Row{first.part, first.selected.at(first.next)})
 		first.next++
-		p.last = &at
+		p.last = at
 		if first.snapshot.Interrupted {
 			hash := shortHash(at.Native)
 			first.now = append(first.now, hash[:]...)
@@ -178,7 +183,7 @@ func (p *pager) settle(more bool) {
 	}
 	switch {
 	case more:
-		p.page.Next = &Walk{List: p.walk.List, After: p.last, Tracks: p.tracks(owed), Owed: owed}
+		p.page.Next = &Walk{List: p.walk.List, After: &p.last, Tracks: p.tracks(owed), Owed: owed}
 	case len(owed) > 0:
 		p.page.Resume = &Walk{List: p.walk.List, Tracks: owed}
 	}

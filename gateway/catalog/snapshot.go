@@ -145,10 +145,10 @@ func (s *Snapshot) Size() int64 { return s.size + int64(unsafe.Sizeof(*s)) }
 // find it take.
 const overhead = int64(unsafe.Sizeof(normalize.Agent{})) + 800
 
-// sizeOf: the agent's own strings are about as long as the row that is made of
-// them.
+// sizeOf: the agent's own strings are about as long as its raw JSON, or part of
+// it.
 func sizeOf(a *normalize.Agent, row normalize.Row) int64 {
-	return overhead + int64(2*len(row)+len(a.RawList)+len(a.RawDetail))
+	return overhead + int64(len(row)+len(a.RawList)+len(a.RawDetail))
 }
 
 // CommonSets is what most agents say of their fields; without agents, what is
