@@ -3,7 +3,9 @@
 //
 // Read it in this order: routes.go (what there is), server.go (what every
 // request passes), list.go, get.go and write.go (what is done), build.go (what
-// stands around every call to a backend).
+// stands around every call to a backend), cache.go (what is kept of it). Which
+// agents a list has, and where a walk goes on, is found in gateway/catalog; the
+// bytes that are sent are in gateway/payload.
 //
 // It must not know any vendor: what differs between them is in their
 // adapters.Info. Fiber stays in server.go, observe.go, authenticate.go,

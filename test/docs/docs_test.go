@@ -22,6 +22,7 @@ import (
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway"
+	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -43,8 +44,8 @@ var generated = regexp.MustCompile(`(?s)(<!-- generated: ([a-z]+) -->\n).*?(<!--
 // TestGenerated: the tables in the documentation are those of the capability
 // tables in the code.
 func TestGenerated(t *testing.T) {
-	parts := map[string]string{"capabilities": capabilities(), "limits": limits(), "extensions": extensions()}
-	for _, path := range []string{"README.md", "docs/providers.md"} {
+	parts := map[string]string{"capabilities": capabilities(), "limits": limits(), "extensions": extensions(), "filters": filters()}
+	for _, path := range []string{"README.md", "docs/providers.md", "docs/lists.md"} {
 		text := read(t, path)
 		want := generated.ReplaceAllStringFunc(text, func(part string) string {
 			m := generated.FindStringSubmatch(part)
@@ -88,6 +89,36 @@ func capabilities() string {
 		fmt.Fprintf(&b, "| `%s`", f.Name())
 		for _, v := range all.Vendors() {
 			fmt.Fprintf(&b, " | %s", gateway.FieldCell(v.Info, f))
+		}
+		b.WriteString(" |\n")
+	}
+	return b.String()
+}
+
+// filters says in which view a list can be filtered or ordered by a field.
+func filters() string {
+	var b strings.Builder
+	b.WriteString("|")
+	for _, v := range all.Vendors() {
+		fmt.Fprintf(&b, " | %s", v.Info.Provider)
+	}
+	b.WriteString(" |\n|---" + strings.Repeat("|---", len(all.Vendors())) + "|\n")
+	fields := catalog.FilterFields()
+	for _, name := range catalog.OrderNames() {
+		f, _ := normalize.FieldByName(name)
+		fields = append(fields, f)
+	}
+	for _, f := range fields {
+		fmt.Fprintf(&b, "| `%s`", f.Name())
+		for _, v := range all.Vendors() {
+			cell := "–"
+			switch view := gateway.ViewOf(v.Info, f); {
+			case view.List:
+				cell = "yes"
+			case view.Get:
+				cell = "`view=full`"
+			}
+			b.WriteString(" | " + cell)
 		}
 		b.WriteString(" |\n")
 	}
