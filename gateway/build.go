@@ -15,7 +15,7 @@ type Backend struct {
 	Config   config.ResolvedBackend
 	Endpoint Endpoint
 
-	details chan struct{} // as many as may read details at once
+	behind  chan struct{} // holds as many as may read agents behind others at once
 	breaker *breaker
 	quotas  *quotas
 	health  *health
@@ -52,8 +52,8 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 	g.telemetry.Forget(name)
 	backend := &Backend{
 		Name: name, Info: info, Config: b, build: g.builds.Add(1),
-		details: make(chan struct{}, detailsAtOnce(b.MaxConcurrent)),
-		quotas:  newQuotas(), health: &health{},
+		behind: make(chan struct{}, behindAtOnce(b.MaxConcurrent)),
+		quotas: newQuotas(), health: &health{},
 		client: upstream.New(upstream.Options{
 			Provider: info.Provider, BaseURL: b.BaseURL, Timeout: b.Timeout.D(),
 			MaxResponseBytes: int64(b.MaxResponseBytes), MaxConns: b.MaxConcurrent, UserAgent: "agentgw/" + g.version,
@@ -92,8 +92,10 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 // readBudget is how long a read of a backend may take in all: a little less
 // than those who wait for it have, so that part of a list arrives rather than
 // none of it.
-func (g *Gateway) readBudget() time.Duration {
-	return g.state.Load().config.File.Server.RequestTimeout.D() * 9 / 10
+func (g *Gateway) readBudget() time.Duration { return g.requestTimeout() * 9 / 10 }
+
+func (g *Gateway) requestTimeout() time.Duration {
+	return g.state.Load().config.File.Server.RequestTimeout.D()
 }
 
 // chain puts the middlewares around the endpoint, the first outermost.

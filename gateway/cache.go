@@ -131,16 +131,16 @@ func (r *reader) read(ctx context.Context) (Result, error) {
 			return known.result.as(CacheHit), nil
 		}
 		if now.Before(known.revalidate) {
-			r.load(ctx) // its answer is for the next one who asks
+			r.load(ctx, true) // its answer is for the next one who asks
 			return known.result.as(CacheHit), nil
 		}
 	}
 	if r.call.AtHand {
 		return Result{}, errNotAtHand
 	}
-	result, err := r.wait(ctx, r.load(ctx))
+	result, err := r.wait(ctx, r.load(ctx, false))
 	if err != nil && normalize.KindOf(err) == normalize.KindInternal && !r.led.Load() {
-		result, err = r.wait(ctx, r.load(ctx)) // another one's panic is not ours
+		result, err = r.wait(ctx, r.load(ctx, false)) // another one's panic is not ours
 	}
 	failure := unasked(result, err)
 	switch {
@@ -171,8 +171,10 @@ func unasked(r Result, err error) *normalize.Error {
 }
 
 // load asks the backend, together with everyone who asks the same now. It has a
-// deadline of its own and runs to its end even if whoever began it leaves.
-func (r *reader) load(ctx context.Context) <-chan singleflight.Result {
+// deadline of its own and runs to its end even if whoever began it leaves. An
+// agent that nobody asked for by name waits for its turn: a list in full view may
+// begin a hundred.
+func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Result {
 	began := r.cache.epoch(r.who)
 	// A read that began before a write is not joined by one that came after.
 	flight := fmt.Sprintf("%s %d %d", r.key, began.writes, began.purges)
@@ -190,6 +192,14 @@ func (r *reader) load(ctx context.Context) <-chan singleflight.Result {
 		r.led.Store(true)
 		bounded, cancel := context.WithTimeout(detached, r.budget())
 		defer cancel()
+		if behind := refresh || r.call.Behind; behind && r.call.Op == adapters.OpGet {
+			select {
+			case r.backend.behind <- struct{}{}:
+				defer func() { <-r.backend.behind }()
+			case <-bounded.Done():
+				return nil, r.failure(bounded)
+			}
+		}
 		result, err := r.next(bounded, r.call)
 		if err != nil {
 			r.cache.void(r, normalize.KindOf(err))
@@ -203,7 +213,7 @@ func (r *reader) load(ctx context.Context) <-chan singleflight.Result {
 func (r *reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (Result, error) {
 	select {
 	case <-ctx.Done():
-		return Result{}, &normalize.Error{Kind: contextKind(ctx), Provider: r.backend.Info.Provider, Op: string(r.call.Op), Err: ctx.Err()}
+		return Result{}, r.failure(ctx)
 	case loaded := <-loaded:
 		if loaded.Err != nil {
 			return Result{}, loaded.Err
@@ -215,6 +225,10 @@ func (r *reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (R
 		}
 		return result, nil
 	}
+}
+
+func (r *reader) failure(ctx context.Context) error {
+	return &normalize.Error{Kind: contextKind(ctx), Provider: r.backend.Info.Provider, Op: string(r.call.Op), Err: ctx.Err()}
 }
 
 // contextKind is why a caller waits no longer.

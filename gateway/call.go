@@ -33,6 +33,9 @@ type Call struct {
 	// Fresh asks the backend even if the answer is at hand; AtHand does not ask
 	// it at all, and ends with errNotAtHand if that would be needed.
 	Fresh, AtHand bool
+	// Behind reads an agent when it is its turn among those that nobody asked
+	// for by name.
+	Behind bool
 }
 
 // Result is what a Call gave. What it points to is shared and not changed.

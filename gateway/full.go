@@ -15,9 +15,10 @@ import (
 // that asking again goes on from there.
 const maxDetails = 1000
 
-// detailsAtOnce is how many details are read of a backend at a time, over all
-// requests: the rest of what it can do at once is for lists and writes.
-func detailsAtOnce(maxConcurrent int) int { return max(1, min(8, maxConcurrent/2)) }
+// behindAtOnce is how many agents are read of a backend at a time for lists in
+// full view and refreshes, over all requests: the rest of what it can do at once
+// is for those who wait for a list, one agent or a write.
+func behindAtOnce(maxConcurrent int) int { return max(1, min(8, maxConcurrent/2)) }
 
 // loadNeeded reads in full those agents, of whatever page, whose values a filter
 // or the order needs and the list does not show.
@@ -65,37 +66,40 @@ func (g *Gateway) each(parts []part, do func(p *part, i int)) {
 	wg.Wait()
 }
 
-// loadDetails reads rows in full, a few at once, each through the cache. What
-// cannot be read leaves the source partial.
+// loadDetails reads rows in full: those at hand at once, the others a few at a
+// time. What cannot be read leaves the source partial.
 func (g *Gateway) loadDetails(ctx context.Context, p *part, rows []int, fresh bool) {
 	started := time.Now()
 	defer func() { p.took += time.Since(started) }()
-	ctx, cancel := context.WithTimeout(ctx, g.readBudget()) // leaves time for the answer
-	defer cancel()
 	if p.details == nil {
 		p.details = map[int]*catalog.Detail{}
 	}
-	if over := len(rows) - maxDetails; over > 0 {
-		rows = rows[:maxDetails]
-		defer p.fail(SourcePartial, adapters.OpGet, &normalize.Error{
-			Kind: normalize.KindBusy, Provider: p.backend.Info.Provider, Op: string(adapters.OpGet),
-			Message: "more agents than one request reads in full; ask again to go on",
-		})
+	var missing []int
+	for _, row := range rows {
+		if fresh || !g.loadAtHand(ctx, p, row) {
+			missing = append(missing, row)
+		}
 	}
+	if len(missing) > maxDetails {
+		missing = missing[:maxDetails]
+		defer p.fail(SourcePartial, adapters.OpGet, p.failureOf(normalize.KindBusy, "more agents than one request reads in full; ask again to go on"))
+	}
+	ctx, cancel := g.leavingTimeToAnswer(ctx)
+	defer cancel()
 	queue := make(chan int)
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for range min(len(rows), cap(p.backend.details)) {
+	for range min(len(missing), cap(p.backend.behind)) {
 		wg.Go(func() {
 			for row := range queue {
-				result, err := g.detail(ctx, p.backend, p.snapshot.Agents[row], fresh)
+				result, err := p.detail(ctx, row, fresh)
 				mu.Lock()
 				p.read(row, result, err)
 				mu.Unlock()
 			}
 		})
 	}
-	for _, row := range rows {
+	for _, row := range missing {
 		mu.Lock()
 		refused := p.failure != nil && p.failure.Code == CodeUpstreamAuthFailed
 		mu.Unlock()
@@ -108,14 +112,44 @@ func (g *Gateway) loadDetails(ctx context.Context, p *part, rows []int, fresh bo
 	wg.Wait()
 }
 
-// detail reads one agent. Waiting for its turn counts against ctx.
-func (g *Gateway) detail(ctx context.Context, b CallerBackend, row *normalize.Agent, fresh bool) (Result, error) {
-	select {
-	case b.details <- struct{}{}:
-		defer func() { <-b.details }()
-	case <-ctx.Done():
+// leavingTimeToAnswer ends a while before the request does.
+func (g *Gateway) leavingTimeToAnswer(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
 	}
-	return b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: row.NativeID, Row: row, Fresh: fresh})
+	return context.WithDeadline(ctx, deadline.Add(g.readBudget()-g.requestTimeout()))
+}
+
+func (p *part) call(row int) Call {
+	agent := p.snapshot.Agents[row]
+	return Call{Op: adapters.OpGet, Credential: p.backend.Credential, NativeID: agent.NativeID, Row: agent}
+}
+
+// loadAtHand takes a detail that need not be asked for.
+func (g *Gateway) loadAtHand(ctx context.Context, p *part, row int) bool {
+	call := p.call(row)
+	call.AtHand = true
+	result, err := p.backend.Endpoint(ctx, call)
+	if err != nil {
+		return false
+	}
+	p.read(row, result, nil)
+	return true
+}
+
+// detail reads one agent, if there is still time.
+func (p *part) detail(ctx context.Context, row int, fresh bool) (Result, error) {
+	if ctx.Err() != nil {
+		return Result{}, p.failureOf(contextKind(ctx), "there was no time left to read all agents in full; ask again to go on")
+	}
+	call := p.call(row)
+	call.Fresh, call.Behind = fresh, true
+	return p.backend.Endpoint(ctx, call)
+}
+
+func (p *part) failureOf(kind normalize.Kind, message string) error {
+	return &normalize.Error{Kind: kind, Provider: p.backend.Info.Provider, Op: string(adapters.OpGet), Message: message}
 }
 
 // read takes note of one detail, or why there is none.

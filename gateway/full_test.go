@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/agentgw/agentgw/sandbox"
@@ -143,4 +144,59 @@ func TestDetailsAreReadAFewAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestFullViewEndsInTime: with a vendor that never answers (the client itself
+// waits no longer than one call to it would take), the rows that could
+// not be read stay as they are; and what is asked at a time stays bounded, also
+// by those who leave.
+func TestFullViewEndsInTime(t *testing.T) {
+	b := newBench(t, "timeout: 30s\nbreaker: {consecutive: 1000, min_requests: 1000}")
+	b.reload("request_timeout: 10s", "request_timeout: 1s")
+	for i := range 40 {
+		b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], talkifaiAgent(i))
+	}
+	b.get("/v1/agents?backend=talkifai").wants(t, 200, "")
+	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Hang: true})
+	r := b.get("/v1/agents?backend=talkifai&view=full").wants(t, 200, "")
+	s := r.source("talkifai")
+	if s["status"] != "partial" || s["error"].(map[string]any)["code"] != "upstream_timeout" || len(r.ids()) != 45 || strings.Contains(r.text, `"view":"full"`) {
+		t.Errorf("%v, %d agents", s, len(r.ids()))
+	}
+	if n := b.gets("talkifai"); n > 8 {
+		t.Errorf("%d details were asked for at a time", n)
+	}
+}
+
+// TestRefreshesOfDetailsWaitForTheirTurn: a list in full view whose details are
+// old is answered at once, and does not ask for all of them at a time.
+func TestRefreshesOfDetailsWaitForTheirTurn(t *testing.T) {
+	b := newBench(t, "max_concurrent: 6\ncache: {ttl: 1ms, stale_while_revalidate: 1h}")
+	for i := range 40 {
+		b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], talkifaiAgent(i))
+	}
+	b.get("/v1/agents?backend=talkifai&view=full").wants(t, 200, "")
+	talkifai := b.vendors["talkifai"].Control()
+	talkifai.Forget()
+	release := make(chan struct{})
+	var now, most atomic.Int32
+	talkifai.Fail(sandbox.Fault{Change: func(body []byte) []byte {
+		for n := now.Add(1); ; {
+			if m := most.Load(); n <= m || most.CompareAndSwap(m, n) {
+				break
+			}
+		}
+		defer now.Add(-1)
+		<-release
+		return body
+	}})
+	if r := b.get("/v1/agents?backend=talkifai&view=full").wants(t, 200, ""); r.body["complete"] != true || r.Header.Get("Cache-Status") != "agentgw; hit" {
+		t.Errorf("%s %v", r.Header.Get("Cache-Status"), r.source("talkifai"))
+	}
+	waitFor(t, "refreshes to begin", func() bool { return now.Load() >= 4 }) // three of details, and the list's
+	close(release)
+	waitFor(t, "all to be refreshed", func() bool { return b.gets("talkifai") == 45 })
+	if most.Load() > 4 {
+		t.Errorf("%d at a time", most.Load())
+	}
 }
