@@ -95,9 +95,9 @@ type hammer struct {
 	tags    []given
 }
 
-// given is a cursor or a tag, and whose it is.
+// given is a cursor or a tag, whose it is, and where it was given.
 type given struct {
-	tenant, account, value string
+	tenant, account, path, value string
 }
 
 func (h *hammer) work(r *rand.Rand, operator bool) {
@@ -135,6 +135,12 @@ func (h *hammer) operate(r *rand.Rand, n int) {
 
 func (h *hammer) one(r *rand.Rand, who tenant) {
 	method, path, body := h.choose(r, who)
+	var tag given
+	if r.IntN(10) == 0 { // what somebody has, perhaps another, asked for again
+		if tag = h.pick(r, &h.tags); tag.value != "" {
+			method, path, body = "GET", tag.path, ""
+		}
+	}
 	req, err := http.NewRequest(method, h.url+path, strings.NewReader(body))
 	if err != nil {
 		h.t.Error(err)
@@ -153,11 +159,8 @@ func (h *hammer) one(r *rand.Rand, who tenant) {
 	if r.IntN(20) > 0 {
 		req.Header.Set("Accept-Encoding", "identity") // else the client unpacks gzip
 	}
-	var tag given
-	if r.IntN(4) == 0 {
-		if tag = h.pick(r, &h.tags); tag.value != "" {
-			req.Header.Set("If-None-Match", tag.value)
-		}
+	if tag.value != "" {
+		req.Header.Set("If-None-Match", tag.value)
 	}
 	h.judge(who, tag, path, req)
 }
@@ -192,12 +195,12 @@ func (h *hammer) pick(r *rand.Rand, from *[]given) given {
 	return (*from)[r.IntN(len(*from))]
 }
 
-func (h *hammer) remember(in *[]given, who tenant, value string) {
+func (h *hammer) remember(in *[]given, who tenant, path, value string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	*in = append(*in, given{who.id, who.account, value})
-	if len(*in) > 200 {
-		*in = slices.Delete(*in, 0, 100)
+	*in = append(*in, given{who.id, who.account, path, value})
+	if len(*in) > 60 {
+		*in = slices.Delete(*in, 0, 30)
 	}
 }
 
@@ -240,9 +243,9 @@ func (h *hammer) judge(who tenant, tag given, path string, req *http.Request) {
 	}
 	if _, after, found := strings.Cut(r.text, `"next_cursor":"`); found {
 		cursor, _, _ := strings.Cut(after, `"`)
-		h.remember(&h.cursors, who, cursor)
+		h.remember(&h.cursors, who, path, cursor)
 	}
-	h.remember(&h.tags, who, r.Header.Get("ETag"))
+	h.remember(&h.tags, who, path, r.Header.Get("ETag"))
 }
 
 // unmake deletes the agent that was created, so that lists stay short.
