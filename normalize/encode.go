@@ -40,61 +40,14 @@ func (a *Agent) Encode(form Form) ([]byte, error) {
 
 // Value is the JSON of one field; null where the agent has none.
 func (a *Agent) Value(f Field) jsontext.Value {
+	if f.Type() == TypeString {
+		return encode(a.Text(f))
+	}
 	switch f {
-	case FieldID:
-		return encode(a.ID)
-	case FieldObject:
-		return encode(a.Object)
-	case FieldBackend:
-		return encode(a.Backend)
-	case FieldProvider:
-		return encode(a.Provider)
-	case FieldNativeID:
-		return encode(a.NativeID)
 	case FieldAlternateIDs:
 		return encode(a.AlternateIDs)
-	case FieldName:
-		return encode(a.Name)
-	case FieldDescription:
-		return encode(a.Description)
-	case FieldStatus:
-		return encode(a.Status)
-	case FieldModality:
-		return encode(a.Modality)
-	case FieldArchitecture:
-		return encode(a.Architecture)
-	case FieldDirection:
-		return encode(a.Direction)
-	case FieldVisibility:
-		return encode(a.Visibility)
-	case FieldLanguage:
-		return encode(a.Language)
-	case FieldSystemPrompt:
-		return encode(a.SystemPrompt)
-	case FieldGreeting:
-		return encode(a.Greeting)
-	case FieldModelID:
-		return encode(a.Model.ID)
 	case FieldModelTemperature:
 		return encode(a.Model.Temperature)
-	case FieldVoiceID:
-		return encode(a.Voice.ID)
-	case FieldSTTProvider:
-		return encode(a.STT.Provider)
-	case FieldTTSProvider:
-		return encode(a.TTS.Provider)
-	case FieldRealtimeProvider:
-		return encode(a.Realtime.Provider)
-	case FieldAvatarID:
-		return encode(a.avatar().ID)
-	case FieldAvatarName:
-		return encode(a.avatar().Name)
-	case FieldAvatarURL:
-		return encode(a.avatar().URL)
-	case FieldAvatarVoiceID:
-		return encode(a.avatar().VoiceID)
-	case FieldPhoneNumber:
-		return encode(a.Phone.Number)
 	case FieldPhoneCanCall:
 		return encode(a.Phone.CanCall)
 	case FieldKnowledgeBaseIDs:
@@ -103,10 +56,6 @@ func (a *Agent) Value(f Field) jsontext.Value {
 		return encode(a.Tools.Builtin)
 	case FieldToolsCustom:
 		return encode(a.Tools.Custom)
-	case FieldOwnerUserID:
-		return encode(a.Owner.UserID)
-	case FieldOwnerTeamID:
-		return encode(a.Owner.TeamID)
 	case FieldUsageSessions:
 		return encode(a.Usage.Sessions)
 	case FieldUsageCalls:
@@ -115,12 +64,6 @@ func (a *Agent) Value(f Field) jsontext.Value {
 		return encode(a.Usage.Minutes)
 	case FieldUsageAvgDurationS:
 		return encode(a.Usage.AvgDurationS)
-	case FieldUsageLastUsedAt:
-		return encode(a.Usage.LastUsedAt)
-	case FieldCreatedAt:
-		return encode(a.CreatedAt)
-	case FieldUpdatedAt:
-		return encode(a.UpdatedAt)
 	case FieldExtensions:
 		if a.Extensions == nil {
 			return emptyObject
@@ -128,6 +71,73 @@ func (a *Agent) Value(f Field) jsontext.Value {
 		return a.Extensions
 	}
 	return null
+}
+
+// Text is the value of a field that is a string; nil where the agent has none.
+func (a *Agent) Text(f Field) *string {
+	switch f {
+	case FieldID:
+		return &a.ID
+	case FieldObject:
+		return &a.Object
+	case FieldBackend:
+		return &a.Backend
+	case FieldProvider:
+		return &a.Provider
+	case FieldNativeID:
+		return &a.NativeID
+	case FieldName:
+		return a.Name
+	case FieldDescription:
+		return a.Description
+	case FieldStatus:
+		return a.Status
+	case FieldModality:
+		return a.Modality
+	case FieldArchitecture:
+		return a.Architecture
+	case FieldDirection:
+		return a.Direction
+	case FieldVisibility:
+		return a.Visibility
+	case FieldLanguage:
+		return a.Language
+	case FieldSystemPrompt:
+		return a.SystemPrompt
+	case FieldGreeting:
+		return a.Greeting
+	case FieldModelID:
+		return a.Model.ID
+	case FieldVoiceID:
+		return a.Voice.ID
+	case FieldSTTProvider:
+		return a.STT.Provider
+	case FieldTTSProvider:
+		return a.TTS.Provider
+	case FieldRealtimeProvider:
+		return a.Realtime.Provider
+	case FieldAvatarID:
+		return a.avatar().ID
+	case FieldAvatarName:
+		return a.avatar().Name
+	case FieldAvatarURL:
+		return a.avatar().URL
+	case FieldAvatarVoiceID:
+		return a.avatar().VoiceID
+	case FieldPhoneNumber:
+		return a.Phone.Number
+	case FieldOwnerUserID:
+		return a.Owner.UserID
+	case FieldOwnerTeamID:
+		return a.Owner.TeamID
+	case FieldUsageLastUsedAt:
+		return a.Usage.LastUsedAt
+	case FieldCreatedAt:
+		return a.CreatedAt
+	case FieldUpdatedAt:
+		return a.UpdatedAt
+	}
+	return nil
 }
 
 // Extension is the vendor's own member of that name; nil if there is none.

@@ -24,34 +24,6 @@ func FilterFields() []normalize.Field {
 	}
 }
 
-// value is the text of a field that lists are filtered or ordered by; nil for
-// null.
-func value(a *normalize.Agent, f normalize.Field) *string {
-	switch f {
-	case normalize.FieldName:
-		return a.Name
-	case normalize.FieldDescription:
-		return a.Description
-	case normalize.FieldStatus:
-		return a.Status
-	case normalize.FieldArchitecture:
-		return a.Architecture
-	case normalize.FieldDirection:
-		return a.Direction
-	case normalize.FieldVisibility:
-		return a.Visibility
-	case normalize.FieldLanguage:
-		return a.Language
-	case normalize.FieldModality:
-		return a.Modality
-	case normalize.FieldCreatedAt:
-		return a.CreatedAt
-	case normalize.FieldUpdatedAt:
-		return a.UpdatedAt
-	}
-	return nil
-}
-
 // Query says which agents a list has, and in which order.
 type Query struct {
 	Filters []Filter
@@ -138,7 +110,7 @@ func (f Filter) apply(a *normalize.Agent) (known, match bool) {
 	if a.Unavailable.Has(f.Field) || a.NotLoaded.Has(f.Field) {
 		return false, false
 	}
-	v := value(a, f.Field)
+	v := a.Text(f.Field)
 	return true, v != nil && slices.Contains(f.Values, *v)
 }
 
@@ -148,7 +120,7 @@ func (s *Snapshot) searchable() []string {
 	for i, a := range s.Agents {
 		var parts []string
 		for _, f := range []normalize.Field{normalize.FieldName, normalize.FieldDescription} {
-			if v := value(a, f); v != nil {
+			if v := a.Text(f); v != nil {
 				parts = append(parts, *v)
 			}
 		}

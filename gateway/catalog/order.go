@@ -67,7 +67,7 @@ type key struct {
 const maxKey = 256
 
 func (f OrderField) key(a *normalize.Agent) key {
-	v := value(a, f.field())
+	v := a.Text(f.field())
 	if v == nil {
 		return key{}
 	}
