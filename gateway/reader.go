@@ -1,0 +1,152 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/telemetry"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// reader is one read through the cache.
+type reader struct {
+	cache     *cache
+	backend   *Backend
+	next      Endpoint
+	budget    func() time.Duration
+	telemetry *telemetry.Telemetry
+	who       owner
+	call      Call
+	key       string
+	led       atomic.Bool // the request to the backend was ours
+}
+
+// errNotAtHand ends a read of what is at hand only, where nothing is.
+var errNotAtHand = errors.New("not at hand")
+
+func (r *reader) read(ctx context.Context) (Result, error) {
+	now := time.Now()
+	known, ok := r.cache.store.get(r.key)
+	if ok && !r.call.Fresh {
+		if now.Before(known.fresh) {
+			return known.result.as(CacheHit), nil
+		}
+		if now.Before(known.revalidate) {
+			r.load(ctx, true) // its answer is for the next one who asks
+			return known.result.as(CacheHit), nil
+		}
+	}
+	if r.call.AtHand {
+		return Result{}, errNotAtHand
+	}
+	result, err := r.wait(ctx, r.load(ctx, false))
+	if err != nil && normalize.KindOf(err) == normalize.KindInternal && !r.led.Load() {
+		result, err = r.wait(ctx, r.load(ctx, false)) // another one's panic is not ours
+	}
+	failure := unasked(result, err)
+	switch {
+	case failure != nil && ok && now.Before(known.ifError):
+		stale := known.result.as(CacheStale)
+		stale.Stale = failure
+		return stale, nil
+	case err != nil:
+		return Result{}, err
+	case r.call.Fresh && result.Cache == CacheMiss:
+		return result.as(CacheBypass), nil
+	}
+	return result, nil
+}
+
+// unasked is why the backend could not be asked, for all of it or for the rest
+// of a list; nil if it could. An older whole is better than a part that
+// happened to arrive.
+func unasked(r Result, err error) *normalize.Error {
+	failure, _ := err.(*normalize.Error)
+	if r.Snapshot != nil && r.Snapshot.Interrupted {
+		failure = r.Snapshot.Partial
+	}
+	if failure == nil || outcomes[failure.Kind].stale != staleYes {
+		return nil
+	}
+	return failure
+}
+
+// load asks the backend, together with everyone who asks the same now. It has a
+// deadline of its own and runs to its end even if whoever began it leaves. An
+// agent that nobody asked for by name waits for its turn: a list in full view may
+// begin a hundred.
+func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Result {
+	began := r.cache.epoch(r.who)
+	// A read that began before a write is not joined by one that came after.
+	flight := fmt.Sprintf("%s %d %d", r.key, began.writes, began.purges)
+	if r.call.Fresh {
+		flight += "fresh"
+	}
+	detached := context.WithoutCancel(ctx)
+	return r.cache.flight.DoChan(flight, func() (answer any, err error) {
+		// A panic in here would end the process.
+		defer func() {
+			if p := recover(); p != nil {
+				err = panicked(r.backend, r.call, p, r.telemetry.Log())
+			}
+		}()
+		r.led.Store(true)
+		bounded, cancel := context.WithTimeout(detached, r.budget())
+		defer cancel()
+		if behind := refresh || r.call.Behind; behind && r.call.Op == adapters.OpGet {
+			select {
+			case r.backend.behind <- struct{}{}:
+				defer func() { <-r.backend.behind }()
+			case <-bounded.Done():
+				return nil, r.failure(bounded)
+			}
+		}
+		result, err := r.next(bounded, r.call)
+		if err != nil {
+			r.cache.void(r, normalize.KindOf(err))
+			return nil, err
+		}
+		r.cache.put(r, began, result)
+		return result, nil
+	})
+}
+
+func (r *reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (Result, error) {
+	select {
+	case <-ctx.Done():
+		return Result{}, r.failure(ctx)
+	case loaded := <-loaded:
+		if loaded.Err != nil {
+			return Result{}, loaded.Err
+		}
+		result := loaded.Val.(Result)
+		if !r.led.Load() {
+			r.telemetry.Coalesced(r.backend.Name)
+			result.Cache = CacheCoalesced
+		}
+		return result, nil
+	}
+}
+
+func (r *reader) failure(ctx context.Context) error {
+	return &normalize.Error{Kind: contextKind(ctx), Provider: r.backend.Info.Provider, Op: string(r.call.Op), Err: ctx.Err()}
+}
+
+// contextKind is why a caller waits no longer.
+func contextKind(ctx context.Context) normalize.Kind {
+	if ctx.Err() == context.Canceled {
+		return normalize.KindCanceled
+	}
+	return normalize.KindDeadline
+}
+
+func (r Result) as(s CacheStatus) Result {
+	r.Cache = s
+	return r
+}
