@@ -120,11 +120,23 @@ func (c *cache) put(r *reader, began epoch, result Result) {
 	if c.epochOf(r.who) != began || c.live != nil && !c.live[r.who] {
 		return
 	}
-	if known, ok := c.store.get(r.key); ok && known.result.Fetched.After(result.Fetched) {
+	known, ok := c.store.get(r.key)
+	if ok && known.result.Fetched.After(result.Fetched) {
 		return // a slow read must not undo a later one
 	}
+	if ok && e.odd() && !known.odd() { // what is whole is kept for the case of a failure
+		c.store.put(oddKey(r.key), e, time.Until(e.fresh))
+		return
+	}
 	c.store.put(r.key, e, keep)
+	c.store.delete(oddKey(r.key))
 }
+
+// oddKey is where a list that is odd by itself is kept while it is fresh, beside
+// an older whole one.
+func oddKey(key string) string { return key + "odd" }
+
+func (e *entry) odd() bool { return e.result.Snapshot != nil && e.result.Snapshot.Partial != nil }
 
 // void forgets what a failure makes void: what is not there any more, and all
 // that was seen with a credential that is refused.
@@ -136,7 +148,7 @@ func (c *cache) void(r *reader, kind normalize.Kind) {
 		c.dropAll(r.who)
 		return
 	}
-	c.store.delete(r.key)
+	c.store.delete(r.key, oddKey(r.key))
 }
 
 func newEntry(who owner, result Result, ages config.BackendCache) *entry {
@@ -160,7 +172,8 @@ func (c *cache) drop(who owner, nativeID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writes[who]++
-	c.store.delete(cacheKey(who, Call{Op: adapters.OpList}), cacheKey(who, Call{Op: adapters.OpGet, NativeID: nativeID}))
+	list := cacheKey(who, Call{Op: adapters.OpList})
+	c.store.delete(list, oddKey(list), cacheKey(who, Call{Op: adapters.OpGet, NativeID: nativeID}))
 }
 
 // dropAll forgets all that was seen by the owner, and nobody else's.

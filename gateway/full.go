@@ -27,20 +27,24 @@ func (g *Gateway) loadNeeded(ctx context.Context, parts []part, q ListQuery) {
 	g.each(parts, func(p *part, _ int) {
 		var rows []int
 		for i, a := range p.snapshot.Agents {
-			if a.NotLoaded&needed != 0 {
+			if a.NotLoaded&needed != 0 && !q.Excludes(a) { // whatever else it may have
 				rows = append(rows, i)
 			}
 		}
 		if len(rows) > 0 {
 			g.loadDetails(ctx, p, rows, q.Fresh)
+		}
+		if p.snapshot != nil && len(p.details) > 0 {
 			p.snapshot = p.snapshot.With(p.details)
 		}
 	})
 }
 
 // loadPage reads in full those agents of the page of which the list does not
-// show all that there is.
-func (g *Gateway) loadPage(ctx context.Context, parts []part, found catalog.Page, q ListQuery) {
+// show all that there is. It reports whether the page has to be found anew:
+// because an agent is gone, or not what the list has it for, or because the
+// credential was refused.
+func (g *Gateway) loadPage(ctx context.Context, parts []part, found catalog.Page, q ListQuery) (anew bool) {
 	wanted := make([][]int, len(parts))
 	for _, r := range found.Rows {
 		p := parts[r.Part]
@@ -53,6 +57,21 @@ func (g *Gateway) loadPage(ctx context.Context, parts []part, found catalog.Page
 			g.loadDetails(ctx, p, wanted[i], q.Fresh)
 		}
 	})
+	for _, r := range found.Rows {
+		p := &parts[r.Part]
+		if d := p.details[r.Index]; d != nil && q.Excludes(d.Agent) {
+			p.leaveOut(r.Index)
+		}
+		anew = anew || p.snapshot == nil || p.gone[r.Index]
+	}
+	return anew
+}
+
+func (p *part) leaveOut(row int) {
+	if p.gone == nil {
+		p.gone = map[int]bool{}
+	}
+	p.gone[row] = true
 }
 
 // each runs for all parts that were read, at the same time.
@@ -60,7 +79,11 @@ func (g *Gateway) each(parts []part, do func(p *part, i int)) {
 	var wg sync.WaitGroup
 	for i := range parts {
 		if parts[i].snapshot != nil {
-			wg.Go(func() { do(&parts[i], i) })
+			wg.Go(func() {
+				if err := g.safely(parts[i].backend, adapters.OpGet, func() { do(&parts[i], i) }); err != nil {
+					parts[i].fail(SourcePartial, adapters.OpGet, err)
+				}
+			})
 		}
 	}
 	wg.Wait()
@@ -88,28 +111,42 @@ func (g *Gateway) loadDetails(ctx context.Context, p *part, rows []int, fresh bo
 	defer cancel()
 	queue := make(chan int)
 	var mu sync.Mutex
+	var refused error // so would all others be
 	var wg sync.WaitGroup
 	for range min(len(missing), cap(p.backend.behind)) {
 		wg.Go(func() {
 			for row := range queue {
-				result, err := p.detail(ctx, row, fresh)
+				result, err := p.detail(ctx, row, fresh) // recovers from panics itself
 				mu.Lock()
 				p.read(row, result, err)
+				if err != nil && refusesAll(err) {
+					refused = err
+				}
 				mu.Unlock()
 			}
 		})
 	}
 	for _, row := range missing {
 		mu.Lock()
-		refused := p.failure != nil && p.failure.Code == CodeUpstreamAuthFailed
+		stop := refused != nil
 		mu.Unlock()
-		if refused { // so would all others be
+		if stop {
 			break
 		}
 		queue <- row
 	}
 	close(queue)
 	wg.Wait()
+	if refused != nil { // what was seen before counts no more
+		p.snapshot, p.details = nil, nil
+		p.failed(SourceError, backendProblem(p.backend.Name, adapters.OpGet, refused))
+	}
+}
+
+// refusesAll reports whether a failure voids all that the credential has seen.
+func refusesAll(err error) bool {
+	kind := normalize.KindOf(err)
+	return outcomes[kind].stale == staleNever && kind != normalize.KindNotFound
 }
 
 // leavingTimeToAnswer ends a while before the request does.
@@ -155,8 +192,12 @@ func (p *part) failureOf(kind normalize.Kind, message string) error {
 // read takes note of one detail, or why there is none.
 func (p *part) read(row int, result Result, err error) {
 	switch {
+	case err != nil && normalize.KindOf(err) == normalize.KindNotFound:
+		p.leaveOut(row) // it was deleted since the list was read
+		return
 	case err != nil:
 		p.details[row] = nil // not tried twice
+		p.cache = worse(p.cache, CacheMiss)
 		p.fail(SourcePartial, adapters.OpGet, err)
 		return
 	case result.Stale != nil:

@@ -72,6 +72,8 @@ type part struct {
 	backend  CallerBackend
 	snapshot *catalog.Snapshot
 	details  map[int]*catalog.Detail // rows that were read in full, by index; nil if they could not be
+	gone     map[int]bool            // rows that are not there after all, by index
+	stale    bool                    // the snapshot is an older one
 	source   Source
 	failure  *Problem // why the source is not ok; nil if only a filter could not be applied
 	cache    CacheStatus
@@ -82,6 +84,7 @@ type part struct {
 // list asks all backends at the same time and answers one page of what they
 // have. A backend that fails is its source's error and costs the others nothing.
 func (g *Gateway) list(ctx context.Context, caller *Caller, q ListQuery) (*response, error) {
+	generation := g.pages.generation()
 	backends, err := chosen(caller, q)
 	if err != nil {
 		return nil, err
@@ -98,9 +101,9 @@ func (g *Gateway) list(ctx context.Context, caller *Caller, q ListQuery) (*respo
 	if q.Full {
 		g.loadNeeded(ctx, parts, q)
 	}
-	found := catalog.Paginate(q.Query, walk, all, catalogParts(parts), q.Limit)
-	if q.Full {
-		g.loadPage(ctx, parts, found, q)
+	found := catalog.Paginate(q.Query, walk, all, catalogParts(parts, q), q.Limit)
+	for q.Full && g.loadPage(ctx, parts, found, q) { // some of it is not there after all
+		found = catalog.Paginate(q.Query, walk, all, catalogParts(parts, q), q.Limit)
 	}
 	for i := range parts {
 		g.settle(&parts[i], i, found, q)
@@ -108,13 +111,16 @@ func (g *Gateway) list(ctx context.Context, caller *Caller, q ListQuery) (*respo
 	if p := incomplete(parts, q); p != nil {
 		return nil, p
 	}
-	return g.answerList(parts, found, q, walk)
+	return g.answerList(parts, found, q, walk, generation)
 }
 
-func catalogParts(parts []part) []catalog.Part {
+func catalogParts(parts []part, q ListQuery) []catalog.Part {
 	of := make([]catalog.Part, len(parts))
 	for i, p := range parts {
-		of[i] = catalog.Part{Backend: p.backend.Name, Snapshot: p.snapshot}
+		of[i] = catalog.Part{Backend: p.backend.Name, Snapshot: p.snapshot, Stale: p.stale, Gone: p.gone}
+		if q.Full {
+			of[i].Needed = q.Fields()
+		}
 		if p.failure != nil {
 			of[i].Code = string(p.failure.Code)
 		}
@@ -179,8 +185,13 @@ func (g *Gateway) fanOut(ctx context.Context, backends []CallerBackend, q ListQu
 		}
 		wg.Go(func() {
 			started := time.Now()
-			result, err := b.Endpoint(ctx, call) // recovers from panics itself
-			parts[i] = partOf(b, result, err, time.Since(started))
+			err := g.safely(b, adapters.OpList, func() {
+				result, err := b.Endpoint(ctx, call)
+				parts[i] = partOf(b, result, err, time.Since(started))
+			})
+			if err != nil {
+				parts[i] = partOf(b, Result{}, err, time.Since(started))
+			}
 		})
 	}
 	wg.Wait()
@@ -196,6 +207,7 @@ func partOf(b CallerBackend, result Result, err error, took time.Duration) part 
 	p.snapshot, p.fetched = result.Snapshot, result.Snapshot.Fetched
 	switch {
 	case result.Stale != nil:
+		p.stale = true
 		p.fail(SourceStale, adapters.OpList, result.Stale)
 	case p.snapshot.Partial != nil:
 		p.fail(SourcePartial, adapters.OpList, p.snapshot.Partial)
@@ -233,8 +245,8 @@ func (g *Gateway) settle(p *part, i int, page catalog.Page, q ListQuery) {
 			p.source.Unfiltered = &found.Unfiltered
 		}
 	}
-	if found.Owed != "" && p.source.Status != SourceError && p.source.Status != SourcePartial {
-		problem := newProblem(Code(found.Owed), "backend %s could not be read on an earlier page of this walk; resume_cursor, on its last page, goes over what it has", p.backend.Name)
+	if found.Trouble != "" && p.source.Status != SourceError && p.source.Status != SourcePartial {
+		problem := newProblem(Code(found.Trouble), "backend %s could not be read whole on an earlier page of this walk", p.backend.Name)
 		problem.Backend = &p.backend.Name
 		p.failed(SourcePartial, problem)
 	}

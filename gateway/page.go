@@ -13,89 +13,9 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// resume is where the cursor says that the walk goes on.
-func (g *Gateway) resume(caller *Caller, q ListQuery, backends []string) (catalog.Walk, error) {
-	identity := q.identity(caller, backends)
-	if q.Cursor == "" {
-		return catalog.Walk{List: identity}, nil
-	}
-	walk, err := g.state.Load().cursors.Open(q.Cursor)
-	if err != nil {
-		return walk, newProblem(CodeCursorInvalid, "cursor is not one that this gateway gave, or it was restarted since without a server.cursor_secret")
-	}
-	if walk.List != identity {
-		return walk, newProblem(CodeCursorMismatch, "cursor was given for other filters, another order or view, other backends, or another key")
-	}
-	return walk, nil
-}
-
-// identity is the hash of whose walk it is and what it goes over, in which
-// order: a walk does not survive a change of either. The limit may change on the
-// way.
-func (q ListQuery) identity(caller *Caller, backends []string) [32]byte {
-	var h fields
-	h.text(caller.KeyID)
-	h.text(q.Text)
-	h.number(uint64(q.Order.By))
-	h.flag(q.Order.Descending)
-	h.flag(q.Full)
-	h.texts(backends)
-	for _, f := range q.Filters {
-		h.number(uint64(f.Field))
-		h.texts(f.Values)
-	}
-	return h.sum()
-}
-
-// keyOf tells pages apart that were asked for.
-func (q ListQuery) keyOf(w catalog.Walk) (pageKey, error) {
-	h := fields(w.List[:])
-	h.number(uint64(q.Limit))
-	h.flag(q.Raw)
-	if w.After != nil || w.Tracks != nil || w.Owed != nil {
-		standing, err := json.Marshal(w)
-		if err != nil {
-			return pageKey{}, err
-		}
-		h = append(h, standing...)
-	}
-	return h.sum(), nil
-}
-
-// madeOfParts is the hash of all that a page shows beside what was asked for.
-func madeOfParts(parts []part, found catalog.Page) madeOf {
-	h := make(fields, 0, 64*len(parts)+32*len(found.Rows))
-	for _, p := range parts {
-		if p.snapshot != nil {
-			h.number(p.snapshot.ID)
-		}
-		h.text(p.source.Status)
-		if e := p.source.Error; e != nil {
-			h.text(string(e.Code))
-			if e.RetryAfterS != nil {
-				h.number(uint64(*e.RetryAfterS))
-			}
-		}
-	}
-	for _, said := range found.Parts {
-		h.number(uint64(said.Count))
-		h.number(uint64(said.Unfiltered))
-	}
-	for _, r := range found.Rows {
-		h.number(uint64(r.Part))
-		h.number(uint64(r.Index))
-		if d := parts[r.Part].details[r.Index]; d != nil {
-			h.number(d.ID)
-		}
-	}
-	h.flag(found.Next != nil)
-	h.flag(found.Resume != nil)
-	return h.sum()
-}
-
 // answerList answers a page, with the bytes of the last time if nothing in them
 // has changed.
-func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w catalog.Walk) (*response, error) {
+func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w catalog.Walk, generation uint64) (*response, error) {
 	key, err := q.keyOf(w)
 	if err != nil {
 		return nil, err
@@ -106,7 +26,7 @@ func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w ca
 		if made, err = g.makePage(parts, found, q, w); err != nil {
 			return nil, err
 		}
-		g.pages.put(key, of, made)
+		made = g.pages.put(key, of, made, generation)
 	}
 	r := &response{status: 200, body: made.body, etag: made.etag, parts: parts, read: true}
 	if !made.oldest.IsZero() {
@@ -147,7 +67,7 @@ func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery, w cata
 	}
 	made.complete = tail.Complete
 	var err error
-	if made.etag, err = listTag(w.List, data, tail.Sources, found); err != nil {
+	if made.etag, err = listTag(w.List, g.state.Load().cursors.ID, data, tail.Sources, found); err != nil {
 		return made, err
 	}
 	if tail.NextCursor, err = g.seal(found.Next); err != nil {
@@ -184,7 +104,7 @@ func (g *Gateway) seal(w *catalog.Walk) (*string, error) {
 // listTag is a weak entity tag (RFC 9110, 8.8.3): it leaves out when things were
 // read, and the cursors, which are sealed anew each time. Two keys never have the
 // same: not even of nothing is one told that it has what the other has.
-func listTag(list [32]byte, data []byte, sources []Source, found catalog.Page) (string, error) {
+func listTag(list [32]byte, sealer [8]byte, data []byte, sources []Source, found catalog.Page) (string, error) {
 	h := append(make(fields, 0, len(data)+4<<10), list[:]...)
 	h = append(h, data...)
 	for _, s := range sources {
@@ -200,6 +120,9 @@ func listTag(list [32]byte, data []byte, sources []Source, found catalog.Page) (
 	}
 	h.flag(found.Next != nil)
 	h.flag(found.Resume != nil)
+	if found.Next != nil || found.Resume != nil { // a cursor that nobody can open is not as good
+		h = append(h, sealer[:]...)
+	}
 	sum := h.sum()
 	return weakTag(sum[:]), nil
 }

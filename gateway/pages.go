@@ -9,14 +9,15 @@ import (
 	"github.com/agentgw/agentgw/gateway/payload"
 )
 
-// pages keep the bytes of lists that were answered, and their compressed forms,
-// for as long as the snapshots that they are made of are served. The ones used
-// longest ago go first.
+// pages keep the bytes of lists that were answered, and their compressed forms.
+// A page is given again only while what it is made of is the very same. The ones
+// used longest ago go first; all do when a reload changes who may see what.
 type pages struct {
 	mu       sync.Mutex
 	lru      *simplelru.LRU[pageKey, *keptPage]
 	bytes    int64 // as it was counted when each was last used
 	maxBytes int64
+	cleared  uint64 // how often
 }
 
 // pageKey is the hash of whose list it is, what was asked for and where the walk
@@ -63,23 +64,49 @@ func (p *pages) get(k pageKey, of madeOf) (page, bool) {
 	return kept.page, true
 }
 
-// put keeps a page in place of the one of that key.
-func (p *pages) put(k pageKey, of madeOf, made page) {
+// generation is that of the pages now: what is made of an older state is not
+// kept any more.
+func (p *pages) generation() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lru.Remove(k)
-	kept := &keptPage{of: of, page: made}
-	p.lru.Add(k, kept)
-	p.count(kept)
+	return p.cleared
 }
 
-// keptPageSize is what a page takes beside its body, in bytes.
-const keptPageSize = 512
+// put keeps a page that was made since that generation in place of the one of
+// that key. If somebody has made the very same meanwhile, that one is given back,
+// so that all share its compressed forms.
+func (p *pages) put(k pageKey, of madeOf, made page, generation uint64) page {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if kept, ok := p.lru.Get(k); ok && kept.of == of {
+		return kept.page
+	}
+	kept := &keptPage{of: of, page: made}
+	if generation != p.cleared || kept.size() > p.maxBytes {
+		return made
+	}
+	p.lru.Remove(k)
+	p.lru.Add(k, kept)
+	p.count(kept)
+	return made
+}
+
+// keptPageSize is what a page takes beside its body, in bytes; compressed, that
+// its coded forms, which are made after it was kept, take about so much of it.
+const (
+	keptPageSize = 512
+	compressed   = 4
+)
+
+func (k *keptPage) size() int64 {
+	plain := int64(len(k.page.body.Plain()))
+	return max(k.page.body.Size(), plain+plain/compressed) + keptPageSize
+}
 
 // count takes note of a page's size, which grows with its compressed forms, and
 // lets go of others until all fit.
 func (p *pages) count(kept *keptPage) {
-	size := kept.page.body.Size() + keptPageSize
+	size := kept.size()
 	p.bytes += size - kept.counted
 	kept.counted = size
 	for p.bytes > p.maxBytes && p.lru.Len() > 0 {
@@ -99,6 +126,7 @@ func (p *pages) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lru.Purge()
+	p.cleared++
 }
 
 // size is the memory that the pages take, in bytes.

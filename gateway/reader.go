@@ -37,13 +37,19 @@ func (r *reader) read(ctx context.Context) (Result, error) {
 		if now.Before(known.fresh) {
 			return known.result.as(CacheHit), nil
 		}
+		if odd, ok := r.cache.store.get(oddKey(r.key)); ok && now.Before(odd.fresh) {
+			return odd.result.as(CacheHit), nil
+		}
 		if now.Before(known.revalidate) {
 			r.load(ctx, true) // its answer is for the next one who asks
 			return known.result.as(CacheHit), nil
 		}
 	}
-	if r.call.AtHand {
+	switch {
+	case r.call.AtHand:
 		return Result{}, errNotAtHand
+	case ctx.Err() != nil: // nobody is left to ask for
+		return Result{}, r.failure(ctx)
 	}
 	result, err := r.wait(ctx, r.load(ctx, false))
 	if err != nil && normalize.KindOf(err) == normalize.KindInternal && !r.led.Load() {

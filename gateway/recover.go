@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -21,6 +22,17 @@ func recoverPanics(b *Backend, log *slog.Logger) Middleware {
 			return next(ctx, call)
 		}
 	}
+}
+
+// safely turns a panic in a goroutine of our own into an error.
+func (g *Gateway) safely(b CallerBackend, op adapters.Operation, do func()) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(b.Backend, Call{Op: op}, p, g.log)
+		}
+	}()
+	do()
+	return nil
 }
 
 // panicked logs a panic by its type and place. Its value may quote a vendor or

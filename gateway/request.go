@@ -112,6 +112,9 @@ func (r *request) listQuery() (ListQuery, error) {
 	if q.Limit, err = r.limit(); err != nil {
 		return q, err
 	}
+	if cursor, given := r.query["cursor"]; given && cursor == "" {
+		return q, newProblem(CodeInvalidParameter, "cursor has an empty value; leave it out to begin a walk")
+	}
 	switch view, given := r.query["view"]; {
 	case view == string(normalize.ViewFull):
 		q.Full = true
@@ -153,8 +156,9 @@ func (r *request) filters() (catalog.Query, error) {
 		if len(values) == 0 {
 			continue
 		}
-		slices.Sort(values) // the same wish, however it is written
-		q.Filters = append(q.Filters, catalog.Filter{Field: f, Values: slices.Compact(values)})
+		slices.Sort(values)
+		values = slices.Compact(values) // the same wish, however it is written
+		q.Filters = append(q.Filters, catalog.Filter{Field: f, Values: values})
 		for _, v := range values {
 			if f == normalize.FieldModality && !slices.Contains(modalities, v) {
 				return q, newProblem(CodeInvalidParameter, "modality=%q is not one of %s", normalize.Shorten(v), strings.Join(modalities, ", "))

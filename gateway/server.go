@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,10 @@ type Server struct {
 	app       *fiber.App
 	bodyLimit int64 // as it was at start
 	inFlight  atomic.Int64
+
+	mu       sync.Mutex
+	listener net.Listener // nil before Serve
+	stopped  bool
 }
 
 // Bounds of the public listener that are not configured.
@@ -93,11 +98,30 @@ var _ fasthttp.Logger = discardLogger{}
 func (discardLogger) Printf(string, ...any) {}
 
 // Serve answers on the listener until Shutdown.
-func (s *Server) Serve(l net.Listener) error { return s.app.Listener(l) }
+func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	s.listener = l
+	stopped := s.stopped
+	s.mu.Unlock()
+	if stopped {
+		return l.Close()
+	}
+	return s.app.Listener(l)
+}
 
 // Shutdown takes no new connections, lets what runs end, and returns when it
 // has, or after the grace.
-func (s *Server) Shutdown(grace time.Duration) error { return s.app.ShutdownWithTimeout(grace) }
+func (s *Server) Shutdown(grace time.Duration) error {
+	s.mu.Lock()
+	s.stopped = true
+	l := s.listener
+	s.mu.Unlock()
+	err := s.app.ShutdownWithTimeout(grace)
+	if l != nil {
+		_ = l.Close() // Serve may have been about to begin
+	}
+	return err
+}
 
 // recover turns a panic into a 500. The panic's value may quote anything and is
 // not written anywhere.

@@ -52,14 +52,22 @@ func (s *store) get(key string) (*entry, bool) {
 func (s *store) put(key string, e *entry, keep time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	old, until, replaces := s.items.GetWithExpiration(key)
 	s.items.Delete(key) // an expired one too
-	if !s.room(e.size, time.Now()) {
-		s.telemetry.CacheRefused(e.owner.backend)
-		return false
+	if s.room(e.size, time.Now()) {
+		s.set(key, e, keep)
+		return true
 	}
+	s.telemetry.CacheRefused(e.owner.backend)
+	if replaces { // better than nothing
+		s.set(key, old.(*entry), time.Until(until))
+	}
+	return false
+}
+
+func (s *store) set(key string, e *entry, keep time.Duration) {
 	s.items.Set(key, e, keep)
 	s.bytes += e.size
-	return true
 }
 
 func (s *store) delete(keys ...string) {
@@ -97,10 +105,10 @@ const scanEvery = time.Second
 
 // room reports whether so many bytes fit in, and makes room if it must.
 func (s *store) room(size int64, now time.Time) bool {
-	if s.fits(size) {
+	if s.fits(0, size) {
 		return true
 	}
-	if size > s.maxBytes || s.maxEntries == 0 || now.Before(s.nextScan) {
+	if s.maxEntries == 0 || now.Before(s.nextScan) {
 		return false
 	}
 	s.nextScan = now.Add(scanEvery)
@@ -115,18 +123,26 @@ func (s *store) room(size int64, now time.Time) bool {
 			spares = append(spares, spare{key, e})
 		}
 	}
+	var spareBytes int64
+	for _, spare := range spares {
+		spareBytes += spare.entry.size
+	}
+	if !s.fits(-len(spares), size-spareBytes) {
+		return false // and nothing is lost for it
+	}
 	slices.SortFunc(spares, func(a, b spare) int { return a.entry.result.Fetched.Compare(b.entry.result.Fetched) })
-	for i, spare := range spares {
+	for _, spare := range spares {
 		// A sixteenth at once, so that the next ones need no scan.
-		if i > s.maxEntries/16 && s.fits(size+s.maxBytes/16) {
+		if s.fits(s.maxEntries/16, size) && s.fits(0, max(size, s.maxBytes/16)) {
 			break
 		}
 		s.items.Delete(spare.key)
 		s.telemetry.CacheEvicted(spare.entry.owner.backend)
 	}
-	return s.fits(size)
+	return s.fits(0, size)
 }
 
-func (s *store) fits(size int64) bool {
-	return s.items.ItemCount() < s.maxEntries && s.bytes+size <= s.maxBytes
+// fits reports whether one more entry of a size does, beside so many others.
+func (s *store) fits(others int, size int64) bool {
+	return s.items.ItemCount()+others < s.maxEntries && s.bytes+size <= s.maxBytes
 }

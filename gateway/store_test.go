@@ -94,12 +94,57 @@ func TestExpiredEntriesMakeRoom(t *testing.T) {
 	})
 }
 
+// TestRoomIsMadeForWhatFits: and only as much as is needed.
+func TestRoomIsMadeForWhatFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, metric := testStore(t, 10_000, 1600)
+		for i := range 15 {
+			s.put(fmt.Sprint(i), kept(100), time.Hour)
+		}
+		time.Sleep(2 * time.Minute) // all are only kept for failures
+		s.put("served", kept(100), time.Hour)
+		if s.put("too large", kept(1501), time.Hour) || metric("agentgw_cache_evicted_total") != "0" {
+			t.Errorf("%s made room for what does not fit", metric("agentgw_cache_evicted_total"))
+		}
+		time.Sleep(2 * time.Second)
+		if !s.put("next", kept(50), time.Hour) || metric("agentgw_cache_evicted_total") != "1" {
+			t.Errorf("%s made room for one half their size", metric("agentgw_cache_evicted_total"))
+		}
+	})
+}
+
+// TestRefusedAnswerLeavesTheOneBefore: for the case of a failure.
+func TestRefusedAnswerLeavesTheOneBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := testStore(t, 10, 1000)
+		s.put("other", kept(600), time.Hour)
+		first := kept(300)
+		s.put("list", first, time.Hour)
+		if s.put("list", kept(500), time.Hour) {
+			t.Fatal("it was kept")
+		}
+		if e, ok := s.get("list"); !ok || e != first {
+			t.Error("the one before is gone, too")
+		}
+		if entries, bytes := s.size(); entries != 2 || bytes != 900 {
+			t.Errorf("%d entries, %d bytes", entries, bytes)
+		}
+		time.Sleep(2 * time.Hour)
+		if _, ok := s.get("list"); ok {
+			t.Error("it does not expire any more")
+		}
+	})
+}
+
 func TestPagesAreBounded(t *testing.T) {
 	p := newPages()
 	p.limit(10_000)
 	text := []byte(strings.Repeat(`{"name":"n"}`, 200)) // 2400 bytes
+	put := func(key byte, of byte, plain []byte) page {
+		return p.put(pageKey{key}, madeOf{of}, page{body: payload.New(plain)}, p.generation())
+	}
 	for i := range 10 {
-		p.put(pageKey{byte(i)}, madeOf{1}, page{body: payload.New(text)})
+		put(byte(i), 1, text)
 	}
 	if got := p.size(); got > 10_000 || got < 5_000 {
 		t.Errorf("%d bytes", got)
@@ -114,21 +159,24 @@ func TestPagesAreBounded(t *testing.T) {
 	if _, ok := p.get(pageKey{9}, madeOf{2}); ok {
 		t.Error("a page of other snapshots was given")
 	}
+	if again := put(9, 1, text); again.body != made.body {
+		t.Error("the same page was kept twice")
+	}
 	before := p.size()
-	made.body.In(payload.Gzip)
-	p.get(pageKey{9}, madeOf{1})
-	if p.size() <= before {
+	if made.body.In(payload.Gzip); p.size() < made.body.Size() {
 		t.Error("a compressed form is not counted")
 	}
-	p.put(pageKey{9}, madeOf{2}, page{body: payload.New(text)})
+	put(9, 2, text)
 	if got := p.size(); got != before {
 		t.Errorf("%d bytes after one took another's place, want %d", got, before)
 	}
-	p.put(pageKey{42}, madeOf{1}, page{body: payload.New(make([]byte, 20_000))})
-	if got := p.size(); got > 10_000 {
-		t.Errorf("%d bytes", got)
+	put(42, 1, make([]byte, 20_000))
+	if _, ok := p.get(pageKey{9}, madeOf{2}); !ok || p.size() != before {
+		t.Errorf("a page that never fits drove others out: %d bytes", p.size())
 	}
+	old := p.generation()
 	p.clear()
+	p.put(pageKey{1}, madeOf{1}, page{body: payload.New(text)}, old)
 	if p.size() != 0 {
 		t.Errorf("%d bytes are left of nothing", p.size())
 	}

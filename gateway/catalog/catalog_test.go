@@ -61,7 +61,7 @@ func TestSnapshotIsSortedAndFound(t *testing.T) {
 // selected are the native ids that a query finds.
 func selected(q Query, s *Snapshot) (ids []string, unfiltered []string) {
 	ids = []string{}
-	found := q.sel(s)
+	found := q.sel(Part{Snapshot: s})
 	for i := range found.len(s) {
 		ids = append(ids, s.Agents[found.at(i)].NativeID)
 	}
@@ -162,30 +162,111 @@ func TestLongNamesFitIntoACursor(t *testing.T) {
 	}
 }
 
-// TestInterruptedListsGiveWhatTheWalkCanRemember: the rest is owed, and comes
-// with the resumed walk.
-func TestInterruptedListsGiveWhatTheWalkCanRemember(t *testing.T) {
-	var agents []*normalize.Agent
-	for i := range 1000 {
-		agents = append(agents, agent(fmt.Sprint(i), "n", "", ""))
-	}
-	whole := snapshot(t, agents...)
-	some, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents[:900], Partial: &normalize.Error{}, Interrupted: true}, time.Time{})
+// some is a snapshot of a list that broke off.
+func some(t *testing.T, agents []*normalize.Agent) *Snapshot {
+	t.Helper()
+	s, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents, Partial: &normalize.Error{}, Interrupted: true}, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := Paginate(Query{}, Walk{}, []string{"b"}, []Part{{Backend: "b", Snapshot: some, Code: "upstream_timeout"}}, 1000)
-	if len(first.Rows) != maxGiven || first.Parts[0].Count != 900 || first.Next != nil || first.Resume == nil {
-		t.Fatalf("%d rows, count %d", len(first.Rows), first.Parts[0].Count)
+	return s
+}
+
+func many(n int) (agents []*normalize.Agent) {
+	for i := range n {
+		agents = append(agents, agent(fmt.Sprint(i), "n", "", ""))
+	}
+	return agents
+}
+
+// TestInterruptedLists: what the walk can remember to have given is given, and
+// the rest is owed. What is too much for that is given all the same, and the
+// walk remembers that it may have missed something.
+func TestInterruptedLists(t *testing.T) {
+	page := func(walk Walk, s *Snapshot, limit int) Page {
+		return Paginate(Query{}, walk, []string{"b"}, []Part{{Backend: "b", Snapshot: s, Code: "upstream_timeout"}}, limit)
+	}
+	agents := many(1000)
+	first := page(Walk{}, some(t, agents[:maxGiven]), 1000)
+	if len(first.Rows) != maxGiven || first.Next != nil || first.Resume == nil {
+		t.Fatalf("%d rows", len(first.Rows))
 	}
 	sealer, _ := NewSealer(secret.New(""))
 	cursor, err := sealer.Seal(*first.Resume)
 	if err != nil || len(cursor) > 6<<10 {
 		t.Errorf("%v, a cursor of %d bytes", err, len(cursor))
 	}
-	second := Paginate(Query{}, *first.Resume, []string{"b"}, []Part{{Backend: "b", Snapshot: whole}}, 1000)
-	if len(second.Rows) != 1000-maxGiven || second.Next != nil || second.Resume != nil {
+	if second := page(*first.Resume, snapshot(t, agents...), 1000); len(second.Rows) != 1000-maxGiven || second.Next != nil || second.Resume != nil {
 		t.Errorf("%d rows, %v %v", len(second.Rows), second.Next, second.Resume)
+	}
+	if still := page(*first.Resume, some(t, agents[:maxGiven]), 1000); len(still.Rows) != 0 || still.Next != nil || still.Resume == nil {
+		t.Errorf("%d rows, %v %v", len(still.Rows), still.Next, still.Resume)
+	}
+
+	big := page(Walk{}, some(t, agents[:900]), 500)
+	if len(big.Rows) != 500 || big.Parts[0].Count != 900 || big.Next == nil || big.Resume != nil {
+		t.Fatalf("%d rows, count %d, %v %v", len(big.Rows), big.Parts[0].Count, big.Next, big.Resume)
+	}
+	rest := page(*big.Next, snapshot(t, agents...), 1000)
+	if len(rest.Rows) != 500 || rest.Parts[0].Trouble != "upstream_timeout" || rest.Next != nil || rest.Resume != nil {
+		t.Errorf("%d rows, %+v", len(rest.Rows), rest.Parts)
+	}
+}
+
+// TestOldAndOddListsAreRemembered: what they lack is not owed, and the rest of
+// the walk does not say that it is complete.
+func TestOldAndOddListsAreRemembered(t *testing.T) {
+	agents := many(4)
+	odd, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents, Partial: &normalize.Error{}}, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, part := range map[string]Part{"odd": {Snapshot: odd}, "stale": {Snapshot: snapshot(t, agents...), Stale: true}} {
+		part.Backend, part.Code = "b", "upstream_error"
+		first := Paginate(Query{}, Walk{}, []string{"b"}, []Part{part}, 2)
+		if len(first.Rows) != 2 || first.Next == nil {
+			t.Fatalf("%s: %+v", name, first)
+		}
+		second := Paginate(Query{}, *first.Next, []string{"b"}, []Part{{Backend: "b", Snapshot: snapshot(t, agents...)}}, 2)
+		if len(second.Rows) != 2 || second.Next != nil || second.Resume != nil || second.Parts[0].Trouble != "upstream_error" {
+			t.Errorf("%s: %+v", name, second)
+		}
+	}
+}
+
+// TestAgentsThatCannotBePlaced: without the value that they are ordered or
+// filtered by, and which can be had later, they are owed.
+func TestAgentsThatCannotBePlaced(t *testing.T) {
+	unread := agent("2", "", "", "")
+	unread.NotLoaded = normalize.Fields(normalize.FieldName)
+	q := Query{Order: Order{By: ByName}}
+	parts := func(second *normalize.Agent) []Part {
+		return []Part{{Backend: "b", Snapshot: snapshot(t, agent("1", "b", "", ""), second, agent("3", "c", "", "")), Code: "upstream_error", Needed: q.Fields()}}
+	}
+	first := Paginate(q, Walk{}, []string{"b"}, parts(unread), 1)
+	if len(first.Rows) != 1 || first.Next != nil || first.Resume == nil {
+		t.Fatalf("%+v", first)
+	}
+	rest := Paginate(q, *first.Resume, []string{"b"}, parts(agent("2", "a", "", "")), 5)
+	var ids string
+	for _, r := range rest.Rows {
+		ids += parts(unread)[0].Snapshot.Agents[r.Index].NativeID
+	}
+	if ids != "23" || rest.Next != nil || rest.Resume != nil {
+		t.Errorf("%s, %+v", ids, rest)
+	}
+	// In basic view the value is not to be had: they come last.
+	basic := Paginate(q, Walk{}, []string{"b"}, []Part{{Backend: "b", Snapshot: parts(unread)[0].Snapshot}}, 5)
+	if len(basic.Rows) != 3 || basic.Rows[2].Index != 1 || basic.Resume != nil {
+		t.Errorf("%+v", basic)
+	}
+}
+
+// TestGoneAgentsAreNotGiven: nor counted.
+func TestGoneAgentsAreNotGiven(t *testing.T) {
+	page := Paginate(Query{}, Walk{}, []string{"b"}, []Part{{Backend: "b", Snapshot: snapshot(t, many(3)...), Gone: map[int]bool{1: true}}}, 5)
+	if len(page.Rows) != 2 || page.Rows[1].Index != 2 || page.Parts[0].Count != 2 {
+		t.Errorf("%+v", page)
 	}
 }
 
@@ -193,14 +274,14 @@ func TestInterruptedListsGiveWhatTheWalkCanRemember(t *testing.T) {
 func TestOwedIsSaid(t *testing.T) {
 	a, b := snapshot(t, agent("1", "n", "", ""), agent("2", "n", "", "")), snapshot(t, agent("3", "n", "", ""), agent("4", "n", "", ""))
 	f := func(walk Walk, first, second *Snapshot, limit int) Page {
-		return Paginate(Query{}, walk, []string{"a", "b"}, []Part{{"a", first, "upstream_error"}, {"b", second, "upstream_error"}}, limit)
+		return Paginate(Query{}, walk, []string{"a", "b"}, []Part{{Backend: "a", Snapshot: first, Code: "upstream_error"}, {Backend: "b", Snapshot: second, Code: "upstream_error"}}, limit)
 	}
 	one := f(Walk{}, nil, b, 1)
-	if one.Next == nil || one.Resume != nil || one.Parts[0].Owed != "" {
+	if one.Next == nil || one.Resume != nil || one.Parts[0].Trouble != "" {
 		t.Fatalf("%+v", one)
 	}
 	two := f(*one.Next, a, b, 1)
-	if two.Next != nil || two.Resume == nil || two.Parts[0].Owed != "upstream_error" || two.Parts[0].Count != 2 || two.Parts[1].Owed != "" {
+	if two.Next != nil || two.Resume == nil || two.Parts[0].Trouble != "upstream_error" || two.Parts[0].Count != 2 || two.Parts[1].Trouble != "" {
 		t.Errorf("%+v", two)
 	}
 	if got := two.Resume.Backends(); !reflect.DeepEqual(got, []string{"a"}) {
@@ -249,7 +330,7 @@ func TestDetails(t *testing.T) {
 	}
 
 	encoded, err := same.Agent.Encode(normalize.Form{WithSets: true})
-	if err != nil || string(same.Answer().Plain()) != string(encoded) || same.Answer() != same.Answer() {
+	if err != nil || string(same.Answer().Plain()) != string(encoded) {
 		t.Errorf("the answer is %s", same.Answer().Plain())
 	}
 	row := agent("1", "n", "d", "active")
@@ -269,7 +350,7 @@ func TestDetails(t *testing.T) {
 // TestRowsAreTheAgentsWithoutTheirView: whichever ending they get.
 func TestRowsAreTheAgentsWithoutTheirView(t *testing.T) {
 	s := snapshot(t, agent("1", "n", "", "active"))
-	if s.Full(0) != s.Full(0) || s.Full(0).Agent.View != normalize.ViewFull || s.Agents[0].View != normalize.ViewBasic {
+	if first, second := s.Full(0), s.Full(0); first != second || first.Agent.View != normalize.ViewFull || s.Agents[0].View != normalize.ViewBasic {
 		t.Error("the full view is made anew, or changed the row")
 	}
 	var basic, full map[string]any

@@ -14,13 +14,21 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/gateway/payload"
 )
 
 // Sealer seals walks into cursors, so that nobody can read or make one. It is
 // safe for concurrent use.
-type Sealer struct{ aead cipher.AEAD }
+type Sealer struct {
+	aead cipher.AEAD
+	// ID tells it from sealers of other secrets.
+	ID [8]byte
+}
 
-const cursorPrefix = "c1."
+const (
+	cursorPrefix = "c1."
+	packedPrefix = "c1.z." // compressed
+)
 
 // NewSealer derives the sealing key of the secret; without one it is random,
 // and cursors do not outlive the process.
@@ -42,7 +50,8 @@ func NewSealer(s secret.String) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cursor secret: %w", err)
 	}
-	return &Sealer{aead}, nil
+	sum := sha256.Sum256(append([]byte("agentgw sealer id"), key...))
+	return &Sealer{aead: aead, ID: [8]byte(sum[:])}, nil
 }
 
 // Seal makes the cursor of a walk: opaque, and safe in a URL.
@@ -51,6 +60,10 @@ func (s *Sealer) Seal(w Walk) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// Places and hashes of many backends repeat each other.
+	if plain, coding := payload.New(plain).In(payload.Zstd); coding == payload.Zstd {
+		return packedPrefix + base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, []byte(packedPrefix))), nil
+	}
 	return cursorPrefix + base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, nil)), nil
 }
 
@@ -58,7 +71,14 @@ var errCursor = errors.New("not a cursor of ours")
 
 // Open reads a cursor that this sealer, or one of the same secret, made.
 func (s *Sealer) Open(cursor string) (w Walk, err error) {
-	encoded, ok := strings.CutPrefix(cursor, cursorPrefix)
+	encoded, packed := strings.CutPrefix(cursor, packedPrefix)
+	ok := packed
+	var said []byte
+	if packed {
+		said = []byte(packedPrefix)
+	} else {
+		encoded, ok = strings.CutPrefix(cursor, cursorPrefix)
+	}
 	if !ok || strings.ContainsAny(encoded, "\r\n") { // base64 would skip them
 		return w, errCursor
 	}
@@ -66,7 +86,10 @@ func (s *Sealer) Open(cursor string) (w Walk, err error) {
 	if err != nil {
 		return w, errCursor
 	}
-	plain, err := s.aead.Open(nil, nil, sealed, nil)
+	plain, err := s.aead.Open(nil, nil, sealed, said)
+	if err == nil && packed {
+		plain, err = payload.Unzstd(plain)
+	}
 	if err != nil || json.Unmarshal(plain, &w) != nil {
 		return w, errCursor
 	}

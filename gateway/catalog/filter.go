@@ -69,10 +69,11 @@ func (s selection) at(i int) int {
 	return s.rows[i]
 }
 
-// sel finds what matches, in the query's order.
-func (q Query) sel(s *Snapshot) selection {
+// sel finds what matches of a part, in the query's order.
+func (q Query) sel(p Part) selection {
+	s := p.Snapshot
 	order := s.order(q.Order)
-	if len(q.Filters) == 0 && q.Text == "" {
+	if len(q.Filters) == 0 && q.Text == "" && len(p.Gone) == 0 {
 		return selection{rows: order.rows, all: order.rows == nil}
 	}
 	found := selection{rows: []int{}}
@@ -82,14 +83,11 @@ func (q Query) sel(s *Snapshot) selection {
 		if order.rows != nil {
 			row = order.rows[i]
 		}
-		matches := true
-		for _, f := range q.Filters {
-			known, match := f.apply(s.Agents[row])
-			if !known {
-				found.unfiltered = found.unfiltered.With(f.Field)
-			}
-			matches = matches && match
+		if p.Gone[row] {
+			continue
 		}
+		matches, unfiltered := q.apply(s.Agents[row])
+		found.unfiltered |= unfiltered
 		if folded != "" && !strings.Contains(s.texts()[row], folded) {
 			// What the vendor does not have cannot be meant; what was only not
 			// loaded may be.
@@ -101,6 +99,29 @@ func (q Query) sel(s *Snapshot) selection {
 		}
 	}
 	return found
+}
+
+// apply reports whether all filters match, and which could not be applied.
+func (q Query) apply(a *normalize.Agent) (matches bool, unfiltered normalize.FieldSet) {
+	matches = true
+	for _, f := range q.Filters {
+		known, match := f.apply(a)
+		if !known {
+			unfiltered = unfiltered.With(f.Field)
+		}
+		matches = matches && match
+	}
+	return matches, unfiltered
+}
+
+// Excludes reports whether what is known of an agent does not match.
+func (q Query) Excludes(a *normalize.Agent) bool {
+	for _, f := range q.Filters {
+		if known, match := f.apply(a); known && !match {
+			return true
+		}
+	}
+	return false
 }
 
 var searched = normalize.Fields(normalize.FieldName, normalize.FieldDescription)

@@ -11,11 +11,32 @@ import (
 type Part struct {
 	Backend  string
 	Snapshot *Snapshot // nil if it could not be read
-	Code     string    // why it could not, or was interrupted
+	Code     string    // why it could not, or why it is not as it should be
+	Stale    bool      // it is an older one, because the backend cannot be asked
+	// Needed are fields without which an agent cannot be filtered or placed, and
+	// which can be had later.
+	Needed normalize.FieldSet
+	// Gone are agents, by index, that are not there after all.
+	Gone map[int]bool
 }
 
-// lost reports whether agents of the part are missing that may be had later.
-func (p Part) lost() bool { return p.Snapshot == nil || p.Snapshot.Interrupted }
+// lost reports whether agents of the part are missing, or not in their place,
+// that may be had later.
+func (p Part) lost() bool {
+	if p.Snapshot == nil || p.Snapshot.Interrupted {
+		return true
+	}
+	for _, a := range p.Snapshot.Agents {
+		if a.NotLoaded&p.Needed != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// odd reports whether agents may be missing that another reading would not give
+// back to this walk.
+func (p Part) odd() bool { return p.Snapshot != nil && (p.Stale || p.Snapshot.Partial != nil) }
 
 // Page is one page of a list.
 type Page struct {
@@ -34,9 +55,9 @@ type PagePart struct {
 	Count int // how many match, on all pages
 	// Unfiltered are the fields that a filter could not be applied to.
 	Unfiltered normalize.FieldSet
-	// Owed is why this part was left out of the walk earlier; empty if it was
-	// not.
-	Owed string
+	// Trouble is why an earlier page of the walk did not have all of it; empty
+	// if it had.
+	Trouble string
 }
 
 // Paginate finds the page of at most limit rows where the walk stands. The
@@ -62,8 +83,8 @@ func Paginate(q Query, w Walk, backends []string, parts []Part, limit int) Page 
 		room += said.Count
 	}
 	p.page.Rows = make([]Row, 0, min(room, limit))
-	more := p.fill(limit)
-	p.settle(more)
+	p.fill(limit)
+	p.settle()
 	return p.page
 }
 
@@ -80,15 +101,20 @@ type pager struct {
 // lane is what of one part is still to be given.
 type lane struct {
 	pager    *pager
-	part     int
-	snapshot *Snapshot
+	part     Part
+	index    int // of the part
 	ordered  ordered
 	selected selection
 	next     int
+	// lost is the part's; remembered, that what is given of it is remembered, so
+	// that the rest can be owed.
+	lost, remembered bool
 	// before are those that were given from behind the place where this part's
-	// track begins; now are those that this page gives of an interrupted list.
+	// track begins; now are those that this page gives.
 	before given
 	now    []byte
+	// unplaced are the fields without which an agent is not given.
+	unplaced normalize.FieldSet
 }
 
 // floor is the place behind which a part's rows are to be given.
@@ -102,21 +128,26 @@ func (p *pager) floor(backend string) *Place {
 // open counts a part and, unless it is owed already, makes its lane.
 func (p *pager) open(q Query, i int) {
 	part, said := p.parts[i], &p.page.Parts[i]
-	owed := track(p.walk.Owed, part.Backend)
-	if owed != nil {
-		said.Owed = owed.Code
-	}
+	said.Trouble = p.walk.trouble(part.Backend)
 	if part.Snapshot == nil {
 		return
 	}
-	l := &lane{pager: p, part: i, snapshot: part.Snapshot, ordered: part.Snapshot.order(q.Order), selected: q.sel(part.Snapshot)}
+	l := &lane{pager: p, part: part, index: i, ordered: part.Snapshot.order(q.Order), selected: q.sel(part)}
 	said.Count, said.Unfiltered = l.selected.len(part.Snapshot), l.selected.unfiltered
-	if owed != nil {
+	if track(p.walk.Owed, part.Backend) != nil {
 		return
 	}
 	l.before = track(p.walk.Tracks, part.Backend).given()
 	if floor := p.floor(part.Backend); floor != nil {
+		// What cannot be placed may have been given before, at its place.
+		l.unplaced = part.Needed & normalize.Fields(q.Order.By.field())
 		l.next = sort.Search(said.Count, func(n int) bool { return p.compare(l.place(n), *floor) > 0 })
+	}
+	if l.lost = part.lost(); l.lost {
+		left := l.left()
+		if l.remembered = left <= p.room; l.remembered {
+			p.room -= left
+		}
 	}
 	p.lanes = append(p.lanes, l)
 }
@@ -124,28 +155,39 @@ func (p *pager) open(q Query, i int) {
 func (l *lane) place(n int) Place {
 	row := l.selected.at(n)
 	k := l.ordered.key(row)
-	return Place{Backend: l.pager.parts[l.part].Backend, Native: l.snapshot.Agents[row].NativeID, Present: k.present, Value: k.value}
+	return Place{Backend: l.part.Backend, Native: l.part.Snapshot.Agents[row].NativeID, Present: k.present, Value: k.value}
+}
+
+// left is how many rows the lane has.
+func (l *lane) left() int {
+	n := 0
+	for i := l.next; i < l.selected.len(l.part.Snapshot); i++ {
+		if l.gives(i) {
+			n++
+		}
+	}
+	return n
+}
+
+// gives reports whether the row is to be given, now or later.
+func (l *lane) gives(n int) bool {
+	a := l.part.Snapshot.Agents[l.selected.at(n)]
+	return a.NotLoaded&l.unplaced == 0 && (len(l.before) == 0 || !l.before[shortHash(a.NativeID)])
 }
 
 // peek is the place of the lane's next row; false at its end.
 func (l *lane) peek() (Place, bool) {
-	for ; l.next < l.selected.len(l.snapshot); l.next++ {
-		place := l.place(l.next)
-		if len(l.before) > 0 && l.before[shortHash(place.Native)] {
-			continue
+	for ; l.next < l.selected.len(l.part.Snapshot); l.next++ {
+		if l.gives(l.next) {
+			return l.place(l.next), true
 		}
-		if l.snapshot.Interrupted && l.pager.room <= 0 {
-			break // what could not be remembered to have been given is owed
-		}
-		return place, true
 	}
 	return Place{}, false
 }
 
-// fill takes rows in order until the page is full, and reports whether there
-// are more.
-func (p *pager) fill(limit int) (more bool) {
-	for {
+// fill takes rows in order until the page is full.
+func (p *pager) fill(limit int) {
+	for len(p.page.Rows) < limit {
 		var first *lane
 		var at Place
 		for _, l := range p.lanes {
@@ -157,50 +199,78 @@ func (p *pager) fill(limit int) (more bool) {
 			}
 		}
 		if first == nil {
-			return false
+			return
 		}
-		if len(p.page.Rows) == limit {
-			return true
-		}
-		p.page.Rows = append(p.page.Rows, Row{first.part, first.selected.at(first.next)})
+		p.page.Rows = append(p.page.Rows, Row{first.index, first.selected.at(first.next)})
 		first.next++
 		p.last = at
-		if first.snapshot.Interrupted {
+		if first.remembered {
 			hash := shortHash(at.Native)
 			first.now = append(first.now, hash[:]...)
-			p.room--
 		}
 	}
 }
 
-// settle says where the walk goes on, and what it owes.
-func (p *pager) settle(more bool) {
-	owed := slices.Clone(p.walk.Owed)
-	for _, part := range p.parts {
-		if part.lost() && track(owed, part.Backend) == nil && p.passes(part, more) {
-			owed = append(owed, p.debt(part))
+// settle says where the walk goes on, what it owes, and what it may have missed.
+func (p *pager) settle() {
+	more := p.more()
+	owed, doubtful := slices.Clone(p.walk.Owed), slices.Clone(p.walk.Doubtful)
+	for i, part := range p.parts {
+		if track(owed, part.Backend) != nil || !p.passes(part, more) {
+			continue
+		}
+		l := p.lane(i)
+		switch {
+		case l == nil || l.remembered:
+			owed = append(owed, p.debt(part, l))
+		case (part.odd() || l.lost) && p.walk.trouble(part.Backend) == "":
+			doubtful = append(doubtful, Doubt{part.Backend, part.Code})
 		}
 	}
 	switch {
 	case more:
-		p.page.Next = &Walk{List: p.walk.List, After: &p.last, Tracks: p.tracks(owed), Owed: owed}
+		last := p.last
+		p.page.Next = &Walk{List: p.walk.List, After: &last, Tracks: p.tracks(owed), Owed: owed, Doubtful: doubtful}
 	case len(owed) > 0:
 		p.page.Resume = &Walk{List: p.walk.List, Tracks: owed}
 	}
 }
 
-// passes reports whether the page goes over places where a part's agents can
-// be: then those that could not be read are missed. Ordered by ids, a backend
-// has its own stretch of the list; by anything else it may have agents anywhere.
-func (p *pager) passes(part Part, more bool) bool {
-	if p.order.By != ByID {
-		return true
+// lane is that of a part; nil if it has none.
+func (p *pager) lane(part int) *lane {
+	for _, l := range p.lanes {
+		if l.index == part {
+			return l
+		}
 	}
-	rank := p.rank[part.Backend]
-	if p.walk.After != nil && rank < p.rank[p.walk.After.Backend] {
+	return nil
+}
+
+// more reports whether the walk goes on behind the page. What will be owed does
+// not count: it is left out from here on.
+func (p *pager) more() bool {
+	for _, l := range p.lanes {
+		if _, ok := l.peek(); ok && !(l.remembered && p.reached(l.part)) {
+			return true
+		}
+	}
+	return false
+}
+
+// reached reports whether the page's rows come to a part's stretch of the list,
+// or behind it. Ordered by ids, a backend has its own; by anything else it may
+// have agents anywhere.
+func (p *pager) reached(part Part) bool {
+	return p.order.By != ByID || len(p.page.Rows) > 0 && p.rank[part.Backend] <= p.rank[p.last.Backend]
+}
+
+// passes reports whether the page goes over places where a part's agents can
+// be: then those that could not be read are missed.
+func (p *pager) passes(part Part, more bool) bool {
+	if p.order.By == ByID && p.walk.After != nil && p.rank[part.Backend] < p.rank[p.walk.After.Backend] {
 		return false // an earlier page did
 	}
-	return !more || rank <= p.rank[p.last.Backend]
+	return !more || p.reached(part)
 }
 
 // tracks are those of the walk. One that is owed again gives nothing more, and
@@ -216,15 +286,13 @@ func (p *pager) tracks(owed []Track) []Track {
 }
 
 // debt is what the walk owes of a part from this page on.
-func (p *pager) debt(part Part) Track {
+func (p *pager) debt(part Part, l *lane) Track {
 	t := Track{Backend: part.Backend, After: p.floor(part.Backend), Code: part.Code}
 	if earlier := track(p.walk.Tracks, part.Backend); earlier != nil {
 		t.Given = slices.Clone(earlier.Given)
 	}
-	for _, l := range p.lanes {
-		if p.parts[l.part].Backend == part.Backend {
-			t.Given = append(t.Given, l.now...)
-		}
+	if l != nil {
+		t.Given = append(t.Given, l.now...)
 	}
 	return t
 }

@@ -70,6 +70,9 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing, fetched time.Tim
 		s.rows[i] = row
 		s.byID[a.ID] = i
 		s.size += sizeOf(a, row)
+		if info.Operations[adapters.OpGet] == adapters.Emulated {
+			s.size += int64(len(row) + len(row)/4) // its answer when it is asked for by itself, compressed too
+		}
 	}
 	for i, a := range agents {
 		for _, alternate := range a.AlternateIDs {
@@ -142,13 +145,19 @@ func (s *Snapshot) Full(i int) *Detail {
 func (s *Snapshot) Size() int64 { return s.size + int64(unsafe.Sizeof(*s)) }
 
 // Per agent: its struct; what the pointers in it and the maps and slices that
-// find it take.
-const overhead = int64(unsafe.Sizeof(normalize.Agent{})) + 800
+// find and order it take.
+const overhead = int64(unsafe.Sizeof(normalize.Agent{})) + 650
 
-// sizeOf: the agent's own strings are about as long as its raw JSON, or part of
-// it.
+// sizeOf: the agent's own strings are about as long as its raw JSON; what is
+// searched is its name, description and id once more.
 func sizeOf(a *normalize.Agent, row normalize.Row) int64 {
-	return overhead + int64(len(row)+len(a.RawList)+len(a.RawDetail))
+	size := overhead + int64(len(row)+2*(len(a.RawList)+len(a.RawDetail))+len(a.ID))
+	for _, text := range []*string{a.Name, a.Description} {
+		if text != nil {
+			size += int64(len(*text))
+		}
+	}
+	return size
 }
 
 // CommonSets is what most agents say of their fields; without agents, what is

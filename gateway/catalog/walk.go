@@ -15,7 +15,9 @@ import (
 // behind an agent, never at an offset: what comes and goes moves nothing. A
 // backend that cannot be read when its agents' turn comes is owed from there on
 // and left out of the rest of the walk, so that nothing of it is seen twice;
-// once the walk has come to its end, another one goes over what is owed.
+// once the walk has come to its end, another one goes over what is owed. Where
+// that cannot be (what was given is old, odd, or too much to remember) the walk
+// remembers at least that it may have missed something.
 type Walk struct {
 	// List is the hash of what was asked for, and whose key it is.
 	List [32]byte `json:"l"`
@@ -25,6 +27,15 @@ type Walk struct {
 	Tracks []Track `json:"t,omitzero"`
 	// Owed are the backends that the walk had to leave out.
 	Owed []Track `json:"o,omitzero"`
+	// Doubtful are the backends of which it may have missed something that is
+	// not owed.
+	Doubtful []Doubt `json:"d,omitzero"`
+}
+
+// Doubt is why something of a backend may have been missed.
+type Doubt struct {
+	Backend string `json:"b"`
+	Code    string `json:"c"`
 }
 
 // Track is what is owed of one backend: what comes after a place, except what
@@ -86,9 +97,22 @@ func (p places) later(a, b *Place) *Place {
 	return a
 }
 
-// maxGiven bounds how many agents of interrupted lists one walk remembers to
-// have given: their hashes travel in the cursor, which has to fit into a URL.
-const maxGiven = 384
+// trouble is why an earlier page did not have all of a backend; empty if it had.
+func (w *Walk) trouble(backend string) string {
+	if t := track(w.Owed, backend); t != nil {
+		return t.Code
+	}
+	for _, d := range w.Doubtful {
+		if d.Backend == backend {
+			return d.Code
+		}
+	}
+	return ""
+}
+
+// maxGiven bounds how many agents of incomplete lists one walk remembers to have
+// given: their hashes travel in the cursor, which has to fit into a URL.
+const maxGiven = 512
 
 const hashSize = 6
 

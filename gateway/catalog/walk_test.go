@@ -103,7 +103,8 @@ func (w *world) turn() {
 
 var someInfo = &adapters.Info{Provider: "p"}
 
-// part is a backend as it answers now: whole, not at all, or interrupted.
+// part is a backend as it answers now: whole, not at all, interrupted, or with
+// details that could not be read.
 func (w *world) part(t *testing.T, backend int, trouble float64) Part {
 	p := Part{Backend: backendName(backend)}
 	var listing adapters.Listing
@@ -111,6 +112,16 @@ func (w *world) part(t *testing.T, backend int, trouble float64) Part {
 		listing.Agents = append(listing.Agents, a)
 	}
 	switch r := w.rand.Float64(); {
+	case r < trouble/4:
+		p.Code, p.Needed = "upstream_error", w.query.Fields()
+		for i, a := range listing.Agents {
+			if w.rand.IntN(4) == 0 {
+				unread := *a
+				unread.Name, unread.CreatedAt, unread.Status = nil, nil, nil
+				unread.NotLoaded = p.Needed
+				listing.Agents[i] = &unread
+			}
+		}
 	case r < trouble/2:
 		p.Code = "upstream_error"
 		return p

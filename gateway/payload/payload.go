@@ -26,7 +26,7 @@ const (
 // Codings are those that compress, the better one first.
 func Codings() []Coding { return []Coding{Zstd, Gzip} }
 
-// MinSize is the size in bytes from which a payload is worth compressing.
+// MinSize is the size in bytes above which a payload is worth compressing.
 const MinSize = 1 << 10
 
 // Payload is immutable content. It is safe for concurrent use.
@@ -45,7 +45,7 @@ type form struct {
 // New takes the bytes over; nobody may change them from then on.
 func New(plain []byte) *Payload {
 	p := &Payload{plain: plain}
-	p.size.Store(int64(len(plain)))
+	p.size.Store(int64(cap(plain)))
 	return p
 }
 
@@ -68,7 +68,7 @@ func (p *Payload) In(c Coding) ([]byte, Coding) {
 	case Zstd:
 		compressed = p.zstd.made(p, withZstd)
 	}
-	if compressed == nil || len(compressed) >= len(p.plain) {
+	if compressed == nil {
 		return p.plain, Identity
 	}
 	return compressed, c
@@ -76,8 +76,10 @@ func (p *Payload) In(c Coding) ([]byte, Coding) {
 
 func (f *form) made(p *Payload, compress func([]byte) []byte) []byte {
 	f.once.Do(func() {
-		f.bytes = compress(p.plain)
-		p.size.Add(int64(cap(f.bytes)))
+		if made := compress(p.plain); len(made) < len(p.plain) {
+			f.bytes = made
+			p.size.Add(int64(cap(made)))
+		}
 	})
 	return f.bytes
 }
@@ -108,6 +110,20 @@ var zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 	}
 	return e
 })
+
+// maxUnpacked bounds what a small input can unpack to, in bytes.
+const maxUnpacked = 1 << 20
+
+var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxUnpacked), zstd.WithDecoderConcurrency(1))
+	if err != nil { // the options are constant, and a test makes one
+		panic(err)
+	}
+	return d
+})
+
+// Unzstd unpacks what In(Zstd) gave, up to a mebibyte.
+func Unzstd(packed []byte) ([]byte, error) { return zstdDecoder().DecodeAll(packed, nil) }
 
 func withZstd(plain []byte) []byte {
 	return bytes.Clone(zstdEncoder().EncodeAll(plain, make([]byte, 0, len(plain)/4)))

@@ -15,7 +15,7 @@ import (
 func TestForms(t *testing.T) {
 	plain := []byte(strings.Repeat(`{"name":"agent"}`, 1000))
 	p := New(plain)
-	if p.Size() != int64(len(plain)) {
+	if p.Size() != int64(cap(plain)) {
 		t.Errorf("size %d before any form is made", p.Size())
 	}
 	zipped, coding := p.In(Gzip)
@@ -38,7 +38,7 @@ func TestForms(t *testing.T) {
 	if got, coding := p.In(Identity); coding != Identity || &got[0] != &plain[0] {
 		t.Error("the content as it is was copied")
 	}
-	if want := int64(len(plain) + cap(zipped) + cap(packed)); p.Size() != want {
+	if want := int64(cap(plain) + cap(zipped) + cap(packed)); p.Size() != want {
 		t.Errorf("size %d, want %d", p.Size(), want)
 	}
 }
