@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/agentgw/agentgw/sandbox"
@@ -93,5 +94,64 @@ func TestWriteDropsWhatItChanged(t *testing.T) {
 	b.get("/v1/agents")
 	if n := b.requests("klen"); n != klen {
 		t.Errorf("a write at krosai had klen asked again")
+	}
+}
+
+// TestListIsRefreshedBehind: who asks for an older one gets it at once, and the
+// vendor is asked once.
+func TestListIsRefreshedBehind(t *testing.T) {
+	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 1h}")
+	b.get("/v1/agents?backend=krosai").wants(t, 200, "")
+	krosai := b.vendors["krosai"].Control()
+	krosai.Forget()
+	release := make(chan struct{})
+	krosai.Fail(sandbox.Fault{Change: func(body []byte) []byte {
+		<-release
+		return bytes.ReplaceAll(body, []byte("Product Expert"), []byte("Renamed there"))
+	}})
+	for range 20 {
+		if r := b.get("/v1/agents?backend=krosai").wants(t, 200, ""); r.Header.Get("Cache-Status") != "agentgw; hit" || r.at("data.0.name") != "Product Expert" {
+			t.Errorf("%s: %v", r.Header.Get("Cache-Status"), r.at("data.0.name"))
+		}
+	}
+	waitFor(t, "the refresh to begin", func() bool { return b.requests("krosai") > 0 })
+	if n := b.requests("krosai"); n != 1 {
+		t.Errorf("krosai was asked %d times", n)
+	}
+	close(release)
+	waitFor(t, "the refresh to end", func() bool { return b.get("/v1/agents?backend=krosai").at("data.0.name") == "Renamed there" })
+}
+
+// TestOddListDoesNotDriveOutAWholeOne: it is shown, and the whole one is kept for
+// the case of a failure.
+func TestOddListDoesNotDriveOutAWholeOne(t *testing.T) {
+	b := newBench(t, "breaker: {consecutive: 1000, min_requests: 1000}")
+	for i := range 150 {
+		b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], talkifaiAgent(i))
+	}
+	path := "/v1/agents?backend=talkifai&limit=1000"
+	whole := b.get(path).wants(t, 200, "")
+	talkifai := b.vendors["talkifai"].Control()
+	talkifai.Fail(sandbox.Fault{Times: 1, Change: func(body []byte) []byte { return bytes.Replace(body, []byte(`"page":1`), []byte(`"page":7`), 1) }})
+	odd := b.get(path, "Cache-Control: no-cache").wants(t, 200, "")
+	if s := odd.source("talkifai"); s["status"] != "partial" || s["error"].(map[string]any)["code"] != "upstream_bad_response" || len(odd.ids()) != 100 {
+		t.Errorf("%d agents, %v", len(odd.ids()), s)
+	}
+	talkifai.Fail(sandbox.Fault{Status: 500})
+	if r := b.get(path, "Cache-Control: no-cache").wants(t, 200, ""); r.source("talkifai")["status"] != "stale" || len(r.ids()) != len(whole.ids()) {
+		t.Errorf("%d agents, %v", len(r.ids()), r.source("talkifai"))
+	}
+}
+
+// TestReloadLeavesNoPage: what a removed key could see is not kept in any form.
+func TestReloadLeavesNoPage(t *testing.T) {
+	b := newBench(t, "")
+	b.get("/v1/agents").wants(t, 200, "")
+	if b.gateway.pages.size() == 0 {
+		t.Error("no page was kept")
+	}
+	b.reload()
+	if n := b.gateway.pages.size(); n != 0 {
+		t.Errorf("%d bytes of pages", n)
 	}
 }

@@ -45,6 +45,7 @@ func TestListFilters(t *testing.T) {
 	f("language=de,fr&backend=agenthuman,krosai", "agenthuman:124 krosai:c3d4e5f6-a7b8-4012-8def-ab3456789012", "")
 	f("language=en&backend=talkifai", "", "talkifai[language]")
 	f("modality=avatar", "agenthuman:123 agenthuman:124 agenthuman:131 agenthuman:140", "")
+	f("modality=avatar,avatar", "agenthuman:123 agenthuman:124 agenthuman:131 agenthuman:140", "")
 	f("modality=text,avatar&status=archived", "agenthuman:140", "klen[status] krosai[status]")
 	f("q=ASSISTANT_ABC", "klen:123", "")
 	f("q=klen:8", "klen:812 klen:845", "")

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
@@ -198,5 +199,136 @@ func TestRefreshesOfDetailsWaitForTheirTurn(t *testing.T) {
 	waitFor(t, "all to be refreshed", func() bool { return b.gets("talkifai") == 45 })
 	if most.Load() > 4 {
 		t.Errorf("%d at a time", most.Load())
+	}
+}
+
+// TestFullWalksOweWhatDetailsCouldNotAnswer: an agent whose detail fails on one
+// page is neither missed nor seen twice.
+func TestFullWalksOweWhatDetailsCouldNotAnswer(t *testing.T) {
+	b := newBench(t, "cache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}\nbreaker: {consecutive: 1000, min_requests: 1000}")
+	for _, query := range []string{"view=full&backend=talkifai&order_by=updated_at&limit=2", "view=full&backend=talkifai&language=en&limit=1"} {
+		for failing := range 4 {
+			seen := map[string]int{}
+			cursor := ""
+			for pages := 0; ; pages++ {
+				if pages > 20 {
+					t.Fatal("the walk does not end")
+				}
+				b.vendors["talkifai"].Control().Heal()
+				if pages == failing {
+					b.vendors["talkifai"].Control().Fail(sandbox.Fault{Path: "/v1/agents/agent_abc123", Status: 500})
+				}
+				r := b.get("/v1/agents?"+query+cursor).wants(t, 200, "")
+				for _, id := range r.ids() {
+					seen[id]++
+				}
+				next, more := r.body["next_cursor"].(string)
+				if resume, owed := r.body["resume_cursor"].(string); owed {
+					next, more = resume, true
+				}
+				if !more {
+					if failing < pages && r.body["complete"] != true {
+						t.Errorf("%s: the last page is not complete", query)
+					}
+					break
+				}
+				cursor = "&cursor=" + next
+			}
+			want := 5
+			if strings.Contains(query, "language") {
+				want = 4
+			}
+			for id, n := range seen {
+				if n != 1 {
+					t.Errorf("%s, failing on page %d: %s was seen %d times", query, failing, id, n)
+				}
+			}
+			if len(seen) != want {
+				t.Errorf("%s, failing on page %d: %d agents, want %d", query, failing, len(seen), want)
+			}
+		}
+	}
+}
+
+// TestFullViewOfMoreThanOneRequestReads: asking again goes on.
+func TestFullViewOfMoreThanOneRequestReads(t *testing.T) {
+	b := newBench(t, "cache: {ttl: 1h}\ntimeout: 9s")
+	for i := range maxDetails + 20 {
+		b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], []byte(fmt.Sprintf(`{"id": "x%d", "name": "N", "agentArchitecture": "text", "model": "m", "systemPrompt": "p", "language": "sv", "mode": "public", "active": true, "temperature": 0.5, "createdAt": "2024-01-01T00:00:00Z", "updatedAt": "2024-01-01T00:00:00Z"}`, i)))
+	}
+	var r reply
+	for range 5 { // the race detector is slow, and a request has its time
+		if r = b.get("/v1/agents?backend=talkifai&view=full&language=sv&limit=1").wants(t, 200, ""); r.body["complete"] == true {
+			break
+		}
+		if s := r.source("talkifai"); s["status"] != "partial" || fmt.Sprint(s["unfiltered"]) != "[language]" {
+			t.Errorf("%v", s)
+		}
+	}
+	if s := r.source("talkifai"); s["count"] != float64(maxDetails+20) || b.gets("talkifai") != maxDetails+25 {
+		t.Errorf("%v after %d details", s, b.gets("talkifai"))
+	}
+}
+
+// TestRefusedDetailVoidsTheList: a credential that is refused has seen nothing.
+func TestRefusedDetailVoidsTheList(t *testing.T) {
+	b := newBench(t, "")
+	b.get("/v1/agents").wants(t, 200, "")
+	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Status: 401})
+	r := b.get("/v1/agents?view=full").wants(t, 200, "")
+	if s := r.source("talkifai"); s["status"] != "error" || s["count"] != 0.0 || s["error"].(map[string]any)["code"] != "upstream_auth_failed" || strings.Contains(r.text, "talkifai:agent") {
+		t.Errorf("%v", s)
+	}
+	if n := b.gets("talkifai"); n > 8 {
+		t.Errorf("%d details were asked for with a refused credential", n)
+	}
+	if r.body["resume_cursor"] == nil {
+		t.Error("what failed cannot be resumed")
+	}
+	b.get("/v1/agents?backend=talkifai&view=full").wants(t, 502, "upstream_auth_failed")
+}
+
+// TestDeletedAgentIsLeftOut: where the list is older than the deletion.
+func TestDeletedAgentIsLeftOut(t *testing.T) {
+	b := newBench(t, "")
+	b.get("/v1/agents").wants(t, 200, "")
+	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Path: "/v1/agents/agent_def456", Status: 404})
+	r := b.get("/v1/agents?view=full&backend=talkifai&limit=2&require=all").wants(t, 200, "")
+	if got := strings.Join(r.ids(), " "); got != "talkifai:agent_abc123 talkifai:agent_ghi789" || r.source("talkifai")["count"] != 4.0 {
+		t.Errorf("%s, %v", got, r.source("talkifai"))
+	}
+}
+
+// TestFilterHoldsForWhatIsShown: also where the detail is newer than the list.
+func TestFilterHoldsForWhatIsShown(t *testing.T) {
+	b := newBench(t, "")
+	b.get("/v1/agents").wants(t, 200, "")
+	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Path: "/v1/agents/agent_ghi789", Change: func(body []byte) []byte {
+		return bytes.Replace(body, []byte(`"active":true`), []byte(`"active":false`), 1)
+	}})
+	r := b.get("/v1/agents?view=full&backend=talkifai&status=active").wants(t, 200, "")
+	if got := strings.Join(r.ids(), " "); strings.Contains(got, "ghi789") || len(r.ids()) != 3 || r.source("talkifai")["count"] != 3.0 {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestFullViewShowsTheDetailsOfNow: a page is made anew when one of them is.
+func TestFullViewShowsTheDetailsOfNow(t *testing.T) {
+	b := newBench(t, "")
+	path := "/v1/agents?view=full&backend=talkifai"
+	first := b.get(path).wants(t, 200, "")
+	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Path: "/v1/agents/agent_abc123", Times: 1, Change: func(body []byte) []byte {
+		return bytes.Replace(body, []byte(`"temperature":0.7`), []byte(`"temperature":0.1`), 1)
+	}})
+	b.get("/v1/agents/talkifai:agent_abc123", "Cache-Control: no-cache").wants(t, 200, "")
+	again := b.get(path).wants(t, 200, "")
+	if first.at("data.0.model.temperature") != 0.7 || again.at("data.0.model.temperature") != 0.1 || first.Header.Get("ETag") == again.Header.Get("ETag") {
+		t.Errorf("%v, then %v", first.at("data.0.model"), again.at("data.0.model"))
+	}
+	// Asked afresh, the details are, too.
+	gets := b.gets("talkifai")
+	b.get(path, "Cache-Control: no-cache").wants(t, 200, "")
+	if got := b.gets("talkifai") - gets; got != 5 {
+		t.Errorf("%d details were asked for afresh", got)
 	}
 }
