@@ -128,7 +128,7 @@ func TestThousandMissesMakeOneCall(t *testing.T) {
 				}
 			})
 		}
-		waitFor(t, "all to wait", func() bool { return b.inFlight() >= 1000 })
+		waitFor(t, "all to wait, the first among them", func() bool { return b.inFlight() == 1001 })
 		leave()
 		if err := <-first; err == nil {
 			t.Error("the first did not leave")
@@ -139,6 +139,7 @@ func TestThousandMissesMakeOneCall(t *testing.T) {
 			t.Errorf("%s: %d calls, %d right answers of 1000", path, n, right.Load())
 		}
 		krosai.Heal()
+		waitFor(t, "the first one's request to end, too", func() bool { return b.inFlight() == 0 })
 	}
 	if !strings.Contains(b.metrics(), `agentgw_coalesced_requests_total{backend="krosai"} 2000`) {
 		t.Error("what was shared is not counted")
@@ -171,4 +172,60 @@ func TestPanicHarmsOnlyWhoBeganTheRead(t *testing.T) {
 			t.Errorf("asked %d times, %d failed", asked.Load(), failed.Load())
 		}
 	})
+}
+
+// TestFlightsOfTheirOwn: a read after a write, a purge, or with no-cache does not
+// join one that began before.
+func TestFlightsOfTheirOwn(t *testing.T) {
+	fresh := list("k")
+	fresh.Fresh = true
+	for name, c := range map[string]struct {
+		between func(c *cache, endpoint Endpoint)
+		second  Call
+		want    int32
+	}{
+		"joined": {func(*cache, Endpoint) {}, list("k"), 1},
+		"fresh":  {func(*cache, Endpoint) {}, fresh, 2},
+		"write": {func(_ *cache, endpoint Endpoint) {
+			write := list("k")
+			write.Op, write.NativeID = adapters.OpUpdate, "1"
+			_, _ = endpoint(context.Background(), write)
+		}, list("k"), 2},
+		"purge": {func(c *cache, _ Endpoint) { c.purge(func(owner) bool { return true }) }, list("k"), 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var asked atomic.Int32
+			cache, endpoint := cached(t, seconds(10, 0, 0), func(_ context.Context, call Call) (Result, error) {
+				if call.Op != adapters.OpList {
+					return Result{}, nil
+				}
+				asked.Add(1)
+				time.Sleep(time.Second)
+				return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+			})
+			var wg sync.WaitGroup
+			wg.Go(func() { _, _ = endpoint(context.Background(), list("k")) })
+			synctest.Wait()
+			c.between(cache, endpoint)
+			wg.Go(func() { _, _ = endpoint(context.Background(), c.second) })
+			wg.Wait()
+			if n := asked.Load(); n != c.want {
+				t.Errorf("%s: asked %d times, want %d", name, n, c.want)
+			}
+		})
+	}
+}
+
+// TestNobodyLeftAsksForNothing: a read whose caller has left does not begin.
+func TestNobodyLeftAsksForNothing(t *testing.T) {
+	asked := false
+	_, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
+		asked = true
+		return Result{}, nil
+	})
+	left, leave := context.WithCancel(context.Background())
+	leave()
+	if _, err := endpoint(left, list("k")); normalize.KindOf(err) != normalize.KindCanceled || asked {
+		t.Errorf("%v, asked %v", err, asked)
+	}
 }

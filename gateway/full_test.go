@@ -131,20 +131,47 @@ func TestFullViewObeysTheQuota(t *testing.T) {
 	}
 }
 
-// TestDetailsAreReadAFewAtOnce: however many requests want them.
+// TestDetailsAreReadAFewAtOnce: however many requests want them, of whichever
+// tenant; and what is at hand does not wait for them.
 func TestDetailsAreReadAFewAtOnce(t *testing.T) {
-	b := newBench(t, "max_concurrent: 4\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
-	talkifai := b.vendors["talkifai"].Control()
-	talkifai.Fail(sandbox.Fault{Delay: 20e6})
+	b := newBench(t, "max_concurrent: 6\ncache: {ttl: 1h}")
+	b.get("/v1/agents?view=full&backend=talkifai&limit=1").wants(t, 200, "")
+	for i := range 30 {
+		b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], talkifaiAgent(i))
+	}
+	b.gateway.Purge("", "")
+	agents := len(b.get("/v1/agents?backend=talkifai").wants(t, 200, "").ids())
+	b.get("/v1/agents/talkifai:agent_abc123").wants(t, 200, "")
+	release := make(chan struct{})
+	var now, most atomic.Int32
+	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Change: func(body []byte) []byte {
+		for n := now.Add(1); ; {
+			if m := most.Load(); n <= m || most.CompareAndSwap(m, n) {
+				break
+			}
+		}
+		defer now.Add(-1)
+		<-release
+		return body
+	}})
 	var wg sync.WaitGroup
-	for range 3 {
+	for _, key := range []string{keyAcme, keyRead, keyAcme} {
 		wg.Go(func() {
-			if r := b.get("/v1/agents?view=full&backend=talkifai").wants(t, 200, ""); r.body["complete"] != true {
+			if r := b.ask(key, "GET", "/v1/agents?view=full&backend=talkifai", "").wants(t, 200, ""); r.body["complete"] != true || len(r.ids()) != agents {
 				t.Errorf("%v", r.source("talkifai"))
 			}
 		})
 	}
+	waitFor(t, "as many to be asked for as may be", func() bool { return now.Load() == 3 })
+	hand := b.get("/v1/agents?view=full&backend=talkifai&q=agent_abc123").wants(t, 200, "") // while they wait
+	if hand.Header.Get("Cache-Status") != "agentgw; hit" || hand.at("data.0.view") != "full" {
+		t.Errorf("%s", hand.text)
+	}
+	close(release)
 	wg.Wait()
+	if most.Load() != 3 {
+		t.Errorf("%d at a time, max_concurrent/2 is 3", most.Load())
+	}
 }
 
 // TestFullViewEndsInTime: with a vendor that never answers (the client itself

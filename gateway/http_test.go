@@ -242,3 +242,23 @@ func TestOverload(t *testing.T) {
 	(<-done).wants(t, 200, "")
 	b.get("/v1/backends").wants(t, 200, "")
 }
+
+// TestShutdownBeforeServe: a server that was stopped before it began never does.
+func TestShutdownBeforeServe(t *testing.T) {
+	b := newBench(t, "")
+	server := NewServer(b.gateway)
+	if err := server.Shutdown(time.Second); err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLoopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Serve(l); err != nil {
+		t.Errorf("%v", err)
+	}
+	if c, err := net.Dial("tcp", l.Addr().String()); err == nil {
+		c.Close()
+		t.Error("it still listens")
+	}
+}

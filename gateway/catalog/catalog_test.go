@@ -364,3 +364,94 @@ func TestRowsAreTheAgentsWithoutTheirView(t *testing.T) {
 		t.Errorf("%v %v", basic["view"], full)
 	}
 }
+
+// TestFieldsOfAQuery: what has to be known of every agent for it.
+func TestFieldsOfAQuery(t *testing.T) {
+	f := func(q Query, want ...normalize.Field) {
+		t.Helper()
+		if got := q.Fields(); got != normalize.Fields(want...) {
+			t.Errorf("%+v needs %v", q, got.Names())
+		}
+	}
+	f(Query{})
+	f(Query{Text: "x"}, normalize.FieldName, normalize.FieldDescription)
+	f(Query{Order: Order{By: ByUpdatedAt}}, normalize.FieldUpdatedAt)
+	f(Query{Filters: []Filter{{Field: normalize.FieldStatus}, {Field: normalize.FieldLanguage}}}, normalize.FieldStatus, normalize.FieldLanguage)
+}
+
+// TestWithDetails: what is searched, filtered and ordered is what was read.
+func TestWithDetails(t *testing.T) {
+	s := snapshot(t, agent("1", "b", "", ""), agent("2", "c", "", ""), agent("3", "d", "", ""))
+	q := Query{Text: "found", Order: Order{By: ByName}}
+	if ids, _ := selected(q, s); len(ids) != 0 {
+		t.Fatalf("%v", ids)
+	}
+	detail, err := NewDetail(someInfo, agent("3", "a", "to be found", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := s.With(map[int]*Detail{2: detail, 1: nil})
+	if ids, _ := selected(q, w); fmt.Sprint(ids) != "[3]" {
+		t.Errorf("found %v", ids)
+	}
+	if ids, _ := selected(Query{Order: q.Order}, w); fmt.Sprint(ids) != "[3 1 2]" {
+		t.Errorf("ordered %v", ids)
+	}
+	if ids, _ := selected(Query{Order: q.Order}, s); fmt.Sprint(ids) != "[1 2 3]" || w.ID != s.ID {
+		t.Errorf("the snapshot itself is now %v", ids)
+	}
+}
+
+// TestEachUnfilteredFieldIsNamed: whichever agent lacks it.
+func TestEachUnfilteredFieldIsNamed(t *testing.T) {
+	a, b := agent("1", "", "", "active"), agent("2", "", "", "active")
+	a.Unavailable, b.NotLoaded = normalize.Fields(normalize.FieldLanguage), normalize.Fields(normalize.FieldDirection)
+	q := Query{Filters: []Filter{{normalize.FieldLanguage, []string{"en"}}, {normalize.FieldDirection, []string{"inbound"}}}}
+	if _, unfiltered := selected(q, snapshot(t, a, b)); fmt.Sprint(unfiltered) != "[direction language]" {
+		t.Errorf("%v", unfiltered)
+	}
+}
+
+// TestCursorsFitIntoURLs: with forty backends owed, each from behind an agent
+// with a long name of characters that JSON escapes.
+func TestCursorsFitIntoURLs(t *testing.T) {
+	name := strings.Repeat("\x01\"é", 200)
+	whole := Paginate(Query{Order: Order{By: ByName}}, Walk{}, []string{"first"}, []Part{{Backend: "first", Snapshot: snapshot(t, agent("1", name, "", ""), agent("2", name, "", ""))}}, 1)
+	backends, parts := []string{"first"}, []Part{{Backend: "first", Snapshot: snapshot(t, agent("1", name, "", ""), agent("2", name, "", ""))}}
+	for i := range 40 {
+		backends = append(backends, fmt.Sprintf("a-backend-with-a-long-name-%d", i))
+		parts = append(parts, Part{Backend: backends[i+1], Code: "upstream_unavailable"})
+	}
+	parts[1].Snapshot = some(t, many(maxGiven-1))
+	page := Paginate(Query{Order: Order{By: ByName}}, *whole.Next, backends, parts, 1000)
+	if page.Resume == nil || len(page.Resume.Tracks) != 40 || len(page.Resume.Tracks[0].Given) < 6*(maxGiven-1) && len(page.Rows) < maxGiven {
+		t.Fatalf("%d rows, %+v", len(page.Rows), page.Resume)
+	}
+	sealer, _ := NewSealer(secret.New(""))
+	cursor, err := sealer.Seal(*page.Resume)
+	if err != nil || len(cursor) > 7<<10 {
+		t.Errorf("%v, %d bytes", err, len(cursor))
+	}
+	opened, err := sealer.Open(cursor)
+	if err != nil || !reflect.DeepEqual(opened, *page.Resume) {
+		t.Errorf("%v, %+v", err, opened)
+	}
+	for _, bad := range []string{strings.Replace(cursor, "c1.z.", "c1.", 1), cursor[:len(cursor)-1], cursor + "A", "c1.z.", "c1.z.AAAA"} {
+		if _, err := sealer.Open(bad); err == nil {
+			t.Errorf("%.20s… was opened", bad)
+		}
+	}
+}
+
+// TestMemoryOfAWalkIsBounded: what was given before counts.
+func TestMemoryOfAWalkIsBounded(t *testing.T) {
+	walk := Walk{Tracks: []Track{{Backend: "a", Given: make([]byte, hashSize*(maxGiven-10)), Code: "c"}, {Backend: "b", Code: "c"}}}
+	page := Paginate(Query{}, walk, []string{"a", "b"}, []Part{{Backend: "a", Snapshot: snapshot(t)}, {Backend: "b", Snapshot: some(t, many(20)), Code: "c"}}, 100)
+	if len(page.Rows) != 20 || page.Resume != nil {
+		t.Errorf("%d rows, %+v: more is remembered than there is room for", len(page.Rows), page.Resume)
+	}
+	page = Paginate(Query{}, walk, []string{"a", "b"}, []Part{{Backend: "a", Snapshot: snapshot(t)}, {Backend: "b", Snapshot: some(t, many(10)), Code: "c"}}, 100)
+	if page.Resume == nil || len(page.Resume.Tracks[0].Given) != hashSize*10 {
+		t.Errorf("%+v", page.Resume)
+	}
+}
