@@ -350,8 +350,8 @@ func TestDetails(t *testing.T) {
 // TestRowsAreTheAgentsWithoutTheirView: whichever ending they get.
 func TestRowsAreTheAgentsWithoutTheirView(t *testing.T) {
 	s := snapshot(t, agent("1", "n", "", "active"))
-	if first, second := s.Full(0), s.Full(0); first != second || first.Agent.View != normalize.ViewFull || s.Agents[0].View != normalize.ViewBasic {
-		t.Error("the full view is made anew, or changed the row")
+	if s.Full(0).Agent.View != normalize.ViewFull || s.Agents[0].View != normalize.ViewBasic {
+		t.Error("the full view changed the row")
 	}
 	var basic, full map[string]any
 	if err := json.Unmarshal(s.Row(0).Append(nil, normalize.NewEnding(normalize.ViewBasic)), &basic); err != nil {

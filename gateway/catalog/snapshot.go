@@ -30,7 +30,6 @@ type Snapshot struct {
 	Agents []*normalize.Agent // by normalize.Compare of native ids
 	rows   []normalize.Row    // of each agent
 	byID   map[string]int     // whole ids, alternate ones too
-	fulls  []atomic.Pointer[Detail]
 	orders [orderFields]lazyOrder
 	texts  func() []string
 
@@ -59,7 +58,6 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing, fetched time.Tim
 		ID: lastID.Add(1), Agents: agents,
 		rows:    make([]normalize.Row, len(agents)),
 		byID:    make(map[string]int, len(agents)),
-		fulls:   make([]atomic.Pointer[Detail], len(agents)),
 		Fetched: fetched, Partial: listing.Partial, Interrupted: listing.Interrupted,
 	}
 	for i, a := range agents {
@@ -70,9 +68,6 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing, fetched time.Tim
 		s.rows[i] = row
 		s.byID[a.ID] = i
 		s.size += sizeOf(a, row)
-		if info.Operations[adapters.OpGet] == adapters.Emulated {
-			s.size += int64(len(row) + len(row)/4) // its answer when it is asked for by itself, compressed too
-		}
 	}
 	for i, a := range agents {
 		for _, alternate := range a.AlternateIDs {
@@ -91,7 +86,7 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing, fetched time.Tim
 // old ones.
 func (s *Snapshot) With(details map[int]*Detail) *Snapshot {
 	w := &Snapshot{
-		ID: s.ID, Agents: slices.Clone(s.Agents), rows: s.rows, byID: s.byID, fulls: s.fulls,
+		ID: s.ID, Agents: slices.Clone(s.Agents), rows: s.rows, byID: s.byID,
 		Unavailable: s.Unavailable, NotLoaded: s.NotLoaded,
 		Fetched: s.Fetched, Partial: s.Partial, Interrupted: s.Interrupted, size: s.size,
 	}
@@ -131,13 +126,9 @@ func (s *Snapshot) Find(nativeID string) int {
 // Full is the agent at that index in full view, for a backend whose list shows
 // all that there is of it.
 func (s *Snapshot) Full(i int) *Detail {
-	if d := s.fulls[i].Load(); d != nil {
-		return d
-	}
 	full := *s.Agents[i]
 	full.View = normalize.ViewFull
-	s.fulls[i].CompareAndSwap(nil, newDetail(&full, s.rows[i]))
-	return s.fulls[i].Load()
+	return newDetail(&full, s.rows[i])
 }
 
 // Size is the memory that the snapshot takes, in bytes, by estimate:
