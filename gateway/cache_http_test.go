@@ -155,3 +155,44 @@ func TestReloadLeavesNoPage(t *testing.T) {
 		t.Errorf("%d bytes of pages", n)
 	}
 }
+
+// TestNoCacheKeepsWithinTheQuota: out of it, what is kept is given, and said to
+// be old.
+func TestNoCacheKeepsWithinTheQuota(t *testing.T) {
+	b := newBench(t, "quota: {requests: 2, per: 1h}")
+	b.get("/v1/agents?backend=krosai").wants(t, 200, "")
+	if r := b.get("/v1/agents?backend=krosai", "Cache-Control: max-age=0, No-Cache").wants(t, 200, ""); r.Header.Get("Cache-Status") != "agentgw; fwd=request" || r.source("krosai")["status"] != "ok" {
+		t.Errorf("%s %v", r.Header.Get("Cache-Status"), r.source("krosai"))
+	}
+	r := b.get("/v1/agents?backend=krosai", "Cache-Control: no-cache").wants(t, 200, "")
+	s := r.source("krosai")
+	if s["status"] != "stale" || s["count"] != 4.0 || s["error"].(map[string]any)["code"] != "upstream_rate_limited" || s["error"].(map[string]any)["retry_after_s"].(float64) < 3000 || r.Header.Get("Cache-Status") != "agentgw; fwd=stale" {
+		t.Errorf("%s %v", r.Header.Get("Cache-Status"), s)
+	}
+	if n := b.requests("krosai"); n != 2 {
+		t.Errorf("krosai was asked %d times", n)
+	}
+	if r := b.get("/v1/agents?backend=krosai").wants(t, 200, ""); r.source("krosai")["status"] != "ok" { // it is fresh, for who does not insist
+		t.Errorf("%v", r.source("krosai"))
+	}
+}
+
+// TestWriteDropsNothingElse: neither another agent of the backend nor what
+// another credential sees of it.
+func TestWriteDropsNothingElse(t *testing.T) {
+	b := newBench(t, "")
+	other := "/v1/agents/krosai:b2c3d4e5-f6a7-8901-bcde-fa2345678901"
+	b.get(krosaiAgent).wants(t, 200, "")
+	b.get(other).wants(t, 200, "")
+	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
+	b.ask(keyAcme, "PATCH", krosaiAgent, `{"name": "Renamed"}`).wants(t, 200, "")
+	krosai, klen := b.requests("krosai"), b.requests("klen")
+	if r := b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 200, ""); r.body["name"] != "Renamed" || r.Header.Get("Cache-Status") != "agentgw; hit" {
+		t.Errorf("what the write read back is not kept: %s", r.Header.Get("Cache-Status"))
+	}
+	b.get(other).wants(t, 200, "")
+	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
+	if b.requests("krosai") != krosai || b.requests("klen") != klen {
+		t.Error("what the write did not change was asked for again")
+	}
+}
