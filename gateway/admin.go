@@ -50,8 +50,8 @@ const maxAdminBody = 64 << 10
 
 func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 	var q struct {
-		Backend string `json:"backend"`
-		Key     string `json:"key"`
+		Backend *string `json:"backend"`
+		Key     *string `json:"key"`
 	}
 	dec := json.NewDecoder(io.LimitReader(r.Body, maxAdminBody))
 	dec.DisallowUnknownFields()
@@ -59,11 +59,21 @@ func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, map[string]any{"error": `want {"backend": "…", "key": "<key id>"}, both optional`})
 		return
 	}
-	if unknown := a.gateway.unknownNames(q.Backend, q.Key); unknown != "" {
+	var backend, key string
+	for name, given := range map[string]struct{ from, to *string }{"backend": {q.Backend, &backend}, "key": {q.Key, &key}} {
+		if given.from == nil {
+			continue
+		}
+		if *given.to = *given.from; *given.to == "" { // an unset variable must not purge everything
+			answer(w, http.StatusBadRequest, map[string]any{"error": name + " is empty; leave it out to mean all"})
+			return
+		}
+	}
+	if unknown := a.gateway.unknownNames(backend, key); unknown != "" {
 		answer(w, http.StatusNotFound, map[string]any{"error": unknown})
 		return
 	}
-	answer(w, http.StatusOK, map[string]any{"purged": a.gateway.Purge(q.Backend, q.Key)})
+	answer(w, http.StatusOK, map[string]any{"purged": a.gateway.Purge(backend, key)})
 }
 
 func (a *Admin) reloadNow(w http.ResponseWriter, _ *http.Request) {
@@ -78,5 +88,7 @@ func (a *Admin) reloadNow(w http.ResponseWriter, _ *http.Request) {
 func answer(w http.ResponseWriter, status int, v map[string]any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the operator may have left
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // the operator may have left
 }

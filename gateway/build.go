@@ -50,6 +50,7 @@ type Backend struct {
 func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, previous *Backend) *Backend {
 	name, info := b.Name, provider.Info
 	g.telemetry.Forget(name)
+	g.telemetry.Expect(name)
 	backend := &Backend{
 		Name: name, Info: info, Config: b, build: g.builds.Add(1),
 		behind: make(chan struct{}, behindAtOnce(b.MaxConcurrent)),

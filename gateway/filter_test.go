@@ -141,3 +141,41 @@ func TestCursorBelongsToItsQuery(t *testing.T) {
 	f("status=active,archived&order_by=name&q=e&view=full", false)
 	f("direction=active,archived&order_by=name&q=e", false)
 }
+
+func TestListWarnings(t *testing.T) {
+	b := newBench(t, "")
+	f := func(query string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, w := range b.get("/v1/agents?"+query).wants(t, 200, "").body["warnings"].([]any) {
+			w := w.(map[string]any)
+			got = append(got, fmt.Sprintf("%s %v %s", w["code"], w["backend"], w["message"]))
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+	f("status=active&order_by=name")
+	f("status=activ", `unknown_value <nil> status="activ" is none of active, inactive, archived, and no agent has it; did you mean active?`)
+	f("status=activ,archived") // something matches
+	f("language=xx")           // any language may be asked for
+	f("order_by=updated_at", "unordered talkifai the list does not show updated_at, so these agents come last; view=full reads it")
+	f("order_by=updated_at&view=full")
+	f("order_by=updated_at&backend=klen") // never shown, as its source says
+}
+
+// TestStaleStaysStaleInAWalk: with when to come back.
+func TestStaleStaysStaleInAWalk(t *testing.T) {
+	b := newBench(t, "quota: {requests: 1, per: 1h}\ncache: {ttl: 1ms, stale_while_revalidate: 0s}")
+	b.get("/v1/agents?backend=krosai").wants(t, 200, "")
+	path := "/v1/agents?backend=krosai&limit=2"
+	var r reply
+	waitFor(t, "the list to age", func() bool {
+		r = b.get(path)
+		return r.source("krosai")["status"] == "stale"
+	})
+	r = b.get(path+"&cursor="+r.body["next_cursor"].(string)).wants(t, 200, "")
+	if s := r.source("krosai"); s["status"] != "stale" || s["error"].(map[string]any)["retry_after_s"] == nil || r.body["next_cursor"] != nil || r.body["resume_cursor"] != nil {
+		t.Errorf("%s", r.text)
+	}
+}

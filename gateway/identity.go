@@ -13,11 +13,14 @@ func (g *Gateway) resume(caller *Caller, q ListQuery, backends []string) (catalo
 		return catalog.Walk{List: identity}, nil
 	}
 	walk, err := g.state.Load().cursors.Open(q.Cursor)
+	if q.Cursor == "null" {
+		return walk, newProblem(CodeCursorInvalid, "cursor=null: the walk is at its end")
+	}
 	if err != nil {
 		return walk, newProblem(CodeCursorInvalid, "cursor is not one that this gateway gave, or it was restarted since without a server.cursor_secret")
 	}
 	if walk.List != identity {
-		return walk, newProblem(CodeCursorMismatch, "cursor was given for other filters, another order or view, other backends, or another key")
+		return walk, newProblem(CodeCursorMismatch, "cursor was given for other filters, another order or view, other backends (a reload may have changed them), or another key; repeat every parameter but limit, include and require")
 	}
 	return walk, nil
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -133,7 +134,11 @@ func catalogParts(parts []part, q ListQuery) []catalog.Part {
 func chosen(caller *Caller, q ListQuery) ([]CallerBackend, error) {
 	for _, name := range slices.Concat(q.Backends, q.Require) {
 		if _, ok := caller.Backend(name); !ok {
-			return nil, unknownBackend(caller, name)
+			p := unknownBackend(caller, name)
+			if slices.Contains(q.Require, name) {
+				p.Detail += "; require=all means all of them"
+			}
+			return nil, p
 		}
 	}
 	var backends []CallerBackend
@@ -145,6 +150,9 @@ func chosen(caller *Caller, q ListQuery) ([]CallerBackend, error) {
 			continue
 		}
 		backends = append(backends, b)
+	}
+	if len(backends) == 0 && len(q.Backends) > 0 {
+		return nil, newProblem(CodeInvalidParameter, "no backend of backend=%s is of provider=%s", strings.Join(q.Backends, ","), strings.Join(q.Providers, ","))
 	}
 	for _, name := range q.Require {
 		if !slices.Contains(names(backends), name) {
@@ -245,7 +253,7 @@ func (g *Gateway) settle(p *part, i int, page catalog.Page, q ListQuery) {
 			p.source.Unfiltered = &found.Unfiltered
 		}
 	}
-	if found.Trouble != "" && p.source.Status != SourceError && p.source.Status != SourcePartial {
+	if found.Trouble != "" && (p.source.Status == SourceOK || p.source.Status == SourceStale && found.LeftOut) {
 		problem := newProblem(Code(found.Trouble), "backend %s could not be read whole on an earlier page of this walk", p.backend.Name)
 		problem.Backend = &p.backend.Name
 		p.failed(SourcePartial, problem)
@@ -262,8 +270,8 @@ func (g *Gateway) settle(p *part, i int, page catalog.Page, q ListQuery) {
 // one asked for, or of one that the caller requires.
 func incomplete(parts []part, q ListQuery) *Problem {
 	allFailed := true
-	var unfiltered *part
-	for i, p := range parts {
+	var unfiltered []part
+	for _, p := range parts {
 		allFailed = allFailed && p.source.Status == SourceError
 		if p.source.Status == SourceOK || !q.RequireAll && !slices.Contains(q.Require, p.backend.Name) {
 			continue
@@ -271,18 +279,33 @@ func incomplete(parts []part, q ListQuery) *Problem {
 		if p.failure != nil {
 			return withSources(p.failure, parts)
 		}
-		unfiltered = &parts[i]
+		unfiltered = append(unfiltered, p)
 	}
 	switch {
 	case len(parts) > 0 && allFailed:
 		return withSources(parts[0].failure, parts)
-	case unfiltered != nil:
-		names := strings.Join(unfiltered.source.Unfiltered.Names(), ", ")
-		p := newProblem(CodeInvalidParameter, "backend %s does not show %s of every agent in this view, so that the filter cannot be applied to all that is required; leave it, or the requirement, out", unfiltered.backend.Name, names)
-		p.Backend = &unfiltered.backend.Name
-		return withSources(p, parts)
+	case len(unfiltered) > 0:
+		return withSources(cannotFilter(unfiltered, q), parts)
 	}
 	return nil
+}
+
+// cannotFilter is the problem that a filter is which the sources cannot have
+// applied to them.
+func cannotFilter(sources []part, q ListQuery) *Problem {
+	var which []string
+	loadable := false
+	for _, p := range sources {
+		which = append(which, fmt.Sprintf("%s (%s)", p.backend.Name, strings.Join(p.source.Unfiltered.Names(), ", ")))
+		loadable = loadable || *p.source.Unfiltered&p.snapshot.NotLoaded != 0
+	}
+	cure := "leave the filter or the requirement out"
+	if loadable && !q.Full {
+		cure += ", or ask for view=full, which reads more"
+	}
+	problem := newProblem(CodeInvalidParameter, "not every agent of these shows what is filtered by: %s; %s", strings.Join(which, ", "), cure)
+	problem.Backend = &sources[0].backend.Name
+	return problem
 }
 
 func withSources(p *Problem, parts []part) *Problem {

@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"encoding/base64"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -57,7 +60,7 @@ func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery, w cata
 		NextCursor   *string   `json:"next_cursor"`
 		ResumeCursor *string   `json:"resume_cursor"`
 		Warnings     []Warning `json:"warnings"`
-	}{Complete: true}
+	}{Complete: true, Warnings: warningsOf(parts, q)}
 	for _, p := range parts {
 		tail.Sources = append(tail.Sources, p.source)
 		tail.Complete = tail.Complete && p.source.Status == SourceOK
@@ -82,6 +85,35 @@ func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery, w cata
 	}
 	made.body = payload.New(append(append(body, ']', ','), encoded[1:]...))
 	return made, nil
+}
+
+// warningsOf are what a caller may not have meant.
+func warningsOf(parts []part, q ListQuery) []Warning {
+	warnings := []Warning{}
+	matching := 0
+	for _, p := range parts {
+		matching += p.source.Count
+		if p.snapshot == nil {
+			continue
+		}
+		if f := q.Order.Field(); p.snapshot.NotLoaded.Has(f) && !q.Full {
+			warnings = append(warnings, warning("unordered", "", p.backend.Name, fmt.Sprintf("the list does not show %s, so these agents come last; view=full reads it", f)))
+		}
+	}
+	for _, f := range q.Filters {
+		known := normalize.KnownValues(f.Field)
+		for _, v := range f.Values {
+			if matching > 0 || known == nil || slices.Contains(known, v) {
+				continue
+			}
+			message := fmt.Sprintf("%s=%q is none of %s, and no agent has it", f.Field, normalize.Shorten(v), strings.Join(known, ", "))
+			if near := normalize.Nearest(v, known); near != "" {
+				message += "; did you mean " + near + "?"
+			}
+			warnings = append(warnings, warning("unknown_value", "", "", message))
+		}
+	}
+	return warnings
 }
 
 // guess is about how many bytes a page takes.

@@ -141,10 +141,6 @@ func (r *request) limit() (int, error) {
 	return min(n, maxLimit), nil
 }
 
-// modalities are all that there are: the gateway itself derives them. The values
-// of other fields are the vendors', and any may be asked for.
-var modalities = []string{normalize.ModalityText, normalize.ModalityVoice, normalize.ModalityAvatar}
-
 // filters are what a list is filtered and ordered by.
 func (r *request) filters() (catalog.Query, error) {
 	var q catalog.Query
@@ -160,8 +156,10 @@ func (r *request) filters() (catalog.Query, error) {
 		values = slices.Compact(values) // the same wish, however it is written
 		q.Filters = append(q.Filters, catalog.Filter{Field: f, Values: values})
 		for _, v := range values {
-			if f == normalize.FieldModality && !slices.Contains(modalities, v) {
-				return q, newProblem(CodeInvalidParameter, "modality=%q is not one of %s", normalize.Shorten(v), strings.Join(modalities, ", "))
+			// The gateway itself derives it; the values of others are the
+			// vendors', and any may be asked for.
+			if known := normalize.KnownValues(f); f == normalize.FieldModality && !slices.Contains(known, v) {
+				return q, newProblem(CodeInvalidParameter, "modality=%q is not one of %s", normalize.Shorten(v), strings.Join(known, ", "))
 			}
 		}
 	}
@@ -189,7 +187,7 @@ func (r *request) values(name string) ([]string, error) {
 	var values []string
 	for _, v := range strings.Split(text, ",") {
 		if v = strings.TrimSpace(v); v == "" {
-			return nil, newProblem(CodeInvalidParameter, "%s has an empty value; leave it out to mean all", name)
+			return nil, newProblem(CodeInvalidParameter, "%s has an empty value; leave it out, or name one", name)
 		}
 		values = append(values, v)
 	}

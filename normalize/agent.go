@@ -41,7 +41,29 @@ const (
 
 	DirectionInbound  = "inbound"
 	DirectionOutbound = "outbound"
+
+	VisibilityPublic     = "public"
+	VisibilityPrivate    = "private"
+	VisibilityCommercial = "commercial"
 )
+
+// KnownValues are those of an open enum that are documented; nil for a field
+// that is none.
+func KnownValues(f Field) []string {
+	switch f {
+	case FieldStatus:
+		return []string{StatusActive, StatusInactive, StatusArchived}
+	case FieldArchitecture:
+		return []string{ArchitecturePipeline, ArchitectureRealtime, ArchitectureText}
+	case FieldDirection:
+		return []string{DirectionInbound, DirectionOutbound}
+	case FieldVisibility:
+		return []string{VisibilityPublic, VisibilityPrivate, VisibilityCommercial}
+	case FieldModality:
+		return []string{ModalityText, ModalityVoice, ModalityAvatar}
+	}
+	return nil
+}
 
 // Agent is one agent of one backend. A nil pointer or slice is JSON null. An
 // Agent is built by an adapter and not changed afterwards: the gateway shares

@@ -32,7 +32,7 @@ var (
 	temperatureMin, temperatureMax = 0.1, 1.0
 	inactivityMin, inactivityMax   = 10.0, 60.0
 
-	visibilities = []string{"public", "private", "commercial"}
+	visibilities = []string{normalize.VisibilityPublic, normalize.VisibilityPrivate, normalize.VisibilityCommercial}
 )
 
 var info = &adapters.Info{

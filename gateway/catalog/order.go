@@ -35,6 +35,9 @@ type Order struct {
 	Descending bool
 }
 
+// Field is the field that it orders by.
+func (o Order) Field() normalize.Field { return o.By.field() }
+
 // OrderNames are the names that an order can be asked for by; each may have a -
 // in front.
 func OrderNames() []string {

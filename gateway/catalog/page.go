@@ -56,8 +56,9 @@ type PagePart struct {
 	// Unfiltered are the fields that a filter could not be applied to.
 	Unfiltered normalize.FieldSet
 	// Trouble is why an earlier page of the walk did not have all of it; empty
-	// if it had.
+	// if it had. LeftOut: this one has nothing of it, for that reason.
 	Trouble string
+	LeftOut bool
 }
 
 // Paginate finds the page of at most limit rows where the walk stands. The
@@ -135,6 +136,7 @@ func (p *pager) open(q Query, i int) {
 	l := &lane{pager: p, part: part, index: i, ordered: part.Snapshot.order(q.Order), selected: q.sel(part)}
 	said.Count, said.Unfiltered = l.selected.len(part.Snapshot), l.selected.unfiltered
 	if track(p.walk.Owed, part.Backend) != nil {
+		said.LeftOut = true
 		return
 	}
 	l.before = track(p.walk.Tracks, part.Backend).given()

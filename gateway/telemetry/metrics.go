@@ -111,6 +111,14 @@ func (t *Telemetry) CacheRequest(backend, result string) {
 	t.count(t.cacheRequests, attribute.String("backend", backend), attribute.String("result", result))
 }
 
+// Expect has the counters of a backend shown from the start, so that their first
+// rise is seen as one.
+func (t *Telemetry) Expect(backend string) {
+	for _, c := range []metric.Int64Counter{t.cacheRefused, t.cacheEvicted, t.coalesced, t.incomplete} {
+		c.Add(context.Background(), 0, metric.WithAttributes(attribute.String("backend", backend)))
+	}
+}
+
 // CacheRefused counts an answer that was not kept.
 func (t *Telemetry) CacheRefused(backend string) {
 	t.count(t.cacheRefused, attribute.String("backend", backend))
