@@ -45,6 +45,8 @@ type entry struct {
 	// fresh until, then served while one refresh runs until, then served in
 	// place of a failure until.
 	fresh, revalidate, ifError time.Time
+	// besideOdd: a newer list is kept beside this one, see putOdd.
+	besideOdd bool
 }
 
 func newCache(t *telemetry.Telemetry) *cache {
@@ -124,16 +126,29 @@ func (c *cache) put(r *reader, began epoch, result Result) {
 	if ok && known.result.Fetched.After(result.Fetched) {
 		return // a slow read must not undo a later one
 	}
-	if ok && e.odd() && !known.odd() { // what is whole is kept for the case of a failure
-		c.store.put(oddKey(r.key), e, time.Until(e.fresh))
+	if ok && e.odd() && !known.odd() {
+		c.putOdd(r.key, e, known)
 		return
 	}
 	c.store.put(r.key, e, keep)
 	c.store.delete(oddKey(r.key))
 }
 
-// oddKey is where a list that is odd by itself is kept while it is fresh, beside
-// an older whole one.
+// putOdd keeps a list that is odd by itself beside an older whole one, which from
+// now on is only for the case of a failure.
+func (c *cache) putOdd(key string, odd, whole *entry) {
+	now := time.Now()
+	if keep := odd.revalidate.Sub(now); keep > 0 {
+		c.store.put(oddKey(key), odd, keep)
+	}
+	if keep := whole.ifError.Sub(now); keep > 0 {
+		old := *whole
+		old.fresh, old.revalidate, old.besideOdd = now, now, true
+		c.store.put(key, &old, keep)
+	}
+}
+
+// oddKey is where such a list is.
 func oddKey(key string) string { return key + "odd" }
 
 func (e *entry) odd() bool { return e.result.Snapshot != nil && e.result.Snapshot.Partial != nil }

@@ -137,9 +137,18 @@ func TestOddListDoesNotDriveOutAWholeOne(t *testing.T) {
 	if s := odd.source("talkifai"); s["status"] != "partial" || s["error"].(map[string]any)["code"] != "upstream_bad_response" || len(odd.ids()) != 100 {
 		t.Errorf("%d agents, %v", len(odd.ids()), s)
 	}
+	// Who comes next gets what was read last, and nobody the older one unasked.
+	if r := b.get(path).wants(t, 200, ""); r.Header.Get("Cache-Status") != "agentgw; hit" || r.source("talkifai")["status"] != "partial" || len(r.ids()) != 100 {
+		t.Errorf("%s, %d agents", r.Header.Get("Cache-Status"), len(r.ids()))
+	}
 	talkifai.Fail(sandbox.Fault{Status: 500})
 	if r := b.get(path, "Cache-Control: no-cache").wants(t, 200, ""); r.source("talkifai")["status"] != "stale" || len(r.ids()) != len(whole.ids()) {
 		t.Errorf("%d agents, %v", len(r.ids()), r.source("talkifai"))
+	}
+	talkifai.Heal()
+	b.get(path, "Cache-Control: no-cache").wants(t, 200, "")
+	if r := b.get(path).wants(t, 200, ""); r.body["complete"] != true || r.Header.Get("Cache-Status") != "agentgw; hit" {
+		t.Errorf("the odd one outlives a whole one: %v", r.source("talkifai"))
 	}
 }
 

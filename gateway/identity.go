@@ -48,7 +48,7 @@ func (q ListQuery) keyOf(w catalog.Walk) (pageKey, error) {
 	h := fields(w.List[:])
 	h.number(uint64(q.Limit))
 	h.flag(q.Raw)
-	if w.After != nil || w.Tracks != nil || w.Owed != nil {
+	if w.After != nil || w.Tracks != nil || w.Owed != nil || w.Doubtful != nil {
 		standing, err := json.Marshal(w)
 		if err != nil {
 			return pageKey{}, err

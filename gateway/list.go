@@ -122,6 +122,7 @@ func catalogParts(parts []part, q ListQuery) []catalog.Part {
 		if q.Full {
 			of[i].Needed = q.Fields()
 		}
+		of[i].Code = string(CodeUpstreamError)
 		if p.failure != nil {
 			of[i].Code = string(p.failure.Code)
 		}

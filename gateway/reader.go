@@ -33,16 +33,19 @@ var errNotAtHand = errors.New("not at hand")
 func (r *reader) read(ctx context.Context) (Result, error) {
 	now := time.Now()
 	known, ok := r.cache.store.get(r.key)
-	if ok && !r.call.Fresh {
-		if now.Before(known.fresh) {
-			return known.result.as(CacheHit), nil
+	served := known
+	if ok && known.besideOdd {
+		if odd, found := r.cache.store.get(oddKey(r.key)); found {
+			served = odd
 		}
-		if odd, ok := r.cache.store.get(oddKey(r.key)); ok && now.Before(odd.fresh) {
-			return odd.result.as(CacheHit), nil
+	}
+	if served != nil && !r.call.Fresh {
+		if now.Before(served.fresh) {
+			return served.result.as(CacheHit), nil
 		}
-		if now.Before(known.revalidate) {
+		if now.Before(served.revalidate) {
 			r.load(ctx, true) // its answer is for the next one who asks
-			return known.result.as(CacheHit), nil
+			return served.result.as(CacheHit), nil
 		}
 	}
 	switch {
@@ -94,6 +97,10 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 	if r.call.Fresh {
 		flight += "fresh"
 	}
+	behind := r.call.Op == adapters.OpGet && (refresh || r.call.Behind)
+	if behind { // who asks for it by name does not wait for its turn
+		flight += "behind"
+	}
 	detached := context.WithoutCancel(ctx)
 	return r.cache.flight.DoChan(flight, func() (answer any, err error) {
 		// A panic in here would end the process.
@@ -103,16 +110,15 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 			}
 		}()
 		r.led.Store(true)
+		if behind {
+			leave, err := r.takeTurn(detached)
+			if err != nil {
+				return nil, err
+			}
+			defer leave()
+		}
 		bounded, cancel := context.WithTimeout(detached, r.budget())
 		defer cancel()
-		if behind := refresh || r.call.Behind; behind && r.call.Op == adapters.OpGet {
-			select {
-			case r.backend.behind <- struct{}{}:
-				defer func() { <-r.backend.behind }()
-			case <-bounded.Done():
-				return nil, r.failure(bounded)
-			}
-		}
 		result, err := r.next(bounded, r.call)
 		if err != nil {
 			r.cache.void(r, normalize.KindOf(err))
@@ -121,6 +127,18 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 		r.cache.put(r, began, result)
 		return result, nil
 	})
+}
+
+// takeTurn waits for room among those that nobody asked for by name.
+func (r *reader) takeTurn(ctx context.Context) (leave func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.budget())
+	defer cancel()
+	select {
+	case r.backend.behind <- struct{}{}:
+		return func() { <-r.backend.behind }, nil
+	case <-ctx.Done():
+		return nil, r.failure(ctx)
+	}
 }
 
 func (r *reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (Result, error) {

@@ -94,7 +94,10 @@ func TestFilters(t *testing.T) {
 	f(Query{Text: "b:4"}, "4", "description")
 	f(Query{Text: "1hilft"}, "", "description") // across two parts
 	f(Query{Text: "hilft\x00b"}, "1", "description")
-	f(Query{Filters: []Filter{{normalize.FieldStatus, []string{"active"}}}, Text: "two"}, "", "description status")
+	// Only agents that nothing else excludes are in doubt: 4 may be active, 5 is not.
+	f(Query{Filters: []Filter{{normalize.FieldStatus, []string{"active"}}}, Text: "o"}, "", "status")
+	f(Query{Filters: []Filter{{normalize.FieldStatus, []string{"active"}}}, Text: "two"}, "", "")
+	f(Query{Filters: []Filter{{normalize.FieldLanguage, []string{"en"}}}, Text: "ive"}, "", "language")
 	f(Query{Order: Order{By: ByName, Descending: true}}, "2 4 5 1 3", "")
 	f(Query{Filters: []Filter{{normalize.FieldStatus, []string{"active", "inactive"}}}, Order: Order{By: ByName}}, "1 2", "status")
 }
@@ -231,6 +234,21 @@ func TestOldAndOddListsAreRemembered(t *testing.T) {
 		if len(second.Rows) != 2 || second.Next != nil || second.Resume != nil || second.Parts[0].Trouble != "upstream_error" {
 			t.Errorf("%s: %+v", name, second)
 		}
+	}
+}
+
+// TestDoubtIsResumedToo: what was missed of a backend before it was owed is not
+// forgotten with its debt.
+func TestDoubtIsResumedToo(t *testing.T) {
+	agents := many(4)
+	part := func(s *Snapshot, stale bool) []Part {
+		return []Part{{Backend: "b", Snapshot: s, Stale: stale, Code: "upstream_error"}}
+	}
+	first := Paginate(Query{}, Walk{}, []string{"b"}, part(snapshot(t, agents[1:]...), true), 1)
+	second := Paginate(Query{}, *first.Next, []string{"b"}, part(nil, false), 1)
+	third := Paginate(Query{}, *second.Resume, []string{"b"}, part(snapshot(t, agents...), false), 9)
+	if len(third.Rows) != 2 || third.Parts[0].Trouble == "" || third.Parts[0].LeftOut {
+		t.Errorf("%+v", third)
 	}
 }
 
@@ -405,6 +423,8 @@ func TestWithDetails(t *testing.T) {
 // TestEachUnfilteredFieldIsNamed: whichever agent lacks it.
 func TestEachUnfilteredFieldIsNamed(t *testing.T) {
 	a, b := agent("1", "", "", "active"), agent("2", "", "", "active")
+	inbound, english := "inbound", "en"
+	a.Direction, b.Language = &inbound, &english
 	a.Unavailable, b.NotLoaded = normalize.Fields(normalize.FieldLanguage), normalize.Fields(normalize.FieldDirection)
 	q := Query{Filters: []Filter{{normalize.FieldLanguage, []string{"en"}}, {normalize.FieldDirection, []string{"inbound"}}}}
 	if _, unfiltered := selected(q, snapshot(t, a, b)); fmt.Sprint(unfiltered) != "[direction language]" {

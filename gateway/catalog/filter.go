@@ -86,42 +86,42 @@ func (q Query) sel(p Part) selection {
 		if p.Gone[row] {
 			continue
 		}
-		matches, unfiltered := q.apply(s.Agents[row])
-		found.unfiltered |= unfiltered
+		unknown, excluded := q.apply(s.Agents[row])
 		if folded != "" && !strings.Contains(s.texts()[row], folded) {
 			// What the vendor does not have cannot be meant; what was only not
 			// loaded may be.
-			found.unfiltered |= s.Agents[row].NotLoaded & searched
-			matches = false
+			missing := s.Agents[row].NotLoaded & searched
+			unknown |= missing
+			excluded = excluded || missing == 0
 		}
-		if matches {
+		switch {
+		case excluded: // whatever else it may have
+		case unknown != 0:
+			found.unfiltered |= unknown
+		default:
 			found.rows = append(found.rows, row)
 		}
 	}
 	return found
 }
 
-// apply reports whether all filters match, and which could not be applied.
-func (q Query) apply(a *normalize.Agent) (matches bool, unfiltered normalize.FieldSet) {
-	matches = true
+// apply holds an agent against the filters: which cannot be applied to it, and
+// whether another excludes it anyway.
+func (q Query) apply(a *normalize.Agent) (unknown normalize.FieldSet, excluded bool) {
 	for _, f := range q.Filters {
 		known, match := f.apply(a)
 		if !known {
-			unfiltered = unfiltered.With(f.Field)
+			unknown = unknown.With(f.Field)
 		}
-		matches = matches && match
+		excluded = excluded || known && !match
 	}
-	return matches, unfiltered
+	return unknown, excluded
 }
 
 // Excludes reports whether what is known of an agent does not match.
 func (q Query) Excludes(a *normalize.Agent) bool {
-	for _, f := range q.Filters {
-		if known, match := f.apply(a); known && !match {
-			return true
-		}
-	}
-	return false
+	_, excluded := q.apply(a)
+	return excluded
 }
 
 var searched = normalize.Fields(normalize.FieldName, normalize.FieldDescription)

@@ -67,7 +67,7 @@ type key struct {
 
 // maxKey bounds the value in a cursor, in bytes. Longer names are ordered by
 // their beginning.
-const maxKey = 256
+const maxKey = 128
 
 func (f OrderField) key(a *normalize.Agent) key {
 	v := a.Text(f.field())

@@ -21,13 +21,13 @@ type Part struct {
 }
 
 // lost reports whether agents of the part are missing, or not in their place,
-// that may be had later.
-func (p Part) lost() bool {
+// that may be had later. Those that a filter excludes anyway are not.
+func (p Part) lost(q Query) bool {
 	if p.Snapshot == nil || p.Snapshot.Interrupted {
 		return true
 	}
-	for _, a := range p.Snapshot.Agents {
-		if a.NotLoaded&p.Needed != 0 {
+	for i, a := range p.Snapshot.Agents {
+		if a.NotLoaded&p.Needed != 0 && !p.Gone[i] && !q.Excludes(a) {
 			return true
 		}
 	}
@@ -145,7 +145,7 @@ func (p *pager) open(q Query, i int) {
 		l.unplaced = part.Needed & normalize.Fields(q.Order.By.field())
 		l.next = sort.Search(said.Count, func(n int) bool { return p.compare(l.place(n), *floor) > 0 })
 	}
-	if l.lost = part.lost(); l.lost {
+	if l.lost = part.lost(q); l.lost {
 		left := l.left()
 		if l.remembered = left <= p.room; l.remembered {
 			p.room -= left
@@ -234,7 +234,7 @@ func (p *pager) settle() {
 		last := p.last
 		p.page.Next = &Walk{List: p.walk.List, After: &last, Tracks: p.tracks(owed), Owed: owed, Doubtful: doubtful}
 	case len(owed) > 0:
-		p.page.Resume = &Walk{List: p.walk.List, Tracks: owed}
+		p.page.Resume = &Walk{List: p.walk.List, Tracks: owed, Doubtful: doubtful}
 	}
 }
 

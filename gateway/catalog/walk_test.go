@@ -258,7 +258,7 @@ func (w *world) page(t *testing.T, walk Walk, limit int, trouble float64) (ids [
 			p := w.part(t, i, trouble)
 			parts = append(parts, p)
 			ok = ok || p.Snapshot != nil
-			failed = failed || p.lost()
+			failed = failed || p.lost(w.query)
 		}
 	}
 	found := Paginate(w.query, walk, backends, parts, limit)
