@@ -370,7 +370,7 @@ func TestFullViewOwesNothingThatWasExcluded(t *testing.T) {
 		if ids := b.walk("view=full&require=all&backend=talkifai&"+query, 1); len(ids) != want {
 			t.Errorf("%s: %v", query, ids)
 		}
-		r := b.get("/v1/agents?view=full&backend=talkifai&" + query).wants(t, 200, "")
+		r := b.get("/v1/agents?view=full&backend=talkifai&"+query).wants(t, 200, "")
 		if s := r.source("talkifai"); r.body["complete"] != true || r.body["resume_cursor"] != nil || s["unfiltered"] != nil || s["count"] != float64(want) {
 			t.Errorf("%s: %v, resume %v", query, s, r.body["resume_cursor"])
 		}
