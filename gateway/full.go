@@ -99,7 +99,7 @@ func (g *Gateway) loadDetails(ctx context.Context, p *part, rows []int, fresh bo
 	}
 	var missing []int
 	for _, row := range rows {
-		if fresh || !g.loadAtHand(ctx, p, row) {
+		if fresh || !p.loadAtHand(ctx, row) {
 			missing = append(missing, row)
 		}
 	}
@@ -164,7 +164,7 @@ func (p *part) call(row int) Call {
 }
 
 // loadAtHand takes a detail that need not be asked for.
-func (g *Gateway) loadAtHand(ctx context.Context, p *part, row int) bool {
+func (p *part) loadAtHand(ctx context.Context, row int) bool {
 	call := p.call(row)
 	call.AtHand = true
 	result, err := p.backend.Endpoint(ctx, call)

@@ -1,7 +1,7 @@
 package gateway
 
 import (
-	"encoding/json"
+	"github.com/go-json-experiment/json"
 
 	"github.com/agentgw/agentgw/gateway/catalog"
 )
@@ -9,13 +9,13 @@ import (
 // resume is where the cursor says that the walk goes on.
 func (g *Gateway) resume(caller *Caller, q ListQuery, backends []string) (catalog.Walk, error) {
 	identity := q.identity(caller, backends)
-	if q.Cursor == "" {
+	switch q.Cursor {
+	case "":
 		return catalog.Walk{List: identity}, nil
+	case "null":
+		return catalog.Walk{}, newProblem(CodeCursorInvalid, "cursor=null: the walk is at its end")
 	}
 	walk, err := g.state.Load().cursors.Open(q.Cursor)
-	if q.Cursor == "null" {
-		return walk, newProblem(CodeCursorInvalid, "cursor=null: the walk is at its end")
-	}
 	if err != nil {
 		return walk, newProblem(CodeCursorInvalid, "cursor is not one that this gateway gave, or it was restarted since without a server.cursor_secret")
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -137,8 +138,8 @@ func (g *Gateway) seal(w *catalog.Walk) (*string, error) {
 // read, and the cursors, which are sealed anew each time. Two keys never have the
 // same: not even of nothing is one told that it has what the other has.
 func listTag(list [32]byte, sealer [8]byte, data []byte, sources []Source, found catalog.Page) (string, error) {
-	h := append(make(fields, 0, len(data)+4<<10), list[:]...)
-	h = append(h, data...)
+	shown := sha256.Sum256(data)
+	h := append(slices.Clone(fields(list[:])), shown[:]...)
 	for _, s := range sources {
 		s.FetchedAt = nil
 		if s.Error != nil {
@@ -148,7 +149,7 @@ func listTag(list [32]byte, sealer [8]byte, data []byte, sources []Source, found
 		if err != nil {
 			return "", err
 		}
-		h = append(h, encoded...)
+		h.text(string(encoded))
 	}
 	h.flag(found.Next != nil)
 	h.flag(found.Resume != nil)

@@ -60,10 +60,10 @@ func respond(c *fiber.Ctx, r *response) error {
 
 // send writes a body, in the coding that the caller likes best.
 func send(c *fiber.Ctx, body *payload.Payload) {
-	coding := preferredCoding(headerLines(c, fiber.HeaderAcceptEncoding))
-	bytes, coding := body.In(coding)
-	if len(body.Plain()) > payload.MinSize {
+	bytes, coding := body.Plain(), payload.Identity
+	if len(bytes) > payload.MinSize {
 		c.Vary(fiber.HeaderAcceptEncoding)
+		bytes, coding = body.In(preferredCoding(headerLines(c, fiber.HeaderAcceptEncoding)))
 	}
 	if coding != payload.Identity {
 		c.Set(fiber.HeaderContentEncoding, string(coding))

@@ -235,7 +235,7 @@ func warning(code, pointer, backend, message string) Warning {
 
 // writtenResponse is a written agent and what there is to say of the writing.
 func writtenResponse(status int, agent *normalize.Agent, warnings []Warning, lenient bool) (*response, error) {
-	body, err := agent.Encode(normalize.Form{WithSets: true})
+	body, err := agent.Encode()
 	if err != nil {
 		return nil, err
 	}

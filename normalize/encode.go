@@ -5,15 +5,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Form says how an agent is written.
-type Form struct {
-	// WithSets writes the agent's own `unavailable` and `not_loaded`. Rows of
-	// a list leave them out where their source says the same (see Row).
-	WithSets bool
-	// WithRaw adds `raw`, the vendor's JSON.
-	WithRaw bool
-}
-
 var (
 	emptyObject = jsontext.Value("{}")
 
@@ -22,20 +13,13 @@ var (
 	encodeOptions = json.JoinOptions(json.FormatNilSliceAsNull(true), jsontext.PreserveRawStrings(true))
 )
 
-// Encode writes the agent as one JSON object.
-func (a *Agent) Encode(form Form) ([]byte, error) {
+// Encode writes the agent as one JSON object, as it stands by itself.
+func (a *Agent) Encode() ([]byte, error) {
 	row, err := a.Row()
 	if err != nil {
 		return nil, err
 	}
-	ending := NewEnding(a.View)
-	if form.WithSets {
-		ending = ending.WithSets(a.Unavailable, a.NotLoaded)
-	}
-	if form.WithRaw {
-		return row.AppendWithRaw(nil, ending, a), nil
-	}
-	return row.Append(nil, ending), nil
+	return row.Append(nil, a.Ending()), nil
 }
 
 // Value is the JSON of one field; null where the agent has none.

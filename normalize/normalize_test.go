@@ -94,7 +94,7 @@ func TestFieldNames(t *testing.T) {
 func TestEveryMemberIsPresent(t *testing.T) {
 	a := New("klen", "klen", "1", ViewFull)
 	a.Avatar = &Avatar{}
-	encoded, err := a.Encode(Form{WithSets: true})
+	encoded, err := a.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}

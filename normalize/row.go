@@ -36,6 +36,11 @@ func NewEnding(view View) Ending {
 	return append(append(Ending(`,"view":"`), view...), '"')
 }
 
+// Ending is the ending of the agent where it stands by itself.
+func (a *Agent) Ending() Ending {
+	return NewEnding(a.View).WithSets(a.Unavailable, a.NotLoaded)
+}
+
 // WithSets is the ending of a row that carries its own sets.
 func (e Ending) WithSets(unavailable, notLoaded FieldSet) Ending {
 	whole := append(e[:len(e):len(e)], `,"unavailable":`...)

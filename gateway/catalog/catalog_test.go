@@ -171,7 +171,7 @@ func TestDetails(t *testing.T) {
 		t.Error("the order of members changes the tag")
 	}
 
-	encoded, err := same.Agent.Encode(normalize.Form{WithSets: true})
+	encoded, err := same.Agent.Encode()
 	if err != nil || string(same.Answer().Plain()) != string(encoded) {
 		t.Errorf("the answer is %s", same.Answer().Plain())
 	}

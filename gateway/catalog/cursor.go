@@ -61,24 +61,26 @@ func (s *Sealer) Seal(w Walk) (string, error) {
 		return "", err
 	}
 	// Places and hashes of many backends repeat each other.
-	if plain, coding := payload.New(plain).In(payload.Zstd); coding == payload.Zstd {
-		return packedPrefix + base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, []byte(packedPrefix))), nil
+	if packed, coding := payload.New(plain).In(payload.Zstd); coding == payload.Zstd {
+		return s.seal(packedPrefix, packed), nil
 	}
-	return cursorPrefix + base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, nil)), nil
+	return s.seal(cursorPrefix, plain), nil
+}
+
+// seal binds the bytes to the prefix, which says how to read them.
+func (s *Sealer) seal(prefix string, plain []byte) string {
+	return prefix + base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, []byte(prefix)))
 }
 
 var errCursor = errors.New("not a cursor of ours")
 
 // Open reads a cursor that this sealer, or one of the same secret, made.
 func (s *Sealer) Open(cursor string) (w Walk, err error) {
-	encoded, packed := strings.CutPrefix(cursor, packedPrefix)
-	ok := packed
-	var said []byte
-	if packed {
-		said = []byte(packedPrefix)
-	} else {
-		encoded, ok = strings.CutPrefix(cursor, cursorPrefix)
+	prefix := cursorPrefix
+	if strings.HasPrefix(cursor, packedPrefix) {
+		prefix = packedPrefix
 	}
+	encoded, ok := strings.CutPrefix(cursor, prefix)
 	if !ok || strings.ContainsAny(encoded, "\r\n") { // base64 would skip them
 		return w, errCursor
 	}
@@ -86,8 +88,8 @@ func (s *Sealer) Open(cursor string) (w Walk, err error) {
 	if err != nil {
 		return w, errCursor
 	}
-	plain, err := s.aead.Open(nil, nil, sealed, said)
-	if err == nil && packed {
+	plain, err := s.aead.Open(nil, nil, sealed, []byte(prefix))
+	if err == nil && prefix == packedPrefix {
 		plain, err = payload.Unzstd(plain)
 	}
 	if err != nil || json.Unmarshal(plain, &w) != nil {

@@ -41,7 +41,7 @@ func NewDetail(info *adapters.Info, a *normalize.Agent) (*Detail, error) {
 func newDetail(a *normalize.Agent, row normalize.Row) *Detail {
 	d := &Detail{ID: lastID.Add(1), Agent: a, Row: row}
 	d.answer = sync.OnceValue(func() *payload.Payload {
-		return payload.New(row.Append(make([]byte, 0, len(row)+1<<9), d.ending()))
+		return payload.New(row.Append(make([]byte, 0, len(row)+1<<9), a.Ending()))
 	})
 	d.etag = sync.OnceValue(func() string {
 		revision, err := a.Revision()
@@ -53,16 +53,12 @@ func newDetail(a *normalize.Agent, row normalize.Row) *Detail {
 	return d
 }
 
-func (d *Detail) ending() normalize.Ending {
-	return normalize.NewEnding(d.Agent.View).WithSets(d.Agent.Unavailable, d.Agent.NotLoaded)
-}
-
 // Answer is the agent as it is answered by itself.
 func (d *Detail) Answer() *payload.Payload { return d.answer() }
 
 // AnswerWithRaw is Answer with the vendor's own JSON.
 func (d *Detail) AnswerWithRaw() *payload.Payload {
-	return payload.New(d.Row.AppendWithRaw(nil, d.ending(), d.Agent))
+	return payload.New(d.Row.AppendWithRaw(nil, d.Agent.Ending(), d.Agent))
 }
 
 // ETag is a strong entity tag (RFC 9110, 8.8.3) of the agent's configuration,

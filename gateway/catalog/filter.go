@@ -38,32 +38,31 @@ func (q Query) Fields() normalize.FieldSet {
 		s = s.With(f.Field)
 	}
 	if q.Text != "" {
-		s = s.With(normalize.FieldName).With(normalize.FieldDescription)
+		s |= searched
 	}
 	if q.Order.By != ByID {
-		s = s.With(q.Order.By.field())
+		s = s.With(q.Order.Field())
 	}
 	return s
 }
 
 // selection is what of a snapshot matches.
 type selection struct {
-	rows []int // indexes, in the query's order; nil: see all
-	all  bool  // every row, in the order of ids
+	rows []int // indexes, in the query's order; nil: every row, in the order of ids
 	// unfiltered are the fields that a filter could not be applied to, because
 	// some row does not show its value.
 	unfiltered normalize.FieldSet
 }
 
 func (s selection) len(of *Snapshot) int {
-	if s.all {
+	if s.rows == nil {
 		return len(of.Agents)
 	}
 	return len(s.rows)
 }
 
 func (s selection) at(i int) int {
-	if s.all {
+	if s.rows == nil {
 		return i
 	}
 	return s.rows[i]
@@ -74,7 +73,7 @@ func (q Query) sel(p Part) selection {
 	s := p.Snapshot
 	order := s.order(q.Order)
 	if len(q.Filters) == 0 && q.Text == "" && len(p.Gone) == 0 {
-		return selection{rows: order.rows, all: order.rows == nil}
+		return selection{rows: order.rows}
 	}
 	found := selection{rows: []int{}}
 	folded := fold(q.Text)

@@ -142,7 +142,7 @@ func (p *pager) open(q Query, i int) {
 	l.before = track(p.walk.Tracks, part.Backend).given()
 	if floor := p.floor(part.Backend); floor != nil {
 		// What cannot be placed may have been given before, at its place.
-		l.unplaced = part.Needed & normalize.Fields(q.Order.By.field())
+		l.unplaced = part.Needed & normalize.Fields(q.Order.Field())
 		l.next = sort.Search(said.Count, func(n int) bool { return p.compare(l.place(n), *floor) > 0 })
 	}
 	if l.lost = part.lost(q); l.lost {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
 	"github.com/agentgw/agentgw/sandbox"
@@ -44,8 +46,10 @@ func checkIdentity(t T, b *Bench, a *normalize.Agent, view normalize.View) {
 	if a.Modality == nil || a.AlternateIDs == nil {
 		t.Errorf("%s: modality or alternate_ids is null", a.ID)
 	}
-	if _, err := a.Encode(normalize.Form{WithSets: true, WithRaw: true}); err != nil {
+	if row, err := a.Row(); err != nil {
 		t.Errorf("%s cannot be encoded: %v", a.ID, err)
+	} else if encoded := jsontext.Value(row.AppendWithRaw(nil, a.Ending(), a)); !encoded.IsValid() {
+		t.Errorf("%s is not written as JSON: %s", a.ID, encoded)
 	}
 }
 

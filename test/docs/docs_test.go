@@ -68,13 +68,18 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-func capabilities() string {
-	var b strings.Builder
+// vendorColumns begins a table that has a column for each vendor.
+func vendorColumns(b *strings.Builder) {
 	b.WriteString("|")
 	for _, v := range all.Vendors() {
-		fmt.Fprintf(&b, " | %s", v.Info.Provider)
+		fmt.Fprintf(b, " | %s", v.Info.Provider)
 	}
 	b.WriteString(" |\n|---" + strings.Repeat("|---", len(all.Vendors())) + "|\n")
+}
+
+func capabilities() string {
+	var b strings.Builder
+	vendorColumns(&b)
 	for _, op := range adapters.Operations() {
 		fmt.Fprintf(&b, "| **%s**", op)
 		for _, v := range all.Vendors() {
@@ -98,11 +103,7 @@ func capabilities() string {
 // filters says in which view a list can be filtered or ordered by a field.
 func filters() string {
 	var b strings.Builder
-	b.WriteString("|")
-	for _, v := range all.Vendors() {
-		fmt.Fprintf(&b, " | %s", v.Info.Provider)
-	}
-	b.WriteString(" |\n|---" + strings.Repeat("|---", len(all.Vendors())) + "|\n")
+	vendorColumns(&b)
 	fields := catalog.FilterFields()
 	for _, name := range catalog.OrderNames() {
 		f, _ := normalize.FieldByName(name)

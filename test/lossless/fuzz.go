@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -36,9 +38,13 @@ func Fuzz(f *testing.F, p adapters.Provider, op adapters.Operation, seeds ...str
 			if a.NativeID == "" {
 				t.Fatal("an agent without an id")
 			}
-			encoded, err := a.Encode(normalize.Form{WithSets: true, WithRaw: true})
+			row, err := a.Row()
 			if err != nil {
 				t.Fatalf("an agent cannot be written: %v", err)
+			}
+			encoded := jsontext.Value(row.AppendWithRaw(nil, a.Ending(), a))
+			if !encoded.IsValid(jsontext.AllowDuplicateNames(true)) {
+				t.Fatalf("what is written is not JSON: %s", encoded)
 			}
 			if id, err := normalize.ParseID(strings.ReplaceAll(a.ID, "%", "%25")); err != nil || id.Native != a.NativeID {
 				t.Fatalf("the id %q does not lead back to %q: %v", a.ID, a.NativeID, err)

@@ -61,7 +61,7 @@ func Words(core string, words map[string]string) Place {
 // in exactly one of the agent's core and its extensions.
 func Check(t *testing.T, payload jsontext.Value, agent *normalize.Agent, mapping Mapping) {
 	t.Helper()
-	encoded, err := agent.Encode(normalize.Form{WithSets: true})
+	encoded, err := agent.Encode()
 	if err != nil {
 		t.Fatalf("the agent cannot be encoded: %v", err)
 	}
