@@ -9,6 +9,7 @@ import (
 // Client sends one vendor's calls: it puts the credential where the vendor
 // wants it and lets the vendor say what a failure is.
 type Client struct {
+	Provider  string // named in errors
 	Exchange  Exchange
 	Authorize func(http.Header, Credential)
 	// Failure is what an answer says went wrong; nil for a 2xx.
@@ -38,6 +39,9 @@ func (c Client) Send(ctx context.Context, cred Credential, call Call, decode fun
 		Body:       call.Body,
 		Decode: func(r Response) error {
 			if err := c.Failure(call.Op, r); err != nil {
+				return err
+			}
+			if err := distrust(c.Provider, call.Op, r); err != nil {
 				return err
 			}
 			return decode(r)

@@ -24,6 +24,7 @@ type Request struct {
 	Query      url.Values
 	Header     http.Header
 	Body       []byte // JSON; nil for none
+	Resend     int    // how often it was sent before; the gateway's to count
 	// Decode reads the answer, whatever its status.
 	Decode func(Response) error
 }

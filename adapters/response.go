@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"regexp"
-	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -44,37 +42,13 @@ func Failure(provider string, op Operation, r Response) *normalize.Error {
 		e.Kind = normalize.KindRedirect
 	}
 	if s := r.Status; s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable {
-		e.RetryAfter = RetryAfter(r.Header.Get("Retry-After"), time.Now())
+		now := time.Now()
+		e.RetryAfter = RetryAfter(r.Header.Get("Retry-After"), now)
+		if limit := ReadRateLimit(r.Header, now); e.RetryAfter == 0 && s == http.StatusTooManyRequests && limit.Remaining == 0 {
+			e.RetryAfter = limit.Reset
+		}
 	}
 	return e
-}
-
-// MaxRetryAfter bounds what a backend's Retry-After can ask of us.
-const MaxRetryAfter = 24 * time.Hour
-
-// RetryAfter reads a Retry-After header: seconds, also fractional (seen at
-// krosai), or an HTTP date (RFC 9110, 10.2.3). 0 means that it says nothing
-// usable; what is beyond MaxRetryAfter is taken as that.
-func RetryAfter(header string, now time.Time) time.Duration {
-	if header == "" {
-		return 0
-	}
-	if seconds, err := strconv.ParseFloat(header, 64); err == nil {
-		return Seconds(seconds)
-	}
-	if at, err := http.ParseTime(header); err == nil {
-		return min(max(at.Sub(now), 0), MaxRetryAfter)
-	}
-	return 0
-}
-
-// Seconds is a duration of s seconds, 0 for what is not positive, at most
-// MaxRetryAfter.
-func Seconds(s float64) time.Duration {
-	if math.IsNaN(s) || s <= 0 {
-		return 0
-	}
-	return time.Duration(min(s, MaxRetryAfter.Seconds()) * float64(time.Second))
 }
 
 // Decode reads the JSON of a 2xx answer into v. What is not one JSON text of
@@ -87,8 +61,11 @@ func Decode(provider string, op Operation, r Response, v any) error {
 // DecodeAt is Decode for a part of the answer that stands at a JSON pointer.
 func DecodeAt(provider string, op Operation, r Response, pointer string, data []byte, v any) error {
 	err := json.Unmarshal(data, v)
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, errTooManyRows):
+		return &normalize.Error{Kind: normalize.KindTooLarge, Provider: provider, Op: string(op), Status: r.Status, Message: errTooManyRows.Error()}
 	}
 	return BadResponse(provider, op, r, describe(pointer, data, err))
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/wire"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -11,7 +12,7 @@ import (
 // wireList is the reply to GET /agents.
 type wireList struct {
 	Success wire.Opt[bool]             `json:"success"`
-	Agents  wire.Opt[[]jsontext.Value] `json:"agents"`
+	Agents  wire.Opt[adapters.RawRows] `json:"agents"`
 }
 
 // wireReply is the reply to a write, and what the newer generation wraps an

@@ -87,7 +87,7 @@ func TestWhatIsNotDocumentedIsABadResponse(t *testing.T) {
 	}
 	f(`{}`, "/agents is missing")
 	f(`{"agents": null}`, "/agents is missing")
-	f(`{"agents": {}}`, "/agents has the wrong JSON type: an object")
+	f(`{"agents": {}}`, "/agents has the wrong JSON type: want an array")
 	f(`{"agents": [{"id": "x"}]}`, "/agents/0/id has the wrong JSON type: want an integer")
 	f(`{"agents": [{"id": 1.5}]}`, "/agents/0/id has the wrong JSON type: want an integer")
 	f(`{"agents": [{"id": 1, "name": 7}]}`, "/agents/0/name has the wrong JSON type: a number")

@@ -3,6 +3,7 @@ package klen
 import (
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/wire"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -11,7 +12,7 @@ import (
 // count, page, limit and pages as well; on agents they are not documented and
 // would be envelope.
 type wireList struct {
-	Agents wire.Opt[[]jsontext.Value] `json:"agents"`
+	Agents wire.Opt[adapters.RawRows] `json:"agents"`
 }
 
 type wireAgent struct {

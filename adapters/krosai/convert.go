@@ -9,7 +9,7 @@ import (
 )
 
 func decodeList(backend string, r adapters.Response) ([]*normalize.Agent, error) {
-	var rows wire.Opt[[]jsontext.Value]
+	var rows wire.Opt[adapters.RawRows]
 	if err := adapters.Decode(provider, adapters.OpList, r, &rows); err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 func newClient(exchange adapters.Exchange) adapters.Client {
-	return adapters.Client{Exchange: exchange, Authorize: authorize, Failure: failure}
+	return adapters.Client{Provider: provider, Exchange: exchange, Authorize: authorize, Failure: failure}
 }
 
 func authorize(header http.Header, cred adapters.Credential) {

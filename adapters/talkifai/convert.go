@@ -30,7 +30,7 @@ func decodePage(backend string, r adapters.Response) (page, error) {
 	if rows == nil {
 		return page{}, adapters.BadResponse(provider, adapters.OpList, r, "/data is missing")
 	}
-	var list []jsontext.Value
+	var list adapters.RawRows
 	if rows.Kind() != '[' {
 		return page{}, adapters.BadResponse(provider, adapters.OpList, r, pointer+" has the wrong JSON type: want an array")
 	}

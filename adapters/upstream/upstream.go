@@ -41,10 +41,16 @@ type Client struct {
 	base      string
 	transport *http.Transport
 	client    *http.Client
+	http1     atomic.Bool // the backend speaks HTTP/1.1
 }
 
-// maxResponseHeaderBytes bounds what a backend's headers can cost us.
-const maxResponseHeaderBytes = 64 << 10
+const (
+	// maxResponseHeaderBytes bounds what a backend's headers can cost us.
+	maxResponseHeaderBytes = 64 << 10
+	// maxAhead bounds the memory that is taken for a body on its announced length
+	// alone.
+	maxAhead = 1 << 20
+)
 
 // New makes a client. Nothing is sent until its Exchange is called.
 func New(o Options) *Client {
@@ -61,6 +67,9 @@ func New(o Options) *Client {
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: maxResponseHeaderBytes,
 		ForceAttemptHTTP2:      true,
+		// A connection that carries many requests and has died without a word is
+		// found out before each of them has run into its timeout.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: o.Timeout, PingTimeout: o.Timeout, WriteByteTimeout: o.Timeout},
 	}
 	return &Client{
 		options:   o,
@@ -76,7 +85,7 @@ func New(o Options) *Client {
 // Close gives back the idle connections. Requests that run are not touched.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// Exchange is an adapters.Exchange: one request, at most once, within the
+// Exchange is an adapters.Exchange: one request, sent at most once, within the
 // timeout and the context.
 func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 	if err := ctx.Err(); err != nil {
@@ -98,9 +107,16 @@ func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 	}
 	resp, err := c.client.Do(httpReq)
 	if err != nil {
-		return c.failed(req, at.kind(ctx, err), err)
+		kind := at.kind(ctx, err)
+		if kind == normalize.KindReset && at.reused.Load() {
+			c.transport.CloseIdleConnections() // the others are as old
+		}
+		return c.failed(req, kind, err)
 	}
 	defer resp.Body.Close()
+	if resp.ProtoMajor == 1 {
+		c.http1.Store(true)
+	}
 	body, err := c.read(resp)
 	if err != nil {
 		return c.bodyFailed(ctx, req, resp.StatusCode, err)
@@ -121,6 +137,9 @@ func (c *Client) build(ctx context.Context, req *adapters.Request) (*http.Reques
 	if err != nil {
 		return nil, err
 	}
+	if req.Body == nil && c.http1.Load() {
+		httpReq.Body = sentOnce{}
+	}
 	for name, values := range req.Header {
 		httpReq.Header[name] = values
 	}
@@ -132,6 +151,15 @@ func (c *Client) build(ctx context.Context, req *adapters.Request) (*http.Reques
 	return httpReq, nil
 }
 
+// sentOnce is no body, in a form that net/http does not know to be one: it would
+// send a GET again, and again, whenever a kept connection turns out to be dead,
+// past the breaker, the quota and the retry budget. (Over HTTP/2 it sends again
+// only what was certainly not looked at, and there a body is never none.)
+type sentOnce struct{}
+
+func (sentOnce) Read([]byte) (int, error) { return 0, io.EOF }
+func (sentOnce) Close() error             { return nil }
+
 var errTooLarge = errors.New("body over max_response_bytes")
 
 func (c *Client) read(resp *http.Response) ([]byte, error) {
@@ -141,7 +169,7 @@ func (c *Client) read(resp *http.Response) ([]byte, error) {
 	}
 	var buf bytes.Buffer
 	if resp.ContentLength > 0 {
-		buf.Grow(int(resp.ContentLength) + bytes.MinRead)
+		buf.Grow(int(min(resp.ContentLength, maxAhead)) + bytes.MinRead)
 	}
 	// One byte over the limit tells "full" from "too large".
 	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1)); err != nil {
@@ -201,7 +229,7 @@ func (c *Client) explain(kind normalize.Kind) string {
 
 // phase notes how far a request came, which is what its failure means.
 type phase struct {
-	shaking, connected, answered atomic.Bool
+	shaking, connected, reused, answered atomic.Bool
 }
 
 func (p *phase) trace() *httptrace.ClientTrace {
@@ -211,7 +239,10 @@ func (p *phase) trace() *httptrace.ClientTrace {
 		GetConn:              func(string) { p.connected.Store(false) },
 		TLSHandshakeStart:    func() { p.shaking.Store(true) },
 		TLSHandshakeDone:     func(_ tls.ConnectionState, err error) { p.shaking.Store(err != nil) },
-		GotConn:              func(httptrace.GotConnInfo) { p.connected.Store(true) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			p.connected.Store(true)
+			p.reused.Store(info.Reused)
+		},
 		GotFirstResponseByte: func() { p.answered.Store(true) },
 	}
 }

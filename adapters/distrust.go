@@ -1,0 +1,109 @@
+package adapters
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// MaxRows bounds the agents of one list, so that a small body cannot become a
+// large amount of memory. It is what the longest walk has: 200 pages of 100.
+const MaxRows = 20_000
+
+// maxDepth bounds how deep an answer's JSON is nested. What is in extensions goes
+// on to callers, whose parsers may not stand more.
+const maxDepth = 100
+
+// RawRows are a list's agents, each as it was sent: at most MaxRows.
+type RawRows []jsontext.Value
+
+var errTooManyRows = fmt.Errorf("the list has more than %d agents", MaxRows)
+
+const errNotArray = normalize.TypeError("want an array")
+
+// UnmarshalJSONFrom reads an array, or null as none, and stops at one too many.
+func (r *RawRows) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*r = nil
+	switch dec.PeekKind() {
+	case 'n':
+		return dec.SkipValue()
+	case '[':
+	default:
+		return errors.Join(errNotArray, dec.SkipValue())
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() != ']' {
+		row, err := dec.ReadValue()
+		switch {
+		case err != nil:
+			return err
+		case len(*r) == MaxRows:
+			return errTooManyRows
+		}
+		*r = append(*r, row.Clone())
+	}
+	_, err := dec.ReadToken()
+	return err
+}
+
+// distrust holds a 2xx answer against what any JSON API sends, before a vendor's
+// decoder sees it.
+func distrust(provider string, op Operation, r Response) error {
+	switch {
+	case len(r.Body) == 0:
+	case !saysJSON(r.Header.Get("Content-Type")):
+		return BadResponse(provider, op, r, "the body is not JSON, by its Content-Type")
+	case deeperThan(r.Body, maxDepth):
+		return BadResponse(provider, op, r, fmt.Sprintf("the JSON is nested deeper than %d", maxDepth))
+	}
+	return nil
+}
+
+// saysJSON reports whether a Content-Type can be that of JSON. Some servers name
+// none, or a general one; a page of HTML is somebody else's.
+func saysJSON(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	switch {
+	case err != nil && media == "":
+		return false
+	case strings.HasSuffix(media, "+json"):
+		return true
+	}
+	switch media {
+	case "application/json", "text/json", "text/plain", "application/octet-stream":
+		return true
+	}
+	return false
+}
+
+// deeperThan reports whether JSON is nested deeper than so many levels. It looks
+// at brackets alone; whether it is JSON at all is the decoder's to say.
+func deeperThan(data []byte, levels int) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > levels {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
