@@ -5,11 +5,14 @@ package config
 func defaults() map[string]any {
 	return map[string]any{
 		"server": map[string]any{
-			"listen":          "127.0.0.1:8080",
-			"request_timeout": "15s",
-			"body_limit":      "1MiB",
-			"max_inflight":    1024,
-			"shutdown_grace":  "20s",
+			"listen":                      "127.0.0.1:8080",
+			"request_timeout":             "15s",
+			"body_limit":                  "1MiB",
+			"max_inflight":                1024,
+			"max_connections":             10000,
+			"max_connections_per_address": 4000,
+			"shutdown_grace":              "20s",
+			"drain_for":                   "5s",
 		},
 		"admin": map[string]any{"listen": "127.0.0.1:9090"},
 		"cache": map[string]any{"max_entries": 10000, "max_bytes": "256MiB"},
@@ -23,7 +26,7 @@ func backendDefaults() map[string]any {
 		"timeout":            "5s",
 		"max_concurrent":     64,
 		"max_response_bytes": "16MiB",
-		"breaker":            map[string]any{"failure_ratio": 0.5, "min_requests": 20, "window": "10s", "consecutive": 5, "open_for": "5s"},
+		"breaker":            map[string]any{"failure_ratio": 0.5, "min_requests": 20, "window": "10s", "consecutive": 5, "open_for": "5s", "max_open_for": "1m"},
 		"cache":              map[string]any{"ttl": "30s", "stale_while_revalidate": "5m", "stale_if_error": "24h"},
 	}
 }

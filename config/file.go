@@ -27,14 +27,17 @@ type File struct {
 
 // Server is the public listener.
 type Server struct {
-	Listen         string   `koanf:"listen" jsonschema_description:"host:port"`
-	RequestTimeout Duration `koanf:"request_timeout" jsonschema_description:"every request ends within this"`
-	BodyLimit      Size     `koanf:"body_limit" jsonschema_description:"of a request's body"`
-	MaxInflight    int      `koanf:"max_inflight" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"requests at once; above it 503 overloaded"`
-	ShutdownGrace  Duration `koanf:"shutdown_grace" jsonschema_description:"how long running requests may take after SIGTERM"`
-	CursorSecret   string   `koanf:"cursor_secret" jsonschema_description:"secret reference; seals cursors, so all instances behind one address need the same; empty: made at start"`
-	TLS            TLS      `koanf:"tls" jsonschema_description:"both files or none; renewed files are picked up"`
-	CORS           CORS     `koanf:"cors" jsonschema_description:"browsers on other origins"`
+	Listen                   string   `koanf:"listen" jsonschema_description:"host:port"`
+	RequestTimeout           Duration `koanf:"request_timeout" jsonschema_description:"every request ends within this"`
+	BodyLimit                Size     `koanf:"body_limit" jsonschema_description:"of a request's body"`
+	MaxInflight              int      `koanf:"max_inflight" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"requests at once; above it 503 overloaded"`
+	MaxConnections           int      `koanf:"max_connections" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"connections at once; more are closed"`
+	MaxConnectionsPerAddress int      `koanf:"max_connections_per_address" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"of one IPv4 address or IPv6 /64; behind a load balancer all are its own"`
+	ShutdownGrace            Duration `koanf:"shutdown_grace" jsonschema_description:"how long running requests may take after SIGTERM"`
+	DrainFor                 Duration `koanf:"drain_for" jsonschema_description:"of that, while /readyz says 503, requests are still taken and answers end their connections; at most a quarter of shutdown_grace"`
+	CursorSecret             string   `koanf:"cursor_secret" jsonschema_description:"secret reference; seals cursors, so all instances behind one address need the same; empty: made at start"`
+	TLS                      TLS      `koanf:"tls" jsonschema_description:"both files or none; renewed files are picked up"`
+	CORS                     CORS     `koanf:"cors" jsonschema_description:"browsers on other origins"`
 }
 
 // TLS names the certificate and key of the public listener.
@@ -79,7 +82,8 @@ type Breaker struct {
 	MinRequests  int      `koanf:"min_requests" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"of at least so many calls"`
 	Window       Duration `koanf:"window" jsonschema_description:"length of the rolling window"`
 	Consecutive  int      `koanf:"consecutive" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"or at so many failures in a row"`
-	OpenFor      Duration `koanf:"open_for" jsonschema_description:"then one probe"`
+	OpenFor      Duration `koanf:"open_for" jsonschema_description:"then one probe; twice as long each time that it opens again"`
+	MaxOpenFor   Duration `koanf:"max_open_for" jsonschema_description:"the longest that it grows to; never less than open_for"`
 }
 
 // BackendCache says how long what was read from a backend is good for.

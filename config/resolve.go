@@ -41,6 +41,9 @@ func (s Source) resolve(file File, order, refused []string) (*Config, Problems) 
 	shared := map[string]secret.String{}
 	for _, name := range order {
 		b := file.Backends[name]
+		if server := file.Server; b.Timeout > 0 && b.Timeout >= server.RequestTimeout {
+			r.warnings = append(r.warnings, Problem{Path: []string{"backends", name, "timeout"}, Message: fmt.Sprintf("is not below server.request_timeout (%s): a backend that hangs is cut off by that first, and never counts as failing", server.RequestTimeout)})
+		}
 		c.Backends = append(c.Backends, r.backend(name, b))
 		if b.SharedCredential != "" {
 			shared[name] = r.secret(b.SharedCredential, "backends", name, "shared_credential")
@@ -178,6 +181,7 @@ func (r *resolver) backend(name string, b Backend) ResolvedBackend {
 	r.positive(b.Timeout, at("timeout")...)
 	r.positive(b.Breaker.Window, at("breaker", "window")...)
 	r.positive(b.Breaker.OpenFor, at("breaker", "open_for")...)
+	r.positive(b.Breaker.MaxOpenFor, at("breaker", "max_open_for")...)
 	if b.MaxResponseBytes <= 0 {
 		r.problem("must be above 0B", at("max_response_bytes")...)
 	}

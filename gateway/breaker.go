@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync/atomic"
+	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -16,25 +17,25 @@ import (
 )
 
 // breaker stops asking a backend that keeps failing: at a share of failures in
-// a rolling window, or at so many in a row. After open_for one request probes.
+// a rolling window, or at so many in a row. After a pause one request probes.
 type breaker struct {
 	provider  string
 	gobreaker *gobreaker.CircuitBreaker[struct{}]
-	openFor   time.Duration
-	openedAt  atomic.Int64 // Unix nanoseconds of the last opening
+	pause     *pause
 }
 
 // bucket is the step in which the rolling window moves.
 const bucket = time.Second
 
 func newBreaker(name, provider string, c config.Breaker, t *telemetry.Telemetry, log *slog.Logger) *breaker {
-	b := &breaker{provider: provider, openFor: c.OpenFor.D()}
+	b := &breaker{provider: provider, pause: newPause(c)}
 	b.gobreaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         name,
 		MaxRequests:  1,
 		Interval:     c.Window.D(),
 		BucketPeriod: min(bucket, c.Window.D()),
-		Timeout:      c.OpenFor.D(),
+		// gobreaker's own time is always the same; the pause is never shorter.
+		Timeout: b.pause.shortest(),
 		ReadyToTrip: func(counts gobreaker.Counts) bool {
 			if counts.ConsecutiveFailures >= uint32(c.Consecutive) {
 				return true
@@ -47,11 +48,15 @@ func newBreaker(name, provider string, c config.Breaker, t *telemetry.Telemetry,
 		IsSuccessful: func(err error) bool { return err == nil || verdictOf(err) == verdictSuccess },
 		// It runs under the breaker's lock: nothing here may ask the breaker.
 		OnStateChange: func(_ string, from, to gobreaker.State) {
-			if to == gobreaker.StateOpen {
-				b.openedAt.Store(time.Now().UnixNano())
-			}
 			t.BreakerChanged(name, stateName(from), stateName(to))
-			log.Warn("breaker changed", "backend", name, "from", stateName(from), "to", stateName(to))
+			said := []any{"backend", name, "from", stateName(from), "to", stateName(to)}
+			switch to {
+			case gobreaker.StateOpen:
+				said = append(said, "open_for", b.pause.begin(time.Now()).Round(time.Millisecond).String())
+			case gobreaker.StateClosed:
+				b.pause.end(time.Now())
+			}
+			log.Warn("breaker changed", said...)
 		},
 	})
 	return b
@@ -60,23 +65,34 @@ func newBreaker(name, provider string, c config.Breaker, t *telemetry.Telemetry,
 func (b *breaker) middleware() ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
+			if b.pause.left(time.Now()) > 0 {
+				return b.refusal(req)
+			}
 			_, err := b.gobreaker.Execute(func() (struct{}, error) { return struct{}{}, next(ctx, req) })
 			if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-				return &normalize.Error{Kind: normalize.KindBreakerOpen, Provider: b.provider, Op: string(req.Op), RetryAfter: b.retryAfter(), Message: "the breaker is open"}
+				return b.refusal(req)
 			}
 			return err
 		}
 	}
 }
 
+func (b *breaker) refusal(req *adapters.Request) error {
+	return &normalize.Error{Kind: normalize.KindBreakerOpen, Provider: b.provider, Op: string(req.Op), RetryAfter: b.retryAfter(), Message: "the breaker is open"}
+}
+
 // state is closed, open or half_open.
-func (b *breaker) state() string { return stateName(b.gobreaker.State()) }
+func (b *breaker) state() string {
+	if b.pause.left(time.Now()) > 0 {
+		return "open"
+	}
+	return stateName(b.gobreaker.State())
+}
 
 // retryAfter is how long the breaker stays open; at least a moment while a
 // probe decides.
 func (b *breaker) retryAfter() time.Duration {
-	left := b.openFor - time.Since(time.Unix(0, b.openedAt.Load()))
-	return max(left, time.Second)
+	return max(b.pause.left(time.Now()), time.Second)
 }
 
 func stateName(s gobreaker.State) string {
@@ -87,4 +103,56 @@ func stateName(s gobreaker.State) string {
 		return "half_open"
 	}
 	return "closed"
+}
+
+// pause is how long a breaker stays open. It doubles each time that the breaker
+// opens again, up to max_open_for, and halves for each window through which the
+// breaker stayed closed, as Envoy's outlier detection has it. A tenth more or
+// less keeps several gateways from probing together.
+type pause struct {
+	base, longest, window time.Duration
+
+	mu       sync.Mutex
+	length   time.Duration // of the last one, without the jitter
+	until    time.Time
+	closedAt time.Time // zero: not since it opened
+}
+
+const pauseJitter = 0.1
+
+func newPause(c config.Breaker) *pause {
+	return &pause{base: c.OpenFor.D(), longest: max(c.MaxOpenFor.D(), c.OpenFor.D()), window: c.Window.D()}
+}
+
+// shortest is the least that a pause can be.
+func (p *pause) shortest() time.Duration {
+	return max(1, time.Duration(float64(p.base)*(1-pauseJitter)))
+}
+
+// begin starts a pause and says how long it is.
+func (p *pause) begin(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closedAt.IsZero() {
+		p.length >>= min(62, now.Sub(p.closedAt)/p.window)
+		p.closedAt = time.Time{}
+	}
+	p.length = min(max(2*p.length, p.base), p.longest)
+	length := time.Duration(float64(p.length) * (1 - pauseJitter + 2*pauseJitter*rand.Float64()))
+	p.until = now.Add(length)
+	return length
+}
+
+// end takes note that the breaker closed.
+func (p *pause) end(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.until, p.closedAt = time.Time{}, now
+}
+
+// left is how much of the pause is left.
+func (p *pause) left(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(0, p.until.Sub(now))
 }

@@ -15,12 +15,13 @@ type Backend struct {
 	Config   config.ResolvedBackend
 	Endpoint Endpoint
 
-	behind  chan struct{} // holds as many as may read agents behind others at once
-	breaker *breaker
-	quotas  *quotas
-	health  *health
-	client  *upstream.Client
-	build   uint64 // tells it from the backend of the same name before a reload
+	behind   *turns // of reading agents behind others
+	breaker  *breaker
+	bulkhead *bulkhead
+	quotas   *quotas
+	health   *health
+	client   *upstream.Client
+	build    uint64 // tells it from the backend of the same name before a reload
 }
 
 // build assembles a backend. This is the only place that says what stands
@@ -33,10 +34,12 @@ type Backend struct {
 //	cache     what is known is served; equal reads share one; a write drops what it changed
 //	adapter   the call becomes the vendor's requests
 //
-// and each of the adapter's requests:
+// and each of the adapter's requests, those below the retry each time that they
+// are sent:
 //
+//	retry     a read whose failure may be a passing one is sent once more
 //	breaker   a backend that keeps failing is not asked
-//	bulkhead  a backend gets only so many requests at once
+//	bulkhead  a backend gets only so many requests at once, a credential its share
 //	quota     a credential gets only so many requests in a time
 //	health    notes the last success and the last failure of what does leave
 //	trace     a span and a measurement
@@ -53,7 +56,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 	g.telemetry.Expect(name)
 	backend := &Backend{
 		Name: name, Info: info, Config: b, build: g.builds.Add(1),
-		behind: make(chan struct{}, behindAtOnce(b.MaxConcurrent)),
+		behind: newTurns(behindAtOnce(b.MaxConcurrent)), bulkhead: newBulkhead(info.Provider, b.MaxConcurrent),
 		quotas: newQuotas(), health: &health{},
 		client: upstream.New(upstream.Options{
 			Provider: info.Provider, BaseURL: b.BaseURL, Timeout: b.Timeout.D(),
@@ -71,12 +74,12 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 	}
 	backend.quotas.limit(b.Quota)
 	g.telemetry.ObserveBreaker(name, backend.breaker.state)
-	if b.Quota != nil {
-		g.telemetry.ObserveQuota(name, backend.quotas.lowest)
-	}
+	g.telemetry.ObserveQuota(name, backend.quotas.lowest)
+	retries := &retries{backend: name, timeout: b.Timeout.D(), closed: func() bool { return backend.breaker.state() == "closed" }}
 	exchange := chainExchange(backend.client.Exchange,
+		retries.middleware(g.telemetry),
 		backend.breaker.middleware(),
-		bulkhead(info.Provider, b.MaxConcurrent),
+		backend.bulkhead.middleware(),
 		backend.quotas.middleware(info.Provider),
 		backend.health.middleware(name, g.log),
 		traceExchange(g.telemetry, backend),

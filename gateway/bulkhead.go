@@ -2,23 +2,33 @@ package gateway
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// bulkhead lets a backend have only so many requests at once; one more is
-// refused rather than kept waiting.
-func bulkhead(provider string, limit int) ExchangeMiddleware {
-	places := make(chan struct{}, limit)
+// bulkhead lets a backend have only so many requests at once, and one credential
+// only its share of them; one more is refused rather than kept waiting.
+type bulkhead struct {
+	provider string
+	limit    int
+	places   *shares
+	tenants  atomic.Int32 // credentials that some key maps to
+}
+
+func newBulkhead(provider string, limit int) *bulkhead {
+	return &bulkhead{provider: provider, limit: limit, places: newShares()}
+}
+
+func (b *bulkhead) middleware() ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			select {
-			case places <- struct{}{}:
-			default:
-				return &normalize.Error{Kind: normalize.KindBusy, Provider: provider, Op: string(req.Op), Message: "max_concurrent requests are running"}
+			leave := b.places.take(req.Credential.ID(), b.limit, b.tenants.Load() > 1)
+			if leave == nil {
+				return &normalize.Error{Kind: normalize.KindBusy, Provider: b.provider, Op: string(req.Op), Message: "max_concurrent requests are running"}
 			}
-			defer func() { <-places }()
+			defer leave()
 			return next(ctx, req)
 		}
 	}

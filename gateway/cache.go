@@ -45,6 +45,7 @@ type entry struct {
 	// fresh until, then served while one refresh runs until, then served in
 	// place of a failure until.
 	fresh, revalidate, ifError time.Time
+	refresh                    time.Time // not refreshed before: the last try failed
 	// besideOdd: a newer list is kept beside this one, see putOdd.
 	besideOdd bool
 }
@@ -164,6 +165,34 @@ func (c *cache) void(r *reader, kind normalize.Kind) {
 		return
 	}
 	c.store.delete(r.key, oddKey(r.key))
+}
+
+// How long a refresh that failed is not tried again: a tenth of the ttl, within
+// bounds, or as long as the backend asks for.
+const (
+	postponeMin = time.Second
+	postponeMax = 10 * time.Second
+)
+
+// postpone leaves what is served alone for a while: the next one who asks would
+// begin the same refresh again.
+func (c *cache) postpone(r *reader, asked time.Duration) {
+	wait := max(min(max(r.backend.Config.Cache.TTL.D()/10, postponeMin), postponeMax), asked)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for _, key := range []string{r.key, oddKey(r.key)} {
+		known, ok := c.store.get(key)
+		keep := time.Duration(0)
+		if ok {
+			keep = max(known.revalidate.Sub(now), known.ifError.Sub(now))
+		}
+		if keep > 0 && now.Before(known.revalidate) {
+			later := *known
+			later.refresh = now.Add(wait)
+			c.store.put(key, &later, keep)
+		}
+	}
 }
 
 func newEntry(who owner, result Result, ages config.BackendCache) *entry {

@@ -81,3 +81,12 @@ type Middleware func(Endpoint) Endpoint
 
 // ExchangeMiddleware wraps one HTTP request to a backend.
 type ExchangeMiddleware func(adapters.Exchange) adapters.Exchange
+
+// behindKey marks a context.
+type behindKey struct{}
+
+// behind marks what is asked of a backend while nobody waits for it by name: a
+// refresh, or the agents of a list in full view. It leaves room for the others.
+func behind(ctx context.Context) context.Context { return context.WithValue(ctx, behindKey{}, true) }
+
+func isBehind(ctx context.Context) bool { return ctx.Value(behindKey{}) != nil }

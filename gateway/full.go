@@ -113,7 +113,7 @@ func (g *Gateway) loadDetails(ctx context.Context, p *part, rows []int, fresh bo
 	var mu sync.Mutex
 	var refused error // so would all others be
 	var wg sync.WaitGroup
-	for range min(len(missing), cap(p.backend.behind)) {
+	for range min(len(missing), p.backend.behind.size) {
 		wg.Go(func() {
 			for row := range queue {
 				result, err := p.detail(ctx, row, fresh) // recovers from panics itself

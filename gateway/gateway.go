@@ -103,6 +103,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	// Of the bytes, a quarter is for pages that are ready to be sent.
 	g.cache.store.limit(c.File.Cache.MaxEntries, int64(c.File.Cache.MaxBytes)*3/4)
 	g.pages.limit(int64(c.File.Cache.MaxBytes) / 4)
+	share(next)
 	g.state.Store(next)
 	g.cache.keep(next.keys.credentials())
 	g.pages.clear() // a key that is gone leaves nothing behind
@@ -165,14 +166,19 @@ func (g *Gateway) retire(previous, next *state) {
 			g.telemetry.Forget(b.Name)
 		}
 	}
-	inUse := next.keys.credentials()
-	for _, b := range next.backends {
+}
+
+// share tells each backend how many credentials it is asked with.
+func share(s *state) {
+	inUse := s.keys.credentials()
+	for _, b := range s.backends {
 		ids := map[string]bool{}
 		for o := range inUse {
 			if o.backend == b.Name {
 				ids[o.credential] = true
 			}
 		}
+		b.bulkhead.tenants.Store(int32(len(ids)))
 		b.quotas.forget(ids)
 	}
 }

@@ -87,7 +87,7 @@ func newBench(t *testing.T, perBackend string, providers ...adapters.Provider) *
 	t.Helper()
 	b := &bench{t: t, vendors: map[string]sandbox.Emulator{}, log: &lockedBuffer{}, spans: tracetest.NewInMemoryExporter(), keys: map[string]string{}, env: map[string]string{}}
 	var file strings.Builder
-	file.WriteString("server: {request_timeout: 10s}\nbackends:\n")
+	file.WriteString("server: {request_timeout: 10s, max_inflight: 2048}\nbackends:\n")
 	for _, v := range all.Vendors() {
 		name := v.Info.Provider
 		vendor := v.Emulator()
@@ -170,7 +170,7 @@ func (b *bench) start(providers []adapters.Provider) {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(Lingering(l)) }()
+	go func() { served <- server.Serve(server.Guard(l)) }()
 	b.url = "http://" + l.Addr().String()
 	t.Cleanup(func() {
 		client.CloseIdleConnections()

@@ -223,7 +223,7 @@ func TestRateLimitOfAKey(t *testing.T) {
 
 func TestOverload(t *testing.T) {
 	b := newBench(t, "timeout: 8s")
-	c, err := b.load("request_timeout: 10s", "request_timeout: 10s, max_inflight: 1")
+	c, err := b.load("max_inflight: 2048", "max_inflight: 1")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,6 +71,9 @@ func (s *Server) observe(c *fiber.Ctx) error {
 		}
 	}
 	c.Set("X-Request-Id", x.requestID)
+	if s.leaving.Load() {
+		c.Context().SetConnectionClose()
+	}
 
 	status, took := c.Response().StatusCode(), time.Since(started)
 	if x.route != "" {

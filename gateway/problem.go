@@ -45,6 +45,7 @@ const (
 	CodeUpstreamAuthFailed   Code = "upstream_auth_failed"
 	CodeUpstreamUnavailable  Code = "upstream_unavailable"
 	CodeOverloaded           Code = "overloaded"
+	CodeDraining             Code = "draining"
 	CodeUpstreamTimeout      Code = "upstream_timeout"
 	CodeWriteOutcomeUnknown  Code = "write_outcome_unknown"
 )
@@ -92,6 +93,7 @@ var codeTable = []CodeInfo{
 	{CodeUpstreamAuthFailed, 502, "The backend refused the gateway's credential", "Ask the operator to check the credential that the key maps to.", false},
 	{CodeUpstreamUnavailable, 503, "The backend cannot be asked now", "Wait as Retry-After says.", true},
 	{CodeOverloaded, 503, "The gateway has too much to do", "Wait as Retry-After says.", true},
+	{CodeDraining, 503, "This gateway is about to stop", "Send it again, on a new connection.", true},
 	{CodeUpstreamTimeout, 504, "The backend did not answer in time", "Try again later.", true},
 	{CodeWriteOutcomeUnknown, 504, "The write may have been done or not", "Read the agent, or list, before sending it again.", false},
 }

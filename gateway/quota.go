@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -12,19 +13,34 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// quotas keep each credential of a backend within what the vendor allows it,
-// and let one rest that the vendor asked to.
+// quotas keep each credential of a backend within what the vendor allows it: by
+// configuration, by what the vendor's answers say is left, and by letting one
+// rest that the vendor asked to.
 type quotas struct {
 	mu           sync.Mutex
 	rate         *config.Rate // nil: no limit but the vendor's own word
 	byCredential map[string]*quota
 }
 
-// quota is one credential's: when its requests of the window left, the oldest
-// first, and until when it rests.
+// quota is one credential's. The requests of the window are a log rather than a
+// bucket of tokens, which lets twice its size through around a moment. A request
+// stays in the window from when it is let through until a window after it ended:
+// when in between the vendor counts it is not known.
 type quota struct {
-	sent      []time.Time
+	running   int
+	ended     []time.Time // of the window, the oldest first
+	taken     uint64      // ever
+	told      *told       // nil: the vendor said nothing that still holds
 	restUntil time.Time
+	strikes   int // 429s in a row that did not say how long
+}
+
+// told is what the vendor last said is left.
+type told struct {
+	limit int
+	left  int       // of it, what was sent since taken off
+	until time.Time // it holds
+	by    uint64    // the request whose answer said so
 }
 
 func newQuotas() *quotas { return &quotas{byCredential: map[string]*quota{}} }
@@ -37,30 +53,67 @@ func (q *quotas) limit(rate *config.Rate) {
 	q.rate = rate
 }
 
-// defaultRest is how long a credential rests after a 429 that does not say.
-const defaultRest = time.Second
+// How long a credential rests after a 429 that does not say: twice as long each
+// time in a row.
+const (
+	restMin = time.Second
+	restMax = time.Minute
+)
+
+// reserveShare of a quota, rounded down, is kept for callers: what nobody waits
+// for leaves it alone.
+const reserveShare = 5
 
 func (q *quotas) middleware(provider string) ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
 			id := req.Credential.ID()
-			if wait := q.take(id, time.Now()); wait > 0 {
-				return &normalize.Error{Kind: normalize.KindRateLimited, Provider: provider, Op: string(req.Op), RetryAfter: wait, Message: fmt.Sprintf("the quota for this credential is used up for %s", wait.Round(time.Millisecond))}
-			}
-			err := next(ctx, req)
-			if failure, ok := err.(*normalize.Error); ok && failure.Kind == normalize.KindRateLimited {
-				if failure.RetryAfter == 0 {
-					failure.RetryAfter = defaultRest
+			taken, wait := q.take(id, time.Now(), isBehind(ctx))
+			if wait > 0 {
+				said := "the quota for this credential is used up for %s"
+				if isBehind(ctx) {
+					said = "what is left of the quota for this credential is kept for callers for %s"
 				}
-				q.rest(id, time.Now().Add(failure.RetryAfter))
+				return &normalize.Error{Kind: normalize.KindRateLimited, Provider: provider, Op: string(req.Op), RetryAfter: wait, Message: fmt.Sprintf(said, wait.Round(time.Millisecond))}
+			}
+			decode := req.Decode
+			e := ending{sent: true} // also if it panics
+			answered := false
+			req.Decode = func(r adapters.Response) error {
+				answered, e.limit = true, adapters.ReadRateLimit(r.Header, time.Now())
+				return decode(r)
+			}
+			defer func() { q.done(id, taken, e, time.Now()) }()
+			err := next(ctx, req)
+			failure, ok := err.(*normalize.Error)
+			switch {
+			case !ok:
+			case failure.Kind == normalize.KindRateLimited:
+				e.limited = true
+				failure.RetryAfter = q.rest(id, failure.RetryAfter, time.Now())
+			case !answered && !outcomes[failure.Kind].lost:
+				e.sent = false
 			}
 			return err
 		}
 	}
 }
 
-// take counts a request, or says how long to wait for the next.
-func (q *quotas) take(id string, now time.Time) (wait time.Duration) {
+// ticket is a request that was let through.
+type ticket struct {
+	number uint64
+	beside int // requests that ran already
+}
+
+// ending is how a request ended.
+type ending struct {
+	sent, limited bool
+	limit         adapters.RateLimit
+}
+
+// take counts a request, or says how long to wait for the next. One that nobody
+// waits for finds the reserve taken.
+func (q *quotas) take(id string, now time.Time, behind bool) (t ticket, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := q.byCredential[id]
@@ -68,39 +121,90 @@ func (q *quotas) take(id string, now time.Time) (wait time.Duration) {
 		c = &quota{}
 		q.byCredential[id] = c
 	}
-	if wait := c.restUntil.Sub(now); wait > 0 {
-		return wait
+	if wait := q.wait(c, now, behind); wait > 0 {
+		return ticket{}, wait
 	}
+	if c.told != nil {
+		c.told.left--
+	}
+	c.taken++
+	t = ticket{c.taken, c.running}
+	c.running++
+	return t, 0
+}
+
+// wait is how long until there is room for one more. It forgets what holds no
+// longer.
+func (q *quotas) wait(c *quota, now time.Time, behind bool) time.Duration {
+	wait := c.restUntil.Sub(now)
+	reserve := func(limit int) int {
+		if !behind {
+			return 0
+		}
+		return limit / reserveShare
+	}
+	if c.told != nil && !c.told.until.After(now) {
+		c.told = nil
+	}
+	if c.told != nil && c.told.left <= reserve(c.told.limit) {
+		wait = max(wait, c.told.until.Sub(now))
+	}
+	gone := len(c.ended)
+	if q.rate != nil {
+		gone = 0
+		for gone < len(c.ended) && now.Sub(c.ended[gone]) >= q.rate.Per.D() {
+			gone++
+		}
+	}
+	c.ended = slices.Delete(c.ended, 0, gone)
 	if q.rate == nil {
-		return 0
-	}
-	if wait := q.wait(c, now); wait > 0 {
 		return wait
 	}
-	c.sent = append(c.sent, now)
-	return 0
+	if over := c.running + len(c.ended) - (q.rate.Requests - reserve(q.rate.Requests)); over >= 0 {
+		frees := now // the first of those that run cannot end sooner
+		if over < len(c.ended) {
+			frees = c.ended[over]
+		}
+		wait = max(wait, frees.Add(q.rate.Per.D()).Sub(now))
+	}
+	return wait
 }
 
-// wait forgets what has left the window and is how long until there is room in
-// it for one more.
-func (q *quotas) wait(c *quota, now time.Time) time.Duration {
-	left := 0
-	for left < len(c.sent) && now.Sub(c.sent[left]) >= q.rate.Per.D() {
-		left++
-	}
-	c.sent = slices.Delete(c.sent, 0, left)
-	if over := len(c.sent) - q.rate.Requests; over >= 0 {
-		return c.sent[over].Add(q.rate.Per.D()).Sub(now)
-	}
-	return 0
-}
-
-func (q *quotas) rest(id string, until time.Time) {
+// done takes note of what an answer says is left. It was written when the vendor
+// had counted that request, and perhaps none of those that ran beside it: they
+// are taken off as well. Of several answers the one to the latest request counts.
+func (q *quotas) done(id string, t ticket, e ending, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if c := q.byCredential[id]; c != nil && until.After(c.restUntil) {
+	c := q.byCredential[id]
+	c.running--
+	if e.sent && q.rate != nil {
+		c.ended = append(c.ended, now)
+	}
+	if !e.limited {
+		c.strikes = 0
+	}
+	if e.limit.Known && (c.told == nil || t.number > c.told.by) {
+		since := int(c.taken - t.number)
+		c.told = &told{limit: e.limit.Limit, left: e.limit.Remaining - t.beside - since, until: now.Add(e.limit.Reset), by: t.number}
+	}
+}
+
+// rest lets a credential rest after a 429: for as long as the vendor says, or,
+// where it does not say, longer each time. It is how long that is.
+func (q *quotas) rest(id string, asked time.Duration, now time.Time) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	c := q.byCredential[id]
+	if asked == 0 {
+		asked = min(restMin<<min(c.strikes, 30), restMax)
+		asked += rand.N(asked / 4)
+		c.strikes++
+	}
+	if until := now.Add(asked); until.After(c.restUntil) {
 		c.restUntil = until
 	}
+	return asked
 }
 
 // quotaView is a credential's quota as GET /v1/backends shows it.
@@ -123,36 +227,45 @@ func (q *quotas) view(id string, now time.Time) *quotaView {
 	if c == nil {
 		return v
 	}
-	wait := max(q.wait(c, now), c.restUntil.Sub(now))
-	v.Remaining = q.remaining(c, now)
-	if wait > 0 {
+	if wait := q.wait(c, now, false); wait > 0 {
 		s := retryAfterSeconds(wait)
 		v.RetryAfterS = &s
 	}
+	v.Remaining, _ = q.remaining(c, now)
 	return v
 }
 
-// remaining is of a quota whose window was just looked at by wait.
-func (q *quotas) remaining(c *quota, now time.Time) int {
-	if c.restUntil.After(now) {
-		return 0
+// remaining is what is left by the configuration and by the vendor's word; false
+// if neither says anything.
+func (q *quotas) remaining(c *quota, now time.Time) (left int, known bool) {
+	wait := q.wait(c, now, false)
+	if q.rate != nil {
+		left, known = q.rate.Requests-c.running-len(c.ended), true
 	}
-	return max(0, q.rate.Requests-len(c.sent))
+	if c.told != nil && (!known || c.told.left < left) {
+		left, known = c.told.left, true
+	}
+	if wait > 0 {
+		return 0, true
+	}
+	return max(0, left), known
 }
 
-// lowest is what the credential that has least left has left.
-func (q *quotas) lowest() int64 {
+// lowest is what the credential that has least left has left; false if nobody
+// limits them.
+func (q *quotas) lowest() (low int64, known bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.rate == nil {
-		return 0
+	if q.rate != nil {
+		low, known = int64(q.rate.Requests), true
 	}
-	low, now := q.rate.Requests, time.Now()
+	now := time.Now()
 	for _, c := range q.byCredential {
-		q.wait(c, now)
-		low = min(low, q.remaining(c, now))
+		if left, limited := q.remaining(c, now); limited && (!known || int64(left) < low) {
+			low, known = int64(left), true
+		}
 	}
-	return int64(low)
+	return low, known
 }
 
 // forget drops the state of credentials that no key maps to any more, once it
@@ -162,12 +275,8 @@ func (q *quotas) forget(inUse map[string]bool) {
 	defer q.mu.Unlock()
 	now := time.Now()
 	for id, c := range q.byCredential {
-		if q.rate != nil {
-			q.wait(c, now)
-		} else {
-			c.sent = nil
-		}
-		if !inUse[id] && len(c.sent) == 0 && !c.restUntil.After(now) {
+		q.wait(c, now, false)
+		if !inUse[id] && c.running == 0 && len(c.ended) == 0 && c.told == nil && !c.restUntil.After(now) {
 			delete(q.byCredential, id)
 		}
 	}

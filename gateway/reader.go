@@ -44,7 +44,9 @@ func (r *reader) read(ctx context.Context) (Result, error) {
 			return served.result.as(CacheHit), nil
 		}
 		if now.Before(served.revalidate) {
-			r.load(ctx, true) // its answer is for the next one who asks
+			if !now.Before(served.refresh) {
+				r.load(ctx, true) // its answer is for the next one who asks
+			}
 			return served.result.as(CacheHit), nil
 		}
 	}
@@ -87,9 +89,9 @@ func unasked(r Result, err error) *normalize.Error {
 }
 
 // load asks the backend, together with everyone who asks the same now. It has a
-// deadline of its own and runs to its end even if whoever began it leaves. An
-// agent that nobody asked for by name waits for its turn: a list in full view may
-// begin a hundred.
+// deadline of its own and runs to its end even if whoever began it leaves. What
+// nobody asked for by name is behind the others, and an agent waits for its turn
+// there: a list in full view may begin a hundred.
 func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Result {
 	began := r.cache.epoch(r.who)
 	// A read that began before a write is not joined by one that came after.
@@ -97,11 +99,11 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 	if r.call.Fresh {
 		flight += "fresh"
 	}
-	behind := r.call.Op == adapters.OpGet && (refresh || r.call.Behind)
-	if behind { // who asks for it by name does not wait for its turn
-		flight += "behind"
-	}
 	detached := context.WithoutCancel(ctx)
+	if refresh || r.call.Behind {
+		flight += "behind" // who asks by name does not join: it might be refused what he is not
+		detached = behind(detached)
+	}
 	return r.cache.flight.DoChan(flight, func() (answer any, err error) {
 		// A panic in here would end the process.
 		defer func() {
@@ -110,7 +112,7 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 			}
 		}()
 		r.led.Store(true)
-		if behind {
+		if r.call.Op == adapters.OpGet && isBehind(detached) {
 			leave, err := r.takeTurn(detached)
 			if err != nil {
 				return nil, err
@@ -122,9 +124,15 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 		result, err := r.next(bounded, r.call)
 		if err != nil {
 			r.cache.void(r, normalize.KindOf(err))
+		} else {
+			r.cache.put(r, began, result)
+		}
+		if failure := unasked(result, err); refresh && failure != nil {
+			r.cache.postpone(r, failure.RetryAfter)
+		}
+		if err != nil {
 			return nil, err
 		}
-		r.cache.put(r, began, result)
 		return result, nil
 	})
 }
@@ -133,12 +141,11 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 func (r *reader) takeTurn(ctx context.Context) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.budget())
 	defer cancel()
-	select {
-	case r.backend.behind <- struct{}{}:
-		return func() { <-r.backend.behind }, nil
-	case <-ctx.Done():
+	leave, ok := r.backend.behind.take(ctx.Done(), r.who.credential)
+	if !ok {
 		return nil, r.failure(ctx)
 	}
+	return leave, nil
 }
 
 func (r *reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (Result, error) {

@@ -60,7 +60,7 @@ func (s *Server) problem(c *fiber.Ctx, err error) *Problem {
 	case fiber.StatusMethodNotAllowed:
 		return newProblem(CodeMethodNotAllowed, "the route has no %s", c.Method())
 	case fiber.StatusRequestTimeout:
-		return newProblem(CodeRequestTimeout, "the request did not arrive within %s", readTimeout)
+		return newProblem(CodeRequestTimeout, "the request did not arrive in time: its headers have %s, its body %s", headerTimeout, bodyTimeout)
 	case fiber.StatusRequestEntityTooLarge:
 		return newProblem(CodeBodyTooLarge, "the body is over server.body_limit (%d bytes)", s.bodyLimit)
 	case fiber.StatusRequestHeaderFieldsTooLarge:

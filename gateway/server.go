@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"bytes"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +14,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/cors"
 	"github.com/valyala/fasthttp"
+
+	"github.com/agentgw/agentgw/config"
 )
 
 // Server is the public listener.
@@ -19,7 +23,12 @@ type Server struct {
 	gateway   *Gateway
 	app       *fiber.App
 	bodyLimit int64 // as it was at start
-	inFlight  atomic.Int64
+
+	connections *connections
+	inFlight    atomic.Int64
+	byKey       *shares     // the requests of each key that run
+	leaving     atomic.Bool // answers end their connections
+	closing     atomic.Bool // new requests are refused
 
 	mu       sync.Mutex
 	listener net.Listener // nil before Serve
@@ -31,7 +40,8 @@ const (
 	maxHeaderBytes = 16 << 10
 	maxURIBytes    = 8 << 10
 	idleTimeout    = 75 * time.Second
-	readTimeout    = 30 * time.Second // of a whole request
+	headerTimeout  = 10 * time.Second // of a request's headers
+	bodyTimeout    = 30 * time.Second // of its body
 	writeTimeout   = 60 * time.Second // of a whole answer
 )
 
@@ -39,11 +49,14 @@ const (
 // configuration that the gateway has now; all else follows reloads.
 //
 // A request passes, from the outside in: observe (id, span, log, metric),
-// recover, admit (how many at once), CORS, the route; there the key, its scope
-// and its rate limit, and the handler.
+// recover, admit (how many at once), framed, CORS, the route; there the key, its
+// share of those at once, its rate limit and its scope, and the handler.
 func NewServer(g *Gateway) *Server {
-	s := &Server{gateway: g}
 	c := g.state.Load().config.File.Server
+	s := &Server{gateway: g, byKey: newShares(), connections: &connections{
+		limits:    func() config.Server { return g.state.Load().config.File.Server },
+		telemetry: g.telemetry, byOrigin: map[netip.Addr]int{},
+	}}
 	s.bodyLimit = int64(c.BodyLimit)
 	s.app = fiber.New(fiber.Config{
 		AppName:               "agentgw",
@@ -53,7 +66,7 @@ func NewServer(g *Gateway) *Server {
 		RequestMethods:        append(slices.Clone(fiber.DefaultMethods), otherMethod),
 		BodyLimit:             int(c.BodyLimit),
 		ReadBufferSize:        maxHeaderBytes,
-		ReadTimeout:           readTimeout,
+		ReadTimeout:           headerTimeout,
 		WriteTimeout:          writeTimeout,
 		IdleTimeout:           idleTimeout,
 		StrictRouting:         true,
@@ -63,10 +76,13 @@ func NewServer(g *Gateway) *Server {
 	s.app.Server().SecureErrorLogMessage = true
 	s.app.Server().CloseOnShutdown = true
 	s.app.Server().Logger = discardLogger{}
+	s.app.Server().HeaderReceived = func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+		return fasthttp.RequestConfig{ReadTimeout: bodyTimeout}
+	}
 
 	s.app.Server().Handler = knownMethods(s.app.Server().Handler)
 
-	s.app.Use(s.observe, s.recover, s.admit, s.cors())
+	s.app.Use(s.observe, s.recover, s.admit, framed, s.cors())
 	for _, r := range routes {
 		s.app.Add(r.method, r.path, s.serve(r))
 		if r.method == fiber.MethodGet {
@@ -109,9 +125,34 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.app.Listener(l)
 }
 
+// Drain goes on answering, and has every answer end its connection, so that
+// callers and load balancers turn to others before they are cut off. It returns
+// after that time, or when nobody is connected any more and none came lately.
+func (s *Server) Drain(d time.Duration) {
+	s.leaving.Store(true)
+	end, tick := time.NewTimer(d), time.NewTicker(drainLook)
+	defer end.Stop()
+	defer tick.Stop()
+	for !s.connections.quiet(time.Now(), min(d, drainQuiet)) {
+		select {
+		case <-end.C:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+const (
+	drainQuiet = time.Second // without a connection
+	drainLook  = 50 * time.Millisecond
+)
+
 // Shutdown takes no new connections, lets what runs end, and returns when it
-// has, or after the grace.
+// has, or after the grace. What comes on a connection that is still there is
+// told to go elsewhere.
 func (s *Server) Shutdown(grace time.Duration) error {
+	s.leaving.Store(true)
+	s.closing.Store(true)
 	s.mu.Lock()
 	s.stopped = true
 	l := s.listener
@@ -139,12 +180,55 @@ func (s *Server) recover(c *fiber.Ctx) (err error) {
 func (s *Server) admit(c *fiber.Ctx) error {
 	defer s.inFlight.Add(-1)
 	if s.inFlight.Add(1) > int64(s.gateway.state.Load().config.File.Server.MaxInflight) {
-		p := newProblem(CodeOverloaded, "server.max_inflight requests are running")
+		s.gateway.telemetry.Refused("max_inflight")
+		return overloaded("server.max_inflight requests are running")
+	}
+	if s.closing.Load() {
+		p := newProblem(CodeDraining, "this gateway stops; another one, or its successor, answers at the same address")
 		p.RetryAfter = time.Second
 		return p
 	}
 	if len(c.Context().RequestURI()) > maxURIBytes {
 		return newProblem(CodeURITooLong, "the request's target is over %d bytes", maxURIBytes)
+	}
+	return c.Next()
+}
+
+// share gives a key its share of max_inflight, until leave is called.
+func (s *Server) share(keyID string) (leave func(), err error) {
+	state := s.gateway.state.Load()
+	leave = s.byKey.take(keyID, state.config.File.Server.MaxInflight, len(state.keys.byHash) > 1)
+	if leave == nil {
+		s.gateway.telemetry.Refused("fair_share")
+		return nil, overloaded("the key has its share of server.max_inflight requests running")
+	}
+	return leave, nil
+}
+
+func overloaded(detail string) *Problem {
+	p := newProblem(CodeOverloaded, "%s", detail)
+	p.RetryAfter = time.Second
+	return p
+}
+
+// framed refuses a request of which somebody between the caller and us may have
+// seen another end than we do (RFC 9112, 6.1 and 6.3; fasthttp 1.74 takes
+// Transfer-Encoding where both are named). Its connection is not read on.
+func framed(c *fiber.Ctx) error {
+	length, encoding := false, false
+	for line := range bytes.Lines(c.Request().Header.RawHeaders()) {
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		switch {
+		case bytes.EqualFold(name, []byte(fiber.HeaderContentLength)):
+			length = true
+		case bytes.EqualFold(name, []byte(fiber.HeaderTransferEncoding)):
+			encoding = true
+			length = length || !bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
+		}
+	}
+	if length && encoding {
+		c.Context().SetConnectionClose()
+		return newProblem(CodeInvalidParameter, "the request says in more than one way where its body ends; send Content-Length or Transfer-Encoding: chunked, not both")
 	}
 	return c.Next()
 }
@@ -179,6 +263,11 @@ func (s *Server) serve(r route) fiber.Handler {
 				return err
 			}
 			x.keyID = caller.KeyID
+			leave, err := s.share(caller.KeyID)
+			if err != nil {
+				return err
+			}
+			defer leave()
 			if err := limitRate(c, caller); err != nil {
 				return err
 			}

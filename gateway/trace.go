@@ -55,6 +55,9 @@ func traceExchange(t *telemetry.Telemetry, b *Backend) ExchangeMiddleware {
 					attribute.String("agentgw.breaker.state", b.breaker.state()),
 					attribute.String("http.request.method", req.Method),
 				)
+				if req.Resend > 0 {
+					span.SetAttributes(attribute.Int("http.request.resend_count", req.Resend))
+				}
 				if status != 0 {
 					span.SetAttributes(attribute.Int("http.response.status_code", status))
 				}

@@ -128,7 +128,7 @@ func startVendors() (vendors []demoVendor, stop func(), err error) {
 func demoSource(vendors []demoVendor, listen, admin, level string) config.Source {
 	var file, credentials strings.Builder
 	secrets := map[string]string{}
-	fmt.Fprintf(&file, "server: {listen: %q}\nadmin: {listen: %q}\nlog: {level: %s}\nbackends:\n", listen, admin, level)
+	fmt.Fprintf(&file, "server: {listen: %q, drain_for: 0s}\nadmin: {listen: %q}\nlog: {level: %s}\nbackends:\n", listen, admin, level)
 	for _, v := range vendors {
 		fmt.Fprintf(&file, "  %s: {provider: %s, base_url: %q}\n", v.name, v.name, v.baseURL)
 		variable := "DEMO_" + strings.ToUpper(v.name)

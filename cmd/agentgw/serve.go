@@ -84,7 +84,7 @@ func (s *service) listen() error {
 	if err != nil {
 		return fmt.Errorf("server.listen %s: %w", s.config.File.Server.Listen, err)
 	}
-	public = gateway.Lingering(public)
+	public = s.public.Guard(public)
 	if files := s.config.File.Server.TLS; files.CertFile != "" {
 		secured, err := gateway.TLSConfig(files.CertFile, files.KeyFile)
 		if err != nil {
@@ -125,7 +125,9 @@ func (s *service) run(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	// A tenth is kept for what comes after the last request.
-	err := s.public.Shutdown(grace * 9 / 10)
+	last := time.Now().Add(grace * 9 / 10)
+	s.public.Drain(min(s.config.File.Server.DrainFor.D(), grace/4))
+	err := s.public.Shutdown(time.Until(last))
 	_ = admin.Shutdown(bounded) // nothing waits for the operators' listener
 	// Spans of the last requests leave after the last request.
 	if telemetryErr := s.telemetry.Shutdown(bounded); telemetryErr != nil {
@@ -205,6 +207,7 @@ func fixedAtStart(running, next *config.Config) []string {
 		{"server.body_limit", a.Server.BodyLimit != b.Server.BodyLimit},
 		{"server.tls", a.Server.TLS != b.Server.TLS},
 		{"server.shutdown_grace", a.Server.ShutdownGrace != b.Server.ShutdownGrace},
+		{"server.drain_for", a.Server.DrainFor != b.Server.DrainFor},
 		{"admin.listen", a.Admin.Listen != b.Admin.Listen},
 		{"log", a.Log != b.Log},
 	} {

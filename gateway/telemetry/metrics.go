@@ -49,6 +49,8 @@ func (t *Telemetry) setUpMetrics(res *resource.Resource) error {
 	t.cacheRefused = counter("agentgw.cache.refused", "Answers that were not kept because the cache is full.")
 	t.cacheEvicted = counter("agentgw.cache.evicted", "Answers, kept for the case that their backend fails, that made room for others.")
 	t.coalesced = counter("agentgw.coalesced.requests", "Reads that shared another one's request to the backend.")
+	t.retries = counter("agentgw.upstream.retries", "Requests to backends that were sent once more after a failure.")
+	t.refused = counter("agentgw.refused", "Connections and requests that were turned away to protect the others, by what for.")
 	t.transitions = counter("agentgw.breaker.transitions", "Changes of a breaker's state.")
 	t.incomplete = counter("agentgw.list.incomplete", "Lists in which this backend's part was stale, partial or missing.")
 	t.authFailures = counter("agentgw.auth.failures", "Requests refused for their key.")
@@ -114,7 +116,7 @@ func (t *Telemetry) CacheRequest(backend, result string) {
 // Expect has the counters of a backend shown from the start, so that their first
 // rise is seen as one.
 func (t *Telemetry) Expect(backend string) {
-	for _, c := range []metric.Int64Counter{t.cacheRefused, t.cacheEvicted, t.coalesced, t.incomplete} {
+	for _, c := range []metric.Int64Counter{t.cacheRefused, t.cacheEvicted, t.coalesced, t.retries, t.incomplete} {
 		c.Add(context.Background(), 0, metric.WithAttributes(attribute.String("backend", backend)))
 	}
 }
@@ -132,6 +134,16 @@ func (t *Telemetry) CacheEvicted(backend string) {
 // Coalesced counts a read that shared another one's request.
 func (t *Telemetry) Coalesced(backend string) {
 	t.count(t.coalesced, attribute.String("backend", backend))
+}
+
+// Retried counts a request that was sent once more.
+func (t *Telemetry) Retried(backend string) {
+	t.count(t.retries, attribute.String("backend", backend))
+}
+
+// Refused counts a connection or request that was turned away.
+func (t *Telemetry) Refused(reason string) {
+	t.count(t.refused, attribute.String("reason", reason))
 }
 
 // BreakerChanged counts a change of a breaker's state.
@@ -166,8 +178,8 @@ func (t *Telemetry) ObserveBreaker(backend string, state func() string) {
 	t.breakers[backend] = state
 }
 
-// ObserveQuota has what is left of a backend's quota shown.
-func (t *Telemetry) ObserveQuota(backend string, remaining func() int64) {
+// ObserveQuota has what is left of a backend's quota shown, while that is known.
+func (t *Telemetry) ObserveQuota(backend string, remaining func() (left int64, known bool)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.quotas[backend] = remaining
@@ -209,7 +221,9 @@ func (t *Telemetry) observeQuotas(_ context.Context, o metric.Int64Observer) err
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for backend, remaining := range t.quotas {
-		o.Observe(remaining(), metric.WithAttributes(attribute.String("backend", backend)))
+		if left, known := remaining(); known {
+			o.Observe(left, metric.WithAttributes(attribute.String("backend", backend)))
+		}
 	}
 	return nil
 }

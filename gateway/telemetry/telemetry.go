@@ -37,6 +37,8 @@ type Telemetry struct {
 	cacheRefused     metric.Int64Counter
 	cacheEvicted     metric.Int64Counter
 	coalesced        metric.Int64Counter
+	retries          metric.Int64Counter
+	refused          metric.Int64Counter
 	transitions      metric.Int64Counter
 	incomplete       metric.Int64Counter
 	authFailures     metric.Int64Counter
@@ -44,7 +46,7 @@ type Telemetry struct {
 
 	mu         sync.Mutex
 	breakers   map[string]func() string
-	quotas     map[string]func() int64
+	quotas     map[string]func() (int64, bool)
 	cacheRead  func() (entries, bytes int64)
 	cachePages func() (bytes int64)
 }
@@ -65,7 +67,7 @@ func New(ctx context.Context, o Options) (*Telemetry, error) {
 		log:        o.Log,
 		registry:   prometheus.NewRegistry(),
 		breakers:   map[string]func() string{},
-		quotas:     map[string]func() int64{},
+		quotas:     map[string]func() (int64, bool){},
 		cacheRead:  func() (int64, int64) { return 0, 0 },
 		cachePages: func() int64 { return 0 },
 	}

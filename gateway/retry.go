@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/telemetry"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// retries send a read that failed once more, where its failure may be a passing
+// one. A write is never sent twice.
+type retries struct {
+	backend string
+	timeout time.Duration // of one request
+	closed  func() bool   // the breaker is: neither is the backend out, nor is this its probe
+	budget  retryBudget
+}
+
+// How long a retry waits: long enough for a passing failure to pass, and for
+// many retries not to come at once.
+const (
+	retryDelayMin = 20 * time.Millisecond
+	retryDelayMax = 120 * time.Millisecond
+	// retryPatience is how long a wait that the backend asks for can be for the
+	// caller to be kept waiting.
+	retryPatience = time.Second
+)
+
+func (r *retries) middleware(t *telemetry.Telemetry) ExchangeMiddleware {
+	return func(next adapters.Exchange) adapters.Exchange {
+		return func(ctx context.Context, req *adapters.Request) error {
+			r.budget.called(time.Now())
+			first := *req // what wraps one attempt must not wrap the next
+			err := next(ctx, &first)
+			failure, ok := err.(*normalize.Error)
+			if !ok || !outcomes[failure.Kind].retry || !isRead(req.Op) || !r.closed() {
+				return err
+			}
+			delay := max(retryDelayMin+rand.N(retryDelayMax-retryDelayMin), failure.RetryAfter)
+			if failure.RetryAfter > retryPatience || !r.inTime(ctx, delay) || !r.budget.take(time.Now()) {
+				return err
+			}
+			if !sleep(ctx, delay) {
+				return err
+			}
+			again := *req
+			again.Resend = 1
+			last := next(ctx, &again)
+			if notSent(last) {
+				return err
+			}
+			t.Retried(r.backend)
+			return last
+		}
+	}
+}
+
+// inTime reports whether a request that begins after the delay would have a
+// chance to end in time.
+func (r *retries) inTime(ctx context.Context, delay time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return !ok || time.Until(deadline) > delay+r.timeout/4
+}
+
+func isRead(op adapters.Operation) bool { return op == adapters.OpList || op == adapters.OpGet }
+
+// notSent reports whether a request was refused by ourselves.
+func notSent(err error) bool {
+	failure, ok := err.(*normalize.Error)
+	if !ok {
+		return false
+	}
+	switch failure.Kind {
+	case normalize.KindBreakerOpen, normalize.KindBusy:
+		return true
+	case normalize.KindRateLimited:
+		return failure.Status == 0
+	}
+	return failure.Unsent
+}
+
+// sleep is false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// retryBudget bounds retries to a tenth of the calls of the last ten seconds,
+// and at least one a second (as Finagle's, and the SRE book's chapter on
+// cascading failures, have it): a backend that fails everybody must not be asked
+// twice as often for it.
+type retryBudget struct {
+	mu      sync.Mutex
+	seconds [10]retrySecond
+	last    time.Time // when a retry was last allowed
+}
+
+// retrySecond is what was sent in one second.
+type retrySecond struct {
+	at             int64 // Unix seconds; an older one counts no more
+	calls, retries int
+}
+
+// retryShare is how many calls allow one retry.
+const retryShare = 10
+
+func (b *retryBudget) called(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.second(now).calls++
+}
+
+func (b *retryBudget) second(now time.Time) *retrySecond {
+	s := &b.seconds[now.Unix()%int64(len(b.seconds))]
+	if s.at != now.Unix() {
+		*s = retrySecond{at: now.Unix()}
+	}
+	return s
+}
+
+// take counts a retry if there is room for one.
+func (b *retryBudget) take(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	calls, retries := 0, 0
+	for _, s := range b.seconds {
+		if s.at > now.Unix()-int64(len(b.seconds)) {
+			calls += s.calls
+			retries += s.retries
+		}
+	}
+	if (retries+1)*retryShare > calls && now.Sub(b.last) < time.Second {
+		return false
+	}
+	b.last = now
+	b.second(now).retries++
+	return true
+}

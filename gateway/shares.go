@@ -1,0 +1,48 @@
+package gateway
+
+import "sync"
+
+// shares give out places, of which there are only so many at once, to those who
+// ask under a name: callers by their keys, credentials at a backend. The last
+// eighth of them is for names that hold less than their fair share, so that a
+// flood under one name never keeps the others out.
+type shares struct {
+	mu    sync.Mutex
+	held  map[string]int
+	taken int
+}
+
+func newShares() *shares { return &shares{held: map[string]int{}} }
+
+// reservedShare of all places is for names below their fair share.
+const reservedShare = 8
+
+// take is a place of the limit, until leave is called; nil if there is none.
+// others reports whether there may be any other name at all.
+func (s *shares) take(name string, limit int, others bool) (leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	free, held := limit-s.taken, s.held[name]
+	names := len(s.held) + 1 // whoever comes next
+	if held == 0 {
+		names++
+	}
+	switch {
+	case free <= 0:
+		return nil
+	case others && free <= limit/reservedShare && held >= max(1, limit/names):
+		return nil
+	}
+	s.taken++
+	s.held[name]++
+	return func() { s.leave(name) }
+}
+
+func (s *shares) leave(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken--
+	if s.held[name]--; s.held[name] == 0 {
+		delete(s.held, name)
+	}
+}
