@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -236,9 +237,9 @@ func (p *phase) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		// net/http may take a second connection if nothing was written to the
 		// first; what the first one came to does not count.
-		GetConn:              func(string) { p.connected.Store(false) },
-		TLSHandshakeStart:    func() { p.shaking.Store(true) },
-		TLSHandshakeDone:     func(_ tls.ConnectionState, err error) { p.shaking.Store(err != nil) },
+		GetConn:           func(string) { p.connected.Store(false) },
+		TLSHandshakeStart: func() { p.shaking.Store(true) },
+		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { p.shaking.Store(err != nil) },
 		GotConn: func(info httptrace.GotConnInfo) {
 			p.connected.Store(true)
 			p.reused.Store(info.Reused)
@@ -260,6 +261,8 @@ func (p *phase) kind(ctx context.Context, err error) normalize.Kind {
 		return normalize.KindExpired
 	case p.answered.Load() && timeout:
 		return normalize.KindBodyTimeout
+	case p.answered.Load() && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)):
+		return normalize.KindCut // in the headers
 	case p.answered.Load():
 		return normalize.KindBadResponse // bytes that are no HTTP answer
 	case p.connected.Load() && timeout:
