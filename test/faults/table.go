@@ -74,11 +74,11 @@ const (
 
 // What the gateway that the table is about is configured with.
 const (
-	requestTimeout = 3 * time.Second
-	timeout        = 400 * time.Millisecond // of one request to a vendor
-	maxBytes       = 64 << 10
-	maxConcurrent  = 1
-	consecutive    = 2 // failures open the breaker
+	matrixTimeout = 6 * time.Second // of a request to the gateway
+	timeout       = time.Second     // of one request to a vendor
+	maxBytes      = 64 << 10
+	maxConcurrent = 1
+	consecutive   = 2 // failures open the breaker
 )
 
 func fails(f sandbox.Fault) func(*live.Live) {
@@ -165,12 +165,12 @@ func Faults() []Fault {
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "body drips", By: "vendor", Inject: fails(sandbox.Fault{Drip: 50 * time.Millisecond}),
+			Name: "body drips", By: "vendor", Inject: fails(sandbox.Fault{Drip: 100 * time.Millisecond}),
 			Read: out(504, "upstream_timeout", 1), List: out(200, "upstream_timeout", 1), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "body crawls", By: "Toxiproxy", Inject: toxic(`{"type": "slicer", "stream": "downstream", "attributes": {"average_size": 40, "size_variation": 0, "delay": 100000}}`),
+			Name: "body crawls", By: "Toxiproxy", Inject: toxic(`{"type": "slicer", "stream": "downstream", "attributes": {"average_size": 40, "size_variation": 0, "delay": 200000}}`),
 			Read: out(504, "upstream_timeout", 1), List: out(200, "upstream_timeout", 1), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},

@@ -41,8 +41,8 @@ type Options struct {
 	Backends   []string // providers; none: all
 	PerBackend string   // YAML under each backend
 	Tenants    []string // ids of keys, each with credentials of its own; none: "acme"
-	Proxied    []string // providers behind a Toxiproxy, by names that Gone can take away
-	TLS        bool     // those are spoken to by https, see TrustTestCertificates
+	Proxied    []string // providers behind a Toxiproxy, by names that Gone can take away; see Prepare
+	TLS        bool     // they are spoken to by https, not by names
 	Log        io.Writer
 	Spans      sdktrace.SpanProcessor // nil: none are recorded
 }
@@ -145,7 +145,6 @@ func (l *Live) serve(name string, proxied, secure bool) string {
 		return scheme + "://" + proxy.Listen
 	}
 	_, port, _ := net.SplitHostPort(proxy.Listen)
-	names.serve(l.t)
 	l.hosts[name] = fmt.Sprintf("%s-%d.test", name, hosts.Add(1))
 	return scheme + "://" + l.hosts[name] + ":" + port
 }
@@ -321,9 +320,12 @@ func (l *Live) Gone(name string) {
 	}
 }
 
-// TrustTestCertificates has this process trust what httptest's servers show. It
-// must be called before the first TLS connection, from TestMain.
-func TrustTestCertificates(dir string) error {
+// Prepare is for TestMain, where vendors are proxied: this process asks a name
+// server of its own from now on, and trusts what httptest's servers show.
+func Prepare(dir string) error {
+	if err := names.serve(); err != nil {
+		return err
+	}
 	server := httptest.NewTLSServer(nil)
 	defer server.Close()
 	file := filepath.Join(dir, "ca.pem")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"sync"
-	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -14,31 +13,23 @@ import (
 var names nameServer
 
 type nameServer struct {
-	once sync.Once
-	err  error
-
 	mu   sync.Mutex
 	gone map[string]bool
 }
 
-// serve starts it, once for the process, in place of the machine's own.
-func (n *nameServer) serve(t testing.TB) {
-	n.once.Do(func() {
-		n.gone = map[string]bool{}
-		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			n.err = err
-			return
-		}
-		address := conn.LocalAddr().String()
-		net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "udp", address)
-		}}
-		go n.answer(conn)
-	})
-	if n.err != nil {
-		t.Fatal(n.err)
+// serve starts it, for the rest of the process, in place of the machine's own.
+func (n *nameServer) serve() error {
+	n.gone = map[string]bool{}
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return err
 	}
+	address := conn.LocalAddr().String()
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", address)
+	}}
+	go n.answer(conn)
+	return nil
 }
 
 func (n *nameServer) take(name string) {
