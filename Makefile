@@ -9,7 +9,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # runs every test, without it.
 RACE := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test fmt vet lint bench fuzz docs check clean
+.PHONY: help build demo test soak fmt vet lint bench fuzz docs check clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ demo: ## Run the gateway with the four vendors emulated; no account needed.
 
 test: ## Run every test, in a random order, with the race detector where there is a C compiler.
 	go test $(RACE) -shuffle=on -timeout 10m ./...
+
+soak: ## Run mixed load and random faults for SOAK (30m), and fail on growth, leaks and answers outside the contract.
+	SOAK=$(or $(SOAK),30m) go test -count 1 -v -timeout 0 -run '^TestSoak$$' ./test/soak
 
 fmt: ## Fail if a file is not formatted by gofmt.
 	@unformatted="$$(gofmt -l .)"; test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }

@@ -71,7 +71,7 @@ var rules = []struct {
 	{"cmd/agentgw", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize"}, "the command line assembles"},
 	{"test/lossless", []string{"adapters", "config/secret", "normalize"}, "tests of any vendor"},
 	{"test/conformance", []string{"adapters", "adapters/upstream", "config/secret", "normalize", "sandbox"}, "tests of any vendor"},
-	{"test/*", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize", "sandbox"}, "tests of the whole"},
+	{"test/*", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize", "sandbox", "test/live", "test/faults"}, "tests of the whole"},
 }
 
 func TestDependenciesPointOneWay(t *testing.T) {

@@ -35,7 +35,7 @@ const atOnce = 16
 
 // TestMatrix runs every fault with every operation in every state of the cache.
 func TestMatrix(t *testing.T) {
-	lateness := watchLateness(t)
+	lateness := live.WatchLateness(t)
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	cells := 0
@@ -56,7 +56,7 @@ func TestMatrix(t *testing.T) {
 
 // runCell brings the cache into its state, injects the fault, asks once, and holds
 // the answer and everything that was to happen against the table.
-func runCell(t *testing.T, f Fault, op Operation, state Cached, lateness *lateness) {
+func runCell(t *testing.T, f Fault, op Operation, state Cached, lateness *live.Lateness) {
 	logged := &buffer{}
 	l := start(t, f, state, logged)
 	if state != Cold {
@@ -80,7 +80,7 @@ func runCell(t *testing.T, f Fault, op Operation, state Cached, lateness *latene
 
 	checkAnswer(t, op, want, got)
 	// Each request to the vendor has its timeout, and a retry its delay.
-	lateness.check(t, got.Took, time.Duration(want.Requests)*timeout+retryDelay)
+	lateness.Check(t, got.Took, time.Duration(want.Requests)*timeout+retryDelay)
 	checkCounts(t, f, op, want, before, after)
 	checkBreaker(t, l, f, op, want)
 	checkKept(t, l, f, op, state)
@@ -98,7 +98,7 @@ const retryDelay = 120 * time.Millisecond
 // answer comes when the request's own time is over.
 func TestDeadline(t *testing.T) {
 	const requestTimeout = 500 * time.Millisecond
-	lateness := watchLateness(t)
+	lateness := live.WatchLateness(t)
 	var group errgroup.Group
 	group.SetLimit(atOnce / 4) // it is time that is measured
 	for _, f := range Faults() {
@@ -115,7 +115,7 @@ func TestDeadline(t *testing.T) {
 					}
 					f.Inject(l)
 					got := ask(t, l, op)
-					lateness.check(t, got.Took, requestTimeout)
+					lateness.Check(t, got.Took, requestTimeout)
 					if got.Status >= 500 && got.Code() == "internal" {
 						t.Errorf("%d %s", got.Status, got.Text)
 					}
@@ -338,45 +338,6 @@ func TestOnlyTheConfiguredHostIsCalled(t *testing.T) {
 	}
 	if got := len(l.Vendors["klen"].Control().Requests()); got > klen+1 { // the list's own
 		t.Errorf("the redirect was followed: %d requests", got-klen)
-	}
-}
-
-// lateness is how late this machine wakes who sleeps: what an answer may be late
-// without the gateway's doing.
-type lateness struct {
-	mu    sync.Mutex
-	worst time.Duration
-}
-
-func watchLateness(t *testing.T) *lateness {
-	l := &lateness{}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			began := time.Now()
-			select {
-			case <-stop:
-				return
-			case <-time.After(time.Millisecond):
-			}
-			l.mu.Lock()
-			l.worst = max(l.worst, time.Since(began)-time.Millisecond)
-			l.mu.Unlock()
-		}
-	}()
-	t.Cleanup(func() { close(stop); <-stopped })
-	return l
-}
-
-// check holds what an answer took against its limit, with 50 ms for the work, and
-// what this machine is late by itself.
-func (l *lateness) check(t *testing.T, took, limit time.Duration) {
-	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if limit += 50*time.Millisecond + 4*l.worst; took > limit {
-		t.Errorf("the answer took %s, over %s", took, limit)
 	}
 }
 

@@ -309,6 +309,16 @@ func (l *Live) Toxic(name, toxic string) {
 	}
 }
 
+// Mend takes a proxied vendor's toxics away, and has it reachable.
+func (l *Live) Mend(name string) {
+	proxy := l.Proxies[name]
+	proxy.Stop()
+	proxy.Toxics.ResetToxics(context.Background())
+	if err := proxy.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
 // Gone ends the connections that are kept, and has a proxied vendor's name
 // resolve no more.
 func (l *Live) Gone(name string) {
