@@ -243,3 +243,56 @@ func TestNobodyLeftAsksForNothing(t *testing.T) {
 		t.Errorf("%v, asked %v", err, asked)
 	}
 }
+
+// TestFailedRefreshIsNotBegunAnew by each one who asks: what is served is left
+// alone for a while, or for as long as the backend asks.
+func TestFailedRefreshIsNotBegunAnew(t *testing.T) {
+	for _, failure := range []*normalize.Error{{Kind: normalize.KindUpstream}, {Kind: normalize.KindRateLimited, RetryAfter: 15 * time.Second}} {
+		pause := max(failure.RetryAfter, 2*time.Second) // a tenth of the ttl
+		synctest.Test(t, func(t *testing.T) {
+			var asked atomic.Int32
+			var failing atomic.Bool
+			var interrupted atomic.Bool
+			_, endpoint := cached(t, seconds(20, 100, 200), func(ctx context.Context, _ Call) (Result, error) {
+				if n := asked.Add(1); n > 1 && !isBehind(ctx) {
+					t.Error("a refresh is not marked as one")
+				}
+				snapshot := &catalog.Snapshot{}
+				switch {
+				case interrupted.Load():
+					snapshot.Partial, snapshot.Interrupted = failure, true
+				case failing.Load():
+					return Result{}, failure
+				}
+				return Result{Snapshot: snapshot, Fetched: time.Now(), Cache: CacheMiss}, nil
+			})
+			ask := func(want int32) {
+				t.Helper()
+				for range 10 {
+					if result, err := endpoint(context.Background(), list("k")); err != nil || result.Stale != nil {
+						t.Fatalf("%v %v", err, result.Stale)
+					}
+					synctest.Wait()
+				}
+				if got := asked.Load(); got != want {
+					t.Errorf("asked %d times, want %d", got, want)
+				}
+			}
+			ask(1)
+			failing.Store(true)
+			time.Sleep(23 * time.Second)
+			ask(2)
+			time.Sleep(pause - time.Millisecond)
+			ask(2)
+			time.Sleep(2 * time.Millisecond)
+			interrupted.Store(true) // a part of it is no refresh either
+			ask(3)
+			time.Sleep(pause + time.Millisecond)
+			failing.Store(false)
+			interrupted.Store(false)
+			ask(4)
+			time.Sleep(10 * time.Second)
+			ask(4) // it is fresh again
+		})
+	}
+}

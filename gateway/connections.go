@@ -94,7 +94,7 @@ func (cs *connections) admit(c net.Conn) net.Conn {
 }
 
 // origin is the peer's address; of IPv6 its network, which one peer has whole.
-func origin(c net.Conn) netip.Addr {
+func origin(c interface{ RemoteAddr() net.Addr }) netip.Addr {
 	from, err := netip.ParseAddrPort(c.RemoteAddr().String())
 	if err != nil {
 		return netip.Addr{}

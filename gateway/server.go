@@ -215,10 +215,12 @@ func overloaded(detail string) *Problem {
 // seen another end than we do (RFC 9112, 6.1 and 6.3; fasthttp 1.74 takes
 // Transfer-Encoding where both are named). Its connection is not read on.
 func framed(c *fiber.Ctx) error {
-	length, encoding := false, false
+	length, encoding, folded := false, false, false
 	for line := range bytes.Lines(c.Request().Header.RawHeaders()) {
 		name, value, _ := bytes.Cut(line, []byte{':'})
 		switch {
+		case line[0] == ' ' || line[0] == '\t':
+			folded = true // some read it as a header of its own
 		case bytes.EqualFold(name, []byte(fiber.HeaderContentLength)):
 			length = true
 		case bytes.EqualFold(name, []byte(fiber.HeaderTransferEncoding)):
@@ -226,9 +228,9 @@ func framed(c *fiber.Ctx) error {
 			length = length || !bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
 		}
 	}
-	if length && encoding {
+	if length && encoding || folded {
 		c.Context().SetConnectionClose()
-		return newProblem(CodeInvalidParameter, "the request says in more than one way where its body ends; send Content-Length or Transfer-Encoding: chunked, not both")
+		return newProblem(CodeInvalidParameter, "it is not clear where the request's headers or body end; send Content-Length or Transfer-Encoding: chunked, not both, and each header on one line")
 	}
 	return c.Next()
 }

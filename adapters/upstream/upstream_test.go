@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bufio"
 	"compress/gzip"
 	"context"
 	"crypto/tls"
@@ -13,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -186,5 +188,161 @@ func TestCallersDeadlineBinds(t *testing.T) {
 	err = client(t, server.URL).Exchange(ctx, &adapters.Request{Method: "POST", Path: "/", Decode: func(adapters.Response) error { return nil }})
 	if normalize.KindOf(err) != normalize.KindExpired {
 		t.Errorf("%v", err)
+	}
+}
+
+// dyingServer answers so many requests of each connection, and closes it on the
+// next one without an answer.
+func dyingServer(t *testing.T, lives int) (base string, received *atomic.Int32) {
+	t.Helper()
+	received = new(atomic.Int32)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				in := bufio.NewReader(conn)
+				for range lives {
+					if _, err := http.ReadRequest(in); err != nil {
+						return
+					}
+					received.Add(1)
+					fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+				}
+				if _, err := http.ReadRequest(in); err == nil {
+					received.Add(1)
+				}
+			}()
+		}
+	}()
+	return "http://" + l.Addr().String(), received
+}
+
+// TestNothingIsSentTwice: net/http would send a GET again on each kept connection
+// that turns out to be dead, and then on a new one.
+func TestNothingIsSentTwice(t *testing.T) {
+	base, received := dyingServer(t, 1)
+	c := client(t, base)
+	// Several connections are kept, and all of them are about to die.
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := get(c); err != nil && normalize.KindOf(err) != normalize.KindReset {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	before := received.Load()
+	err := get(c)
+	if sent := received.Load() - before; sent != 1 || normalize.KindOf(err) != normalize.KindReset {
+		t.Errorf("sent %d times: %v", sent, err)
+	}
+	// The others that were kept are as old, and are not tried.
+	if err := get(c); err != nil {
+		t.Errorf("after a dead connection: %v", err)
+	}
+}
+
+// TestGetHasNoBody, though net/http is made to think that it has one.
+func TestGetHasNoBody(t *testing.T) {
+	var headers []http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if len(body) > 0 || r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+			t.Errorf("Content-Length %d, Transfer-Encoding %v, body %q", r.ContentLength, r.TransferEncoding, body)
+		}
+		headers = append(headers, r.Header)
+	}))
+	defer server.Close()
+	c := client(t, server.URL)
+	for range 2 {
+		if err := get(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"Content-Length", "Transfer-Encoding"} {
+		if _, ok := headers[1][name]; ok {
+			t.Errorf("the second request has %s", name)
+		}
+	}
+}
+
+// TestHTTP2: a backend that speaks it is spoken to in it, a GET there has no body
+// at all, and what breaks has the same names.
+func TestHTTP2(t *testing.T) {
+	var versions atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 && r.ContentLength == 0 {
+			versions.Add(1)
+		}
+		switch r.URL.Path {
+		case "/reset/agents":
+			panic(http.ErrAbortHandler)
+		case "/hang/agents":
+			<-r.Context().Done()
+		case "/large/agents":
+			fmt.Fprint(w, strings.Repeat("x", 2000))
+		}
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	trusting := func(o *Options) { o.TLS = &tls.Config{RootCAs: roots} }
+	c := client(t, server.URL, trusting)
+	for range 2 {
+		if err := get(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := versions.Load(); n != 2 {
+		t.Errorf("%d of 2 requests over HTTP/2 without a body", n)
+	}
+	f := func(path string, want normalize.Kind) {
+		t.Helper()
+		if err := get(client(t, server.URL+path, trusting, hasty)); normalize.KindOf(err) != want {
+			t.Errorf("%s: %v, want %s", path, err, want)
+		}
+	}
+	f("/reset", normalize.KindReset)
+	f("/hang", normalize.KindTimeout)
+	f("/large", normalize.KindTooLarge)
+}
+
+// TestHeadersThatBreakOff are an answer that is cut, not one that is wrong.
+func TestHeadersThatBreakOff(t *testing.T) {
+	for body, want := range map[string]normalize.Kind{
+		"HTTP/1.1 200 OK\r\nContent-Type: app":                  normalize.KindCut,
+		"SSH-2.0-OpenSSH\r\n":                                   normalize.KindBadResponse,
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}":        normalize.KindCut,
+		"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}":        normalize.KindBadResponse,
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n": normalize.KindCut,
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			conn, err := l.Accept()
+			if err == nil {
+				_, _ = http.ReadRequest(bufio.NewReader(conn)) // whatever it is
+				fmt.Fprint(conn, body)
+				conn.Close()
+			}
+		}()
+		if err := get(client(t, "http://"+l.Addr().String())); normalize.KindOf(err) != want {
+			t.Errorf("%q: %v, want %s", body, err, want)
+		}
+		l.Close()
 	}
 }

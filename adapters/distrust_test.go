@@ -1,0 +1,95 @@
+package adapters
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// answered is how a call ends whose answer has this body.
+func answered(status int, contentType, body string, v any) error {
+	c := Client{
+		Provider: "p", Authorize: func(http.Header, Credential) {},
+		Failure: func(op Operation, r Response) error {
+			if e := Failure("p", op, r); e != nil {
+				return e
+			}
+			return nil
+		},
+		Exchange: func(_ context.Context, req *Request) error {
+			header := http.Header{}
+			if contentType != "" {
+				header.Set("Content-Type", contentType)
+			}
+			return req.Decode(Response{Status: status, Header: header, Body: []byte(body)})
+		},
+	}
+	return c.Send(context.Background(), Credential{}, Call{Op: OpList}, func(r Response) error { return Decode("p", OpList, r, v) })
+}
+
+func TestContentTypesThatCanBeJSON(t *testing.T) {
+	f := func(contentType string, want bool) {
+		t.Helper()
+		err := answered(200, contentType, `{}`, new(map[string]any))
+		if (err == nil) != want || err != nil && normalize.KindOf(err) != normalize.KindBadResponse {
+			t.Errorf("%q: %v", contentType, err)
+		}
+	}
+	for _, good := range []string{"", "application/json", "application/json; charset=utf-8", "Application/JSON", "application/vnd.api+json", "application/problem+json", "text/json", "text/plain", "application/octet-stream"} {
+		f(good, true)
+	}
+	for _, bad := range []string{"text/html", "text/html; charset=utf-8", "application/xml", "image/png", ";;", "application/jsonx"} {
+		f(bad, false)
+	}
+	// What failed anyway is told by its status, however it is dressed.
+	if err := answered(503, "text/html", "<html>", nil); normalize.KindOf(err) != normalize.KindUnavailable {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestNestingIsBounded(t *testing.T) {
+	nested := func(levels int) string { return strings.Repeat(`[`, levels) + strings.Repeat(`]`, levels) }
+	if err := answered(200, "", nested(maxDepth), new(any)); err != nil {
+		t.Errorf("%d levels: %v", maxDepth, err)
+	}
+	if err := answered(200, "", nested(maxDepth+1), new(any)); normalize.KindOf(err) != normalize.KindBadResponse {
+		t.Errorf("%d levels: %v", maxDepth+1, err)
+	}
+	// Brackets in strings nest nothing, whatever is escaped beside them.
+	for _, text := range []string{strings.Repeat("[{", 200), `\`, `"`, `\"[`, `[\\`} {
+		quoted, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := `{"a": ` + string(quoted) + `, "b": ` + nested(maxDepth-1) + `}`
+		if err := answered(200, "", body, new(any)); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestRowsAreBounded(t *testing.T) {
+	rows := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat("{},", n), ",") + "]" }
+	var got RawRows
+	if err := answered(200, "", rows(MaxRows), &got); err != nil || len(got) != MaxRows {
+		t.Errorf("%d rows, %v", len(got), err)
+	}
+	if err := answered(200, "", rows(MaxRows+1), &got); normalize.KindOf(err) != normalize.KindTooLarge || len(got) > MaxRows {
+		t.Errorf("%d rows, %v", len(got), err)
+	}
+	for body, want := range map[string]int{`[]`: 0, `null`: 0, `[1, {"a": [2]}, null]`: 3} {
+		if err := answered(200, "", body, &got); err != nil || len(got) != want {
+			t.Errorf("%s: %d rows, %v", body, len(got), err)
+		}
+	}
+	for _, body := range []string{`{}`, `5`, `"x"`, `[1`, `[1,]`, `[1 2]`, ``, `[}`} {
+		if err := answered(200, "", body, &got); normalize.KindOf(err) != normalize.KindBadResponse {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}

@@ -1,0 +1,268 @@
+package gateway
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+// dial is a connection to the bench's gateway.
+func (b *bench) dial() net.Conn {
+	b.t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// raw sends bytes and reads all answers until the connection ends, or for so long.
+func (b *bench) raw(text string, patience time.Duration) (statuses []int, bodies []string, closed bool) {
+	b.t.Helper()
+	conn := b.dial()
+	defer conn.Close()
+	if _, err := io.WriteString(conn, text); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		b.t.Fatal(err)
+	}
+	in := bufio.NewReader(conn)
+	for {
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			n, ok := errors.AsType[net.Error](err)
+			return statuses, bodies, !ok || !n.Timeout()
+		}
+		body, _ := io.ReadAll(resp.Body) // what there is of it
+		statuses, bodies = append(statuses, resp.StatusCode), append(bodies, string(body))
+	}
+}
+
+// TestFraming: a request that somebody before us may have seen to end elsewhere is
+// refused with 400, and nothing after it is read.
+func TestFraming(t *testing.T) {
+	b := newBench(t, "")
+	key := "X-API-Key: " + b.keys[keyAcme] + "\r\n"
+	const smuggled = "GET /v1/agents HTTP/1.1\r\nHost: h\r\nX-API-Key: smuggled\r\n\r\n"
+	post := func(version, headers, body string) string {
+		return "POST /v1/agents HTTP/" + version + "\r\n" + key + "Content-Type: application/json\r\n" + headers + "\r\n" + body
+	}
+	for name, text := range map[string]string{
+		"CL and TE":                post("1.1", "Host: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
+		"TE and CL":                post("1.1", "Host: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"+smuggled),
+		"te and cl":                post("1.1", "Host: h\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n", "0\r\n\r\n"+smuggled),
+		"TE on HTTP/1.0":           post("1.0", "Host: h\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
+		"CL and TE on HTTP/1.0":    post("1.0", "Host: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
+		"two CLs":                  post("1.1", "Host: h\r\nContent-Length: 2\r\nContent-Length: 0\r\n", "{}"+smuggled),
+		"a list of CLs":            post("1.1", "Host: h\r\nContent-Length: 2, 2\r\n", "{}"+smuggled),
+		"a signed CL":              post("1.1", "Host: h\r\nContent-Length: +2\r\n", "{}"+smuggled),
+		"a negative CL":            post("1.1", "Host: h\r\nContent-Length: -2\r\n", "{}"+smuggled),
+		"two TEs":                  post("1.1", "Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"+smuggled),
+		"a list of TEs":            post("1.1", "Host: h\r\nTransfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"+smuggled),
+		"TE that is not known":     post("1.1", "Host: h\r\nTransfer-Encoding: xchunked\r\n", "0\r\n\r\n"+smuggled),
+		"TE identity with CL":      post("1.1", "Host: h\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n", "{}"+smuggled),
+		"TE identity":              post("1.1", "Host: h\r\nTransfer-Encoding: identity\r\n", smuggled),
+		"space before the colon":   post("1.1", "Host: h\r\nTransfer-Encoding : chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"+smuggled),
+		"a folded header":          post("1.1", "Host: h\r\nX-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", smuggled),
+		"two Hosts":                post("1.1", "Host: h\r\nHost: i\r\nContent-Length: 0\r\n", smuggled),
+		"no Host":                  post("1.1", "Content-Length: 0\r\n", smuggled),
+		"a chunk size that is not": post("1.1", "Host: h\r\nTransfer-Encoding: chunked\r\n", "zz\r\n{}\r\n0\r\n\r\n"+smuggled),
+	} {
+		t.Run(name, func(t *testing.T) {
+			statuses, bodies, closed := b.raw(text, 3*time.Second)
+			if len(statuses) != 1 || statuses[0] != 400 || !closed || !strings.Contains(bodies[0], `"code":"invalid_parameter"`) {
+				t.Errorf("answered %v, closed %v: %s", statuses, closed, bodies)
+			}
+			if strings.Contains(strings.Join(bodies, ""), b.keys[keyAcme]) || strings.Contains(strings.Join(bodies, ""), "smuggled") {
+				t.Errorf("the answer quotes the request: %s", bodies)
+			}
+		})
+	}
+	// What is in order is answered, in turn.
+	good := "GET /v1/backends HTTP/1.1\r\nHost: h\r\n" + key + "\r\n"
+	if statuses, bodies, _ := b.raw(good+post("1.1", "Host: h\r\nTransfer-Encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n")+good+post("1.1", "Host: h\r\nContent-Length: 2\r\nConnection: close\r\n", "{}"), 3*time.Second); fmt.Sprint(statuses) != "[200 422 200 422]" {
+		t.Errorf("%v %s", statuses, bodies)
+	}
+	if n := b.requests("krosai"); n != 0 {
+		t.Errorf("%d requests came through", n)
+	}
+}
+
+// TestConnectionsAreBounded: in all and from one address; who is over is closed
+// without a word, and finds room when another left.
+func TestConnectionsAreBounded(t *testing.T) {
+	for setting, reason := range map[string]string{"max_connections": "max_connections", "max_connections_per_address": "max_connections_per_address"} {
+		b := newBench(t, "")
+		b.reload("max_inflight: 2048", "max_inflight: 2048, "+setting+": 3")
+		var kept []net.Conn
+		for range 3 {
+			kept = append(kept, b.dial())
+		}
+		waitFor(t, "all three to be accepted", func() bool {
+			b.server.connections.mu.Lock()
+			defer b.server.connections.mu.Unlock()
+			return b.server.connections.open == 3
+		})
+		over := b.dial()
+		if n, err := over.Read(make([]byte, 1)); n != 0 || err == nil {
+			t.Errorf("%s: one too many was told %d bytes, %v", setting, n, err)
+		}
+		if page := b.metrics(); !strings.Contains(page, `agentgw_refused_total{reason="`+reason+`"} 1`) {
+			t.Errorf("%s is not counted", reason)
+		}
+		kept[0].Close()
+		waitFor(t, "room", func() bool {
+			conn := b.dial()
+			defer conn.Close()
+			fmt.Fprintf(conn, "GET /docs/errors HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+			_, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			return err == nil
+		})
+		for _, conn := range kept {
+			conn.Close()
+		}
+		waitFor(t, "all to be forgotten", func() bool {
+			b.server.connections.mu.Lock()
+			defer b.server.connections.mu.Unlock()
+			return b.server.connections.open == 0 && len(b.server.connections.byOrigin) == 0
+		})
+	}
+}
+
+func TestOrigin(t *testing.T) {
+	for peer, want := range map[string]string{
+		"192.0.2.7:4000": "192.0.2.7", "[::ffff:192.0.2.7]:4000": "192.0.2.7", "[2001:db8:1:2:3:4:5:6]:4000": "2001:db8:1:2::", "[2001:db8:1:2:ffff::1]:4000": "2001:db8:1:2::",
+		"[fe80::1%eth0]:4000": "fe80::",
+	} {
+		address, err := net.ResolveTCPAddr("tcp", peer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := origin(addressed{address}).String(); got != want {
+			t.Errorf("%s is from %s, want %s", peer, got, want)
+		}
+	}
+	if origin(addressed{&net.UnixAddr{Name: "@"}}).IsValid() {
+		t.Error("a socket without addresses has one")
+	}
+}
+
+// addressed is a connection of which only the peer is known.
+type addressed struct{ peer net.Addr }
+
+func (a addressed) RemoteAddr() net.Addr { return a.peer }
+
+// TestOutOfDescriptors: fasthttp would end the listener for good.
+func TestOutOfDescriptors(t *testing.T) {
+	b := newBench(t, "")
+	l, err := newLoopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	failing := &failingListener{Listener: l, errs: []error{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ENOBUFS}}
+	other := NewServer(b.gateway)
+	served := make(chan error, 1)
+	go func() { served <- other.Serve(other.Guard(failing)) }()
+	resp, err := http.Get("http://" + l.Addr().String() + "/docs/errors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	if err := other.Shutdown(5 * time.Second); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// failingListener fails as often as it has errors, and then accepts.
+type failingListener struct {
+	net.Listener
+	errs []error
+}
+
+func (l *failingListener) Accept() (net.Conn, error) {
+	if len(l.errs) > 0 {
+		err := l.errs[0]
+		l.errs = l.errs[1:]
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: err}
+	}
+	return l.Listener.Accept()
+}
+
+// TestDrainLosesNobody: while it drains it answers, and every answer ends its
+// connection; then it waits for nobody.
+func TestDrainLosesNobody(t *testing.T) {
+	b := newBench(t, "")
+	conn := b.dial()
+	in := bufio.NewReader(conn)
+	ask := func() *http.Response {
+		t.Helper()
+		fmt.Fprintf(conn, "GET /docs/errors HTTP/1.1\r\nHost: h\r\n\r\n")
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		return resp
+	}
+	if resp := ask(); resp.Close {
+		t.Error("a connection ends for no reason")
+	}
+	drained := make(chan struct{})
+	go func() { b.server.Drain(20 * time.Second); close(drained) }()
+	waitFor(t, "the drain to begin", func() bool { return b.server.leaving.Load() })
+	if resp := ask(); resp.StatusCode != 200 || !resp.Close {
+		t.Errorf("%d, closed %v", resp.StatusCode, resp.Close)
+	}
+	if r := b.get("/v1/backends").wants(t, 200, ""); !r.Close {
+		t.Error("a new connection is kept")
+	}
+	<-drained // long before its time: nobody is connected
+}
+
+// TestShutdownTellsThoseWhoCome: what runs is finished, and what still comes on a
+// connection that is there is told to go elsewhere.
+func TestShutdownTellsThoseWhoCome(t *testing.T) {
+	b := newBench(t, "timeout: 9s")
+	release := make(chan struct{})
+	b.vendors["krosai"].Control().Fail(sandbox.Fault{Change: func(body []byte) []byte { <-release; return body }})
+	conn := b.dial()
+	request := "GET " + krosaiAgent + " HTTP/1.1\r\nHost: h\r\nX-API-Key: " + b.keys[keyAcme] + "\r\n\r\n"
+	fmt.Fprint(conn, request)
+	waitFor(t, "the request to run", func() bool { return b.requests("krosai") == 1 })
+	late := b.dial()
+	fmt.Fprint(late, "GET /v1/backends HTTP/1.1\r\n") // it has begun to come
+	waitFor(t, "both connections", func() bool { return !b.server.connections.quiet(time.Now(), 0) && b.inFlight() == 1 })
+	done := make(chan error, 1)
+	go func() { done <- b.server.Shutdown(9 * time.Second) }()
+	waitFor(t, "the end to begin", func() bool { return b.server.closing.Load() })
+	fmt.Fprint(late, "Host: h\r\nX-API-Key: "+b.keys[keyAcme]+"\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(late), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := io.ReadAll(resp.Body); resp.StatusCode != 503 || !strings.Contains(string(text), `"draining"`) || resp.Header.Get("Retry-After") == "" || !resp.Close {
+		t.Errorf("%d %s", resp.StatusCode, text)
+	}
+	close(release)
+	if resp, err = http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
+		t.Errorf("what ran: %v", err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}

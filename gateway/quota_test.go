@@ -1,0 +1,268 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/normalize"
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+// limited is an exchange within a quota, before a vendor that answers with these
+// headers.
+func limited(rate *config.Rate, vendor func() (normalize.Kind, http.Header)) (*quotas, func(ctx context.Context) error) {
+	q := newQuotas()
+	q.limit(rate)
+	exchange := q.middleware("p")(func(_ context.Context, req *adapters.Request) error {
+		kind, header := vendor()
+		if header == nil {
+			return &normalize.Error{Kind: kind} // it did not answer
+		}
+		return req.Decode(adapters.Response{Status: 200, Header: header})
+	})
+	cred := adapters.NewCredential(secret.New("c"))
+	return q, func(ctx context.Context) error {
+		return exchange(ctx, &adapters.Request{Op: adapters.OpList, Credential: cred, Decode: func(r adapters.Response) error {
+			if kind, _ := vendor(); kind != normalize.KindUnsupported {
+				return &normalize.Error{Kind: kind, Status: 429}
+			}
+			return nil
+		}})
+	}
+}
+
+const well = normalize.KindUnsupported // no vendor's answer is one
+
+func per(requests int, window time.Duration) *config.Rate {
+	return &config.Rate{Requests: requests, Per: config.Duration(window)}
+}
+
+func saying(remaining, resetSeconds int) http.Header {
+	return http.Header{"X-Ratelimit-Limit": {"60"}, "X-Ratelimit-Remaining": {fmt.Sprint(remaining)}, "X-Ratelimit-Reset": {fmt.Sprint(resetSeconds)}}
+}
+
+// TestVendorsWord: what its answers say is left bounds us, with a quota of our own
+// or without, until its window is over.
+func TestVendorsWord(t *testing.T) {
+	for _, rate := range []*config.Rate{nil, per(60, time.Minute)} {
+		synctest.Test(t, func(t *testing.T) {
+			header := saying(2, 30)
+			_, send := limited(rate, func() (normalize.Kind, http.Header) { return well, header })
+			if err := send(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			header = http.Header{}
+			for range 2 {
+				if err := send(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := send(context.Background())
+			failure, ok := err.(*normalize.Error)
+			if !ok || failure.Kind != normalize.KindRateLimited || failure.RetryAfter != 30*time.Second {
+				t.Fatalf("%v", err)
+			}
+			time.Sleep(30 * time.Second)
+			if err := send(context.Background()); err != nil {
+				t.Errorf("in the next window: %v", err)
+			}
+		})
+	}
+}
+
+// TestVendorsWordUnderway: an answer does not know of the requests beside it.
+func TestVendorsWordUnderway(t *testing.T) {
+	q := newQuotas()
+	now := time.Now()
+	limit := func(remaining int) adapters.RateLimit {
+		return adapters.RateLimit{Known: true, Limit: 60, Remaining: remaining, Reset: time.Minute}
+	}
+	tickets := map[int]ticket{}
+	for i := range 4 {
+		tickets[i], _ = q.take("c", now, false)
+	}
+	left := func(want int) {
+		t.Helper()
+		if got, known := q.remaining(q.byCredential["c"], now); !known || got != want {
+			t.Errorf("%d left, want %d", got, want)
+		}
+	}
+	q.done("c", tickets[1], ending{sent: true, limit: limit(50)}, now)
+	left(50 - 1 - 2) // one ran before it, two began after
+	q.done("c", tickets[3], ending{sent: true, limit: limit(48)}, now)
+	left(48 - 3)
+	q.done("c", tickets[0], ending{sent: true, limit: limit(59)}, now) // older, it came late
+	left(48 - 3)
+	last, _ := q.take("c", now, false)
+	left(48 - 4)
+	q.done("c", tickets[2], ending{sent: true}, now)
+	q.done("c", last, ending{sent: true, limit: limit(44)}, now)
+	left(44 - 1) // ticket 2 still ran when it began
+	alone, _ := q.take("c", now, false)
+	q.done("c", alone, ending{sent: true, limit: limit(43)}, now)
+	left(43)
+}
+
+// TestReserve: what nobody waits for leaves a fifth to those who do.
+func TestReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, send := limited(per(10, time.Minute), func() (normalize.Kind, http.Header) { return well, http.Header{} })
+		for i := range 10 {
+			err := send(behind(context.Background()))
+			if (err == nil) != (i < 8) {
+				t.Fatalf("background request %d: %v", i, err)
+			}
+		}
+		if v := q.view(adapters.NewCredential(secret.New("c")).ID(), time.Now()); v.Remaining != 2 || v.RetryAfterS != nil {
+			t.Errorf("%+v", v)
+		}
+		for i := range 3 {
+			if err := send(context.Background()); (err == nil) != (i < 2) {
+				t.Errorf("a caller's request %d: %v", i, err)
+			}
+		}
+		time.Sleep(time.Minute)
+		if err := send(behind(context.Background())); err != nil {
+			t.Errorf("in the next window: %v", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // and of what the vendor says
+		_, send := limited(nil, func() (normalize.Kind, http.Header) { return well, saying(12, 30) })
+		if err := send(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if err := send(behind(context.Background())); normalize.KindOf(err) != normalize.KindRateLimited {
+			t.Errorf("%v", err)
+		}
+		if err := send(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestRests: a 429 that does not say for how long rests longer each time in a row.
+func TestRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kind := normalize.KindRateLimited
+		_, send := limited(nil, func() (normalize.Kind, http.Header) { return kind, http.Header{} })
+		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+			err := send(context.Background())
+			failure := err.(*normalize.Error)
+			if least := want * time.Second; failure.Status == 0 || failure.RetryAfter < least || failure.RetryAfter > least*5/4 {
+				t.Errorf("rests %s, want about %ds", failure.RetryAfter, want)
+			}
+			if again := send(context.Background()).(*normalize.Error); again.Status != 0 || again.RetryAfter != failure.RetryAfter {
+				t.Errorf("meanwhile: %+v", again)
+			}
+			time.Sleep(failure.RetryAfter)
+		}
+		kind = well
+		if err := send(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		kind = normalize.KindRateLimited
+		if failure := send(context.Background()).(*normalize.Error); failure.RetryAfter > 2*time.Second {
+			t.Errorf("after a success: %s", failure.RetryAfter)
+		}
+	})
+}
+
+// TestWhatWasNotSentIsNotCounted, and what may have been is; nothing runs for ever.
+func TestWhatWasNotSentIsNotCounted(t *testing.T) {
+	for _, kind := range normalize.Kinds() {
+		q, send := limited(per(5, time.Hour), func() (normalize.Kind, http.Header) { return kind, nil })
+		_ = send(context.Background())
+		c := q.byCredential[adapters.NewCredential(secret.New("c")).ID()]
+		if counted := len(c.ended) == 1; counted != outcomes[kind].lost || c.running != 0 {
+			t.Errorf("%s: counted %v, %d running", kind, counted, c.running)
+		}
+	}
+	q, send := limited(per(5, time.Hour), func() (normalize.Kind, http.Header) { panic("in the exchange") })
+	func() {
+		defer func() { _ = recover() }()
+		_ = send(context.Background())
+	}()
+	if c := q.byCredential[adapters.NewCredential(secret.New("c")).ID()]; c.running != 0 || len(c.ended) != 1 {
+		t.Errorf("after a panic %d running, %d ended", c.running, len(c.ended))
+	}
+}
+
+// TestArrivalsStayWithinTheQuota: at the vendor, however long requests are on
+// their way.
+func TestArrivalsStayWithinTheQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuotas()
+		q.limit(per(5, 10*time.Second))
+		var mu sync.Mutex
+		var arrived []time.Time
+		for i := range 3000 {
+			time.Sleep(time.Duration(i*7919%1300) * time.Millisecond)
+			request, wait := q.take("c", time.Now(), false)
+			if wait > 0 {
+				continue
+			}
+			go func() {
+				time.Sleep(time.Duration(i*104729%3000) * time.Millisecond)
+				mu.Lock()
+				arrived = append(arrived, time.Now())
+				mu.Unlock()
+				time.Sleep(time.Duration(i*1299709%3000) * time.Millisecond)
+				q.done("c", request, ending{sent: true}, time.Now())
+			}()
+			synctest.Wait()
+		}
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		for i := 5; i < len(arrived); i++ {
+			if arrived[i].Sub(arrived[i-5]) < 10*time.Second {
+				t.Fatalf("six arrive within %s", arrived[i].Sub(arrived[i-5]))
+			}
+		}
+		if len(arrived) < 300 {
+			t.Errorf("only %d were sent", len(arrived))
+		}
+	})
+}
+
+// TestFullViewLeavesRoomInTheQuota: the details of a list stop where a caller who
+// asks for one agent still gets it.
+func TestFullViewLeavesRoomInTheQuota(t *testing.T) {
+	b := newBench(t, "quota: {requests: 5, per: 1h}")
+	r := b.get("/v1/agents?view=full&backend=talkifai").wants(t, 200, "")
+	if s := r.source("talkifai"); s["status"] != "partial" || s["error"].(map[string]any)["code"] != "upstream_rate_limited" {
+		t.Errorf("%v", s)
+	}
+	if n := b.requests("talkifai"); n != 4 {
+		t.Errorf("%d requests of 5, one of which is for callers", n)
+	}
+	b.get("/v1/agents/talkifai:agent_other").wants(t, 404, "agent_not_found")
+	b.get("/v1/agents/talkifai:agent_another").wants(t, 429, "upstream_rate_limited")
+}
+
+// TestForesees: a vendor that counts and says what is left never has to say 429.
+func TestForesees(t *testing.T) {
+	b := newBench(t, "cache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+	left := 10
+	for range 15 {
+		control := b.vendors["talkifai"].Control()
+		control.Heal()
+		control.Fail(sandbox.Fault{Status: 200, Body: `{"success": true, "data": [], "pagination": {"page": 1, "hasNext": false}}`, Header: map[string]string{
+			"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": fmt.Sprint(max(0, left-1)), "X-RateLimit-Reset": fmt.Sprint(time.Now().Add(time.Hour / 2).Unix()),
+		}})
+		before := b.requests("talkifai")
+		r := b.get("/v1/agents?backend=talkifai")
+		if sent := b.requests("talkifai") - before; sent != min(1, left) || (r.StatusCode == 200) != (left > 0) {
+			t.Errorf("with %d left: %d sent, %d", left, sent, r.StatusCode)
+		}
+		left = max(0, left-1)
+	}
+}
