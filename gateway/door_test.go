@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/agentgw/agentgw/sandbox"
@@ -265,4 +267,64 @@ func TestShutdownTellsThoseWhoCome(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
+}
+
+// pipes is a listener in memory, for a clock of its own.
+type pipes struct {
+	conns chan net.Conn
+	once  sync.Once
+	done  chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, io.EOF
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// TestSlowRequestsAreCutOff: who sends nothing, or a byte now and then, has ten
+// seconds for the headers, and thirty for the body.
+func TestSlowRequestsAreCutOff(t *testing.T) {
+	b := newBench(t, "")
+	b.get("/docs/errors") // fasthttp's goroutine for the Date header must not begin in the bubble
+	f := func(name, first string, want time.Duration) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := NewServer(b.gateway)
+				l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+				served := make(chan struct{})
+				go func() { _ = s.Serve(s.Guard(l)); close(served) }() // until Shutdown
+				ours, theirs := net.Pipe()
+				l.conns <- theirs
+				began := time.Now()
+				go func() { // a byte each second, as long as somebody reads
+					_, err := io.WriteString(ours, first)
+					for err == nil && first != "" {
+						time.Sleep(time.Second)
+						_, err = io.WriteString(ours, "x")
+					}
+				}()
+				resp, err := http.ReadResponse(bufio.NewReader(ours), nil)
+				took := time.Since(began)
+				if err == nil && (resp.StatusCode != 408 || !resp.Close) || took != want {
+					t.Errorf("%v after %s, want %s", resp, took, want)
+				}
+				ours.Close()
+				if err := s.Shutdown(time.Minute); err != nil {
+					t.Error(err)
+				}
+				<-served
+				time.Sleep(time.Minute) // for fasthttp's workers, who look only now and then
+			})
+		})
+	}
+	f("silent", "", headerTimeout)
+	f("headers", "GET /v1/agents HTTP/1.1\r\nHost: h\r\nX-Slow: ", headerTimeout)
+	f("body", "POST /v1/agents HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n", bodyTimeout)
 }
