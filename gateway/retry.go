@@ -33,7 +33,7 @@ const (
 func (r *retries) middleware(t *telemetry.Telemetry) ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			r.budget.called(time.Now())
+			r.budget.called()
 			first := *req // what wraps one attempt must not wrap the next
 			err := next(ctx, &first)
 			failure, ok := err.(*normalize.Error)
@@ -95,54 +95,37 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// retryBudget bounds retries to a tenth of the calls of the last ten seconds,
-// and at least one a second (as Finagle's, and the SRE book's chapter on
-// cascading failures, have it): a backend that fails everybody must not be asked
-// twice as often for it.
+// retryBudget bounds retries to a tenth of the calls, and at least one a second
+// (as Finagle has it, and the SRE book's chapter on overload): a backend that fails
+// everybody must not be asked twice as often for it. What good times leave unused is
+// kept for a few retries only, so that an outage begins with no more.
 type retryBudget struct {
-	mu      sync.Mutex
-	seconds [10]retrySecond
-	last    time.Time // when a retry was last allowed
+	mu     sync.Mutex
+	tokens float64
+	last   time.Time // when a retry was last allowed
 }
 
-// retrySecond is what was sent in one second.
-type retrySecond struct {
-	at             int64 // Unix seconds; an older one counts no more
-	calls, retries int
-}
+const (
+	retryShare  = 0.1 // of the calls
+	retryTokens = 10  // at most kept
+)
 
-// retryShare is how many calls allow one retry.
-const retryShare = 10
-
-func (b *retryBudget) called(now time.Time) {
+func (b *retryBudget) called() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.second(now).calls++
-}
-
-func (b *retryBudget) second(now time.Time) *retrySecond {
-	s := &b.seconds[now.Unix()%int64(len(b.seconds))]
-	if s.at != now.Unix() {
-		*s = retrySecond{at: now.Unix()}
-	}
-	return s
+	b.tokens = min(b.tokens+retryShare, retryTokens)
 }
 
 // take counts a retry if there is room for one.
 func (b *retryBudget) take(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	calls, retries := 0, 0
-	for _, s := range b.seconds {
-		if s.at > now.Unix()-int64(len(b.seconds)) {
-			calls += s.calls
-			retries += s.retries
-		}
-	}
-	if (retries+1)*retryShare > calls && now.Sub(b.last) < time.Second {
+	switch {
+	case b.tokens >= 1:
+		b.tokens--
+	case now.Sub(b.last) < time.Second:
 		return false
 	}
 	b.last = now
-	b.second(now).retries++
 	return true
 }

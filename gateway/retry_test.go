@@ -102,44 +102,44 @@ func TestRetryMends(t *testing.T) {
 	})
 }
 
-// TestRetryBudget slides a window over calls and retries at random rates.
+// TestRetryBudget: in no stretch of time are there more retries than a tenth of its
+// calls, what may be left over from before, and one a second; and one a second
+// there always is.
 func TestRetryBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b retryBudget
-		type event struct {
-			at    time.Time
-			retry bool
+		began, last := time.Now(), time.Time{}
+		retries, calls := 0, 0
+		beyond := func() float64 {
+			return float64(retries) - retryShare*float64(calls) - time.Since(began).Seconds()
 		}
-		var events []event
-		for range 20_000 {
-			time.Sleep(rand.N(time.Duration(1+rand.IntN(400)) * time.Millisecond))
-			b.called(time.Now())
-			events = append(events, event{time.Now(), false})
-			if rand.IntN(3) > 0 && b.take(time.Now()) {
-				events = append(events, event{time.Now(), true})
+		least := 0.0
+		for i := range 50_000 {
+			pace := 400 * time.Millisecond
+			if i%2000 < 1000 { // a burst, in which nothing but the calls counts
+				pace = 4 * time.Millisecond
 			}
-		}
-		retries, lastRetry := 0, time.Time{}
-		for i, e := range events {
-			if !e.retry {
+			time.Sleep(rand.N(pace))
+			b.called()
+			calls++
+			if rand.IntN(3) == 0 {
 				continue
 			}
-			retries++
-			calls, within := 0, 0
-			for j := i; j >= 0 && e.at.Unix()-events[j].at.Unix() < 10; j-- {
-				if events[j].retry {
-					within++
-				} else {
-					calls++
-				}
+			now := time.Now()
+			least = min(least, beyond())
+			switch {
+			case b.take(now):
+				retries++
+				last = now
+			case now.Sub(last) >= time.Second:
+				t.Fatal("not even one a second")
 			}
-			if within*retryShare > calls && e.at.Sub(lastRetry) < time.Second {
-				t.Fatalf("retry %d of %d calls in ten seconds, %s after the last", within, calls, e.at.Sub(lastRetry))
+			if over := beyond() - least; over > retryTokens+1 {
+				t.Fatalf("%.1f retries too many", over)
 			}
-			lastRetry = e.at
 		}
-		if retries < 1000 {
-			t.Errorf("only %d retries of 20,000 calls", retries)
+		if retries < calls/20 {
+			t.Errorf("only %d retries of %d calls", retries, calls)
 		}
 	})
 }
