@@ -24,6 +24,7 @@ import (
 	"github.com/agentgw/agentgw/gateway"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
+	"github.com/agentgw/agentgw/test/faults"
 )
 
 var update = flag.Bool("update", false, "write the generated parts anew")
@@ -44,8 +45,8 @@ var generated = regexp.MustCompile(`(?s)(<!-- generated: ([a-z]+) -->\n).*?(<!--
 // TestGenerated: the tables in the documentation are those of the capability
 // tables in the code.
 func TestGenerated(t *testing.T) {
-	parts := map[string]string{"capabilities": capabilities(), "limits": limits(), "extensions": extensions(), "filters": filters()}
-	for _, path := range []string{"README.md", "docs/providers.md", "docs/lists.md"} {
+	parts := map[string]string{"capabilities": capabilities(), "limits": limits(), "extensions": extensions(), "filters": filters(), "faults": faults.Markdown()}
+	for _, path := range []string{"README.md", "docs/providers.md", "docs/lists.md", "docs/reliability.md"} {
 		text := read(t, path)
 		want := generated.ReplaceAllStringFunc(text, func(part string) string {
 			m := generated.FindStringSubmatch(part)

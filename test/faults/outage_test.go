@@ -60,7 +60,7 @@ func TestAnOutageIsNotMadeWorse(t *testing.T) {
 			control.Forget()
 			before := look(l)
 			control.Fail(c.fault)
-			const outage = 4 * time.Second
+			const outage = 2 * time.Second
 			time.Sleep(outage)
 			stop()
 			got := look(l).minus(before)

@@ -46,7 +46,6 @@ type Outcome struct {
 // Fault is one row.
 type Fault struct {
 	Name string
-	By   string // what makes it: the emulated vendor, or Toxiproxy
 	// Inject has the vendor fail from now on.
 	Inject func(*live.Live)
 	// Unseen: the requests do not come as far as the vendor; they are counted
@@ -125,165 +124,165 @@ var lost = Outcome{504, "write_outcome_unknown", 1}
 func Faults() []Fault {
 	return []Fault{
 		{
-			Name: "name not found", By: "name server", Unseen: true, Inject: func(l *live.Live) { l.Gone(vendor) },
+			Name: "name not found", Unseen: true, Inject: func(l *live.Live) { l.Gone(vendor) },
 			Read: out(502, "upstream_error", 2), List: out(200, "upstream_error", 2), Write: out(502, "upstream_error", 1),
 			Breaker: Counts, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "connection refused", By: "Toxiproxy", Unseen: true, Inject: func(l *live.Live) { l.Proxies[vendor].Stop() },
+			Name: "connection refused", Unseen: true, Inject: func(l *live.Live) { l.Proxies[vendor].Stop() },
 			Read: out(502, "upstream_error", 2), List: out(200, "upstream_error", 2), Write: out(502, "upstream_error", 1),
 			Breaker: Counts, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "connection reset (RST)", By: "Toxiproxy", Unseen: true, Inject: toxic(`{"type": "reset_peer", "stream": "upstream", "attributes": {"timeout": 0}}`),
+			Name: "connection reset (RST)", Unseen: true, Inject: toxic(`{"type": "reset_peer", "stream": "upstream", "attributes": {"timeout": 0}}`),
 			Read: out(502, "upstream_error", 2), List: out(200, "upstream_error", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "closed before the first byte", By: "vendor", Inject: fails(sandbox.Fault{Reset: true}),
+			Name: "closed before the first byte", Inject: fails(sandbox.Fault{Reset: true}),
 			Read: out(502, "upstream_error", 2), List: out(200, "upstream_error", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "TLS failure", By: "Toxiproxy", Unseen: true, TLS: true, Inject: func(l *live.Live) { l.Plain(vendor) },
+			Name: "TLS failure", Unseen: true, TLS: true, Inject: func(l *live.Live) { l.Plain(vendor) },
 			Read: out(502, "upstream_error", 1), List: out(200, "upstream_error", 1), Write: out(502, "upstream_error", 1),
 			Breaker: Counts, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "no connection in time", By: "Toxiproxy", Unseen: true, TLS: true, Inject: toxic(`{"type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`),
+			Name: "no connection in time", Unseen: true, TLS: true, Inject: toxic(`{"type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`),
 			Read: out(504, "upstream_timeout", 2), List: out(200, "upstream_timeout", 2), Write: out(504, "upstream_timeout", 1),
 			Breaker: Counts, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "black hole", By: "Toxiproxy", Unseen: true, Inject: toxic(`{"type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`),
+			Name: "black hole", Unseen: true, Inject: toxic(`{"type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`),
 			Read: out(504, "upstream_timeout", 2), List: out(200, "upstream_timeout", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "accepts and never answers", By: "vendor", Inject: fails(sandbox.Fault{Hang: true}),
+			Name: "accepts and never answers", Inject: fails(sandbox.Fault{Hang: true}),
 			Read: out(504, "upstream_timeout", 2), List: out(200, "upstream_timeout", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "body drips", By: "vendor", Inject: fails(sandbox.Fault{Drip: 100 * time.Millisecond}),
+			Name: "body drips", Inject: fails(sandbox.Fault{Drip: 100 * time.Millisecond}),
 			Read: out(504, "upstream_timeout", 1), List: out(200, "upstream_timeout", 1), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "body crawls", By: "Toxiproxy", Inject: toxic(`{"type": "slicer", "stream": "downstream", "attributes": {"average_size": 40, "size_variation": 0, "delay": 200000}}`),
+			Name: "body crawls", Inject: toxic(`{"type": "slicer", "stream": "downstream", "attributes": {"average_size": 40, "size_variation": 0, "delay": 200000}}`),
 			Read: out(504, "upstream_timeout", 1), List: out(200, "upstream_timeout", 1), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "body shorter than its Content-Length", By: "vendor", Inject: fails(sandbox.Fault{Cut: true}),
+			Name: "body shorter than its Content-Length", Inject: fails(sandbox.Fault{Cut: true}),
 			Read: out(502, "upstream_error", 2), List: out(200, "upstream_error", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "connection cut in the headers", By: "Toxiproxy", Inject: toxic(`{"type": "limit_data", "stream": "downstream", "attributes": {"bytes": 40}}`),
+			Name: "connection cut in the headers", Inject: toxic(`{"type": "limit_data", "stream": "downstream", "attributes": {"bytes": 40}}`),
 			Read: out(502, "upstream_error", 2), List: out(200, "upstream_error", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "connection cut in the body", By: "Toxiproxy", Inject: toxic(`{"type": "limit_data", "stream": "downstream", "attributes": {"bytes": 150}}`),
+			Name: "connection cut in the body", Inject: toxic(`{"type": "limit_data", "stream": "downstream", "attributes": {"bytes": 150}}`),
 			Read: out(502, "upstream_error", 2), List: out(200, "upstream_error", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "not JSON", By: "vendor", Inject: fails(sandbox.Fault{Status: 200, Body: `canary text of the vendor`}),
+			Name: "not JSON", Inject: fails(sandbox.Fault{Status: 200, Body: `canary text of the vendor`}),
 			Read: out(502, "upstream_bad_response", 1), List: out(200, "upstream_bad_response", 1), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "wrong JSON type", By: "vendor", Inject: fails(sandbox.Fault{Status: 200, Body: `{"success": true, "data": 5}`}),
+			Name: "wrong JSON type", Inject: fails(sandbox.Fault{Status: 200, Body: `{"success": true, "data": 5}`}),
 			// Of the reply to an update only the status is documented; the agent
 			// that is read back is not one: 200 with the warning unverified.
 			Read: out(502, "upstream_bad_response", 1), List: out(200, "upstream_bad_response", 1), Write: out(200, "", 2),
 			Breaker: Counts, WriteBreaker: Fine, Stale: StaleYes,
 		},
 		{
-			Name: "nested too deep", By: "vendor", Inject: fails(sandbox.Fault{Status: 200, Body: strings.Repeat("[", 200) + strings.Repeat("]", 200)}),
+			Name: "nested too deep", Inject: fails(sandbox.Fault{Status: 200, Body: strings.Repeat("[", 200) + strings.Repeat("]", 200)}),
 			Read: out(502, "upstream_bad_response", 1), List: out(200, "upstream_bad_response", 1), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "HTML page", By: "vendor", Inject: fails(sandbox.Fault{Status: 200, Header: map[string]string{"Content-Type": "text/html; charset=utf-8"}, Body: `<html>canary text of the vendor</html>`}),
+			Name: "HTML page", Inject: fails(sandbox.Fault{Status: 200, Header: map[string]string{"Content-Type": "text/html; charset=utf-8"}, Body: `<html>canary text of the vendor</html>`}),
 			Read: out(502, "upstream_bad_response", 1), List: out(200, "upstream_bad_response", 1), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "body over `max_response_bytes`", By: "vendor", Inject: fails(sandbox.Fault{Status: 200, Body: repeated(maxBytes)}),
-			Read: out(502, "upstream_bad_response", 1), List: out(200, "upstream_bad_response", 1), Write: lost,
-			Breaker: Neutral, Stale: StaleNo,
-		},
-		{
-			Name: "body over `max_response_bytes` once decompressed", By: "vendor", Inject: fails(sandbox.Fault{Status: 200, Header: map[string]string{"Content-Encoding": "gzip"}, Body: zipped(repeated(16 * maxBytes))}),
+			Name: "body over `max_response_bytes`", Inject: fails(sandbox.Fault{Status: 200, Body: repeated(maxBytes)}),
 			Read: out(502, "upstream_bad_response", 1), List: out(200, "upstream_bad_response", 1), Write: lost,
 			Breaker: Neutral, Stale: StaleNo,
 		},
 		{
-			Name: "500", By: "vendor", Inject: answers(500),
+			Name: "body over `max_response_bytes` once decompressed", Inject: fails(sandbox.Fault{Status: 200, Header: map[string]string{"Content-Encoding": "gzip"}, Body: zipped(repeated(16 * maxBytes))}),
+			Read: out(502, "upstream_bad_response", 1), List: out(200, "upstream_bad_response", 1), Write: lost,
+			Breaker: Neutral, Stale: StaleNo,
+		},
+		{
+			Name: "500", Inject: answers(500),
 			Read: out(502, "upstream_error", 2), List: out(200, "upstream_error", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "502", By: "vendor", Inject: answers(502),
+			Name: "502", Inject: answers(502),
 			Read: out(502, "upstream_error", 2), List: out(200, "upstream_error", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "503", By: "vendor", Inject: answers(503),
+			Name: "503", Inject: answers(503),
 			Read: out(503, "upstream_unavailable", 2), List: out(200, "upstream_unavailable", 2), Write: out(503, "upstream_unavailable", 1),
 			Breaker: Counts, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "503 with `Retry-After: 30`", By: "vendor", Inject: answers(503, "Retry-After", "30"),
+			Name: "503 with `Retry-After: 30`", Inject: answers(503, "Retry-After", "30"),
 			Read: out(503, "upstream_unavailable", 1), List: out(200, "upstream_unavailable", 1), Write: out(503, "upstream_unavailable", 1),
 			Breaker: Counts, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "504", By: "vendor", Inject: answers(504),
+			Name: "504", Inject: answers(504),
 			Read: out(504, "upstream_timeout", 2), List: out(200, "upstream_timeout", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "429", By: "vendor", Inject: answers(429, "Retry-After", "30"),
+			Name: "429", Inject: answers(429, "Retry-After", "30"),
 			Read: out(429, "upstream_rate_limited", 1), List: out(200, "upstream_rate_limited", 1), Write: out(429, "upstream_rate_limited", 1),
 			Breaker: Neutral, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "401", By: "vendor", Inject: answers(401),
+			Name: "401", Inject: answers(401),
 			Read: out(502, "upstream_auth_failed", 1), List: out(200, "upstream_auth_failed", 1), Write: out(502, "upstream_auth_failed", 1),
 			Breaker: Neutral, Stale: StaleNever,
 		},
 		{
-			Name: "403", By: "vendor", Inject: answers(403),
+			Name: "403", Inject: answers(403),
 			Read: out(502, "upstream_auth_failed", 1), List: out(200, "upstream_auth_failed", 1), Write: out(502, "upstream_auth_failed", 1),
 			Breaker: Neutral, Stale: StaleNever,
 		},
 		{
-			Name: "404", By: "vendor", Inject: answers(404),
+			Name: "404", Inject: answers(404),
 			// A list names no agent that could be missing.
 			Read: out(404, "agent_not_found", 1), List: out(200, "upstream_error", 1), Write: out(404, "agent_not_found", 1),
 			Breaker: Fine, ListBreaker: Neutral, Stale: StaleNever,
 		},
 		{
-			Name: "redirect", By: "vendor", Inject: answers(302, "Location", "/v1/agents/elsewhere"),
+			Name: "redirect", Inject: answers(302, "Location", "/v1/agents/elsewhere"),
 			Read: out(502, "upstream_bad_response", 1), List: out(200, "upstream_bad_response", 1), Write: out(502, "upstream_bad_response", 1),
 			Breaker: Neutral, Stale: StaleNo, Kept: true,
 		},
 		{
-			Name: "200 with `success: false`", By: "vendor", Inject: answers(200),
+			Name: "200 with `success: false`", Inject: answers(200),
 			Read: out(502, "upstream_bad_response", 1), List: out(200, "upstream_bad_response", 1), Write: out(502, "upstream_bad_response", 1),
 			Breaker: Neutral, Stale: StaleNo, Kept: true,
 		},
 		{
-			Name: "breaker open", By: "vendor", Inject: open,
+			Name: "breaker open", Inject: open,
 			Read: out(503, "upstream_unavailable", 0), List: out(200, "upstream_unavailable", 0), Write: out(503, "upstream_unavailable", 0),
 			Breaker: Unasked, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "bulkhead full", By: "vendor", Timeout: 10 * time.Second, Inject: fill,
+			Name: "bulkhead full", Timeout: 10 * time.Second, Inject: fill,
 			Read: out(503, "upstream_unavailable", 0), List: out(200, "upstream_unavailable", 0), Write: out(503, "upstream_unavailable", 0),
 			Breaker: Unasked, Stale: StaleYes, Kept: true,
 		},
