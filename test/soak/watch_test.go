@@ -47,12 +47,12 @@ func (w *watcher) OnEnd(span sdktrace.ReadOnlySpan) {
 	var text strings.Builder
 	text.WriteString(span.Name() + " " + span.Status().Description)
 	for _, a := range span.Attributes() {
-		text.WriteString(" " + a.Value.Emit())
+		text.WriteString(" " + a.Value.String())
 	}
 	for _, e := range span.Events() {
 		text.WriteString(" " + e.Name)
 		for _, a := range e.Attributes {
-			text.WriteString(" " + a.Value.Emit())
+			text.WriteString(" " + a.Value.String())
 		}
 	}
 	for _, word := range w.words() {
