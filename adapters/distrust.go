@@ -11,7 +11,7 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// MaxRows bounds the agents of one list, so that a small body cannot become a
+// MaxRows bounds the agents of a list, all its pages together, so that a small body cannot become a
 // large amount of memory. It is what the longest walk has: 200 pages of 100.
 const MaxRows = 20_000
 

@@ -7,32 +7,57 @@ import (
 	"time"
 )
 
-// MaxRetryAfter bounds what a backend's Retry-After can ask of us.
-const MaxRetryAfter = 24 * time.Hour
+// MaxRetryAfter bounds what a backend's wait can ask of us; one that is longer is not
+// believed, and taken as Absurd.
+const (
+	MaxRetryAfter = 24 * time.Hour
+	Absurd        = time.Hour
+)
 
 // RetryAfter reads a Retry-After header: seconds, also fractional (seen at
 // krosai), or an HTTP date (RFC 9110, 10.2.3). 0 means that it says nothing
-// usable; what is beyond MaxRetryAfter is taken as that.
+// usable. A number of seconds that can only be an instant is one.
 func RetryAfter(header string, now time.Time) time.Duration {
-	if header == "" {
-		return 0
-	}
-	if seconds, err := strconv.ParseFloat(header, 64); err == nil {
-		return Seconds(seconds)
-	}
 	if at, err := http.ParseTime(header); err == nil {
-		return min(max(at.Sub(now), 0), MaxRetryAfter)
+		return Seconds(at.Sub(now).Seconds())
 	}
-	return 0
+	return Seconds(untilReset(number(header), now))
 }
 
-// Seconds is a duration of s seconds, 0 for what is not positive, at most
-// MaxRetryAfter.
-func Seconds(s float64) time.Duration {
-	if math.IsNaN(s) || s <= 0 {
-		return 0
+// number reads a header's number; NaN if it is none.
+func number(header string) float64 {
+	n, err := strconv.ParseFloat(header, 64)
+	if err != nil || math.IsInf(n, 0) {
+		return math.NaN()
 	}
-	return time.Duration(min(s, MaxRetryAfter.Seconds()) * float64(time.Second))
+	return n
+}
+
+// untilReset is in how many seconds something is, given as that, or as an instant in
+// Unix seconds or milliseconds: by their size they are told apart.
+func untilReset(n float64, now time.Time) float64 {
+	const (
+		firstInstant = 1e9  // seconds: 2001
+		firstMillis  = 1e11 // seconds: the year 5138
+	)
+	if n >= firstMillis {
+		n /= 1000
+	}
+	if n >= firstInstant {
+		n -= float64(now.UnixNano()) / float64(time.Second)
+	}
+	return n
+}
+
+// Seconds is a duration of s seconds, 0 for what is not positive.
+func Seconds(s float64) time.Duration {
+	switch {
+	case math.IsNaN(s) || s <= 0:
+		return 0
+	case s > MaxRetryAfter.Seconds():
+		return Absurd
+	}
+	return time.Duration(s * float64(time.Second))
 }
 
 // RateLimit is what an answer says of the requests that are left.
@@ -48,32 +73,21 @@ type RateLimit struct {
 const MaxReset = time.Hour
 
 // ReadRateLimit reads X-RateLimit-Limit, -Remaining and -Reset, the last in Unix
-// seconds (agenthuman, talkifai, krosai's newer site). Others write milliseconds
-// there, or how many seconds are left; by their size they are told apart. An
-// instant is held against the answer's own Date, where it has one, so that the
-// two clocks need not agree.
+// seconds (agenthuman, talkifai, krosai's newer site), milliseconds, or how many
+// seconds are left, as others write it. An instant is held against the answer's own
+// Date, where it has one, so that the two clocks need not agree. What comes out of
+// somebody's cache says nothing of now.
 func ReadRateLimit(h http.Header, now time.Time) RateLimit {
-	remaining, err := strconv.ParseFloat(h.Get("X-RateLimit-Remaining"), 64)
-	reset, resetErr := strconv.ParseFloat(h.Get("X-RateLimit-Reset"), 64)
-	if err != nil || resetErr != nil || math.IsNaN(remaining) || math.IsNaN(reset) {
+	remaining, reset := number(h.Get("X-RateLimit-Remaining")), number(h.Get("X-RateLimit-Reset"))
+	if math.IsNaN(remaining) || math.IsNaN(reset) || number(h.Get("Age")) > 0 {
 		return RateLimit{}
 	}
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = date
 	}
-	const (
-		firstInstant = 1e9  // seconds: 2001
-		firstMillis  = 1e11 // seconds: the year 5138
-	)
-	if reset >= firstMillis {
-		reset /= 1000
-	}
-	if reset >= firstInstant {
-		reset -= float64(now.UnixNano()) / float64(time.Second)
-	}
-	l := RateLimit{Remaining: count(remaining), Reset: min(Seconds(reset), MaxReset)}
+	l := RateLimit{Remaining: count(remaining), Reset: min(Seconds(untilReset(reset, now)), MaxReset)}
 	l.Limit = l.Remaining
-	if limit, err := strconv.ParseFloat(h.Get("X-RateLimit-Limit"), 64); err == nil {
+	if limit := number(h.Get("X-RateLimit-Limit")); !math.IsNaN(limit) {
 		l.Limit = max(l.Remaining, count(limit))
 	}
 	l.Known = l.Reset > 0

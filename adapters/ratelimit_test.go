@@ -20,12 +20,14 @@ func TestRetryAfter(t *testing.T) {
 	f("1.5", 1500*time.Millisecond)
 	f("Sun, 22 Nov 2026 12:00:10 GMT", 10*time.Second)
 	f("Sun, 22 Nov 2026 11:00:00 GMT", 0)
-	f("Sun, 22 Nov 2099 12:00:00 GMT", MaxRetryAfter)
-	for _, nonsense := range []string{"-1", "0", "NaN", "-Inf", "soon", "1,5", "1;2", "0x"} {
+	f("Sun, 22 Nov 2099 12:00:00 GMT", Absurd)
+	f("86400", MaxRetryAfter)
+	f("1795348830", 30*time.Second) // an instant
+	for _, nonsense := range []string{"-1", "0", "NaN", "Inf", "-Inf", "soon", "1,5", "1;2", "0x", "1e999"} {
 		f(nonsense, 0)
 	}
-	for _, absurd := range []string{"1e300", "Inf", "99999999999999999999999"} {
-		f(absurd, MaxRetryAfter)
+	for _, absurd := range []string{"86401", "1e300", "99999999999999999999999", "1800000000"} {
+		f(absurd, Absurd)
 	}
 }
 
@@ -58,8 +60,12 @@ func TestReadRateLimit(t *testing.T) {
 	f("60", "0", "9999999999", "", known(60, 0, MaxReset))                                      // the year 2286
 	f("60", "0", "1795348799", "", RateLimit{Limit: 60})                                        // past
 	f("60", "0", "-5", "", RateLimit{Limit: 60})                                                //
-	for _, nonsense := range [][2]string{{"", "30"}, {"5", ""}, {"many", "30"}, {"NaN", "30"}, {"5", "NaN"}, {"5", "soon"}, {"5, 6", "30"}} {
+	for _, nonsense := range [][2]string{{"-Inf", "30"}, {"5", "Inf"}, {"", "30"}, {"5", ""}, {"many", "30"}, {"NaN", "30"}, {"5", "NaN"}, {"5", "soon"}, {"5, 6", "30"}} {
 		f("60", nonsense[0], nonsense[1], "", RateLimit{})
+	}
+	cached := http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"30"}, "Age": {"12"}}
+	if got := ReadRateLimit(cached, noon); got.Known {
+		t.Errorf("out of a cache: %+v", got)
 	}
 }
 

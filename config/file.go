@@ -40,6 +40,10 @@ type Server struct {
 	CORS                     CORS     `koanf:"cors" jsonschema_description:"browsers on other origins"`
 }
 
+// ReadBudget is how long a read of a backend may take in all: a little less than
+// those who wait for it have, so that part of a list arrives rather than none of it.
+func (s Server) ReadBudget() time.Duration { return s.RequestTimeout.D() * 9 / 10 }
+
 // TLS names the certificate and key of the public listener.
 type TLS struct {
 	CertFile string `koanf:"cert_file" jsonschema_description:"PEM, the chain"`

@@ -41,8 +41,8 @@ func (s Source) resolve(file File, order, refused []string) (*Config, Problems) 
 	shared := map[string]secret.String{}
 	for _, name := range order {
 		b := file.Backends[name]
-		if server := file.Server; b.Timeout > 0 && b.Timeout >= server.RequestTimeout {
-			r.warnings = append(r.warnings, Problem{Path: []string{"backends", name, "timeout"}, Message: fmt.Sprintf("is not below server.request_timeout (%s): a backend that hangs is cut off by that first, and never counts as failing", server.RequestTimeout)})
+		if server := file.Server; b.Timeout > 0 && b.Timeout.D() >= server.ReadBudget() {
+			r.warnings = append(r.warnings, Problem{Path: []string{"backends", name, "timeout"}, Message: fmt.Sprintf("is not below nine tenths of server.request_timeout (%s): a backend that hangs is cut off by that first, and never counts as failing", server.RequestTimeout)})
 		}
 		c.Backends = append(c.Backends, r.backend(name, b))
 		if b.SharedCredential != "" {

@@ -22,32 +22,45 @@ type breaker struct {
 	provider  string
 	gobreaker *gobreaker.CircuitBreaker[struct{}]
 	pause     *pause
+	row       uint32 // failures in a row; under gobreaker's lock
 }
 
 // bucket is the step in which the rolling window moves.
 const bucket = time.Second
 
-func newBreaker(name, provider string, c config.Breaker, t *telemetry.Telemetry, log *slog.Logger) *breaker {
+// newBreaker makes the breaker of a backend whose requests end within timeout.
+func newBreaker(name, provider string, c config.Breaker, timeout time.Duration, t *telemetry.Telemetry, log *slog.Logger) *breaker {
 	b := &breaker{provider: provider, pause: newPause(c)}
 	b.gobreaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Name:         name,
-		MaxRequests:  1,
-		Interval:     c.Window.D(),
+		Name:        name,
+		MaxRequests: 1,
+		// gobreaker counts a request where it began, and forgets one that ends after
+		// the window.
+		Interval:     max(c.Window.D(), timeout+bucket),
 		BucketPeriod: min(bucket, c.Window.D()),
 		// gobreaker's own time is always the same; the pause is never shorter.
 		Timeout: b.pause.shortest(),
 		ReadyToTrip: func(counts gobreaker.Counts) bool {
-			if counts.ConsecutiveFailures >= uint32(c.Consecutive) {
+			// Its own count of those in a row loses the slow ones with the window.
+			if b.row >= uint32(c.Consecutive) {
 				return true
 			}
 			// Excluded calls stay in Requests (gobreaker 2.4).
 			calls := counts.Requests - counts.TotalExclusions
 			return calls >= uint32(c.MinRequests) && float64(counts.TotalFailures) >= c.FailureRatio*float64(calls)
 		},
-		IsExcluded:   func(err error) bool { return err != nil && verdictOf(err) == verdictNeutral },
-		IsSuccessful: func(err error) bool { return err == nil || verdictOf(err) == verdictSuccess },
+		IsExcluded: func(err error) bool { return err != nil && verdictOf(err) == verdictNeutral },
+		IsSuccessful: func(err error) bool {
+			if err == nil || verdictOf(err) == verdictSuccess {
+				b.row = 0
+				return true
+			}
+			b.row++
+			return false
+		},
 		// It runs under the breaker's lock: nothing here may ask the breaker.
 		OnStateChange: func(_ string, from, to gobreaker.State) {
+			b.row = 0
 			t.BreakerChanged(name, stateName(from), stateName(to))
 			said := []any{"backend", name, "from", stateName(from), "to", stateName(to)}
 			switch to {
@@ -138,7 +151,7 @@ func (p *pause) begin(now time.Time) time.Duration {
 		p.closedAt = time.Time{}
 	}
 	p.length = min(max(2*p.length, p.base), p.longest)
-	length := time.Duration(float64(p.length) * (1 - pauseJitter + 2*pauseJitter*rand.Float64()))
+	length := min(time.Duration(float64(p.length)*(1-pauseJitter+2*pauseJitter*rand.Float64())), p.longest)
 	p.until = now.Add(length)
 	return length
 }

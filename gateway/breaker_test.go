@@ -41,7 +41,7 @@ func (s *script) exchange(_ context.Context, req *adapters.Request) error {
 
 func breakerOf(t *testing.T, c config.Breaker) (*breaker, *script, func() normalize.Kind) {
 	t.Helper()
-	b := newBreaker("b", "p", c, quiet(t), slog.New(slog.DiscardHandler))
+	b := newBreaker("b", "p", c, 5*time.Second, quiet(t), slog.New(slog.DiscardHandler))
 	s := &script{kind: normalize.KindUpstream}
 	exchange := b.middleware()(s.exchange)
 	return b, s, func() normalize.Kind {
@@ -159,6 +159,31 @@ func TestOneProbe(t *testing.T) {
 			t.Errorf("the breaker is %s", b.state())
 		}
 	})
+}
+
+// TestSlowFailuresInARow open it as fast ones do: a backend that hangs is out.
+func TestSlowFailuresInARow(t *testing.T) {
+	for _, took := range []time.Duration{0, time.Second, 2500 * time.Millisecond, 5 * time.Second, 12 * time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			b, s, send := breakerOf(t, breakerConfig())
+			s.took = took
+			for range 4 {
+				send()
+			}
+			s.well = true
+			send()
+			s.well = false
+			for i := range 5 {
+				if got := b.state(); got != "closed" {
+					t.Fatalf("%s each: open after %d", took, i)
+				}
+				send()
+			}
+			if got := b.state(); got != "open" {
+				t.Errorf("%s each: after 5 in a row it is %s", took, got)
+			}
+		})
+	}
 }
 
 // TestShareInTheWindow: the share of failures counts from so many calls on, within

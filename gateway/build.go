@@ -20,6 +20,7 @@ type Backend struct {
 	bulkhead *bulkhead
 	quotas   *quotas
 	health   *health
+	retries  *retryBudget
 	client   *upstream.Client
 	build    uint64 // tells it from the backend of the same name before a reload
 }
@@ -48,8 +49,8 @@ type Backend struct {
 // TestOrder holds the code against this comment.
 //
 // What a vendor has been asked and has said outlives a reload: a backend at the
-// same address takes over its predecessor's quotas, health and, unless it is
-// configured anew, breaker.
+// same address takes over its predecessor's quotas, health, places in the bulkhead,
+// retry budget and, unless it is configured anew, breaker.
 func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, previous *Backend) *Backend {
 	name, info := b.Name, provider.Info
 	g.telemetry.Forget(name)
@@ -57,25 +58,29 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 	backend := &Backend{
 		Name: name, Info: info, Config: b, build: g.builds.Add(1),
 		behind: newTurns(behindAtOnce(b.MaxConcurrent)), bulkhead: newBulkhead(info.Provider, b.MaxConcurrent),
-		quotas: newQuotas(), health: &health{},
+		quotas: newQuotas(), health: &health{}, retries: &retryBudget{},
 		client: upstream.New(upstream.Options{
 			Provider: info.Provider, BaseURL: b.BaseURL, Timeout: b.Timeout.D(),
 			MaxResponseBytes: int64(b.MaxResponseBytes), MaxConns: b.MaxConcurrent, UserAgent: "agentgw/" + g.version,
 		}),
 	}
 	if same := previous != nil && previous.Config.Provider == b.Provider && previous.Config.BaseURL.String() == b.BaseURL.String(); same {
-		backend.quotas, backend.health = previous.quotas, previous.health
+		backend.quotas, backend.health, backend.retries = previous.quotas, previous.health, previous.retries
+		backend.bulkhead.places = previous.bulkhead.places
+		if previous.behind.size == backend.behind.size {
+			backend.behind = previous.behind
+		}
 		if previous.Config.Breaker == b.Breaker {
 			backend.breaker = previous.breaker
 		}
 	}
 	if backend.breaker == nil {
-		backend.breaker = newBreaker(name, info.Provider, b.Breaker, g.telemetry, g.log)
+		backend.breaker = newBreaker(name, info.Provider, b.Breaker, b.Timeout.D(), g.telemetry, g.log)
 	}
 	backend.quotas.limit(b.Quota)
 	g.telemetry.ObserveBreaker(name, backend.breaker.state)
 	g.telemetry.ObserveQuota(name, backend.quotas.lowest)
-	retries := &retries{backend: name, timeout: b.Timeout.D(), closed: func() bool { return backend.breaker.state() == "closed" }}
+	retries := &retries{backend: name, timeout: b.Timeout.D(), closed: func() bool { return backend.breaker.state() == "closed" }, budget: backend.retries}
 	exchange := chainExchange(backend.client.Exchange,
 		retries.middleware(g.telemetry),
 		backend.breaker.middleware(),
@@ -93,10 +98,10 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 	return backend
 }
 
-// readBudget is how long a read of a backend may take in all: a little less
-// than those who wait for it have, so that part of a list arrives rather than
-// none of it.
-func (g *Gateway) readBudget() time.Duration { return g.requestTimeout() * 9 / 10 }
+// readBudget is how long a read of a backend may take in all.
+func (g *Gateway) readBudget() time.Duration {
+	return g.state.Load().config.File.Server.ReadBudget()
+}
 
 func (g *Gateway) requestTimeout() time.Duration {
 	return g.state.Load().config.File.Server.RequestTimeout.D()

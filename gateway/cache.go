@@ -108,45 +108,46 @@ func (c *cache) afterWrite(who owner, nativeID string, end int) {
 }
 
 // put keeps a result unless a write came in between, the rest of it could not
-// be asked for, or there is no room.
-func (c *cache) put(r *reader, began epoch, result Result) {
+// be asked for, or there is no room. It reports whether a later one is served now.
+func (c *cache) put(r *reader, began epoch, result Result) bool {
 	if result.Snapshot != nil && result.Snapshot.Interrupted {
-		return
+		return false
 	}
 	e := newEntry(r.who, result, r.backend.Config.Cache)
 	keep := max(e.revalidate.Sub(e.fresh), e.ifError.Sub(e.fresh), 0) + time.Until(e.fresh)
 	if keep <= 0 {
-		return
+		return true // and nothing is served that could be refreshed
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.epochOf(r.who) != began || c.live != nil && !c.live[r.who] {
-		return
+		return true // what was served is gone, too
 	}
 	known, ok := c.store.get(r.key)
 	if ok && known.result.Fetched.After(result.Fetched) {
-		return // a slow read must not undo a later one
+		return true // a slow read must not undo a later one
 	}
 	if ok && e.odd() && !known.odd() {
-		c.putOdd(r.key, e, known)
-		return
+		return c.putOdd(r.key, e, known)
 	}
-	c.store.put(r.key, e, keep)
+	kept := c.store.put(r.key, e, keep)
 	c.store.delete(oddKey(r.key))
+	return kept
 }
 
 // putOdd keeps a list that is odd by itself beside an older whole one, which from
 // now on is only for the case of a failure.
-func (c *cache) putOdd(key string, odd, whole *entry) {
+func (c *cache) putOdd(key string, odd, whole *entry) (kept bool) {
 	now := time.Now()
 	if keep := odd.revalidate.Sub(now); keep > 0 {
-		c.store.put(oddKey(key), odd, keep)
+		kept = c.store.put(oddKey(key), odd, keep)
 	}
 	if keep := whole.ifError.Sub(now); keep > 0 {
 		old := *whole
 		old.fresh, old.revalidate, old.besideOdd = now, now, true
 		c.store.put(key, &old, keep)
 	}
+	return kept
 }
 
 // oddKey is where such a list is.
@@ -164,6 +165,8 @@ func (c *cache) void(r *reader, kind normalize.Kind) {
 		c.dropAll(r.who)
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.store.delete(r.key, oddKey(r.key))
 }
 
@@ -183,15 +186,16 @@ func (c *cache) postpone(r *reader, asked time.Duration) {
 	now := time.Now()
 	for _, key := range []string{r.key, oddKey(r.key)} {
 		known, ok := c.store.get(key)
-		keep := time.Duration(0)
-		if ok {
-			keep = max(known.revalidate.Sub(now), known.ifError.Sub(now))
+		if !ok || !now.Before(known.revalidate) {
+			continue
 		}
-		if keep > 0 && now.Before(known.revalidate) {
-			later := *known
-			later.refresh = now.Add(wait)
-			c.store.put(key, &later, keep)
+		keep := known.revalidate.Sub(now)
+		if key == r.key {
+			keep = max(keep, known.ifError.Sub(now))
 		}
+		later := *known
+		later.refresh = now.Add(wait)
+		c.store.put(key, &later, keep)
 	}
 }
 

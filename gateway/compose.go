@@ -43,7 +43,7 @@ func getFromList(ctx context.Context, next Endpoint, call Call, info *adapters.I
 
 // listOf is the list that a get is made of.
 func listOf(get Call) Call {
-	return Call{Op: adapters.OpList, Credential: get.Credential, Fresh: get.Fresh, AtHand: get.AtHand}
+	return Call{Op: adapters.OpList, Credential: get.Credential, Fresh: get.Fresh, AtHand: get.AtHand, Behind: get.Behind}
 }
 
 // getJoined asks for both at once, unless the caller has the list's row.

@@ -1,13 +1,10 @@
 package gateway
 
 import (
-	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,9 +20,10 @@ type connections struct {
 	telemetry *telemetry.Telemetry
 
 	mu       sync.Mutex
-	open     int
+	open     map[*guardedConn]bool
 	byOrigin map[netip.Addr]int
 	accepted time.Time // the last one
+	last     time.Time // nothing is read later; zero: no such time
 }
 
 // Guard bounds the listener's connections. The TLS listener, if there is one,
@@ -81,16 +79,17 @@ func (cs *connections) admit(c net.Conn) net.Conn {
 	defer cs.mu.Unlock()
 	cs.accepted = time.Now()
 	switch {
-	case cs.open >= limits.MaxConnections:
+	case len(cs.open) >= limits.MaxConnections:
 		cs.telemetry.Refused("max_connections")
 		return nil
 	case from.IsValid() && cs.byOrigin[from] >= limits.MaxConnectionsPerAddress:
 		cs.telemetry.Refused("max_connections_per_address")
 		return nil
 	}
-	cs.open++
+	guarded := &guardedConn{Conn: c, connections: cs, origin: from}
+	cs.open[guarded] = true
 	cs.byOrigin[from]++
-	return &guardedConn{Conn: c, connections: cs, origin: from}
+	return guarded
 }
 
 // origin is the peer's address; of IPv6 its network, which one peer has whole.
@@ -106,57 +105,38 @@ func origin(c interface{ RemoteAddr() net.Addr }) netip.Addr {
 	return address
 }
 
-func (cs *connections) closed(from netip.Addr) {
+func (cs *connections) closed(c *guardedConn) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	cs.open--
-	if cs.byOrigin[from]--; cs.byOrigin[from] == 0 {
-		delete(cs.byOrigin, from)
+	delete(cs.open, c)
+	if cs.byOrigin[c.origin]--; cs.byOrigin[c.origin] == 0 {
+		delete(cs.byOrigin, c.origin)
 	}
+}
+
+// end has nothing be read after that time, however slowly a request comes.
+func (cs *connections) end(at time.Time) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.last = at
+	for c := range cs.open {
+		_ = c.Conn.SetReadDeadline(at) // one that is closed already needs none
+	}
+}
+
+// deadline is that time, or what was asked for if it is earlier.
+func (cs *connections) deadline(asked time.Time) time.Time {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if !cs.last.IsZero() && (asked.IsZero() || asked.After(cs.last)) {
+		return cs.last
+	}
+	return asked
 }
 
 // quiet reports whether none is open, and none came for a time.
 func (cs *connections) quiet(now time.Time, lately time.Duration) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	return cs.open == 0 && now.Sub(cs.accepted) >= lately
-}
-
-// guardedConn is counted until it is closed, and can linger then: one that is
-// closed while its peer still sends is reset, and the peer loses the answer that
-// was on its way: it would see a broken connection where it was told 413. Such a
-// connection is read on for a while before it is closed (RFC 9112, 9.6).
-type guardedConn struct {
-	net.Conn
-	connections *connections
-	origin      netip.Addr
-	linger      atomic.Bool
-	once        sync.Once
-}
-
-// Bounds of what is read of a peer that was already answered.
-const (
-	lingerTime  = 2 * time.Second
-	lingerBytes = 64 << 20
-)
-
-// lingerOn has the connection below c linger when it is closed.
-func lingerOn(c net.Conn) {
-	if secured, ok := c.(*tls.Conn); ok {
-		c = secured.NetConn()
-	}
-	if l, ok := c.(*guardedConn); ok {
-		l.linger.Store(true)
-	}
-}
-
-// Close ends what is sent, and reads what still comes, within bounds.
-func (c *guardedConn) Close() error {
-	defer c.once.Do(func() { c.connections.closed(c.origin) })
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() {
-		if half.CloseWrite() == nil && c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // however it ends, the connection is closed
-		}
-	}
-	return c.Conn.Close()
+	return len(cs.open) == 0 && now.Sub(cs.accepted) >= lately
 }

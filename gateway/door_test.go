@@ -114,7 +114,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		waitFor(t, "all three to be accepted", func() bool {
 			b.server.connections.mu.Lock()
 			defer b.server.connections.mu.Unlock()
-			return b.server.connections.open == 3
+			return len(b.server.connections.open) == 3
 		})
 		over := b.dial()
 		if n, err := over.Read(make([]byte, 1)); n != 0 || err == nil {
@@ -137,7 +137,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		waitFor(t, "all to be forgotten", func() bool {
 			b.server.connections.mu.Lock()
 			defer b.server.connections.mu.Unlock()
-			return b.server.connections.open == 0 && len(b.server.connections.byOrigin) == 0
+			return len(b.server.connections.open) == 0 && len(b.server.connections.byOrigin) == 0
 		})
 	}
 }

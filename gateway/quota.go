@@ -29,18 +29,20 @@ type quotas struct {
 type quota struct {
 	running   int
 	ended     []time.Time // of the window, the oldest first
-	taken     uint64      // ever
+	taken     uint64      // ever; the number of the last one
 	told      *told       // nil: the vendor said nothing that still holds
 	restUntil time.Time
 	strikes   int // 429s in a row that did not say how long
 }
 
-// told is what the vendor last said is left.
+// told is what the vendor said last is left. It counts all that it had got by then:
+// of what was answered, nothing is to be taken off; of what runs, it may have seen
+// none.
 type told struct {
 	limit int
-	left  int       // of it, what was sent since taken off
+	least int       // of what the answers said, less what ended without saying
 	until time.Time // it holds
-	by    uint64    // the request whose answer said so
+	asOf  uint64    // the last request that had been let through
 }
 
 func newQuotas() *quotas { return &quotas{byCredential: map[string]*quota{}} }
@@ -60,15 +62,15 @@ const (
 	restMax = time.Minute
 )
 
-// reserveShare of a quota, rounded down, is kept for callers: what nobody waits
+// callersShare of a quota, rounded down, is kept for callers: what nobody waits
 // for leaves it alone.
-const reserveShare = 5
+const callersShare = 5
 
 func (q *quotas) middleware(provider string) ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
 			id := req.Credential.ID()
-			taken, wait := q.take(id, time.Now(), isBehind(ctx))
+			number, wait := q.take(id, time.Now(), isBehind(ctx))
 			if wait > 0 {
 				said := "the quota for this credential is used up for %s"
 				if isBehind(ctx) {
@@ -83,7 +85,7 @@ func (q *quotas) middleware(provider string) ExchangeMiddleware {
 				answered, e.limit = true, adapters.ReadRateLimit(r.Header, time.Now())
 				return decode(r)
 			}
-			defer func() { q.done(id, taken, e, time.Now()) }()
+			defer func() { q.done(id, number, e, time.Now()) }()
 			err := next(ctx, req)
 			failure, ok := err.(*normalize.Error)
 			switch {
@@ -99,21 +101,15 @@ func (q *quotas) middleware(provider string) ExchangeMiddleware {
 	}
 }
 
-// ticket is a request that was let through.
-type ticket struct {
-	number uint64
-	beside int // requests that ran already
-}
-
 // ending is how a request ended.
 type ending struct {
 	sent, limited bool
 	limit         adapters.RateLimit
 }
 
-// take counts a request, or says how long to wait for the next. One that nobody
-// waits for finds the reserve taken.
-func (q *quotas) take(id string, now time.Time, behind bool) (t ticket, wait time.Duration) {
+// take counts a request and gives it a number, or says how long to wait for the
+// next. One that nobody waits for finds the reserve taken.
+func (q *quotas) take(id string, now time.Time, behind bool) (number uint64, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := q.byCredential[id]
@@ -122,15 +118,11 @@ func (q *quotas) take(id string, now time.Time, behind bool) (t ticket, wait tim
 		q.byCredential[id] = c
 	}
 	if wait := q.wait(c, now, behind); wait > 0 {
-		return ticket{}, wait
-	}
-	if c.told != nil {
-		c.told.left--
+		return 0, wait
 	}
 	c.taken++
-	t = ticket{c.taken, c.running}
 	c.running++
-	return t, 0
+	return c.taken, 0
 }
 
 // wait is how long until there is room for one more. It forgets what holds no
@@ -141,12 +133,12 @@ func (q *quotas) wait(c *quota, now time.Time, behind bool) time.Duration {
 		if !behind {
 			return 0
 		}
-		return limit / reserveShare
+		return limit / callersShare
 	}
 	if c.told != nil && !c.told.until.After(now) {
 		c.told = nil
 	}
-	if c.told != nil && c.told.left <= reserve(c.told.limit) {
+	if c.told != nil && c.told.least-c.running <= reserve(c.told.limit) {
 		wait = max(wait, c.told.until.Sub(now))
 	}
 	gone := len(c.ended)
@@ -170,23 +162,28 @@ func (q *quotas) wait(c *quota, now time.Time, behind bool) time.Duration {
 	return wait
 }
 
-// done takes note of what an answer says is left. It was written when the vendor
-// had counted that request, and perhaps none of those that ran beside it: they
-// are taken off as well. Of several answers the one to the latest request counts.
-func (q *quotas) done(id string, t ticket, e ending, now time.Time) {
+// done takes note of how a request ended, and of what its answer says is left.
+func (q *quotas) done(id string, number uint64, e ending, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := q.byCredential[id]
 	c.running--
-	if e.sent && q.rate != nil {
+	if !e.sent {
+		return
+	}
+	if q.rate != nil {
 		c.ended = append(c.ended, now)
 	}
 	if !e.limited {
 		c.strikes = 0
 	}
-	if e.limit.Known && (c.told == nil || t.number > c.told.by) {
-		since := int(c.taken - t.number)
-		c.told = &told{limit: e.limit.Limit, left: e.limit.Remaining - t.beside - since, until: now.Add(e.limit.Reset), by: t.number}
+	switch {
+	case e.limit.Known && (c.told == nil || number > c.told.asOf):
+		c.told = &told{limit: e.limit.Limit, least: e.limit.Remaining, until: now.Add(e.limit.Reset), asOf: c.taken}
+	case e.limit.Known: // it ran beside the one that said so, and may be the older or the newer
+		c.told.least = min(c.told.least, e.limit.Remaining)
+	case c.told != nil:
+		c.told.least--
 	}
 }
 
@@ -197,8 +194,11 @@ func (q *quotas) rest(id string, asked time.Duration, now time.Time) time.Durati
 	defer q.mu.Unlock()
 	c := q.byCredential[id]
 	if asked == 0 {
-		asked = min(restMin<<min(c.strikes, 30), restMax)
-		asked += rand.N(asked / 4)
+		if left := c.restUntil.Sub(now); left > 0 {
+			return left // one of several at once
+		}
+		asked = restMin << min(c.strikes, 30)
+		asked = min(asked+rand.N(asked/4), restMax)
 		c.strikes++
 	}
 	if until := now.Add(asked); until.After(c.restUntil) {
@@ -242,8 +242,8 @@ func (q *quotas) remaining(c *quota, now time.Time) (left int, known bool) {
 	if q.rate != nil {
 		left, known = q.rate.Requests-c.running-len(c.ended), true
 	}
-	if c.told != nil && (!known || c.told.left < left) {
-		left, known = c.told.left, true
+	if c.told != nil && (!known || c.told.least-c.running < left) {
+		left, known = c.told.least-c.running, true
 	}
 	if wait > 0 {
 		return 0, true

@@ -78,16 +78,21 @@ func TestVendorsWord(t *testing.T) {
 	}
 }
 
-// TestVendorsWordUnderway: an answer does not know of the requests beside it.
+// TestVendorsWordUnderway: an answer counts all that the vendor had got by then, and
+// perhaps none of what still runs.
 func TestVendorsWordUnderway(t *testing.T) {
 	q := newQuotas()
 	now := time.Now()
 	limit := func(remaining int) adapters.RateLimit {
 		return adapters.RateLimit{Known: true, Limit: 60, Remaining: remaining, Reset: time.Minute}
 	}
-	tickets := map[int]ticket{}
-	for i := range 4 {
-		tickets[i], _ = q.take("c", now, false)
+	take := func() uint64 {
+		t.Helper()
+		number, wait := q.take("c", now, false)
+		if wait > 0 {
+			t.Fatalf("refused for %s", wait)
+		}
+		return number
 	}
 	left := func(want int) {
 		t.Helper()
@@ -95,20 +100,57 @@ func TestVendorsWordUnderway(t *testing.T) {
 			t.Errorf("%d left, want %d", got, want)
 		}
 	}
-	q.done("c", tickets[1], ending{sent: true, limit: limit(50)}, now)
-	left(50 - 1 - 2) // one ran before it, two began after
-	q.done("c", tickets[3], ending{sent: true, limit: limit(48)}, now)
-	left(48 - 3)
-	q.done("c", tickets[0], ending{sent: true, limit: limit(59)}, now) // older, it came late
-	left(48 - 3)
-	last, _ := q.take("c", now, false)
-	left(48 - 4)
-	q.done("c", tickets[2], ending{sent: true}, now)
-	q.done("c", last, ending{sent: true, limit: limit(44)}, now)
-	left(44 - 1) // ticket 2 still ran when it began
-	alone, _ := q.take("c", now, false)
-	q.done("c", alone, ending{sent: true, limit: limit(43)}, now)
-	left(43)
+	said := func(number uint64, remaining int) {
+		q.done("c", number, ending{sent: true, limit: limit(remaining)}, now)
+	}
+	var four []uint64
+	for range 4 {
+		four = append(four, take())
+	}
+	said(four[1], 50)
+	left(50 - 3) // three run
+	said(four[3], 48)
+	left(48 - 2)
+	said(four[0], 51) // it was counted before the others, and came late
+	left(48 - 1)
+	last := take()
+	left(48 - 2)
+	q.done("c", four[2], ending{sent: true}, now) // it says nothing, and was one
+	left(47 - 1)
+	said(last, 46) // of after all that was said before: it is as it says, with four[2]
+	left(46)
+	q.done("c", take(), ending{}, now) // it did not leave
+	left(46)
+	// Forty at once, each told what the vendor has counted: it is all known.
+	var forty []uint64
+	for range 40 {
+		forty = append(forty, take())
+	}
+	left(46 - 40)
+	for i, number := range forty {
+		said(number, 45-(i*7)%40)
+	}
+	left(6)
+}
+
+// TestManyRefusedAtOnce are one refusal.
+func TestManyRefusedAtOnce(t *testing.T) {
+	q := newQuotas()
+	now := time.Now()
+	var numbers []uint64
+	for range 8 {
+		number, _ := q.take("c", now, false)
+		numbers = append(numbers, number)
+	}
+	for _, number := range numbers {
+		if rests := q.rest("c", 0, now); rests > 2*time.Second {
+			t.Errorf("rests %s", rests)
+		}
+		q.done("c", number, ending{sent: true, limited: true}, now)
+	}
+	if q.byCredential["c"].strikes != 1 {
+		t.Errorf("%d strikes", q.byCredential["c"].strikes)
+	}
 }
 
 // TestReserve: what nobody waits for leaves a fifth to those who do.
@@ -156,7 +198,7 @@ func TestRests(t *testing.T) {
 		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			err := send(context.Background())
 			failure := err.(*normalize.Error)
-			if least := want * time.Second; failure.Status == 0 || failure.RetryAfter < least || failure.RetryAfter > least*5/4 {
+			if least := want * time.Second; failure.Status == 0 || failure.RetryAfter < least || failure.RetryAfter > min(least*5/4, restMax) {
 				t.Errorf("rests %s, want about %ds", failure.RetryAfter, want)
 			}
 			if again := send(context.Background()).(*normalize.Error); again.Status != 0 || again.RetryAfter != failure.RetryAfter {

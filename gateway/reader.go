@@ -105,47 +105,41 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 		detached = behind(detached)
 	}
 	return r.cache.flight.DoChan(flight, func() (answer any, err error) {
-		// A panic in here would end the process.
+		kept := false
 		defer func() {
-			if p := recover(); p != nil {
+			if p := recover(); p != nil { // it would end the process
 				err = panicked(r.backend, r.call, p, r.telemetry.Log())
+			}
+			if refresh && !kept {
+				r.cache.postpone(r, askedToWait(err))
 			}
 		}()
 		r.led.Store(true)
+		bounded, cancel := context.WithTimeout(detached, r.budget())
+		defer cancel()
 		if r.call.Op == adapters.OpGet && isBehind(detached) {
-			leave, err := r.takeTurn(detached)
-			if err != nil {
-				return nil, err
+			leave, ok := r.backend.behind.take(bounded.Done(), r.who.credential)
+			if !ok {
+				return nil, r.failure(bounded)
 			}
 			defer leave()
 		}
-		bounded, cancel := context.WithTimeout(detached, r.budget())
-		defer cancel()
 		result, err := r.next(bounded, r.call)
 		if err != nil {
 			r.cache.void(r, normalize.KindOf(err))
-		} else {
-			r.cache.put(r, began, result)
-		}
-		if failure := unasked(result, err); refresh && failure != nil {
-			r.cache.postpone(r, failure.RetryAfter)
-		}
-		if err != nil {
 			return nil, err
 		}
+		kept = r.cache.put(r, began, result)
 		return result, nil
 	})
 }
 
-// takeTurn waits for room among those that nobody asked for by name.
-func (r *reader) takeTurn(ctx context.Context) (leave func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.budget())
-	defer cancel()
-	leave, ok := r.backend.behind.take(ctx.Done(), r.who.credential)
-	if !ok {
-		return nil, r.failure(ctx)
+// askedToWait is how long the backend asks to be left alone.
+func askedToWait(err error) time.Duration {
+	if failure, ok := err.(*normalize.Error); ok {
+		return failure.RetryAfter
 	}
-	return leave, nil
+	return 0
 }
 
 func (r *reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (Result, error) {

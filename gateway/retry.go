@@ -17,7 +17,7 @@ type retries struct {
 	backend string
 	timeout time.Duration // of one request
 	closed  func() bool   // the breaker is: neither is the backend out, nor is this its probe
-	budget  retryBudget
+	budget  *retryBudget
 }
 
 // How long a retry waits: long enough for a passing failure to pass, and for
@@ -33,14 +33,16 @@ const (
 func (r *retries) middleware(t *telemetry.Telemetry) ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			r.budget.called()
 			first := *req // what wraps one attempt must not wrap the next
 			err := next(ctx, &first)
+			if !notSent(err) {
+				r.budget.called()
+			}
 			failure, ok := err.(*normalize.Error)
 			if !ok || !outcomes[failure.Kind].retry || !isRead(req.Op) || !r.closed() {
 				return err
 			}
-			delay := max(retryDelayMin+rand.N(retryDelayMax-retryDelayMin), failure.RetryAfter)
+			delay := failure.RetryAfter + retryDelayMin + rand.N(retryDelayMax-retryDelayMin)
 			if failure.RetryAfter > retryPatience || !r.inTime(ctx, delay) || !r.budget.take(time.Now()) {
 				return err
 			}

@@ -13,7 +13,7 @@ import (
 
 func retriesOf(t *testing.T, closed bool, next adapters.Exchange) adapters.Exchange {
 	t.Helper()
-	r := &retries{backend: "b", timeout: 4 * time.Second, closed: func() bool { return closed }}
+	r := &retries{backend: "b", timeout: 4 * time.Second, closed: func() bool { return closed }, budget: &retryBudget{}}
 	return r.middleware(quiet(t))(next)
 }
 

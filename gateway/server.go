@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
@@ -49,13 +48,14 @@ const (
 // configuration that the gateway has now; all else follows reloads.
 //
 // A request passes, from the outside in: observe (id, span, log, metric),
-// recover, admit (how many at once), framed, CORS, the route; there the key, its
-// share of those at once, its rate limit and its scope, and the handler.
+// recover, framed (where it ends), admit (how many at once), CORS, the route; there
+// the key, its rate limit, its share of those at once and its scope, and the
+// handler.
 func NewServer(g *Gateway) *Server {
 	c := g.state.Load().config.File.Server
 	s := &Server{gateway: g, byKey: newShares(), connections: &connections{
 		limits:    func() config.Server { return g.state.Load().config.File.Server },
-		telemetry: g.telemetry, byOrigin: map[netip.Addr]int{},
+		telemetry: g.telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{},
 	}}
 	s.bodyLimit = int64(c.BodyLimit)
 	s.app = fiber.New(fiber.Config{
@@ -82,7 +82,7 @@ func NewServer(g *Gateway) *Server {
 
 	s.app.Server().Handler = knownMethods(s.app.Server().Handler)
 
-	s.app.Use(s.observe, s.recover, s.admit, framed, s.cors())
+	s.app.Use(s.observe, s.recover, framed, s.admit, s.cors())
 	for _, r := range routes {
 		s.app.Add(r.method, r.path, s.serve(r))
 		if r.method == fiber.MethodGet {
@@ -125,28 +125,6 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.app.Listener(l)
 }
 
-// Drain goes on answering, and has every answer end its connection, so that
-// callers and load balancers turn to others before they are cut off. It returns
-// after that time, or when nobody is connected any more and none came lately.
-func (s *Server) Drain(d time.Duration) {
-	s.leaving.Store(true)
-	end, tick := time.NewTimer(d), time.NewTicker(drainLook)
-	defer end.Stop()
-	defer tick.Stop()
-	for !s.connections.quiet(time.Now(), min(d, drainQuiet)) {
-		select {
-		case <-end.C:
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-const (
-	drainQuiet = time.Second // without a connection
-	drainLook  = 50 * time.Millisecond
-)
-
 // Shutdown takes no new connections, lets what runs end, and returns when it
 // has, or after the grace. What comes on a connection that is still there is
 // told to go elsewhere.
@@ -157,6 +135,7 @@ func (s *Server) Shutdown(grace time.Duration) error {
 	s.stopped = true
 	l := s.listener
 	s.mu.Unlock()
+	s.connections.end(time.Now().Add(lastRequests))
 	err := s.app.ShutdownWithTimeout(grace)
 	if l != nil {
 		_ = l.Close() // Serve may have been about to begin
@@ -211,30 +190,6 @@ func overloaded(detail string) *Problem {
 	return p
 }
 
-// framed refuses a request of which somebody between the caller and us may have
-// seen another end than we do (RFC 9112, 6.1 and 6.3; fasthttp 1.74 takes
-// Transfer-Encoding where both are named). Its connection is not read on.
-func framed(c *fiber.Ctx) error {
-	length, encoding, folded := false, false, false
-	for line := range bytes.Lines(c.Request().Header.RawHeaders()) {
-		name, value, _ := bytes.Cut(line, []byte{':'})
-		switch {
-		case line[0] == ' ' || line[0] == '\t':
-			folded = true // some read it as a header of its own
-		case bytes.EqualFold(name, []byte(fiber.HeaderContentLength)):
-			length = true
-		case bytes.EqualFold(name, []byte(fiber.HeaderTransferEncoding)):
-			encoding = true
-			length = length || !bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
-		}
-	}
-	if length && encoding || folded {
-		c.Context().SetConnectionClose()
-		return newProblem(CodeInvalidParameter, "it is not clear where the request's headers or body end; send Content-Length or Transfer-Encoding: chunked, not both, and each header on one line")
-	}
-	return c.Next()
-}
-
 // cors lets pages of the configured origins call the gateway; by default of
 // none.
 func (s *Server) cors() fiber.Handler {
@@ -265,14 +220,14 @@ func (s *Server) serve(r route) fiber.Handler {
 				return err
 			}
 			x.keyID = caller.KeyID
+			if err := limitRate(c, caller); err != nil {
+				return err
+			}
 			leave, err := s.share(caller.KeyID)
 			if err != nil {
 				return err
 			}
 			defer leave()
-			if err := limitRate(c, caller); err != nil {
-				return err
-			}
 			if !caller.has(r.scope) {
 				return newProblem(CodeScopeMissing, "the key lacks the scope %s", r.scope)
 			}

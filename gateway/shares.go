@@ -4,8 +4,8 @@ import "sync"
 
 // shares give out places, of which there are only so many at once, to those who
 // ask under a name: callers by their keys, credentials at a backend. The last
-// eighth of them is for names that hold less than their fair share, so that a
-// flood under one name never keeps the others out.
+// eighth of them, at least one, is for names that hold less than their fair share,
+// so that a flood under one name never keeps the others out.
 type shares struct {
 	mu    sync.Mutex
 	held  map[string]int
@@ -30,7 +30,7 @@ func (s *shares) take(name string, limit int, others bool) (leave func()) {
 	switch {
 	case free <= 0:
 		return nil
-	case others && free <= limit/reservedShare && held >= max(1, limit/names):
+	case others && free <= max(1, limit/reservedShare) && held >= max(1, limit/names):
 		return nil
 	}
 	s.taken++

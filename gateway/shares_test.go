@@ -49,14 +49,15 @@ func TestShares(t *testing.T) {
 		t.Errorf("%d taken, %v held", s.taken, s.held)
 	}
 	leave(take("alone", 200, 80, false))
-	for _, limit := range []int{1, 2, 7} { // too few to keep some back
+	for limit, most := range map[int]int{1: 1, 2: 1, 7: 6} { // one is kept back where there is more than one
+		got := 0
 		for range limit {
-			if s.take("x", limit, true) == nil {
-				t.Errorf("no place of %d", limit)
+			if s.take("x", limit, true) != nil {
+				got++
 			}
 		}
-		if s.take("y", limit, true) != nil {
-			t.Errorf("more than %d places", limit)
+		if got != most || (s.take("y", limit, true) == nil) != (limit == 1) || s.take("z", limit, true) != nil {
+			t.Errorf("%d of %d places for one name, then %v", got, limit, s.held)
 		}
 		s = newShares()
 	}

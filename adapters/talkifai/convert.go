@@ -13,6 +13,7 @@ type page struct {
 	number  int // as the reply says; 0 if it does not
 	hasNext bool
 	open    bool // the reply does not say whether it is the last
+	size    int  // of the reply, in bytes
 }
 
 func decodePage(backend string, r adapters.Response) (page, error) {
@@ -37,7 +38,7 @@ func decodePage(backend string, r adapters.Response) (page, error) {
 	if err := adapters.DecodeAt(provider, adapters.OpList, r, pointer, rows, &list); err != nil {
 		return page{}, err
 	}
-	var p page
+	p := page{size: len(r.Body)}
 	if reply.Pagination != nil {
 		p.number = reply.Pagination.Page
 		p.hasNext = reply.Pagination.HasNext.Value != nil && *reply.Pagination.HasNext.Value

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	pageLimit = 100 // the documented maximum; what is above it is undefined
-	maxPages  = 200 // a list that is longer than this does not end
+	pageLimit = 100      // the documented maximum; what is above it is undefined
+	maxPages  = 200      // a list that is longer than this does not end
+	maxBytes  = 64 << 20 // of all pages together: each agent is kept as it came
 )
 
 // walk reads all pages. hasNext is the only sure end; total is not asked. A
@@ -23,6 +24,7 @@ const (
 func (a *Adapter) walk(ctx context.Context, cred adapters.Credential) (adapters.Listing, error) {
 	var listing adapters.Listing
 	seen := map[string]bool{}
+	size := 0
 	for number := 1; ; number++ {
 		if number > maxPages {
 			listing.Partial = partial(fmt.Sprintf("the list does not end within %d pages", maxPages))
@@ -31,6 +33,9 @@ func (a *Adapter) walk(ctx context.Context, cred adapters.Credential) (adapters.
 		page, err := a.page(ctx, cred, number)
 		if err != nil {
 			return interrupted(ctx, listing, err)
+		}
+		if size += page.size; size > maxBytes || len(listing.Agents)+len(page.agents) > adapters.MaxRows {
+			return adapters.Listing{}, tooLarge(fmt.Sprintf("the list has over %d agents or %d bytes", adapters.MaxRows, maxBytes))
 		}
 		fresh := 0
 		for _, agent := range page.agents {
@@ -72,6 +77,10 @@ func interrupted(ctx context.Context, listing adapters.Listing, err error) (adap
 
 func partial(message string) *normalize.Error {
 	return &normalize.Error{Kind: normalize.KindBadResponse, Provider: provider, Op: string(adapters.OpList), Message: message}
+}
+
+func tooLarge(message string) *normalize.Error {
+	return &normalize.Error{Kind: normalize.KindTooLarge, Provider: provider, Op: string(adapters.OpList), Message: message}
 }
 
 func (a *Adapter) page(ctx context.Context, cred adapters.Credential, number int) (page, error) {

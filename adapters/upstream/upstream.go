@@ -42,7 +42,7 @@ type Client struct {
 	base      string
 	transport *http.Transport
 	client    *http.Client
-	http1     atomic.Bool // the backend speaks HTTP/1.1
+	closed    atomic.Bool
 }
 
 const (
@@ -67,11 +67,11 @@ func New(o Options) *Client {
 		MaxIdleConnsPerHost:    max(o.MaxConns, 16),
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: maxResponseHeaderBytes,
-		ForceAttemptHTTP2:      true,
-		// A connection that carries many requests and has died without a word is
-		// found out before each of them has run into its timeout.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: o.Timeout, PingTimeout: o.Timeout, WriteByteTimeout: o.Timeout},
+		Protocols:              &http.Protocols{},
 	}
+	// Over HTTP/2 net/http sends again, writes too and without bound, whatever the
+	// backend says that it has not looked at (REFUSED_STREAM, GOAWAY).
+	transport.Protocols.SetHTTP1(true)
 	return &Client{
 		options:   o,
 		base:      strings.TrimRight(o.BaseURL.String(), "/"),
@@ -83,8 +83,12 @@ func New(o Options) *Client {
 	}
 }
 
-// Close gives back the idle connections. Requests that run are not touched.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+// Close gives back the idle connections. Requests that run are not touched; theirs
+// are given back when they end.
+func (c *Client) Close() {
+	c.closed.Store(true)
+	c.transport.CloseIdleConnections()
+}
 
 // Exchange is an adapters.Exchange: one request, sent at most once, within the
 // timeout and the context.
@@ -100,6 +104,11 @@ func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
+	defer func() {
+		if c.closed.Load() {
+			c.transport.CloseIdleConnections()
+		}
+	}()
 
 	var at phase
 	httpReq, err := c.build(httptrace.WithClientTrace(bounded, at.trace()), req)
@@ -115,8 +124,8 @@ func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 		return c.failed(req, kind, err)
 	}
 	defer resp.Body.Close()
-	if resp.ProtoMajor == 1 {
-		c.http1.Store(true)
+	if resp.StatusCode == http.StatusSwitchingProtocols { // its body is the bare connection, which no context ends
+		return c.failed(req, normalize.KindBadResponse, nil)
 	}
 	body, err := c.read(resp)
 	if err != nil {
@@ -138,7 +147,7 @@ func (c *Client) build(ctx context.Context, req *adapters.Request) (*http.Reques
 	if err != nil {
 		return nil, err
 	}
-	if req.Body == nil && c.http1.Load() {
+	if req.Body == nil && req.Method == http.MethodGet {
 		httpReq.Body = sentOnce{}
 	}
 	for name, values := range req.Header {
@@ -154,8 +163,7 @@ func (c *Client) build(ctx context.Context, req *adapters.Request) (*http.Reques
 
 // sentOnce is no body, in a form that net/http does not know to be one: it would
 // send a GET again, and again, whenever a kept connection turns out to be dead,
-// past the breaker, the quota and the retry budget. (Over HTTP/2 it sends again
-// only what was certainly not looked at, and there a body is never none.)
+// past the breaker, the quota and the retry budget.
 type sentOnce struct{}
 
 func (sentOnce) Read([]byte) (int, error) { return 0, io.EOF }

@@ -191,9 +191,9 @@ func TestCallersDeadlineBinds(t *testing.T) {
 	}
 }
 
-// dyingServer answers so many requests of each connection, and closes it on the
-// next one without an answer.
-func dyingServer(t *testing.T, lives int) (base string, received *atomic.Int32) {
+// dyingServer answers the first request of each connection, once so many have come
+// on as many, and closes it on the next one without an answer.
+func dyingServer(t *testing.T, together int) (base string, received *atomic.Int32) {
 	t.Helper()
 	received = new(atomic.Int32)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -201,6 +201,7 @@ func dyingServer(t *testing.T, lives int) (base string, received *atomic.Int32) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	all := make(chan struct{})
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -210,13 +211,14 @@ func dyingServer(t *testing.T, lives int) (base string, received *atomic.Int32) 
 			go func() {
 				defer conn.Close()
 				in := bufio.NewReader(conn)
-				for range lives {
-					if _, err := http.ReadRequest(in); err != nil {
-						return
-					}
-					received.Add(1)
-					fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+				if _, err := http.ReadRequest(in); err != nil {
+					return
 				}
+				if received.Add(1) == int32(together) {
+					close(all)
+				}
+				<-all
+				fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 				if _, err := http.ReadRequest(in); err == nil {
 					received.Add(1)
 				}
@@ -229,13 +231,13 @@ func dyingServer(t *testing.T, lives int) (base string, received *atomic.Int32) 
 // TestNothingIsSentTwice: net/http would send a GET again on each kept connection
 // that turns out to be dead, and then on a new one.
 func TestNothingIsSentTwice(t *testing.T) {
-	base, received := dyingServer(t, 1)
+	base, received := dyingServer(t, 4)
 	c := client(t, base)
 	// Several connections are kept, and all of them are about to die.
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if err := get(c); err != nil && normalize.KindOf(err) != normalize.KindReset {
+			if err := get(c); err != nil {
 				t.Error(err)
 			}
 		})
@@ -276,21 +278,12 @@ func TestGetHasNoBody(t *testing.T) {
 	}
 }
 
-// TestHTTP2: a backend that speaks it is spoken to in it, a GET there has no body
-// at all, and what breaks has the same names.
-func TestHTTP2(t *testing.T) {
-	var versions atomic.Int32
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 2 && r.ContentLength == 0 {
-			versions.Add(1)
-		}
-		switch r.URL.Path {
-		case "/reset/agents":
-			panic(http.ErrAbortHandler)
-		case "/hang/agents":
-			<-r.Context().Done()
-		case "/large/agents":
-			fmt.Fprint(w, strings.Repeat("x", 2000))
+// TestHTTP1Only: a backend that has HTTP/2 is spoken to in HTTP/1.1 none the less.
+func TestHTTP1Only(t *testing.T) {
+	var other atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 1 {
+			other.Add(1)
 		}
 	}))
 	server.EnableHTTP2 = true
@@ -298,25 +291,72 @@ func TestHTTP2(t *testing.T) {
 	defer server.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
-	trusting := func(o *Options) { o.TLS = &tls.Config{RootCAs: roots} }
-	c := client(t, server.URL, trusting)
+	c := client(t, server.URL, func(o *Options) { o.TLS = &tls.Config{RootCAs: roots} })
 	for range 2 {
 		if err := get(c); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := versions.Load(); n != 2 {
-		t.Errorf("%d of 2 requests over HTTP/2 without a body", n)
+	if n := other.Load(); n > 0 {
+		t.Errorf("%d requests over HTTP/2", n)
 	}
-	f := func(path string, want normalize.Kind) {
-		t.Helper()
-		if err := get(client(t, server.URL+path, trusting, hasty)); normalize.KindOf(err) != want {
-			t.Errorf("%s: %v, want %s", path, err, want)
+}
+
+// TestSwitchingProtocols: what comes after a 101 is a bare connection, and is not
+// waited for.
+func TestSwitchingProtocols(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ended := make(chan error, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			in := bufio.NewReader(conn)
+			_, _ = http.ReadRequest(in) // whatever it is
+			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+			_, err = in.ReadByte()
+			conn.Close()
+		}
+		ended <- err
+	}()
+	if err := get(client(t, "http://"+l.Addr().String())); normalize.KindOf(err) != normalize.KindBadResponse {
+		t.Errorf("%v", err)
+	}
+	if err := <-ended; err != io.EOF {
+		t.Errorf("the connection is kept: %v", err)
+	}
+}
+
+// TestClosedClientKeepsNothing: a request that ends after Close leaves no idle
+// connection behind.
+func TestClosedClientKeepsNothing(t *testing.T) {
+	release := make(chan struct{})
+	left := make(chan struct{}, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { <-release; fmt.Fprint(w, "{}") }))
+	running := make(chan struct{}, 1)
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		switch s {
+		case http.StateActive:
+			running <- struct{}{}
+		case http.StateClosed:
+			left <- struct{}{}
 		}
 	}
-	f("/reset", normalize.KindReset)
-	f("/hang", normalize.KindTimeout)
-	f("/large", normalize.KindTooLarge)
+	server.Start()
+	defer server.Close()
+	c := client(t, server.URL)
+	done := make(chan error, 1)
+	go func() { done <- get(c) }()
+	<-running
+	c.Close()
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	<-left // or the test never ends
 }
 
 // TestHeadersThatBreakOff are an answer that is cut, not one that is wrong.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 
 	"github.com/alecthomas/kong"
@@ -38,6 +39,8 @@ type cli struct {
 }
 
 func main() {
+	// net/http writes there what a backend says unasked, a quoted credential perhaps.
+	log.SetOutput(io.Discard)
 	os.Exit(run(os.Args[1:], &app{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}))
 }
 

@@ -44,7 +44,9 @@ func (s *serveCmd) Run(a *app) error {
 	if err := srv.listen(); err != nil {
 		return err
 	}
-	go srv.followChanges(ctx, s.Config)
+	following, stopFollowing := context.WithCancel(context.Background())
+	defer stopFollowing() // after the last request: a key that is removed meanwhile must not go on
+	go srv.followChanges(following, s.Config)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	return srv.run(ctx)
 }

@@ -144,7 +144,7 @@ func start(t *testing.T, f Fault, state Cached, logged *buffer) *live.Live {
 		Backends: []string{"klen", vendor},
 		PerBackend: fmt.Sprintf("timeout: %s\nmax_response_bytes: %dB\nmax_concurrent: %d\nbreaker: {consecutive: %d, min_requests: 1000, open_for: 1h}\ncache: %s",
 			each, maxBytes, maxConcurrent, consecutive, cache),
-		Proxied: []string{vendor}, TLS: f.TLS, Log: logged,
+		Proxied: []string{vendor}, OneRequest: true, TLS: f.TLS, Log: logged,
 	})
 }
 

@@ -41,6 +41,7 @@ type Options struct {
 	Backends   []string // providers; none: all
 	PerBackend string   // YAML under each backend
 	Tenants    []string // ids of keys, each with credentials of its own; none: "acme"
+	OneRequest bool     // vendors end each connection after one request: none that is kept dies
 	Proxied    []string // providers behind a Toxiproxy, by names that Gone can take away; see Prepare
 	TLS        bool     // they are spoken to by https, not by names
 	Log        io.Writer
@@ -86,7 +87,7 @@ func Start(t testing.TB, o Options) *Live {
 			continue
 		}
 		l.Vendors[name] = v.Emulator()
-		base := l.serve(name, slices.Contains(o.Proxied, name), o.TLS)
+		base := l.serve(name, slices.Contains(o.Proxied, name), o)
 		fmt.Fprintf(&file, "  %s:\n    provider: %s\n    base_url: %s%s\n", name, name, base, l.Vendors[name].Prefix())
 		for line := range strings.Lines(strings.TrimSpace(o.PerBackend)) {
 			fmt.Fprintf(&file, "    %s\n", strings.TrimRight(line, "\n"))
@@ -113,11 +114,12 @@ func Start(t testing.TB, o Options) *Live {
 }
 
 // serve runs a vendor and is the first part of its base URL.
-func (l *Live) serve(name string, proxied, secure bool) string {
+func (l *Live) serve(name string, proxied bool, o Options) string {
 	server := httptest.NewUnstartedServer(l.Vendors[name])
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of handshakes that are meant to fail
-	scheme := "http"
-	if proxied && secure {
+	server.Config.SetKeepAlivesEnabled(!o.OneRequest)
+	scheme, secure := "http", proxied && o.TLS
+	if secure {
 		scheme = "https"
 		server.StartTLS()
 	} else {
@@ -134,19 +136,24 @@ func (l *Live) serve(name string, proxied, secure bool) string {
 	if !proxied {
 		return scheme + "://" + address
 	}
+	l.proxy(name, "127.0.0.1:0", address)
+	l.t.Cleanup(func() { l.Proxies[name].Stop() })
+	if secure { // the certificate is for the address
+		return scheme + "://" + l.Proxies[name].Listen
+	}
+	_, port, _ := net.SplitHostPort(l.Proxies[name].Listen)
+	l.hosts[name] = fmt.Sprintf("%s-%d.test", name, hosts.Add(1))
+	return scheme + "://" + l.hosts[name] + ":" + port
+}
+
+// proxy starts a vendor's Toxiproxy.
+func (l *Live) proxy(name, listen, upstream string) {
 	quiet := zerolog.Nop()
-	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), quiet), name, "127.0.0.1:0", address)
+	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), quiet), name, listen, upstream)
 	if err := proxy.Start(); err != nil {
 		l.t.Fatal(err)
 	}
 	l.Proxies[name] = proxy
-	l.t.Cleanup(proxy.Stop)
-	if secure { // the certificate is for the address
-		return scheme + "://" + proxy.Listen
-	}
-	_, port, _ := net.SplitHostPort(proxy.Listen)
-	l.hosts[name] = fmt.Sprintf("%s-%d.test", name, hosts.Add(1))
-	return scheme + "://" + l.hosts[name] + ":" + port
 }
 
 func (l *Live) start(o Options) {
@@ -311,12 +318,10 @@ func (l *Live) Toxic(name, toxic string) {
 
 // Mend takes a proxied vendor's toxics away, and has it reachable.
 func (l *Live) Mend(name string) {
-	proxy := l.Proxies[name]
-	proxy.Stop()
-	proxy.Toxics.ResetToxics(context.Background())
-	if err := proxy.Start(); err != nil {
-		l.t.Fatal(err)
-	}
+	// A new one: to take the toxics away can hang (Toxiproxy 2.5).
+	old := l.Proxies[name]
+	old.Stop()
+	l.proxy(name, old.Listen, old.Upstream)
 }
 
 // Gone ends the connections that are kept, and has a proxied vendor's name

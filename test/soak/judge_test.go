@@ -18,6 +18,11 @@ type request struct {
 	status             []int
 }
 
+// list reports whether it asks for a list.
+func (q request) list() bool {
+	return q.method == "GET" && (strings.HasPrefix(q.path, "/v1/agents?") || q.path == "/v1/agents")
+}
+
 var reads = []string{
 	"/v1/agents", "/v1/agents?limit=2", "/v1/agents?order_by=-name", "/v1/agents?status=active", "/v1/agents?q=a&limit=3",
 	"/v1/agents?backend=klen", "/v1/agents?view=full&backend=talkifai", "/v1/agents?require=all", "/v1/agents?include=raw&limit=1",
@@ -92,7 +97,7 @@ func (s *soak) judge(tenant string, q request, r live.Reply) {
 			wrong("it holds what is %s's", other)
 		}
 	}
-	for _, secret := range append(s.Secrets, vendorText) {
+	for _, secret := range s.hidden {
 		if strings.Contains(r.Text, secret) || strings.Contains(fmt.Sprint(r.Header), secret) {
 			wrong("it holds %.12s…", secret)
 		}
@@ -100,8 +105,8 @@ func (s *soak) judge(tenant string, q request, r live.Reply) {
 	switch {
 	case q.method == "HEAD" || r.Status == 304:
 	case r.Status >= 400:
-		judgeProblem(r, wrong)
-	case strings.HasPrefix(q.path, "/v1/agents?") || q.path == "/v1/agents" && q.method == "GET":
+		judgeProblem(q, r, wrong)
+	case q.list():
 		judgeList(q, r, wrong)
 	case q.method == "GET" && strings.HasPrefix(q.path, "/v1/agents/"):
 		for _, member := range []string{"id", "backend", "name", "extensions", "unavailable", "not_loaded"} {
@@ -112,7 +117,7 @@ func (s *soak) judge(tenant string, q request, r live.Reply) {
 	}
 }
 
-func judgeProblem(r live.Reply, wrong func(string, ...any)) {
+func judgeProblem(q request, r live.Reply, wrong func(string, ...any)) {
 	known := slices.ContainsFunc(gateway.Codes(), func(c gateway.CodeInfo) bool {
 		return string(c.Code) == r.Code() && c.Status == r.Status
 	})
@@ -121,6 +126,13 @@ func judgeProblem(r live.Reply, wrong func(string, ...any)) {
 	}
 	if r.Body["request_id"] != r.Header.Get("X-Request-Id") {
 		wrong("request_id %v, header %s", r.Body["request_id"], r.Header.Get("X-Request-Id"))
+	}
+	// A list fails only if all of it does, or more of it is required.
+	if sources, _ := r.Body["sources"].([]any); q.list() && r.Status >= 429 && !strings.Contains(q.path, "require=") && r.Code() != "overloaded" {
+		failed := slices.IndexFunc(sources, func(s any) bool { return s.(map[string]any)["status"] != "error" }) < 0
+		if len(sources) == 0 || !failed {
+			wrong("not all of its sources failed")
+		}
 	}
 	if (r.Status == 429 || r.Status == 503) && r.Header.Get("Retry-After") == "" {
 		wrong("no Retry-After")

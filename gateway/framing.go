@@ -1,0 +1,37 @@
+package gateway
+
+import (
+	"bytes"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// framed refuses a request of which somebody between the caller and us may have
+// seen another end than we do (RFC 9112, 2.2, 5.2, 6.1 and 6.3; fasthttp 1.74 takes
+// Transfer-Encoding where Content-Length is named as well, unfolds lines, and ends
+// them at a bare LF). Its connection is not read on.
+func framed(c *fiber.Ctx) error {
+	header := &c.Request().Header
+	if version := string(header.Protocol()); version != "HTTP/1.1" && version != "HTTP/1.0" {
+		c.Context().SetConnectionClose()
+		return newProblem(CodeInvalidParameter, "the request is not HTTP/1.1")
+	}
+	length, encoding, broken := false, false, false
+	for line := range bytes.Lines(header.RawHeaders()) {
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		switch {
+		case line[0] == ' ' || line[0] == '\t' || !bytes.HasSuffix(line, []byte("\r\n")):
+			broken = true // some read two headers where others read one
+		case bytes.EqualFold(name, []byte(fiber.HeaderContentLength)):
+			length = true
+		case bytes.EqualFold(name, []byte(fiber.HeaderTransferEncoding)):
+			encoding = true
+			length = length || !bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
+		}
+	}
+	if length && encoding || broken {
+		c.Context().SetConnectionClose()
+		return newProblem(CodeInvalidParameter, "it is not clear where the request's headers or body end; send Content-Length or Transfer-Encoding: chunked, not both, and each header on one line that ends with CR LF")
+	}
+	return c.Next()
+}
