@@ -247,7 +247,10 @@ func TestNobodyLeftAsksForNothing(t *testing.T) {
 // TestFailedRefreshIsNotBegunAnew by each one who asks: what is served is left
 // alone for a while, or for as long as the backend asks.
 func TestFailedRefreshIsNotBegunAnew(t *testing.T) {
-	for _, failure := range []*normalize.Error{{Kind: normalize.KindUpstream}, {Kind: normalize.KindRateLimited, RetryAfter: 15 * time.Second}} {
+	for _, failure := range []*normalize.Error{
+		{Kind: normalize.KindUpstream}, {Kind: normalize.KindRateLimited, RetryAfter: 15 * time.Second},
+		{Kind: normalize.KindRedirect}, {Kind: normalize.KindRejected}, {Kind: normalize.KindTooLarge}, {Kind: normalize.KindInternal},
+	} {
 		pause := max(failure.RetryAfter, 2*time.Second) // a tenth of the ttl
 		synctest.Test(t, func(t *testing.T) {
 			var asked atomic.Int32
@@ -261,6 +264,8 @@ func TestFailedRefreshIsNotBegunAnew(t *testing.T) {
 				switch {
 				case interrupted.Load():
 					snapshot.Partial, snapshot.Interrupted = failure, true
+				case failing.Load() && failure.Kind == normalize.KindInternal:
+					panic("in a refresh")
 				case failing.Load():
 					return Result{}, failure
 				}

@@ -61,25 +61,29 @@ func TestFraming(t *testing.T) {
 		return "POST /v1/agents HTTP/" + version + "\r\n" + key + "Content-Type: application/json\r\n" + headers + "\r\n" + body
 	}
 	for name, text := range map[string]string{
-		"CL and TE":                post("1.1", "Host: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
-		"TE and CL":                post("1.1", "Host: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"+smuggled),
-		"te and cl":                post("1.1", "Host: h\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n", "0\r\n\r\n"+smuggled),
-		"TE on HTTP/1.0":           post("1.0", "Host: h\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
-		"CL and TE on HTTP/1.0":    post("1.0", "Host: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
-		"two CLs":                  post("1.1", "Host: h\r\nContent-Length: 2\r\nContent-Length: 0\r\n", "{}"+smuggled),
-		"a list of CLs":            post("1.1", "Host: h\r\nContent-Length: 2, 2\r\n", "{}"+smuggled),
-		"a signed CL":              post("1.1", "Host: h\r\nContent-Length: +2\r\n", "{}"+smuggled),
-		"a negative CL":            post("1.1", "Host: h\r\nContent-Length: -2\r\n", "{}"+smuggled),
-		"two TEs":                  post("1.1", "Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"+smuggled),
-		"a list of TEs":            post("1.1", "Host: h\r\nTransfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"+smuggled),
-		"TE that is not known":     post("1.1", "Host: h\r\nTransfer-Encoding: xchunked\r\n", "0\r\n\r\n"+smuggled),
-		"TE identity with CL":      post("1.1", "Host: h\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n", "{}"+smuggled),
-		"TE identity":              post("1.1", "Host: h\r\nTransfer-Encoding: identity\r\n", smuggled),
-		"space before the colon":   post("1.1", "Host: h\r\nTransfer-Encoding : chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"+smuggled),
-		"a folded header":          post("1.1", "Host: h\r\nX-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", smuggled),
-		"two Hosts":                post("1.1", "Host: h\r\nHost: i\r\nContent-Length: 0\r\n", smuggled),
-		"no Host":                  post("1.1", "Content-Length: 0\r\n", smuggled),
-		"a chunk size that is not": post("1.1", "Host: h\r\nTransfer-Encoding: chunked\r\n", "zz\r\n{}\r\n0\r\n\r\n"+smuggled),
+		"CL and TE":                 post("1.1", "Host: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
+		"TE and CL":                 post("1.1", "Host: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"+smuggled),
+		"te and cl":                 post("1.1", "Host: h\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n", "0\r\n\r\n"+smuggled),
+		"TE on HTTP/1.0":            post("1.0", "Host: h\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
+		"CL and TE on HTTP/1.0":     post("1.0", "Host: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
+		"two CLs":                   post("1.1", "Host: h\r\nContent-Length: 2\r\nContent-Length: 0\r\n", "{}"+smuggled),
+		"a list of CLs":             post("1.1", "Host: h\r\nContent-Length: 2, 2\r\n", "{}"+smuggled),
+		"a signed CL":               post("1.1", "Host: h\r\nContent-Length: +2\r\n", "{}"+smuggled),
+		"a negative CL":             post("1.1", "Host: h\r\nContent-Length: -2\r\n", "{}"+smuggled),
+		"two TEs":                   post("1.1", "Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"+smuggled),
+		"a list of TEs":             post("1.1", "Host: h\r\nTransfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"+smuggled),
+		"TE that is not known":      post("1.1", "Host: h\r\nTransfer-Encoding: xchunked\r\n", "0\r\n\r\n"+smuggled),
+		"TE identity with CL":       post("1.1", "Host: h\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n", "{}"+smuggled),
+		"TE identity":               post("1.1", "Host: h\r\nTransfer-Encoding: identity\r\n", smuggled),
+		"space before the colon":    post("1.1", "Host: h\r\nTransfer-Encoding : chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"+smuggled),
+		"a folded header":           post("1.1", "Host: h\r\nX-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", smuggled),
+		"two Hosts":                 post("1.1", "Host: h\r\nHost: i\r\nContent-Length: 0\r\n", smuggled),
+		"no Host":                   post("1.1", "Content-Length: 0\r\n", smuggled),
+		"CL and TE, refused anyway": "GET /" + strings.Repeat("x", 9000) + " HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
+		"a bare LF":                 post("1.1", "Host: h\r\nX-A: b\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
+		"HTTP/1.2":                  post("1.2", "Host: h\r\nContent-Length: 2\r\n", "{}"+smuggled),
+		"HTTP/2.0":                  post("2.0", "Host: h\r\nContent-Length: 2\r\n", "{}"+smuggled),
+		"a chunk size that is not":  post("1.1", "Host: h\r\nTransfer-Encoding: chunked\r\n", "zz\r\n{}\r\n0\r\n\r\n"+smuggled),
 	} {
 		t.Run(name, func(t *testing.T) {
 			statuses, bodies, closed := b.raw(text, 3*time.Second)
@@ -266,6 +270,25 @@ func TestShutdownTellsThoseWhoCome(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// TestTrickleDoesNotHoldTheEndUp: connections on which nobody has asked anything yet,
+// or has begun to, end soon after the listener.
+func TestTrickleDoesNotHoldTheEndUp(t *testing.T) {
+	b := newBench(t, "")
+	b.get("/docs/errors")
+	client.CloseIdleConnections()
+	for _, first := range []string{"", "GET /v1/agents HT", "POST /v1/agents HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{"} {
+		fmt.Fprint(b.dial(), first)
+	}
+	waitFor(t, "all three to be accepted", func() bool {
+		b.server.connections.mu.Lock()
+		defer b.server.connections.mu.Unlock()
+		return len(b.server.connections.open) == 3
+	})
+	if err := b.server.Shutdown(8 * time.Second); err != nil { // by themselves they have 10 and 30
+		t.Error(err)
 	}
 }
 

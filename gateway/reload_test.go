@@ -73,6 +73,23 @@ func TestReloadKeepsWhatAVendorWasAsked(t *testing.T) {
 	b.get("/v1/agents?backend=klen", "Cache-Control: no-cache").wants(t, 429, "upstream_rate_limited")
 }
 
+// TestReloadKeepsThePlaces: what runs under the old configuration still takes the
+// backend's places under the new.
+func TestReloadKeepsThePlaces(t *testing.T) {
+	b := newBench(t, "max_concurrent: 1\ntimeout: 9s")
+	release := make(chan struct{})
+	b.vendors["krosai"].Control().Fail(sandbox.Fault{Times: 1, Change: func(body []byte) []byte { <-release; return body }})
+	done := make(chan reply)
+	go func() { done <- b.get("/v1/agents?backend=krosai") }()
+	waitFor(t, "the first request to be there", func() bool { return b.requests("krosai") == 1 })
+	b.reload("timeout: 9s", "timeout: 8s")
+	b.get(krosaiAgent).wants(t, 503, "upstream_unavailable")
+	b.reload("timeout: 9s", "timeout: 8s", "max_concurrent: 1", "max_concurrent: 2", b.file[strings.Index(b.file, "  - id: "+keyKlen):strings.Index(b.file, "  - id: "+keyRead)], "")
+	b.get(krosaiAgent).wants(t, 200, "")
+	close(release)
+	(<-done).wants(t, 200, "")
+}
+
 // TestNewAddressIsAskedAnew: nothing of the old one is served for it.
 func TestNewAddressIsAskedAnew(t *testing.T) {
 	b := newBench(t, "")

@@ -78,6 +78,32 @@ func TestRetryThatIsNotSent(t *testing.T) {
 	}
 }
 
+// TestRefusalsFillNoBudget: what was not sent allows no retry.
+func TestRefusalsFillNoBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent, resent := 0, 0
+		refuse := true
+		exchange := retriesOf(t, true, func(_ context.Context, req *adapters.Request) error {
+			if refuse {
+				return &normalize.Error{Kind: normalize.KindBusy}
+			}
+			sent++
+			resent += req.Resend
+			return &normalize.Error{Kind: normalize.KindReset}
+		})
+		for range 1000 {
+			_ = exchange(context.Background(), &adapters.Request{Op: adapters.OpGet})
+		}
+		refuse = false
+		for range 5 {
+			_ = exchange(context.Background(), &adapters.Request{Op: adapters.OpGet})
+		}
+		if sent != 6 || resent != 1 { // the one a second
+			t.Errorf("sent %d, %d of them again", sent, resent)
+		}
+	})
+}
+
 // TestRetryMends: the second answer is the answer, and each attempt is decoded by
 // itself.
 func TestRetryMends(t *testing.T) {

@@ -3,6 +3,7 @@ package talkifai
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -289,4 +290,26 @@ func FuzzGet(f *testing.F) {
 
 func FuzzCreated(f *testing.F) {
 	lossless.Fuzz(f, Provider, adapters.OpCreate, "create.json", "endpoint_pages/create.json")
+}
+
+// TestWalksAreBounded: in agents and in bytes, all pages together.
+func TestWalksAreBounded(t *testing.T) {
+	f := func(name string, rows, size int) {
+		t.Helper()
+		pages := 0
+		adapter := Provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+			pages++
+			var page strings.Builder
+			for i := range rows {
+				fmt.Fprintf(&page, `{"id": "a%d-%d", "x": "%s"},`, pages, i, strings.Repeat("x", size))
+			}
+			return req.Decode(adapters.Response{Status: 200, Body: fmt.Appendf(nil, `{"success": true, "data": [%s], "pagination": {"page": %d, "hasNext": true}}`, strings.TrimSuffix(page.String(), ","), pages)})
+		}})
+		_, err := adapter.List(context.Background(), lossless.Credential())
+		if normalize.KindOf(err) != normalize.KindTooLarge || pages > 10 {
+			t.Errorf("%s: %v after %d pages", name, err, pages)
+		}
+	}
+	f("many small agents", 5000, 0)
+	f("few large ones", 2, 8<<20)
 }

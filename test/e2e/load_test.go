@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -128,4 +129,45 @@ func TestReloadsAndTheEndLoseNoRequest(t *testing.T) {
 		t.Error("the process does not end")
 	}
 	t.Logf("%d requests answered, %d of them after SIGTERM", answered.Load(), afterSignal.Load())
+}
+
+// TestNothingUnaskedIsLogged: net/http would log what a vendor says on a connection
+// that is kept, though nobody asked.
+func TestNothingUnaskedIsLogged(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	said := make(chan error, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			said <- err
+			return
+		}
+		defer conn.Close()
+		in := bufio.NewReader(conn)
+		req, err := http.ReadRequest(in)
+		if err != nil {
+			said <- err
+			return
+		}
+		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"agents\":[]}")
+		fmt.Fprintf(conn, "canary you sent %s\r\n\r\n", req.Header.Get("Authorization"))
+		_, err = in.ReadByte() // until the gateway has seen it, and closes
+		said <- err
+	}()
+	w := newWorld(t)
+	w.write(regexp.MustCompile(`(provider: klen\n    base_url: ).*`).ReplaceAllString(w.file, "${1}http://"+l.Addr().String()))
+	p := serve(t, w.env, w.path)
+	ask(t, w.key, "GET", p.api+"/v1/agents?backend=klen", "").wants(t, 200, "")
+	if err := <-said; err != io.EOF {
+		t.Fatalf("the vendor: %v", err)
+	}
+	ask(t, w.key, "GET", p.api+"/v1/backends", "").wants(t, 200, "") // its line comes after
+	waitFor(t, "the log", func() bool { return strings.Count(p.stderr.String(), `"request"`) >= 2 })
+	if log := p.stderr.String(); strings.Contains(log, "canary") || strings.Contains(log, "credential-") {
+		t.Errorf("%s", log)
+	}
 }
