@@ -1,9 +1,9 @@
 package talkifai
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -299,11 +299,11 @@ func TestWalksAreBounded(t *testing.T) {
 		pages := 0
 		adapter := Provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
 			pages++
-			var page strings.Builder
+			var page bytes.Buffer
 			for i := range rows {
-				fmt.Fprintf(&page, `{"id": "a%d-%d", "x": "%s"},`, pages, i, strings.Repeat("x", size))
+				fmt.Fprintf(&page, `{"id": "a%d-%d", "x": "%s"},`, pages, i, bytes.Repeat([]byte("x"), size))
 			}
-			return req.Decode(adapters.Response{Status: 200, Body: fmt.Appendf(nil, `{"success": true, "data": [%s], "pagination": {"page": %d, "hasNext": true}}`, strings.TrimSuffix(page.String(), ","), pages)})
+			return req.Decode(adapters.Response{Status: 200, Body: fmt.Appendf(nil, `{"success": true, "data": [%s], "pagination": {"page": %d, "hasNext": true}}`, bytes.TrimSuffix(page.Bytes(), []byte(",")), pages)})
 		}})
 		_, err := adapter.List(context.Background(), lossless.Credential())
 		if normalize.KindOf(err) != normalize.KindTooLarge || pages > 10 {
