@@ -198,13 +198,14 @@ func (s *soak) mendAll() {
 	}
 }
 
+// The slicer is left out: its goroutines stay when its connection is closed
+// (Toxiproxy 2.5).
 var toxics = []string{
 	`{"name": "t", "type": "latency", "stream": "downstream", "attributes": {"latency": 150, "jitter": 140}}`,
 	`{"name": "t", "type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`,
 	`{"name": "t", "type": "timeout", "stream": "downstream", "attributes": {"timeout": 100}}`,
 	`{"name": "t", "type": "reset_peer", "stream": "upstream", "attributes": {"timeout": 20}}`,
 	`{"name": "t", "type": "limit_data", "stream": "downstream", "attributes": {"bytes": 300}}`,
-	`{"name": "t", "type": "slicer", "stream": "downstream", "attributes": {"average_size": 50, "size_variation": 20, "delay": 20000}}`,
 }
 
 func randomFault() sandbox.Fault {
