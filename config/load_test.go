@@ -131,6 +131,8 @@ func TestProblems(t *testing.T) {
 	f("file not there", "env:ACME_KLEN_KEY", "file:/nowhere/key", "config.yaml:16: keys.0.credentials.zeta: cannot read the secret's file /nowhere/key: no such file")
 	f("bad time", "    scopes:", "    expires_at: tomorrow\n    scopes:", `config.yaml:14: keys.0.expires_at: "tomorrow" is not an RFC 3339 time such as 2027-01-31T00:00:00Z`)
 	f("no such certificate", "  listen:", "  tls: {cert_file: /nowhere/a.pem, key_file: /nowhere/b.pem}\n  listen:", "config.yaml:2: server.tls.cert_file: cannot read /nowhere/a.pem: no such file", "config.yaml:2: server.tls.key_file: cannot read /nowhere/b.pem: no such file")
+	f("a breaker that never opens long", "quota: ", "breaker: {max_open_for: 0s}\n    quota: ", "config.yaml:10: backends.alpha.breaker.max_open_for: must be above 0s")
+	f("no connection at all", "  listen:", "  max_connections_per_address: 0\n  listen:", "config.yaml:2: server.max_connections_per_address: must be at least 1, got 0")
 	f("no room for a body", "  listen:", "  body_limit: 0B\n  listen:", "config.yaml:2: server.body_limit: must be above 0B")
 	f("absurd quota", "requests: 60", "requests: 9000000000", "config.yaml:10: backends.alpha.quota.requests: must be at most 1000000, got 9000000000")
 	f("two documents", "keys:", "---\nkeys:", "config.yaml:11: a second YAML document (after ---) would not be read; keep one")
@@ -188,6 +190,16 @@ func TestWarnings(t *testing.T) {
 	for _, want := range []string{"backends.alpha.base_url: is plain http", "keys.0.credentials.zeta: holds the secret itself"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no warning %q in:\n%s", want, all)
+		}
+	}
+	for timeout, warned := range map[string]bool{"13s": false, "13500ms": true, "15s": true} { // of a request's 15s
+		c, err := load(t, good, "AGENTGW_BACKENDS__ALPHA__TIMEOUT="+timeout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := len(c.Warnings) == 1 && strings.Contains(c.Warnings[0].String(), "backends.alpha.timeout: is not below nine tenths of server.request_timeout (15s)")
+		if said != warned || len(c.Warnings) > 1 {
+			t.Errorf("timeout %s: %v", timeout, c.Warnings)
 		}
 	}
 	if printed := fmt.Sprintf("%+v %#v", c, c.File); strings.Contains(printed, "klen_canary") {

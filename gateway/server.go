@@ -155,41 +155,6 @@ func (s *Server) recover(c *fiber.Ctx) (err error) {
 	return c.Next()
 }
 
-// admit refuses what is above max_inflight at once, rather than late.
-func (s *Server) admit(c *fiber.Ctx) error {
-	defer s.inFlight.Add(-1)
-	if s.inFlight.Add(1) > int64(s.gateway.state.Load().config.File.Server.MaxInflight) {
-		s.gateway.telemetry.Refused("max_inflight")
-		return overloaded("server.max_inflight requests are running")
-	}
-	if s.closing.Load() {
-		p := newProblem(CodeDraining, "this gateway stops; another one, or its successor, answers at the same address")
-		p.RetryAfter = time.Second
-		return p
-	}
-	if len(c.Context().RequestURI()) > maxURIBytes {
-		return newProblem(CodeURITooLong, "the request's target is over %d bytes", maxURIBytes)
-	}
-	return c.Next()
-}
-
-// share gives a key its share of max_inflight, until leave is called.
-func (s *Server) share(keyID string) (leave func(), err error) {
-	state := s.gateway.state.Load()
-	leave = s.byKey.take(keyID, state.config.File.Server.MaxInflight, len(state.keys.byHash) > 1)
-	if leave == nil {
-		s.gateway.telemetry.Refused("fair_share")
-		return nil, overloaded("the key has its share of server.max_inflight requests running")
-	}
-	return leave, nil
-}
-
-func overloaded(detail string) *Problem {
-	p := newProblem(CodeOverloaded, "%s", detail)
-	p.RetryAfter = time.Second
-	return p
-}
-
 // cors lets pages of the configured origins call the gateway; by default of
 // none.
 func (s *Server) cors() fiber.Handler {

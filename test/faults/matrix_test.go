@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,18 +15,7 @@ import (
 	"github.com/agentgw/agentgw/test/live"
 )
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "faults")
-	if err == nil {
-		err = live.Prepare(dir)
-	}
-	if err != nil {
-		log.Fatal(err)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir) // it is in the temporary folder
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { live.Main(m) }
 
 // atOnce is how many cells run at a time; most of them wait for a timeout.
 const atOnce = 16

@@ -42,7 +42,7 @@ type Options struct {
 	PerBackend string   // YAML under each backend
 	Tenants    []string // ids of keys, each with credentials of its own; none: "acme"
 	OneRequest bool     // vendors end each connection after one request: none that is kept dies
-	Proxied    []string // providers behind a Toxiproxy, by names that Gone can take away; see Prepare
+	Proxied    []string // providers behind a Toxiproxy, by names that Gone can take away; see Main
 	TLS        bool     // they are spoken to by https, not by names
 	Log        io.Writer
 	Spans      sdktrace.SpanProcessor // nil: none are recorded
@@ -335,9 +335,22 @@ func (l *Live) Gone(name string) {
 	}
 }
 
-// Prepare is for TestMain, where vendors are proxied: this process asks a name
-// server of its own from now on, and trusts what httptest's servers show.
-func Prepare(dir string) error {
+// Main is a TestMain for tests with proxied vendors: their process asks a name
+// server of its own, and trusts what httptest's servers show.
+func Main(m *testing.M) {
+	dir, err := os.MkdirTemp("", "live")
+	if err == nil {
+		err = prepare(dir)
+	}
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir) // it is in the temporary folder
+	os.Exit(code)
+}
+
+func prepare(dir string) error {
 	if err := names.serve(); err != nil {
 		return err
 	}

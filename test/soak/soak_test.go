@@ -10,7 +10,6 @@ package soak
 import (
 	"context"
 	"fmt"
-	"log"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -28,18 +27,7 @@ import (
 	"github.com/agentgw/agentgw/test/live"
 )
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "soak")
-	if err == nil {
-		err = live.Prepare(dir)
-	}
-	if err != nil {
-		log.Fatal(err)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir) // it is in the temporary folder
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { live.Main(m) }
 
 // What is run, and how hard: bounded, so that a run beside other tests measures
 // the gateway and not the machine.
