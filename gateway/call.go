@@ -8,8 +8,8 @@
 // bytes that are sent are in gateway/payload.
 //
 // It must not know any vendor: what differs between them is in their
-// adapters.Info. Fiber stays in server.go, observe.go, authenticate.go,
-// refuse.go, request.go and respond.go.
+// adapters.Info. Fiber stays in server.go, observe.go, framing.go, admit.go,
+// authenticate.go, refuse.go, request.go and respond.go.
 package gateway
 
 import (
