@@ -79,7 +79,7 @@ const MaxReset = time.Hour
 // somebody's cache says nothing of now.
 func ReadRateLimit(h http.Header, now time.Time) RateLimit {
 	remaining, reset := number(h.Get("X-RateLimit-Remaining")), number(h.Get("X-RateLimit-Reset"))
-	if math.IsNaN(remaining) || math.IsNaN(reset) || number(h.Get("Age")) > 0 {
+	if math.IsNaN(remaining) || remaining < 0 || math.IsNaN(reset) || number(h.Get("Age")) > 0 {
 		return RateLimit{}
 	}
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {

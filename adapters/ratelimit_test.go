@@ -54,7 +54,6 @@ func TestReadRateLimit(t *testing.T) {
 	f("60", "57", "0.25", "Sun, 22 Nov 2026 11:00:00 GMT", known(60, 57, 250*time.Millisecond)) // and a fraction
 	f("", "5", "30", "", known(5, 5, 30*time.Second))                                           // the limit is not said
 	f("3", "5", "30", "", known(5, 5, 30*time.Second))                                          // or less than what is left
-	f("60", "-1", "30", "", known(60, 0, 30*time.Second))                                       // below none is none
 	f("60", "1e30", "30", "", known(1<<31-1, 1<<31-1, 30*time.Second))                          // bounded
 	f("60", "0", "1e18", "", known(60, 0, MaxReset))                                            // the year 33658
 	f("60", "0", "9999999999", "", known(60, 0, MaxReset))                                      // the year 2286

@@ -22,45 +22,31 @@ type breaker struct {
 	provider  string
 	gobreaker *gobreaker.CircuitBreaker[struct{}]
 	pause     *pause
-	row       uint32 // failures in a row; under gobreaker's lock
+	recent    window // under gobreaker's lock
 }
 
-// bucket is the step in which the rolling window moves.
-const bucket = time.Second
-
-// newBreaker makes the breaker of a backend whose requests end within timeout.
-func newBreaker(name, provider string, c config.Breaker, timeout time.Duration, t *telemetry.Telemetry, log *slog.Logger) *breaker {
-	b := &breaker{provider: provider, pause: newPause(c)}
+func newBreaker(name, provider string, c config.Breaker, t *telemetry.Telemetry, log *slog.Logger) *breaker {
+	b := &breaker{provider: provider, pause: newPause(c), recent: window{length: c.Window.D()}}
 	b.gobreaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:        name,
 		MaxRequests: 1,
-		// gobreaker counts a request where it began, and forgets one that ends after
-		// the window.
-		Interval:     max(c.Window.D(), timeout+bucket),
-		BucketPeriod: min(bucket, c.Window.D()),
 		// gobreaker's own time is always the same; the pause is never shorter.
 		Timeout: b.pause.shortest(),
-		ReadyToTrip: func(counts gobreaker.Counts) bool {
-			// Its own count of those in a row loses the slow ones with the window.
-			if b.row >= uint32(c.Consecutive) {
-				return true
-			}
-			// Excluded calls stay in Requests (gobreaker 2.4).
-			calls := counts.Requests - counts.TotalExclusions
-			return calls >= uint32(c.MinRequests) && float64(counts.TotalFailures) >= c.FailureRatio*float64(calls)
+		// gobreaker counts a request where it began: of the failures of a backend that
+		// hangs it sees few, or none. The rules go by when requests ended.
+		ReadyToTrip: func(gobreaker.Counts) bool {
+			calls, failures := b.recent.counts(time.Now())
+			return b.recent.row >= c.Consecutive || calls >= c.MinRequests && float64(failures) >= c.FailureRatio*float64(calls)
 		},
 		IsExcluded: func(err error) bool { return err != nil && verdictOf(err) == verdictNeutral },
 		IsSuccessful: func(err error) bool {
-			if err == nil || verdictOf(err) == verdictSuccess {
-				b.row = 0
-				return true
-			}
-			b.row++
-			return false
+			well := err == nil || verdictOf(err) == verdictSuccess
+			b.recent.add(time.Now(), well)
+			return well
 		},
 		// It runs under the breaker's lock: nothing here may ask the breaker.
 		OnStateChange: func(_ string, from, to gobreaker.State) {
-			b.row = 0
+			b.recent = window{length: c.Window.D()}
 			t.BreakerChanged(name, stateName(from), stateName(to))
 			said := []any{"backend", name, "from", stateName(from), "to", stateName(to)}
 			switch to {
@@ -116,6 +102,49 @@ func stateName(s gobreaker.State) string {
 		return "half_open"
 	}
 	return "closed"
+}
+
+// window is how requests ended lately, and in a row.
+type window struct {
+	length time.Duration
+	row    int // failures since the last success
+	steps  [windowSteps]struct {
+		number          int64 // of the step since 1970; an older one counts no more
+		calls, failures int
+	}
+}
+
+// windowSteps is in how many steps the window moves.
+const windowSteps = 10
+
+func (w *window) step(now time.Time) int64 {
+	return now.UnixNano() / max(1, int64(w.length)/windowSteps)
+}
+
+func (w *window) add(now time.Time, well bool) {
+	number := w.step(now)
+	s := &w.steps[number%windowSteps]
+	if s.number != number {
+		s.number, s.calls, s.failures = number, 0, 0
+	}
+	s.calls++
+	w.row++
+	if well {
+		w.row = 0
+	} else {
+		s.failures++
+	}
+}
+
+func (w *window) counts(now time.Time) (calls, failures int) {
+	oldest := w.step(now) - windowSteps
+	for _, s := range w.steps {
+		if s.number > oldest {
+			calls += s.calls
+			failures += s.failures
+		}
+	}
+	return calls, failures
 }
 
 // pause is how long a breaker stays open. It doubles each time that the breaker

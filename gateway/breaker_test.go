@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,7 +42,7 @@ func (s *script) exchange(_ context.Context, req *adapters.Request) error {
 
 func breakerOf(t *testing.T, c config.Breaker) (*breaker, *script, func() normalize.Kind) {
 	t.Helper()
-	b := newBreaker("b", "p", c, 5*time.Second, quiet(t), slog.New(slog.DiscardHandler))
+	b := newBreaker("b", "p", c, quiet(t), slog.New(slog.DiscardHandler))
 	s := &script{kind: normalize.KindUpstream}
 	exchange := b.middleware()(s.exchange)
 	return b, s, func() normalize.Kind {
@@ -209,4 +210,56 @@ func TestShareInTheWindow(t *testing.T) {
 			t.Errorf("after 20 failures of 20 it is %s", got)
 		}
 	})
+}
+
+// TestShareOfSlowCalls: a backend on which half of the calls hang is out, however
+// long that takes each of them, and whatever the length of the window.
+func TestShareOfSlowCalls(t *testing.T) {
+	for _, c := range []struct{ window, hangs time.Duration }{
+		{10 * time.Second, 5 * time.Second}, {10 * time.Second, 9 * time.Second}, {10 * time.Second, 14 * time.Second}, {2 * time.Second, 5 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			settings := breakerConfig()
+			settings.Window, settings.Consecutive = config.Duration(c.window), 1_000_000
+			b := newBreaker("b", "p", settings, quiet(t), slog.New(slog.DiscardHandler))
+			calls := 0
+			exchange := b.middleware()(func(context.Context, *adapters.Request) error {
+				if calls++; calls%5 < 2 {
+					return nil
+				}
+				time.Sleep(c.hangs)
+				return &normalize.Error{Kind: normalize.KindTimeout}
+			})
+			var wg sync.WaitGroup
+			for range 2000 { // twenty a second
+				if b.state() == "open" {
+					break
+				}
+				wg.Go(func() { _ = exchange(context.Background(), &adapters.Request{Op: adapters.OpList}) })
+				synctest.Wait()
+				time.Sleep(50 * time.Millisecond)
+			}
+			if calls == 2000 {
+				t.Errorf("window %s: still %s after 100 s in which three of five calls hang for %s", c.window, b.state(), c.hangs)
+			}
+			wg.Wait()
+		})
+	}
+}
+
+// TestWindowsOfAnyLength: none of them is too short, or too long, to be looked at.
+func TestWindowsOfAnyLength(t *testing.T) {
+	for _, length := range []time.Duration{1, time.Microsecond, time.Second, 24 * time.Hour, 1<<63 - 1} {
+		w := window{length: length}
+		now := time.Now()
+		for range 20 {
+			w.add(now, false)
+		}
+		if calls, failures := w.counts(now); calls != 20 || failures != 20 || w.row != 20 {
+			t.Errorf("%s: %d of %d, %d in a row", length, failures, calls, w.row)
+		}
+		if calls, _ := w.counts(now.Add(length)); length < 1<<62 && length >= windowSteps && calls != 0 {
+			t.Errorf("%s: %d calls are left after it", length, calls)
+		}
+	}
 }

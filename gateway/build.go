@@ -75,7 +75,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 		}
 	}
 	if backend.breaker == nil {
-		backend.breaker = newBreaker(name, info.Provider, b.Breaker, b.Timeout.D(), g.telemetry, g.log)
+		backend.breaker = newBreaker(name, info.Provider, b.Breaker, g.telemetry, g.log)
 	}
 	backend.quotas.limit(b.Quota)
 	g.telemetry.ObserveBreaker(name, backend.breaker.state)

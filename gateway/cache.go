@@ -121,7 +121,8 @@ func (c *cache) put(r *reader, began epoch, result Result) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.epochOf(r.who) != began || c.live != nil && !c.live[r.who] {
-		return true // what was served is gone, too
+		_, served := c.store.get(r.key)
+		return !served
 	}
 	known, ok := c.store.get(r.key)
 	if ok && known.result.Fetched.After(result.Fetched) {
@@ -179,14 +180,14 @@ const (
 
 // postpone leaves what is served alone for a while: the next one who asks would
 // begin the same refresh again.
-func (c *cache) postpone(r *reader, asked time.Duration) {
+func (c *cache) postpone(r *reader, began time.Time, asked time.Duration) {
 	wait := max(min(max(r.backend.Config.Cache.TTL.D()/10, postponeMin), postponeMax), asked)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
 	for _, key := range []string{r.key, oddKey(r.key)} {
 		known, ok := c.store.get(key)
-		if !ok || !now.Before(known.revalidate) {
+		if !ok || !now.Before(known.revalidate) || known.result.Fetched.After(began) {
 			continue
 		}
 		keep := known.revalidate.Sub(now)

@@ -22,7 +22,6 @@ type connections struct {
 	mu       sync.Mutex
 	open     map[*guardedConn]bool
 	byOrigin map[netip.Addr]int
-	accepted time.Time // the last one
 	last     time.Time // nothing is read later; zero: no such time
 }
 
@@ -77,7 +76,6 @@ func (cs *connections) admit(c net.Conn) net.Conn {
 	limits, from := cs.limits(), origin(c)
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	cs.accepted = time.Now()
 	switch {
 	case len(cs.open) >= limits.MaxConnections:
 		cs.telemetry.Refused("max_connections")
@@ -124,19 +122,12 @@ func (cs *connections) end(at time.Time) {
 	}
 }
 
-// deadline is that time, or what was asked for if it is earlier.
-func (cs *connections) deadline(asked time.Time) time.Time {
+// setReadDeadline sets a connection's, but not beyond that time.
+func (cs *connections) setReadDeadline(c *guardedConn, asked time.Time) error {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if !cs.last.IsZero() && (asked.IsZero() || asked.After(cs.last)) {
-		return cs.last
+		asked = cs.last
 	}
-	return asked
-}
-
-// quiet reports whether none is open, and none came for a time.
-func (cs *connections) quiet(now time.Time, lately time.Duration) bool {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	return len(cs.open) == 0 && now.Sub(cs.accepted) >= lately
+	return c.Conn.SetReadDeadline(asked)
 }

@@ -41,7 +41,7 @@ func lingerOn(c net.Conn) {
 
 // SetReadDeadline sets it, but not beyond the end of the server.
 func (c *guardedConn) SetReadDeadline(t time.Time) error {
-	return c.Conn.SetReadDeadline(c.connections.deadline(t))
+	return c.connections.setReadDeadline(c, t)
 }
 
 // SetDeadline sets both.

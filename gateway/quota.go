@@ -139,7 +139,11 @@ func (q *quotas) wait(c *quota, now time.Time, behind bool) time.Duration {
 		c.told = nil
 	}
 	if c.told != nil && c.told.least-c.running <= reserve(c.told.limit) {
-		wait = max(wait, c.told.until.Sub(now))
+		until := c.told.until.Sub(now)
+		if c.told.least > reserve(c.told.limit) { // some that run may have been counted, which is known soon
+			until = min(until, toldSoon)
+		}
+		wait = max(wait, until)
 	}
 	gone := len(c.ended)
 	if q.rate != nil {
@@ -162,6 +166,13 @@ func (q *quotas) wait(c *quota, now time.Time, behind bool) time.Duration {
 	return wait
 }
 
+const (
+	// toldSoon is when to ask again what may be known by then.
+	toldSoon = time.Second
+	// sameReset is how far the resets of one window can be apart: vendors round.
+	sameReset = 2 * time.Second
+)
+
 // done takes note of how a request ended, and of what its answer says is left.
 func (q *quotas) done(id string, number uint64, e ending, now time.Time) {
 	q.mu.Lock()
@@ -179,7 +190,9 @@ func (q *quotas) done(id string, number uint64, e ending, now time.Time) {
 	}
 	switch {
 	case e.limit.Known && (c.told == nil || number > c.told.asOf):
-		c.told = &told{limit: e.limit.Limit, least: e.limit.Remaining, until: now.Add(e.limit.Reset), asOf: c.taken}
+		unsaid := max(0, int(c.taken-number)-c.running) // began later, and ended without a word
+		c.told = &told{limit: e.limit.Limit, least: e.limit.Remaining - unsaid, until: now.Add(e.limit.Reset), asOf: c.taken}
+	case e.limit.Known && now.Add(e.limit.Reset).Before(c.told.until.Add(-sameReset)): // it is of the window before
 	case e.limit.Known: // it ran beside the one that said so, and may be the older or the newer
 		c.told.least = min(c.told.least, e.limit.Remaining)
 	case c.told != nil:

@@ -133,6 +133,39 @@ func TestVendorsWordUnderway(t *testing.T) {
 	left(6)
 }
 
+// TestBusyIsNotUsedUp: where only what runs stands in the way the wait is short; a
+// word of the window before says nothing of this one; and what ended without a word
+// is not forgotten.
+func TestBusyIsNotUsedUp(t *testing.T) {
+	limit := func(remaining int, reset time.Duration) ending {
+		return ending{sent: true, limit: adapters.RateLimit{Known: true, Limit: 60, Remaining: remaining, Reset: reset}}
+	}
+	now := time.Now()
+	q := newQuotas()
+	take := func() uint64 { number, _ := q.take("c", now, false); return number }
+	first, slow := take(), take()
+	for range 3 {
+		take()
+	}
+	q.done("c", first, limit(4, time.Hour), now)
+	if _, wait := q.take("c", now, false); wait != toldSoon {
+		t.Errorf("four of four run: wait %s", wait)
+	}
+	q.done("c", slow, limit(0, 10*time.Second), now) // of a window that was over before
+	if left, _ := q.remaining(q.byCredential["c"], now); left != 4-3 {
+		t.Errorf("%d left", left)
+	}
+	q = newQuotas()
+	first = take()
+	for range 29 {
+		q.done("c", take(), ending{sent: true}, now)
+	}
+	q.done("c", first, limit(50, time.Minute), now)
+	if left, _ := q.remaining(q.byCredential["c"], now); left != 50-29 {
+		t.Errorf("%d left after 29 that said nothing", left)
+	}
+}
+
 // TestManyRefusedAtOnce are one refusal.
 func TestManyRefusedAtOnce(t *testing.T) {
 	q := newQuotas()

@@ -105,13 +105,13 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 		detached = behind(detached)
 	}
 	return r.cache.flight.DoChan(flight, func() (answer any, err error) {
-		kept := false
+		kept, started := false, time.Now()
 		defer func() {
 			if p := recover(); p != nil { // it would end the process
 				err = panicked(r.backend, r.call, p, r.telemetry.Log())
 			}
 			if refresh && !kept {
-				r.cache.postpone(r, askedToWait(err))
+				r.cache.postpone(r, started, askedToWait(err))
 			}
 		}()
 		r.led.Store(true)

@@ -5,7 +5,7 @@ import "sync"
 // shares give out places, of which there are only so many at once, to those who
 // ask under a name: callers by their keys, credentials at a backend. The last
 // eighth of them, at least one, is for names that hold less than their fair share,
-// so that a flood under one name never keeps the others out.
+// and half of that for names that hold none, so that no flood keeps the others out.
 type shares struct {
 	mu    sync.Mutex
 	held  map[string]int
@@ -27,10 +27,15 @@ func (s *shares) take(name string, limit int, others bool) (leave func()) {
 	if held == 0 {
 		names++
 	}
+	reserved := 0
 	switch {
-	case free <= 0:
-		return nil
-	case others && free <= max(1, limit/reservedShare) && held >= max(1, limit/names):
+	case !others || held == 0:
+	case held < limit/names:
+		reserved = limit / reservedShare / 2
+	default:
+		reserved = max(1, limit/reservedShare)
+	}
+	if free <= reserved {
 		return nil
 	}
 	s.taken++

@@ -33,15 +33,16 @@ func TestShares(t *testing.T) {
 		}
 	}
 	flood := take("flood", 200, 70, true) // of 80; the last eighth is for others
-	a := take("a", 200, 10, true)
-	if len(s.held) != 2 {
-		t.Errorf("%v", s.held)
+	a := take("a", 200, 5, true)          // half of it
+	b := take("b", 200, 1, true)
+	for _, name := range []string{"c", "d", "e", "f"} {
+		b = append(b, take(name, 200, 1, true)...)
 	}
-	take("b", 1, 0, true) // all are taken
-	leave(flood[:20])     // what the flood gives back is not its own again
+	take("g", 1, 0, true) // all are taken
+	leave(flood[:20])     // what the flood gives back is not all its own again
 	flood = flood[20:]
 	flood = append(flood, take("flood", 200, 10, true)...)
-	b := take("b", 200, 10, true)
+	b = append(b, take("g", 200, 5, true)...)
 	leave(flood)
 	leave(a)
 	leave(b)

@@ -125,7 +125,9 @@ func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols { // its body is the bare connection, which no context ends
-		return c.failed(req, normalize.KindBadResponse, nil)
+		failure := c.failed(req, normalize.KindBadResponse, nil)
+		failure.Status = resp.StatusCode
+		return failure
 	}
 	body, err := c.read(resp)
 	if err != nil {
