@@ -258,7 +258,7 @@ func TestAllBackendsFailing(t *testing.T) {
 // TestBackendsAreAskedAtTheSameTime: each waits until all four have been
 // asked.
 func TestBackendsAreAskedAtTheSameTime(t *testing.T) {
-	b := newBench(t, "timeout: 3s")
+	b := newBench(t, "timeout: 1s")
 	for _, v := range b.vendors {
 		v.Control().Fail(sandbox.Fault{Hang: true})
 	}

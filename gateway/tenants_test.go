@@ -114,13 +114,13 @@ func (h *hammer) operate(r *rand.Rand, n int) {
 	switch r.IntN(200) {
 	case 0: // a key goes, and comes back with the next reload
 		h.reload(h.file[strings.Index(h.file, "  - id: coming-and-going"):], "")
-	case 1:
+	case 1, 2, 3:
 		h.reload()
-	case 2: // every backend is a new one
+	case 4: // every backend is a new one
 		h.reload("ttl: 1s", "ttl: 1001ms")
-	case 3:
+	case 5:
 		h.gateway.Purge([]string{"", "klen", "krosai"}[r.IntN(3)], []string{"", "alpha"}[r.IntN(2)])
-	case 4:
+	case 6:
 		vendor := []string{"klen", "agenthuman", "krosai", "talkifai"}[r.IntN(4)]
 		h.vendors[vendor].Control().Fail([]sandbox.Fault{{Status: 500, Times: 3}, {Status: 401, Times: 1}, {Reset: true, Times: 2}, {Status: 429, Times: 1}, {Status: 200, Body: "<html>", Times: 1}}[r.IntN(5)])
 	}
@@ -172,7 +172,7 @@ func (h *hammer) choose(r *rand.Rand, who tenant) (method, path, body string) {
 	switch n := r.IntN(100); {
 	case n < 50:
 		query := []string{"limit=2", "limit=5&order_by=name", "view=full&limit=3", "include=raw&backend=" + backend, "q=canary", "status=active", "view=full&language=en&backend=" + backend, "limit=1000"}[r.IntN(8)]
-		if cursor := h.pick(r, &h.cursors); cursor.value != "" && r.IntN(3) == 0 {
+		if cursor := h.pick(r, &h.cursors); cursor.value != "" && r.IntN(8) == 0 {
 			query = "limit=2&cursor=" + cursor.value
 		}
 		return "GET", "/v1/agents?" + query, ""

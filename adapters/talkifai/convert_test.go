@@ -300,8 +300,9 @@ func TestWalksAreBounded(t *testing.T) {
 		adapter := Provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
 			pages++
 			var page bytes.Buffer
+			value := bytes.Repeat([]byte("x"), size)
 			for i := range rows {
-				fmt.Fprintf(&page, `{"id": "a%d-%d", "x": "%s"},`, pages, i, bytes.Repeat([]byte("x"), size))
+				fmt.Fprintf(&page, `{"id": "a%d-%d", "x": "%s"},`, pages, i, value)
 			}
 			return req.Decode(adapters.Response{Status: 200, Body: fmt.Appendf(nil, `{"success": true, "data": [%s], "pagination": {"page": %d, "hasNext": true}}`, bytes.TrimSuffix(page.Bytes(), []byte(",")), pages)})
 		}})
@@ -311,5 +312,5 @@ func TestWalksAreBounded(t *testing.T) {
 		}
 	}
 	f("many small agents", 5000, 0)
-	f("few large ones", 2, 8<<20)
+	f("few large ones", 2, 13<<19)
 }

@@ -146,7 +146,7 @@ func (w *world) part(t *testing.T, backend int, trouble float64) Part {
 // there all the time is seen exactly once, and the cursors say truly whether
 // there is more.
 func TestWalks(t *testing.T) {
-	runs := 1000
+	runs := 400
 	if testing.Short() {
 		runs = 100
 	}
