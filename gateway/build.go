@@ -15,6 +15,8 @@ type Backend struct {
 	Config   config.ResolvedBackend
 	Endpoint Endpoint
 
+	newAdapter func(adapters.Settings) adapters.Adapter
+
 	behind   *turns // of reading agents behind others
 	breaker  *breaker
 	bulkhead *bulkhead
@@ -56,7 +58,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 	g.telemetry.Forget(name)
 	g.telemetry.Expect(name)
 	backend := &Backend{
-		Name: name, Info: info, Config: b, build: g.builds.Add(1),
+		Name: name, Info: info, Config: b, build: g.builds.Add(1), newAdapter: provider.New,
 		behind: newTurns(behindAtOnce(b.MaxConcurrent)), bulkhead: newBulkhead(info.Provider, b.MaxConcurrent),
 		quotas: newQuotas(), health: &health{}, retries: &retryBudget{},
 		client: upstream.New(upstream.Options{

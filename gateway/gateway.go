@@ -6,10 +6,12 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/gateway/idempotency"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -23,6 +25,8 @@ type Gateway struct {
 	telemetry *telemetry.Telemetry
 	cache     *cache
 	pages     *pages
+	creates   *idempotency.Records[kept, attempt]
+	made      *made
 	builds    atomic.Uint64
 
 	reloading sync.Mutex
@@ -51,6 +55,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 		providers: map[string]adapters.Provider{},
 		version:   o.Version, log: o.Log, telemetry: o.Telemetry,
 		cache: newCache(o.Telemetry), pages: newPages(),
+		creates: idempotency.New[kept, attempt](idempotency.Options{MaxBytes: maxKept, Now: time.Now}), made: newMade(),
 	}
 	for _, p := range o.Providers {
 		g.providers[p.Info.Provider] = p

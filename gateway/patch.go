@@ -36,29 +36,35 @@ func (g *Gateway) patch(ctx context.Context, caller *Caller, q WriteQuery) (*res
 		return nil, validationProblem(b.Name, violations)
 	}
 
-	var current *normalize.Agent
-	if p.change.Empty() || needsAgent(b.Info, p.change, verdicts, body.Echo) {
-		result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, Fresh: true})
-		if err == nil && result.Stale != nil {
-			err = result.Stale
-		}
+	if q.DryRun {
+		return dryPatch(ctx, b, native, p, verdicts, body.Echo, q)
+	}
+	if len(q.IfMatch) > 0 || needsAgent(b.Info, p.change, verdicts, body.Echo) {
+		current, err := g.current(ctx, b, native, q.IfMatch)
 		if err != nil {
-			return nil, backendProblem(b.Name, adapters.OpGet, err)
+			return nil, err
 		}
-		current = result.Detail.Agent
-		var found []normalize.Violation
-		if body.Echo {
-			p = withoutUnread(p, verdicts, current)
-		}
-		p.change, found = compare(b.Info, p.change, verdicts, current)
-		if p, violations = forgive(p, found, q.Lenient); len(violations) > 0 {
-			return nil, validationProblem(b.Name, violations)
+		if p, err = judge(p, verdicts, body.Echo, q.Lenient, current); err != nil {
+			return nil, err
 		}
 		if p.change.Empty() { // the agent is as it shall be
 			return writtenResponse(200, current, p.warnings, q.Lenient)
 		}
 	}
 	return g.update(ctx, b, native, p, q.Lenient)
+}
+
+// judge holds a patch against the agent: what is left is what changes it.
+func judge(p plan, verdicts map[normalize.Field]adapters.Verdict, echo, lenient bool, current *normalize.Agent) (plan, error) {
+	if echo {
+		p = withoutUnread(p, verdicts, current)
+	}
+	var violations []normalize.Violation
+	p.change, violations = compare(p.backend.Info, p.change, verdicts, current)
+	if p, violations = forgive(p, violations, lenient); len(violations) > 0 {
+		return plan{}, validationProblem(p.backend.Name, violations)
+	}
+	return p, nil
 }
 
 func (g *Gateway) update(ctx context.Context, b CallerBackend, native string, p plan, lenient bool) (*response, error) {
@@ -76,18 +82,25 @@ func (g *Gateway) update(ctx context.Context, b CallerBackend, native string, p 
 // needsAgent reports whether a patch can only be judged, or only be made, with
 // the agent at hand.
 func needsAgent(info *adapters.Info, change normalize.Change, verdicts map[normalize.Field]adapters.Verdict, echo bool) bool {
-	for f, v := range change.Set {
-		if verdicts[f] != adapters.Writable || v.Kind() == 'n' {
-			return true
+	return change.Empty() || len(unjudged(info, change, verdicts, echo)) > 0
+}
+
+// unjudged are the pointers of what can only be judged with the agent at hand.
+func unjudged(info *adapters.Info, change normalize.Change, verdicts map[normalize.Field]adapters.Verdict, echo bool) []string {
+	var pointers []string
+	for _, f := range normalize.AllFields() {
+		if v, sent := change.Set[f]; sent && (verdicts[f] != adapters.Writable || v.Kind() == 'n') {
+			pointers = append(pointers, f.Pointer())
 		}
 	}
-	for name, v := range change.Extensions {
+	for _, name := range slices.Sorted(maps.Keys(change.Extensions)) {
+		v := change.Extensions[name]
 		rule, ok := info.Extension(name)
 		if echo || !ok || rule.In&adapters.InUpdate == 0 || v.Kind() == 'n' || v.Kind() == '{' {
-			return true
+			pointers = append(pointers, normalize.ExtensionPointer(name))
 		}
 	}
-	return false
+	return pointers
 }
 
 // withoutUnread leaves out of an echo what cannot be changed and could not be

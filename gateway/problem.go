@@ -15,39 +15,43 @@ type Code string
 
 // The codes of problems.
 const (
-	CodeInvalidParameter     Code = "invalid_parameter"
-	CodeInvalidBody          Code = "invalid_body"
-	CodeCursorInvalid        Code = "cursor_invalid"
-	CodeCursorMismatch       Code = "cursor_mismatch"
-	CodeUnauthenticated      Code = "unauthenticated"
-	CodeScopeMissing         Code = "scope_missing"
-	CodeAgentNotFound        Code = "agent_not_found"
-	CodeBackendNotFound      Code = "backend_not_found"
-	CodeNotFound             Code = "not_found"
-	CodeMethodNotAllowed     Code = "method_not_allowed"
-	CodeNotAcceptable        Code = "not_acceptable"
-	CodeRequestTimeout       Code = "request_timeout"
-	CodeBodyTooLarge         Code = "body_too_large"
-	CodeURITooLong           Code = "uri_too_long"
-	CodeUnsupportedMediaType Code = "unsupported_media_type"
-	CodeHeadersTooLarge      Code = "headers_too_large"
-	CodeValidationFailed     Code = "validation_failed"
-	CodeUnsupportedFields    Code = "unsupported_fields"
-	CodeImmutableField       Code = "immutable_field"
-	CodeNoBackendFits        Code = "no_backend_fits"
-	CodeUpstreamRejected     Code = "upstream_rejected"
-	CodeRateLimited          Code = "rate_limited"
-	CodeUpstreamRateLimited  Code = "upstream_rate_limited"
-	CodeInternal             Code = "internal"
-	CodeOperationUnsupported Code = "operation_unsupported"
-	CodeUpstreamError        Code = "upstream_error"
-	CodeUpstreamBadResponse  Code = "upstream_bad_response"
-	CodeUpstreamAuthFailed   Code = "upstream_auth_failed"
-	CodeUpstreamUnavailable  Code = "upstream_unavailable"
-	CodeOverloaded           Code = "overloaded"
-	CodeDraining             Code = "draining"
-	CodeUpstreamTimeout      Code = "upstream_timeout"
-	CodeWriteOutcomeUnknown  Code = "write_outcome_unknown"
+	CodeInvalidParameter      Code = "invalid_parameter"
+	CodeInvalidBody           Code = "invalid_body"
+	CodeCursorInvalid         Code = "cursor_invalid"
+	CodeCursorMismatch        Code = "cursor_mismatch"
+	CodeUnauthenticated       Code = "unauthenticated"
+	CodeScopeMissing          Code = "scope_missing"
+	CodeAgentNotFound         Code = "agent_not_found"
+	CodeBackendNotFound       Code = "backend_not_found"
+	CodeNotFound              Code = "not_found"
+	CodeMethodNotAllowed      Code = "method_not_allowed"
+	CodeNotAcceptable         Code = "not_acceptable"
+	CodeRequestTimeout        Code = "request_timeout"
+	CodeBodyTooLarge          Code = "body_too_large"
+	CodeURITooLong            Code = "uri_too_long"
+	CodeUnsupportedMediaType  Code = "unsupported_media_type"
+	CodeHeadersTooLarge       Code = "headers_too_large"
+	CodeIdempotencyInProgress Code = "idempotency_in_progress"
+	CodeETagMismatch          Code = "etag_mismatch"
+	CodeValidationFailed      Code = "validation_failed"
+	CodeUnsupportedFields     Code = "unsupported_fields"
+	CodeImmutableField        Code = "immutable_field"
+	CodeNoBackendFits         Code = "no_backend_fits"
+	CodeIdempotencyKeyReused  Code = "idempotency_key_reused"
+	CodeUpstreamRejected      Code = "upstream_rejected"
+	CodeRateLimited           Code = "rate_limited"
+	CodeUpstreamRateLimited   Code = "upstream_rate_limited"
+	CodeInternal              Code = "internal"
+	CodeOperationUnsupported  Code = "operation_unsupported"
+	CodeUpstreamError         Code = "upstream_error"
+	CodeUpstreamBadResponse   Code = "upstream_bad_response"
+	CodeUpstreamAuthFailed    Code = "upstream_auth_failed"
+	CodeUpstreamUnavailable   Code = "upstream_unavailable"
+	CodeOverloaded            Code = "overloaded"
+	CodeDraining              Code = "draining"
+	CodeStoreUnavailable      Code = "store_unavailable"
+	CodeUpstreamTimeout       Code = "upstream_timeout"
+	CodeWriteOutcomeUnknown   Code = "write_outcome_unknown"
 )
 
 // CodeInfo is what is said of a code wherever it stands.
@@ -79,10 +83,13 @@ var codeTable = []CodeInfo{
 	{CodeURITooLong, 414, "The request's target is too long", "Send fewer or shorter query parameters.", false},
 	{CodeUnsupportedMediaType, 415, "The body is not JSON", "Send Content-Type: application/json, or application/merge-patch+json on PATCH.", false},
 	{CodeHeadersTooLarge, 431, "The headers are too large", "Send fewer or shorter headers.", false},
+	{CodeIdempotencyInProgress, 409, "A request with this Idempotency-Key is still running", "Wait for its answer, or send it again as Retry-After says.", true},
+	{CodeETagMismatch, 412, "The agent is not as If-Match says", "Read the agent again, and edit what it is now.", false},
 	{CodeValidationFailed, 422, "The body is not valid for this backend", "Correct what errors names.", false},
 	{CodeUnsupportedFields, 422, "The backend cannot hold every field", "Leave the fields out that errors names, or send Prefer: handling=lenient.", false},
 	{CodeImmutableField, 422, "A field cannot change", "Leave the fields out that errors names, or create a new agent.", false},
 	{CodeNoBackendFits, 422, "No backend can hold this agent", "Name a backend, or leave out what errors names.", false},
+	{CodeIdempotencyKeyReused, 422, "The Idempotency-Key was used for another request", "Send a new key with each new request.", false},
 	{CodeUpstreamRejected, 422, "The backend refused the request", "Check the values against the backend's own rules.", false},
 	{CodeRateLimited, 429, "The key's rate limit is used up", "Wait as Retry-After says.", true},
 	{CodeUpstreamRateLimited, 429, "The backend's rate limit is used up", "Wait as Retry-After says.", true},
@@ -94,8 +101,9 @@ var codeTable = []CodeInfo{
 	{CodeUpstreamUnavailable, 503, "The backend cannot be asked now", "Wait as Retry-After says.", true},
 	{CodeOverloaded, 503, "The gateway has too much to do", "Wait as Retry-After says.", true},
 	{CodeDraining, 503, "This gateway is about to stop", "Send it again, on a new connection.", true},
+	{CodeStoreUnavailable, 503, "The gateway cannot remember this request", "Wait as Retry-After says, or send it without an Idempotency-Key.", true},
 	{CodeUpstreamTimeout, 504, "The backend did not answer in time", "Try again later.", true},
-	{CodeWriteOutcomeUnknown, 504, "The write may have been done or not", "Read the agent, or list, before sending it again.", false},
+	{CodeWriteOutcomeUnknown, 504, "The write may have been done or not", "Send a create again with the same Idempotency-Key, if it had one; else read the agent, or list, first.", false},
 }
 
 var codeInfo = func() map[Code]CodeInfo {
@@ -124,6 +132,7 @@ type Problem struct {
 
 	RetryAfter time.Duration `json:"-"`
 	Allow      string        `json:"-"`
+	Replayed   bool          `json:"-"` // it is the answer of the same request before
 }
 
 // Upstream is what a backend answered, if it did: its status, and its machine

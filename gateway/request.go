@@ -18,25 +18,29 @@ import (
 // request is what a handler sees of a request. Nothing in it aliases Fiber's
 // buffers, which the next request reuses.
 type request struct {
-	ctx          context.Context
-	caller       *Caller
-	id           string // {id} in the path, escaped as it came
-	query        map[string]string
-	prefer       []string // one for each line of the header
-	cacheControl []string
-	body         []byte
+	ctx            context.Context
+	caller         *Caller
+	id             string // {id} in the path, escaped as it came
+	query          map[string]string
+	prefer         []string // one for each line of the header
+	cacheControl   []string
+	ifMatch        []string
+	idempotencyKey []string
+	body           []byte
 }
 
 // readRequest takes out of Fiber's context what the route's handler needs, and
 // refuses what the route does not know.
 func readRequest(c *fiber.Ctx, route route, caller *Caller) (*request, error) {
 	r := &request{
-		ctx:          c.UserContext(),
-		caller:       caller,
-		id:           strings.Clone(c.Params("id")),
-		query:        map[string]string{},
-		prefer:       headerLines(c, "Prefer"),
-		cacheControl: headerLines(c, fiber.HeaderCacheControl),
+		ctx:            c.UserContext(),
+		caller:         caller,
+		id:             strings.Clone(c.Params("id")),
+		query:          map[string]string{},
+		prefer:         headerLines(c, "Prefer"),
+		cacheControl:   headerLines(c, fiber.HeaderCacheControl),
+		ifMatch:        headerLines(c, fiber.HeaderIfMatch),
+		idempotencyKey: headerLines(c, "Idempotency-Key"),
 	}
 	for k, v := range c.Context().QueryArgs().All() {
 		name := string(k)
@@ -192,6 +196,32 @@ func (r *request) values(name string) ([]string, error) {
 		values = append(values, v)
 	}
 	return values, nil
+}
+
+func (r *request) writeQuery() (WriteQuery, error) {
+	q := WriteQuery{ID: r.id, Body: r.body, Lenient: r.handling() == "lenient", IfMatch: r.ifMatch}
+	switch dry, given := r.query["dry_run"]; {
+	case dry == "true":
+		q.DryRun = true
+	case given && dry != "false":
+		return q, newProblem(CodeInvalidParameter, "dry_run=%q is neither true nor false", normalize.Shorten(dry))
+	}
+	return q, nil
+}
+
+var printable = regexp.MustCompile(`^[\x20-\x7e]{1,255}$`)
+
+// key is the request's Idempotency-Key; empty for none.
+func (r *request) key() (string, error) {
+	switch {
+	case len(r.idempotencyKey) == 0:
+		return "", nil
+	case len(r.idempotencyKey) > 1:
+		return "", newProblem(CodeInvalidParameter, "there are several Idempotency-Key headers; send one")
+	case !printable.MatchString(r.idempotencyKey[0]):
+		return "", newProblem(CodeInvalidParameter, "Idempotency-Key must be 1 to 255 printable ASCII characters")
+	}
+	return r.idempotencyKey[0], nil
 }
 
 func (r *request) includesRaw() (bool, error) {

@@ -41,7 +41,7 @@ func respond(c *fiber.Ctx, r *response) error {
 	}
 	if r.etag != "" {
 		c.Set(fiber.HeaderETag, r.etag)
-		if noneMatch(headerLines(c, fiber.HeaderIfNoneMatch), r.etag) {
+		if r.read && noneMatch(headerLines(c, fiber.HeaderIfNoneMatch), r.etag) {
 			c.Status(fiber.StatusNotModified)
 			return nil
 		}
@@ -81,7 +81,10 @@ func respondProblem(c *fiber.Ctx, p *Problem) error {
 	case fiber.StatusMethodNotAllowed:
 		c.Set(fiber.HeaderAllow, p.Allow)
 	}
-	if needsRetryAfter(p.Status) {
+	if p.Replayed {
+		c.Set("Idempotency-Replayed", "true")
+	}
+	if p.RetryAfter > 0 || needsRetryAfter(p.Status) {
 		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds(p.RetryAfter)))
 	}
 	c.Set(fiber.HeaderCacheControl, "no-store")

@@ -22,18 +22,19 @@ type route struct {
 }
 
 var (
-	listParameters = []string{"backend", "provider", "status", "architecture", "direction", "visibility", "language", "modality", "q", "view", "include", "order_by", "limit", "cursor", "require"}
-	jsonTypes      = []string{"application/json"}
-	patchTypes     = []string{"application/merge-patch+json", "application/json"}
+	listParameters  = []string{"backend", "provider", "status", "architecture", "direction", "visibility", "language", "modality", "q", "view", "include", "order_by", "limit", "cursor", "require"}
+	writeParameters = []string{"dry_run"}
+	jsonTypes       = []string{"application/json"}
+	patchTypes      = []string{"application/merge-patch+json", "application/json"}
 )
 
 // routes is everything on the public listener.
 var routes = []route{
 	{method: "GET", path: "/v1/agents", name: "/v1/agents", scope: ScopeRead, query: listParameters, handle: (*Gateway).handleList},
 	{method: "GET", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeRead, query: []string{"include"}, handle: (*Gateway).handleGet},
-	{method: "POST", path: "/v1/agents", name: "/v1/agents", scope: ScopeWrite, body: jsonTypes, handle: (*Gateway).handleCreate},
-	{method: "PATCH", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, body: patchTypes, handle: (*Gateway).handlePatch},
-	{method: "DELETE", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, handle: (*Gateway).handleDelete},
+	{method: "POST", path: "/v1/agents", name: "/v1/agents", scope: ScopeWrite, query: writeParameters, body: jsonTypes, handle: (*Gateway).handleCreate},
+	{method: "PATCH", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: writeParameters, body: patchTypes, handle: (*Gateway).handlePatch},
+	{method: "DELETE", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: writeParameters, handle: (*Gateway).handleDelete},
 	{method: "GET", path: "/v1/backends", name: "/v1/backends", handle: (*Gateway).handleBackends},
 	{method: "GET", path: "/v1/backends/:id", name: "/v1/backends/{backend}", handle: (*Gateway).handleBackend},
 	{method: "GET", path: "/docs/errors", name: "/docs/errors", open: true, handle: (*Gateway).handleErrorsPage},
@@ -61,15 +62,30 @@ func (g *Gateway) handleGet(r *request) (*response, error) {
 }
 
 func (g *Gateway) handleCreate(r *request) (*response, error) {
-	return g.create(r.ctx, r.caller, WriteQuery{Body: r.body, Lenient: r.handling() == "lenient"})
+	q, err := r.writeQuery()
+	if err != nil {
+		return nil, err
+	}
+	if q.IdempotencyKey, err = r.key(); err != nil {
+		return nil, err
+	}
+	return g.createOnce(r.ctx, r.caller, q)
 }
 
 func (g *Gateway) handlePatch(r *request) (*response, error) {
-	return g.patch(r.ctx, r.caller, WriteQuery{ID: r.id, Body: r.body, Lenient: r.handling() == "lenient"})
+	q, err := r.writeQuery()
+	if err != nil {
+		return nil, err
+	}
+	return g.patch(r.ctx, r.caller, q)
 }
 
 func (g *Gateway) handleDelete(r *request) (*response, error) {
-	return g.remove(r.ctx, r.caller, WriteQuery{ID: r.id})
+	q, err := r.writeQuery()
+	if err != nil {
+		return nil, err
+	}
+	return g.remove(r.ctx, r.caller, q)
 }
 
 func (g *Gateway) handleBackends(r *request) (*response, error) { return g.backends(r.caller) }

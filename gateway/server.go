@@ -165,7 +165,7 @@ func (s *Server) cors() fiber.Handler {
 		},
 		AllowMethods:  "GET,HEAD,POST,PATCH,DELETE",
 		AllowHeaders:  "Authorization,X-API-Key,Content-Type,Cache-Control,Prefer,X-Request-Id,Idempotency-Key,If-Match,If-None-Match,traceparent",
-		ExposeHeaders: "X-Request-Id,ETag,Location,Retry-After,X-Agentgw-Complete,RateLimit,RateLimit-Policy,Cache-Status,Age,Server-Timing,Preference-Applied",
+		ExposeHeaders: "X-Request-Id,ETag,Location,Retry-After,X-Agentgw-Complete,RateLimit,RateLimit-Policy,Cache-Status,Age,Server-Timing,Preference-Applied,Idempotency-Replayed",
 		MaxAge:        600,
 		Next: func(*fiber.Ctx) bool {
 			return len(s.gateway.state.Load().config.File.Server.CORS.Origins) == 0

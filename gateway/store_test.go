@@ -34,9 +34,9 @@ func testStore(t *testing.T, maxEntries int, maxBytes int64) (*store, func(metri
 	}
 }
 
-// kept is an entry that is served for a minute and then kept for the case of a
+// keptEntry is an entry that is served for a minute and then kept for the case of a
 // failure.
-func kept(size int64) *entry {
+func keptEntry(size int64) *entry {
 	return &entry{owner: owner{backend: "b"}, result: Result{Fetched: time.Now()}, size: size, revalidate: time.Now().Add(time.Minute)}
 }
 
@@ -44,25 +44,25 @@ func TestStoreIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, metric := testStore(t, 100, 1000)
 		for i := range 3 {
-			if !s.put(fmt.Sprint(i), kept(300), time.Hour) {
+			if !s.put(fmt.Sprint(i), keptEntry(300), time.Hour) {
 				t.Fatalf("entry %d was refused", i)
 			}
 			time.Sleep(2 * time.Second)
 		}
-		if s.put("3", kept(300), time.Hour) || s.put("huge", kept(1001), time.Hour) {
+		if s.put("3", keptEntry(300), time.Hour) || s.put("huge", keptEntry(1001), time.Hour) {
 			t.Error("what has no room was kept, while all else is served")
 		}
 		if entries, bytes := s.size(); entries != 3 || bytes != 900 || metric("agentgw_cache_refused_total") != "2" {
 			t.Errorf("%d entries, %d bytes, %s refused", entries, bytes, metric("agentgw_cache_refused_total"))
 		}
-		if !s.put("2", kept(400), time.Hour) { // in place of its predecessor
+		if !s.put("2", keptEntry(400), time.Hour) { // in place of its predecessor
 			t.Error("a larger one in place of a smaller was refused")
 		}
 		if _, bytes := s.size(); bytes != 1000 {
 			t.Errorf("%d bytes", bytes)
 		}
 		time.Sleep(57 * time.Second) // the first two are not served any more
-		if !s.put("4", kept(250), time.Hour) {
+		if !s.put("4", keptEntry(250), time.Hour) {
 			t.Error("what is only kept for failures made no room")
 		}
 		if _, ok := s.get("0"); ok || metric("agentgw_cache_evicted_total") == "0" {
@@ -83,9 +83,9 @@ func TestStoreIsBoundedInBytes(t *testing.T) {
 func TestExpiredEntriesMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, metric := testStore(t, 100, 1000)
-		s.put("old", kept(900), time.Second)
+		s.put("old", keptEntry(900), time.Second)
 		time.Sleep(2 * time.Second)
-		if !s.put("new", kept(900), time.Hour) || metric("agentgw_cache_evicted_total") != "0" {
+		if !s.put("new", keptEntry(900), time.Hour) || metric("agentgw_cache_evicted_total") != "0" {
 			t.Errorf("%s evicted", metric("agentgw_cache_evicted_total"))
 		}
 		if entries, bytes := s.size(); entries != 1 || bytes != 900 {
@@ -99,15 +99,15 @@ func TestRoomIsMadeForWhatFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, metric := testStore(t, 10_000, 1600)
 		for i := range 15 {
-			s.put(fmt.Sprint(i), kept(100), time.Hour)
+			s.put(fmt.Sprint(i), keptEntry(100), time.Hour)
 		}
 		time.Sleep(2 * time.Minute) // all are only kept for failures
-		s.put("served", kept(100), time.Hour)
-		if s.put("too large", kept(1501), time.Hour) || metric("agentgw_cache_evicted_total") != "0" {
+		s.put("served", keptEntry(100), time.Hour)
+		if s.put("too large", keptEntry(1501), time.Hour) || metric("agentgw_cache_evicted_total") != "0" {
 			t.Errorf("%s made room for what does not fit", metric("agentgw_cache_evicted_total"))
 		}
 		time.Sleep(2 * time.Second)
-		if !s.put("next", kept(50), time.Hour) || metric("agentgw_cache_evicted_total") != "1" {
+		if !s.put("next", keptEntry(50), time.Hour) || metric("agentgw_cache_evicted_total") != "1" {
 			t.Errorf("%s made room for one half their size", metric("agentgw_cache_evicted_total"))
 		}
 	})
@@ -117,10 +117,10 @@ func TestRoomIsMadeForWhatFits(t *testing.T) {
 func TestRefusedAnswerLeavesTheOneBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := testStore(t, 10, 1000)
-		s.put("other", kept(600), time.Hour)
-		first := kept(300)
+		s.put("other", keptEntry(600), time.Hour)
+		first := keptEntry(300)
 		s.put("list", first, time.Hour)
-		if s.put("list", kept(500), time.Hour) {
+		if s.put("list", keptEntry(500), time.Hour) {
 			t.Fatal("it was kept")
 		}
 		if e, ok := s.get("list"); !ok || e != first {

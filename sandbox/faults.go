@@ -16,6 +16,11 @@ type Fault struct {
 	// many it then spoils, 0 for all.
 	Skip, Times int
 
+	// Done has the vendor do what it is asked before what follows; Late does it so
+	// much later, whether the client is still there or not, and breaks.
+	Done bool
+	Late time.Duration
+
 	Delay time.Duration // before anything else
 	Hang  bool          // accept the request and never answer
 	Reset bool          // break the connection before the first byte

@@ -116,6 +116,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.record(r, body)
 	fault := s.takeFault(r)
+	if fault != nil && fault.Late > 0 {
+		time.Sleep(fault.Late) // not wait: the client may leave
+		s.answer(r, body)
+		abort(w)
+	}
+	if fault != nil && fault.Done {
+		s.answer(r, body)
+	}
 	if fault.interrupt(w, r) {
 		return
 	}

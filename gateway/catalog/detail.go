@@ -48,10 +48,13 @@ func newDetail(a *normalize.Agent, row normalize.Row) *Detail {
 		if err != nil { // what was encoded once can be encoded again
 			return ""
 		}
-		return `"` + revision + `"`
+		return Tag(revision)
 	})
 	return d
 }
+
+// Tag is a revision as a strong entity tag (RFC 9110, 8.8.3).
+func Tag(revision string) string { return `"` + revision + `"` }
 
 // Answer is the agent as it is answered by itself.
 func (d *Detail) Answer() *payload.Payload { return d.answer() }

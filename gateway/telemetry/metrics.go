@@ -50,6 +50,7 @@ func (t *Telemetry) setUpMetrics(res *resource.Resource) error {
 	t.cacheEvicted = counter("agentgw.cache.evicted", "Answers, kept for the case that their backend fails, that made room for others.")
 	t.coalesced = counter("agentgw.coalesced.requests", "Reads that shared another one's request to the backend.")
 	t.retries = counter("agentgw.upstream.retries", "Requests to backends that were sent once more after a failure.")
+	t.idempotent = counter("agentgw.idempotent.requests", "Creates with an Idempotency-Key, by what became of them.")
 	t.refused = counter("agentgw.refused", "Connections and requests that were turned away to protect the others, by what for.")
 	t.transitions = counter("agentgw.breaker.transitions", "Changes of a breaker's state.")
 	t.incomplete = counter("agentgw.list.incomplete", "Lists in which this backend's part was stale, partial or missing.")
@@ -139,6 +140,11 @@ func (t *Telemetry) Coalesced(backend string) {
 // Retried counts a request that was sent once more.
 func (t *Telemetry) Retried(backend string) {
 	t.count(t.retries, attribute.String("backend", backend))
+}
+
+// Idempotent counts a create with an Idempotency-Key.
+func (t *Telemetry) Idempotent(result string) {
+	t.count(t.idempotent, attribute.String("result", result))
 }
 
 // Refused counts a connection or request that was turned away.

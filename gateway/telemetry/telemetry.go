@@ -39,6 +39,7 @@ type Telemetry struct {
 	coalesced        metric.Int64Counter
 	retries          metric.Int64Counter
 	refused          metric.Int64Counter
+	idempotent       metric.Int64Counter
 	transitions      metric.Int64Counter
 	incomplete       metric.Int64Counter
 	authFailures     metric.Int64Counter

@@ -94,6 +94,7 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 	telemetry.ObserveQuota("krosai", func() (int64, bool) { return 0, false })
 	telemetry.Retried("klen")
 	telemetry.Refused("max_inflight")
+	telemetry.Idempotent("replayed")
 	telemetry.ObserveCache(func() (int64, int64) { return 3, 1000 }, func() int64 { return 50 })
 	page := func() string {
 		w := httptest.NewRecorder()
@@ -105,7 +106,7 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 		`http_client_request_duration_seconds_count{agentgw_backend="klen",error_type="timeout",http_request_method="GET"} 1`,
 		`agentgw_cache_requests_total{backend="klen",result="hit"} 1`, `agentgw_cache_refused_total{backend="klen"} 1`, `agentgw_coalesced_requests_total{backend="klen"} 1`,
 		`agentgw_breaker_transitions_total{backend="klen",from="closed",to="open"} 1`, `agentgw_breaker_state{backend="klen",state="open"} 1`, `agentgw_breaker_state{backend="klen",state="closed"} 0`,
-		`agentgw_upstream_quota_remaining{backend="klen"} 7`, `agentgw_upstream_retries_total{backend="klen"} 1`, `agentgw_refused_total{reason="max_inflight"} 1`, `agentgw_list_incomplete_total{backend="klen"} 1`, `agentgw_auth_failures_total{reason="unknown"} 1`,
+		`agentgw_upstream_quota_remaining{backend="klen"} 7`, `agentgw_upstream_retries_total{backend="klen"} 1`, `agentgw_refused_total{reason="max_inflight"} 1`, `agentgw_idempotent_requests_total{result="replayed"} 1`, `agentgw_list_incomplete_total{backend="klen"} 1`, `agentgw_auth_failures_total{reason="unknown"} 1`,
 		`agentgw_config_reloads_total{result="ok"} 1`, `agentgw_cache_entries 3`, `agentgw_cache_size_bytes{part="read"} 1000`, `agentgw_cache_size_bytes{part="pages"} 50`, `agentgw_cache_evicted_total{backend="klen"} 1`, "go_goroutines",
 	} {
 		if !strings.Contains(page(), want) {

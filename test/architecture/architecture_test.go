@@ -66,6 +66,7 @@ var rules = []struct {
 	{"gateway/apikey", nil, "a leaf"},
 	{"gateway/payload", nil, "bytes, whatever they say"},
 	{"gateway/catalog", []string{"adapters", "config/secret", "gateway/payload", "normalize"}, "it knows agents, and not who asks for them"},
+	{"gateway/idempotency", nil, "records, whatever they are of"},
 	{"gateway/telemetry", nil, "it knows what to count, not what happens"},
 	{"gateway", []string{"adapters", "adapters/upstream", "config", "gateway/*", "normalize", "config/secret"}, "the gateway knows no vendor"},
 	{"cmd/agentgw", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize"}, "the command line assembles"},

@@ -1,0 +1,133 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/gateway/payload"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// WriteQuery is a create, a patch or a delete as it came.
+type WriteQuery struct {
+	ID             string // patch, delete: as it stands in the path
+	Body           []byte
+	Lenient        bool     // Prefer: handling=lenient
+	DryRun         bool     // say what would be sent, and send nothing
+	IfMatch        []string // patch, delete: one for each line of the header
+	IdempotencyKey string   // create; empty for none
+}
+
+// create makes an agent at the backend that the body names, or at the first
+// that can hold it. The body is held against the capability table before any
+// backend is asked.
+//
+// In try it notes how far it came. If a try before it was lost, it looks for what
+// that one made, and makes another only if there is certainly none.
+func (g *Gateway) create(ctx context.Context, caller *Caller, q WriteQuery, try *attempt) (*response, error) {
+	body, violations, err := normalize.ParseBody(q.Body)
+	if err != nil {
+		return nil, newProblem(CodeInvalidBody, "%s", err)
+	}
+	if try.lost {
+		body.Backend = try.backend // the one that was chosen
+	}
+	plan, err := planFor(caller, body, violations, q.Lenient)
+	if err != nil {
+		return nil, err
+	}
+	b := plan.backend
+	change, activate := plan.change, false
+	if b.Info.CreatesInactive {
+		status, _ := change.Text(normalize.FieldStatus)
+		activate = status == normalize.StatusActive
+		change = change.Without(normalize.FieldStatus)
+	}
+	if q.DryRun {
+		return dryCreate(ctx, b, change, activate, plan.warnings, q.Lenient)
+	}
+
+	var agent *normalize.Agent
+	if try.lost {
+		if agent, err = g.reconcile(ctx, b, change, try); err != nil {
+			return nil, err
+		}
+	}
+	if agent == nil {
+		if agent, err = g.send(ctx, b, change, try); err != nil {
+			return nil, err
+		}
+	}
+	warnings := plan.warnings
+	if activate {
+		warnings = append(warnings, g.activate(ctx, b, agent.NativeID)...)
+	}
+	agent, more := g.readBack(ctx, b, agent.NativeID, plan.change, agent, warnings)
+	r, err := writtenResponse(201, agent, append(warnings, more...), q.Lenient)
+	if err != nil {
+		return nil, err
+	}
+	r.header("Location", "/v1/agents/"+agent.ID)
+	try.lost = false
+	return r, nil
+}
+
+// send has the backend create the agent, once.
+func (g *Gateway) send(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
+	try.begin(b, namesakes(ctx, b, change))
+	result, err := b.Endpoint(ctx, Call{Op: adapters.OpCreate, Credential: b.Credential, Change: change})
+	if err != nil {
+		p := backendProblem(b.Name, adapters.OpCreate, err)
+		try.failed(b, err, p.Code == CodeWriteOutcomeUnknown)
+		return nil, p
+	}
+	try.native = result.Created.NativeID
+	g.made.take(b, try.native)
+	return result.Created, nil
+}
+
+var activation = normalize.Change{Set: map[normalize.Field]jsontext.Value{normalize.FieldStatus: []byte(`"` + normalize.StatusActive + `"`)}}
+
+// activate makes a fresh agent active by a second call. If that fails the
+// agent is there none the less.
+func (g *Gateway) activate(ctx context.Context, b CallerBackend, native string) []Warning {
+	_, err := b.Endpoint(ctx, Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: native, Change: activation})
+	if err == nil {
+		return nil
+	}
+	p := backendProblem(b.Name, adapters.OpUpdate, err)
+	return []Warning{warning("activation_failed", normalize.FieldStatus.Pointer(), b.Name, fmt.Sprintf("the agent was created, but not made active (%s)", p.Code))}
+}
+
+// writtenResponse is a written agent and what there is to say of the writing. It
+// carries the agent's entity tag if the agent was read whole.
+func writtenResponse(status int, agent *normalize.Agent, warnings []Warning, lenient bool) (*response, error) {
+	body, err := agent.Encode()
+	if err != nil {
+		return nil, err
+	}
+	if warnings == nil {
+		warnings = []Warning{}
+	}
+	encoded, err := json.Marshal(warnings)
+	if err != nil {
+		return nil, err
+	}
+	r := &response{status: status, body: payload.New(normalize.AppendMember(body, "warnings", encoded))}
+	if agent.NotLoaded.Len() == 0 {
+		revision, err := agent.Revision()
+		if err != nil {
+			return nil, err
+		}
+		r.etag = catalog.Tag(revision)
+	}
+	if lenient {
+		r.header("Preference-Applied", "handling=lenient")
+	}
+	return r, nil
+}

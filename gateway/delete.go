@@ -1,0 +1,30 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/agentgw/agentgw/adapters"
+)
+
+// remove deletes an agent for good.
+func (g *Gateway) remove(ctx context.Context, caller *Caller, q WriteQuery) (*response, error) {
+	b, native, err := locate(caller, q.ID)
+	if err != nil {
+		return nil, err
+	}
+	if !b.Info.Supports(adapters.OpDelete) {
+		return nil, backendProblem(b.Name, adapters.OpDelete, adapters.Unsupported(b.Info.Provider, adapters.OpDelete))
+	}
+	if q.DryRun {
+		return dryDelete(ctx, b, native, q)
+	}
+	if len(q.IfMatch) > 0 {
+		if _, err := g.current(ctx, b, native, q.IfMatch); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := b.Endpoint(ctx, Call{Op: adapters.OpDelete, Credential: b.Credential, NativeID: native}); err != nil {
+		return nil, backendProblem(b.Name, adapters.OpDelete, err)
+	}
+	return &response{status: 204}, nil
+}

@@ -1,0 +1,71 @@
+package gateway
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// readBack reads a written agent anew and says what did not stick. If it
+// cannot be read, the write stands: known is what is known of it.
+func (g *Gateway) readBack(ctx context.Context, b CallerBackend, native string, change normalize.Change, known *normalize.Agent, said []Warning) (*normalize.Agent, []Warning) {
+	result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, Fresh: true})
+	if err != nil || result.Stale != nil {
+		return known, []Warning{warning("unverified", "", b.Name, "the agent was written, but could not be read back")}
+	}
+	var warnings []Warning
+	for _, w := range differences(b, result.Detail.Agent, change) {
+		if !warned(said, *w.Path) {
+			warnings = append(warnings, w)
+		}
+	}
+	return result.Detail.Agent, warnings
+}
+
+// differences are what an agent shows otherwise than it was sent, or not at all.
+func differences(b CallerBackend, agent *normalize.Agent, change normalize.Change) []Warning {
+	var warnings []Warning
+	differs := func(pointer string) {
+		warnings = append(warnings, warning("not_persisted", pointer, b.Name, "the backend took this and shows another value"))
+	}
+	for _, f := range normalize.AllFields() {
+		want, sent := change.Set[f]
+		readable := b.Info.Rule(f).In&(adapters.InList|adapters.InGet) != 0 && !agent.NotLoaded.Has(f)
+		if sent && readable && !normalize.Equal(want, agent.Value(f)) {
+			differs(f.Pointer())
+		}
+	}
+	have := normalize.Members(agent.Extensions)
+	for _, name := range slices.Sorted(maps.Keys(change.Extensions)) {
+		switch pointer := normalize.ExtensionPointer(name); {
+		case have[name] == nil:
+			warnings = append(warnings, warning("unverified", pointer, b.Name, "the backend took this and does not show it"))
+		case !normalize.Equal(change.Extensions[name], have[name]):
+			differs(pointer)
+		}
+	}
+	return warnings
+}
+
+func warned(warnings []Warning, pointer string) bool {
+	for _, w := range warnings {
+		if w.Path != nil && *w.Path == pointer {
+			return true
+		}
+	}
+	return false
+}
+
+func warning(code, pointer, backend, message string) Warning {
+	w := Warning{Code: code, Message: message}
+	if pointer != "" {
+		w.Path = &pointer
+	}
+	if backend != "" {
+		w.Backend = &backend
+	}
+	return w
+}

@@ -1,0 +1,186 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// How far a backend's clock may be from ours, and how far its times may be off if they
+// are a local time that says to be UTC.
+const (
+	clockSkew = 2 * time.Minute
+	zoneSkew  = 26 * time.Hour
+)
+
+// mostNamesakes bounds how many agents are read to find the one that was made.
+const mostNamesakes = 8
+
+// reconcile finds the agent that a lost create made. It is nil if there is certainly
+// none: the list is whole and new, the backend is done with the lost request, and no
+// agent in it can be that one. If that cannot be said, the outcome stays unknown.
+func (g *Gateway) reconcile(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
+	if b.Credential.ID() != try.credential {
+		return nil, unknownOutcome(b, "the key maps to another credential by now, whose agents are others")
+	}
+	if try.native != "" { // the answer came, and what followed failed
+		try.found = true
+		return g.current(ctx, b, try.native, nil)
+	}
+	for {
+		agent, err := g.find(ctx, b, change, try)
+		if err != nil || agent != nil {
+			try.found = agent != nil
+			return agent, err
+		}
+		wait := time.Until(try.busyUntil)
+		if wait <= 0 {
+			return nil, nil
+		}
+		if end, ok := ctx.Deadline(); ok && wait > time.Until(end)/2 {
+			return nil, unknownOutcome(b, "no such agent is there, but the backend may still be at work on it")
+		}
+		if !sleep(ctx, wait) {
+			return nil, unknownOutcome(b, "the request ended before it was known")
+		}
+	}
+}
+
+// find is the one agent that can be what was made; nil for none.
+func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
+	result, err := b.Endpoint(ctx, Call{Op: adapters.OpList, Credential: b.Credential, Fresh: true})
+	if err != nil || result.Stale != nil || result.Snapshot.Partial != nil {
+		return nil, unknownOutcome(b, "the list of its agents could not be read whole just now")
+	}
+	var same []*normalize.Agent // made then, and just so
+	var doubtful []string
+	read := 0
+	for _, row := range result.Snapshot.Agents {
+		when := try.madeThen(row)
+		if !isNamed(row, change) || when == madeEarlier || g.made.by(b, row.NativeID) {
+			continue
+		}
+		if read++; read > mostNamesakes {
+			doubtful = append(doubtful, row.ID)
+			continue
+		}
+		agent, err := g.current(ctx, b, row.NativeID, nil)
+		switch p := problemOf(err); {
+		case err != nil && p.Code == CodeAgentNotFound: // gone again
+		case err != nil:
+			return nil, unknownOutcome(b, "an agent that may be it could not be read just now")
+		case !isAsSent(b, agent, change):
+			if when == madeThen || row.CreatedAt == nil { // the backend may keep other values than it was sent
+				doubtful = append(doubtful, row.ID)
+			}
+		case when == madeThen:
+			same = append(same, agent)
+		default:
+			doubtful = append(doubtful, row.ID)
+		}
+	}
+	if len(same) == 1 && g.made.take(b, same[0].NativeID) {
+		return same[0], nil
+	}
+	for _, agent := range same {
+		doubtful = append(doubtful, agent.ID)
+	}
+	if len(doubtful) > 0 {
+		return nil, unknownOutcome(b, fmt.Sprintf("it may be any of %s; delete or rename what is not wanted", strings.Join(doubtful, ", ")))
+	}
+	return nil, nil
+}
+
+// When an agent was made, beside a lost create.
+const (
+	madeEarlier = iota
+	madeThen
+	madePerhapsThen // its clock may be wrong by hours
+)
+
+func (a *attempt) madeThen(row *normalize.Agent) int {
+	if a.before[row.NativeID] {
+		return madeEarlier
+	}
+	if row.CreatedAt == nil {
+		return madePerhapsThen
+	}
+	at, err := time.Parse(time.RFC3339, *row.CreatedAt)
+	switch {
+	case err != nil:
+		return madePerhapsThen
+	case at.After(a.began.Add(-clockSkew)) && at.Before(time.Now().Add(clockSkew)):
+		return madeThen
+	case at.After(a.began.Add(-zoneSkew)):
+		return madePerhapsThen
+	}
+	return madeEarlier
+}
+
+func isNamed(row *normalize.Agent, change normalize.Change) bool {
+	name, _ := change.Text(normalize.FieldName)
+	return row.Name != nil && strings.EqualFold(strings.TrimSpace(*row.Name), strings.TrimSpace(name))
+}
+
+func isAsSent(b CallerBackend, agent *normalize.Agent, change normalize.Change) bool {
+	for _, w := range differences(b, agent, change) {
+		if w.Code == "not_persisted" {
+			return false
+		}
+	}
+	return true
+}
+
+// namesakes are the agents that have the name already, as far as it is known without
+// asking.
+func namesakes(ctx context.Context, b CallerBackend, change normalize.Change) map[string]bool {
+	result, err := b.Endpoint(ctx, Call{Op: adapters.OpList, Credential: b.Credential, AtHand: true})
+	if err != nil {
+		return nil
+	}
+	known := map[string]bool{}
+	for _, row := range result.Snapshot.Agents {
+		if isNamed(row, change) {
+			known[row.NativeID] = true
+		}
+	}
+	return known
+}
+
+func unknownOutcome(b CallerBackend, why string) *Problem {
+	p := newProblem(CodeWriteOutcomeUnknown, "backend %s may have done the create before: %s", b.Name, why)
+	p.Backend = &b.Name
+	return p
+}
+
+// made remembers which agents are known to be whose create's, so that none is taken
+// for another's. It is safe for concurrent use.
+type made struct {
+	agents *lru.Cache[madeAgent, struct{}]
+}
+
+type madeAgent struct{ backend, credential, native string }
+
+func newMade() *made {
+	agents, err := lru.New[madeAgent, struct{}](10_000)
+	if err != nil {
+		panic(err) // the size is a constant
+	}
+	return &made{agents}
+}
+
+// take reports whether nobody had it.
+func (m *made) take(b CallerBackend, native string) bool {
+	had, _ := m.agents.ContainsOrAdd(madeAgent{b.Name, b.Credential.ID(), native}, struct{}{})
+	return !had
+}
+
+func (m *made) by(b CallerBackend, native string) bool {
+	return m.agents.Contains(madeAgent{b.Name, b.Credential.ID(), native})
+}
