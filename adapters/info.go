@@ -1,6 +1,9 @@
 package adapters
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -63,6 +66,30 @@ type Limit struct {
 	Min, Max             *float64 // of a number; nil: no bound
 	OneOf                []string // the values that a string may have; nil: any
 	Integer              bool     // a string that the vendor takes as an integer
+}
+
+// String says in words what the limit asks for; nothing for one that allows
+// everything.
+func (l Limit) String() string {
+	var words []string
+	switch {
+	case l.MinLength > 0 && l.MaxLength > 0:
+		words = append(words, fmt.Sprintf("%d to %d characters", l.MinLength, l.MaxLength))
+	case l.MinLength > 0:
+		words = append(words, "not empty")
+	case l.MaxLength > 0:
+		words = append(words, fmt.Sprintf("at most %d characters", l.MaxLength))
+	}
+	if l.Min != nil && l.Max != nil {
+		words = append(words, fmt.Sprintf("%v to %v", *l.Min, *l.Max))
+	}
+	if l.OneOf != nil {
+		words = append(words, "one of `"+strings.Join(l.OneOf, "`, `")+"`")
+	}
+	if l.Integer {
+		words = append(words, "an integer, as a string")
+	}
+	return strings.Join(words, "; ")
 }
 
 // ExtensionRule is a field that a vendor documents as writable under its own

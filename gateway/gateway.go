@@ -19,15 +19,16 @@ import (
 // Gateway answers requests by one configuration at a time. It is safe for
 // concurrent use.
 type Gateway struct {
-	providers map[string]adapters.Provider
-	version   string
-	log       *slog.Logger
-	telemetry *telemetry.Telemetry
-	cache     *cache
-	pages     *pages
-	creates   *idempotency.Records[kept, attempt]
-	made      *made
-	builds    atomic.Uint64
+	providers     map[string]adapters.Provider
+	version       string
+	log           *slog.Logger
+	telemetry     *telemetry.Telemetry
+	cache         *cache
+	pages         *pages
+	creates       *idempotency.Records[kept, attempt]
+	made          *made
+	builds        atomic.Uint64
+	documentation documentation
 
 	reloading sync.Mutex
 	state     atomic.Pointer[state]
@@ -60,6 +61,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	for _, p := range o.Providers {
 		g.providers[p.Info.Provider] = p
 	}
+	g.documentation = documentation{openAPI: sync.OnceValues(g.describe), errors: sync.OnceValue(errorsPage)}
 	g.telemetry.ObserveCache(g.cache.store.size, g.pages.size)
 	return g, g.apply(c)
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/apikey"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/sandbox"
+	"github.com/agentgw/agentgw/test/described"
 )
 
 func TestMain(m *testing.M) {
@@ -222,6 +223,9 @@ func (b *bench) ask(key, method, path, body string, headers ...string) reply {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	if err := b.document().Check(resp, text); err != nil {
+		b.t.Errorf("%s %s answers %d, which /openapi.json does not describe: %v", method, path, resp.StatusCode, err)
+	}
 	r := reply{Response: resp, text: string(text)}
 	if strings.Contains(resp.Header.Get("Content-Type"), "json") && resp.Header.Get("Content-Encoding") == "" && len(text) > 0 {
 		if err := json.Unmarshal(text, &r.body); err != nil {
@@ -229,6 +233,25 @@ func (b *bench) ask(key, method, path, body string, headers ...string) reply {
 		}
 	}
 	return r
+}
+
+var (
+	documentOnce sync.Once
+	theDocument  *described.Document
+)
+
+// document is the gateway's OpenAPI document, the same for all of a process.
+func (b *bench) document() *described.Document {
+	documentOnce.Do(func() {
+		r, err := b.gateway.describe()
+		if err == nil {
+			theDocument, err = described.Parse(r.body.Plain())
+		}
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	})
+	return theDocument
 }
 
 func (b *bench) get(path string, headers ...string) reply {

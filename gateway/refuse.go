@@ -56,7 +56,7 @@ func (s *Server) problem(c *fiber.Ctx, err error) *Problem {
 	}
 	switch fiberError.Code {
 	case fiber.StatusNotFound:
-		return newProblem(CodeNotFound, "there is no such route; agents are at /v1/agents")
+		return newProblem(CodeNotFound, "there is no such route; agents are at /v1/agents, and the API is described at /docs")
 	case fiber.StatusMethodNotAllowed:
 		return newProblem(CodeMethodNotAllowed, "the route has no %s", c.Method())
 	case fiber.StatusRequestTimeout:

@@ -41,7 +41,7 @@ func respond(c *fiber.Ctx, r *response) error {
 	}
 	if r.etag != "" {
 		c.Set(fiber.HeaderETag, r.etag)
-		if r.read && noneMatch(headerLines(c, fiber.HeaderIfNoneMatch), r.etag) {
+		if getting(c.Method()) && noneMatch(headerLines(c, fiber.HeaderIfNoneMatch), r.etag) {
 			c.Status(fiber.StatusNotModified)
 			return nil
 		}
@@ -57,6 +57,8 @@ func respond(c *fiber.Ctx, r *response) error {
 	send(c, r.body)
 	return nil
 }
+
+func getting(method string) bool { return method == fiber.MethodGet || method == fiber.MethodHead }
 
 // send writes a body, in the coding that the caller likes best.
 func send(c *fiber.Ctx, body *payload.Payload) {

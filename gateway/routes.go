@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agentgw/agentgw/gateway/docsite"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -37,6 +38,9 @@ var routes = []route{
 	{method: "DELETE", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: writeParameters, handle: (*Gateway).handleDelete},
 	{method: "GET", path: "/v1/backends", name: "/v1/backends", handle: (*Gateway).handleBackends},
 	{method: "GET", path: "/v1/backends/:id", name: "/v1/backends/{backend}", handle: (*Gateway).handleBackend},
+	{method: "GET", path: "/openapi.json", name: "/openapi.json", open: true, handle: (*Gateway).handleOpenAPI},
+	{method: "GET", path: "/docs", name: "/docs", open: true, handle: (*Gateway).handleDocs},
+	{method: "GET", path: "/docs/assets/:id", name: "/docs/assets/{file}", open: true, handle: (*Gateway).handleDocsAsset},
 	{method: "GET", path: "/docs/errors", name: "/docs/errors", open: true, handle: (*Gateway).handleErrorsPage},
 }
 
@@ -98,4 +102,16 @@ func (g *Gateway) handleBackend(r *request) (*response, error) {
 	return g.backend(r.caller, name)
 }
 
-func (g *Gateway) handleErrorsPage(*request) (*response, error) { return errorsPage, nil }
+func (g *Gateway) handleOpenAPI(*request) (*response, error) { return g.documentation.openAPI() }
+
+func (g *Gateway) handleDocs(*request) (*response, error) { return shown(docsite.Page()), nil }
+
+func (g *Gateway) handleDocsAsset(r *request) (*response, error) {
+	f, ok := docsite.Asset(r.id)
+	if !ok {
+		return nil, newProblem(CodeNotFound, "there is no such file")
+	}
+	return shown(f), nil
+}
+
+func (g *Gateway) handleErrorsPage(*request) (*response, error) { return g.documentation.errors(), nil }

@@ -66,13 +66,16 @@ var rules = []struct {
 	{"gateway/apikey", nil, "a leaf"},
 	{"gateway/payload", nil, "bytes, whatever they say"},
 	{"gateway/catalog", []string{"adapters", "config/secret", "gateway/payload", "normalize"}, "it knows agents, and not who asks for them"},
+	{"gateway/openapi", []string{"adapters", "normalize"}, "the API as a document, of whatever routes there are"},
+	{"gateway/docsite", []string{"gateway/payload"}, "pages, whatever the API is"},
 	{"gateway/idempotency", nil, "records, whatever they are of"},
 	{"gateway/telemetry", nil, "it knows what to count, not what happens"},
 	{"gateway", []string{"adapters", "adapters/upstream", "config", "gateway/*", "normalize", "config/secret"}, "the gateway knows no vendor"},
 	{"cmd/agentgw", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize"}, "the command line assembles"},
 	{"test/lossless", []string{"adapters", "config/secret", "normalize"}, "tests of any vendor"},
 	{"test/conformance", []string{"adapters", "adapters/upstream", "config/secret", "normalize", "sandbox"}, "tests of any vendor"},
-	{"test/*", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize", "sandbox", "test/live", "test/faults"}, "tests of the whole"},
+	{"test/described", nil, "answers, whoever gives them"},
+	{"test/*", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize", "sandbox", "test/live", "test/faults", "test/described"}, "tests of the whole"},
 }
 
 func TestDependenciesPointOneWay(t *testing.T) {

@@ -132,7 +132,7 @@ func limits() string {
 	b.WriteString("| vendor | field | rule |\n|---|---|---|\n")
 	for _, v := range all.Vendors() {
 		for _, f := range normalize.AllFields() {
-			if text := describe(v.Info.Rule(f).Limit); text != "" {
+			if text := v.Info.Rule(f).Limit.String(); text != "" {
 				fmt.Fprintf(&b, "| %s | `%s` | %s |\n", v.Info.Provider, f.Name(), text)
 			}
 		}
@@ -147,32 +147,10 @@ func extensions() string {
 		for _, e := range v.Info.Extensions {
 			yes := map[bool]string{true: "yes", false: "–"}
 			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", v.Info.Provider, e.Name, e.Type,
-				yes[e.In&adapters.InCreate != 0], yes[e.In&adapters.InUpdate != 0], describe(e.Limit))
+				yes[e.In&adapters.InCreate != 0], yes[e.In&adapters.InUpdate != 0], e.Limit)
 		}
 	}
 	return b.String()
-}
-
-func describe(l adapters.Limit) string {
-	var words []string
-	switch {
-	case l.MinLength > 0 && l.MaxLength > 0:
-		words = append(words, fmt.Sprintf("%d to %d characters", l.MinLength, l.MaxLength))
-	case l.MinLength > 0:
-		words = append(words, "not empty")
-	case l.MaxLength > 0:
-		words = append(words, fmt.Sprintf("at most %d characters", l.MaxLength))
-	}
-	if l.Min != nil && l.Max != nil {
-		words = append(words, fmt.Sprintf("%v to %v", *l.Min, *l.Max))
-	}
-	if l.OneOf != nil {
-		words = append(words, "one of `"+strings.Join(l.OneOf, "`, `")+"`")
-	}
-	if l.Integer {
-		words = append(words, "an integer, as a string")
-	}
-	return strings.Join(words, "; ")
 }
 
 // TestConfigFileExplainsEveryKey: the config.yaml that comes with the program is

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/gateway/apikey"
 	"github.com/agentgw/agentgw/sandbox"
+	"github.com/agentgw/agentgw/test/described"
 )
 
 // binary is the program under test, built once.
@@ -189,6 +191,14 @@ type reply struct {
 
 var client = &http.Client{Timeout: 30 * time.Second}
 
+var (
+	documentOnce sync.Once
+	theDocument  *described.Document // of the program, whichever process of it
+)
+
+// adminPaths are the other listener's, which the document is not about.
+var adminPaths = []string{"/livez", "/readyz", "/metrics", "/reload", "/cache/purge"}
+
 func ask(t *testing.T, key, method, url, body string) reply {
 	t.Helper()
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
@@ -209,6 +219,16 @@ func ask(t *testing.T, key, method, url, body string) reply {
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
+	}
+	documentOnce.Do(func() {
+		if theDocument, err = described.Fetch(client, req.URL.Scheme+"://"+req.URL.Host); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if !slices.Contains(adminPaths, req.URL.Path) {
+		if err := theDocument.Check(resp, text); err != nil {
+			t.Errorf("%s %s answers %d, which /openapi.json does not describe: %v", method, url, resp.StatusCode, err)
+		}
 	}
 	r := reply{status: resp.StatusCode, header: resp.Header, text: string(text)}
 	if strings.Contains(resp.Header.Get("Content-Type"), "json") {

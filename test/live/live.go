@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/apikey"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/sandbox"
+	"github.com/agentgw/agentgw/test/described"
 )
 
 // Options say what is started.
@@ -287,10 +289,29 @@ func (l *Live) Ask(ctx context.Context, tenant, method, path, body string, heade
 	if err != nil {
 		return r, err
 	}
+	document, err := l.document()
+	if err != nil {
+		return r, err
+	}
+	if err := document.Check(resp, text); err != nil {
+		return r, err
+	}
 	if strings.Contains(resp.Header.Get("Content-Type"), "json") && len(text) > 0 {
 		err = json.Unmarshal(text, &r.Body)
 	}
 	return r, err
+}
+
+var (
+	documentOnce sync.Once
+	theDocument  *described.Document
+	errDocument  error
+)
+
+// document is the gateways' OpenAPI document, the same for all of a process.
+func (l *Live) document() (*described.Document, error) {
+	documentOnce.Do(func() { theDocument, errDocument = described.Fetch(l.Client, l.URL) })
+	return theDocument, errDocument
 }
 
 // Plain has a proxied vendor's connections lead to an HTTP server without TLS.

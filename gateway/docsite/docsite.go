@@ -1,0 +1,111 @@
+// Package docsite is the pages that a browser reads about the API: the description to
+// read and try (Swagger UI over /openapi.json), and the error codes. All of it is in the
+// binary; nothing is loaded from elsewhere.
+//
+// It must not know HTTP, the gateway's state or any vendor.
+package docsite
+
+import (
+	"bytes"
+	"compress/gzip"
+	"embed"
+	"html/template"
+	"io"
+	"path"
+	"sync"
+
+	"github.com/swaggest/swgui/v5/static"
+
+	"github.com/agentgw/agentgw/gateway/payload"
+)
+
+// Policy is the Content-Security-Policy of the pages: only what this gateway serves is
+// loaded and asked. Swagger UI sets styles of its own.
+const Policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// File is a page, or what it loads.
+type File struct {
+	Media string
+	Body  *payload.Payload
+}
+
+//go:embed docs.html docs.js docs.css
+var own embed.FS
+
+var errorsTemplate = template.Must(template.New("errors").Parse(errorsPage))
+
+//go:embed errors.html
+var errorsPage string
+
+const html = "text/html; charset=utf-8"
+
+// Page is the page to read and try the API.
+var Page = sync.OnceValue(func() File { return File{html, payload.New(read(own, "docs.html"))} })
+
+// assets are the files that the page loads, by name, and where they are.
+var assets = map[string]func() []byte{
+	"docs.js":              func() []byte { return read(own, "docs.js") },
+	"docs.css":             func() []byte { return read(own, "docs.css") },
+	"swagger-ui-bundle.js": func() []byte { return unpack("swagger-ui-bundle.js.gz") },
+	"swagger-ui.css":       func() []byte { return unpack("swagger-ui.css.gz") },
+	"favicon-32x32.png":    func() []byte { return read(static.FS, "favicon-32x32.png") },
+}
+
+var media = map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".png": "image/png"}
+
+var (
+	mu    sync.Mutex
+	files = map[string]File{}
+)
+
+// Asset is what the page loads by that name; ok is false if there is none. It is read
+// when it is first asked for.
+func Asset(name string) (f File, ok bool) {
+	load, ok := assets[name]
+	if !ok {
+		return File{}, false
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if f, ok = files[name]; !ok {
+		f = File{media[path.Ext(name)], payload.New(load())}
+		files[name] = f
+	}
+	return f, true
+}
+
+// Code is an error code and what is said of it.
+type Code struct {
+	Code, Title, Cure string
+	Status            int
+	Retryable         bool
+}
+
+// Errors is the page of the error codes, each with an anchor of its name.
+func Errors(codes []Code) File {
+	var page bytes.Buffer
+	if err := errorsTemplate.Execute(&page, codes); err != nil {
+		panic(err) // the template and the codes are constants; a test renders them
+	}
+	return File{html, payload.New(page.Bytes())}
+}
+
+func read(fs embed.FS, name string) []byte {
+	data, err := fs.ReadFile(name)
+	if err != nil {
+		panic(err) // the names are constants; a test reads them all
+	}
+	return data
+}
+
+func unpack(name string) []byte {
+	r, err := gzip.NewReader(bytes.NewReader(read(static.FS, name)))
+	if err != nil {
+		panic(err)
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}

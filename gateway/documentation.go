@@ -1,0 +1,66 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+	"strings"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/gateway/docsite"
+	"github.com/agentgw/agentgw/gateway/openapi"
+	"github.com/agentgw/agentgw/gateway/payload"
+)
+
+// documentation is what the gateway says of itself, made when it is first asked for.
+type documentation struct {
+	openAPI func() (*response, error)
+	errors  func() *response
+}
+
+// describe writes the API down as OpenAPI 3.1, from the routes, the codes and the
+// providers' tables.
+func (g *Gateway) describe() (*response, error) {
+	in := openapi.Input{Version: g.version}
+	for _, r := range routes {
+		in.Routes = append(in.Routes, openapi.Route{Method: r.method, Path: r.name, Open: r.open, Scope: r.scope, Query: r.query, Body: r.body})
+	}
+	for _, c := range Codes() {
+		in.Codes = append(in.Codes, openapi.Code{Code: string(c.Code), Title: c.Title, Cure: c.Cure, Status: c.Status})
+	}
+	for _, p := range g.providers {
+		in.Providers = append(in.Providers, p.Info)
+	}
+	slices.SortFunc(in.Providers, func(a, b *adapters.Info) int { return strings.Compare(a.Provider, b.Provider) })
+	document, err := openapi.Build(in)
+	if err != nil {
+		return nil, err
+	}
+	return fixed("application/json", payload.New(document)), nil
+}
+
+func errorsPage() *response {
+	codes := make([]docsite.Code, 0, len(codeTable))
+	for _, c := range codeTable {
+		codes = append(codes, docsite.Code{Code: string(c.Code), Title: c.Title, Cure: c.Cure, Status: c.Status, Retryable: c.Retryable})
+	}
+	return shown(docsite.Errors(codes))
+}
+
+// shown is a file for browsers.
+func shown(f docsite.File) *response {
+	r := fixed(f.Media, f.Body)
+	r.header("Content-Security-Policy", docsite.Policy)
+	r.header("X-Content-Type-Options", "nosniff")
+	r.header("Referrer-Policy", "no-referrer")
+	return r
+}
+
+// fixed is an answer that is the same as long as the program is.
+func fixed(media string, body *payload.Payload) *response {
+	sum := sha256.Sum256(body.Plain())
+	r := &response{status: 200, media: media, body: body, etag: catalog.Tag(base64.RawURLEncoding.EncodeToString(sum[:18]))}
+	r.header("Cache-Control", "no-cache")
+	return r
+}

@@ -1,0 +1,62 @@
+package openapi
+
+import "github.com/agentgw/agentgw/normalize"
+
+// fieldTexts say what each field of an agent is.
+var fieldTexts = map[normalize.Field]string{
+	normalize.FieldID:                "`backend:key`: the gateway's id of the agent",
+	normalize.FieldObject:            "always `agent`",
+	normalize.FieldBackend:           "the operator's name of the backend",
+	normalize.FieldProvider:          "the vendor",
+	normalize.FieldNativeID:          "the vendor's own id",
+	normalize.FieldAlternateIDs:      "other ids that find the same agent",
+	normalize.FieldName:              "its name",
+	normalize.FieldDescription:       "what it is for",
+	normalize.FieldStatus:            "whether it is at work",
+	normalize.FieldModality:          "how it is spoken with; derived by the gateway",
+	normalize.FieldArchitecture:      "how it is built; fixed when it is created",
+	normalize.FieldDirection:         "who calls whom",
+	normalize.FieldVisibility:        "who can see it at the vendor",
+	normalize.FieldLanguage:          "the language that it speaks, as the vendor writes it",
+	normalize.FieldSystemPrompt:      "its instructions",
+	normalize.FieldGreeting:          "what it says first",
+	normalize.FieldModelID:           "the language model, by the vendor's name for it",
+	normalize.FieldModelTemperature:  "the model's sampling temperature",
+	normalize.FieldVoiceID:           "the voice that it speaks with, by the vendor's id",
+	normalize.FieldSTTProvider:       "who turns speech into text",
+	normalize.FieldTTSProvider:       "who turns text into speech",
+	normalize.FieldRealtimeProvider:  "whose realtime model it is",
+	normalize.FieldAvatarID:          "the avatar's id at the vendor",
+	normalize.FieldAvatarName:        "the avatar's name",
+	normalize.FieldAvatarURL:         "the avatar's picture",
+	normalize.FieldAvatarVoiceID:     "the avatar's voice, which need not be the agent's",
+	normalize.FieldPhoneNumber:       "the number that it answers, E.164 where the vendor writes it so",
+	normalize.FieldPhoneCanCall:      "whether it can call",
+	normalize.FieldKnowledgeBaseIDs:  "the knowledge bases that it reads",
+	normalize.FieldToolsBuiltin:      "the vendor's own tools that it may use",
+	normalize.FieldToolsCustom:       "tools of the account that it may use",
+	normalize.FieldOwnerUserID:       "whose it is at the vendor",
+	normalize.FieldOwnerTeamID:       "which team's it is at the vendor",
+	normalize.FieldUsageSessions:     "how many sessions it had",
+	normalize.FieldUsageCalls:        "how many calls it had",
+	normalize.FieldUsageMinutes:      "how many minutes it spoke",
+	normalize.FieldUsageAvgDurationS: "how long a session lasts on average, in seconds",
+	normalize.FieldUsageLastUsedAt:   "when it was last used, RFC 3339",
+	normalize.FieldCreatedAt:         "when it was created, RFC 3339 to the vendor's own precision",
+	normalize.FieldUpdatedAt:         "when it was last changed, RFC 3339 to the vendor's own precision",
+	normalize.FieldExtensions:        "the vendor's own members that the model has no place for, by its own names",
+}
+
+// groupTexts say what the nested members of an agent are.
+var groupTexts = map[string]string{
+	"model":    "the language model",
+	"voice":    "the voice",
+	"stt":      "speech to text",
+	"tts":      "text to speech",
+	"realtime": "the realtime model",
+	"avatar":   "the face; null for none",
+	"phone":    "how it is reached by telephone",
+	"tools":    "the functions that it may call, by name",
+	"owner":    "whose it is at the vendor",
+	"usage":    "what it was used for",
+}

@@ -1,0 +1,187 @@
+package openapi
+
+// operation is what is said of a route.
+type operation struct {
+	id, tag              string
+	summary, description string
+	headers              []string // of the request
+	body                 string   // the schema of the request's body
+	example              object   // of the request's body
+	answers              []answer
+	codes                []string // beside those that every route has
+}
+
+// answer is a good answer of a route.
+type answer struct {
+	status, description string
+	headers             []string
+	media               string // "" for no body
+	schema              object
+}
+
+const asJSON = "application/json"
+
+var (
+	ofReads  = []string{"ETag", "Cache-Control", "Vary", "Cache-Status", "Age", "Server-Timing"}
+	ofWrites = []string{"ETag", "Preference-Applied"}
+	reading  = []string{"upstream_rate_limited", "upstream_error", "upstream_bad_response", "upstream_auth_failed", "upstream_unavailable", "upstream_timeout"}
+	writing  = append([]string{"unsupported_media_type", "invalid_body", "validation_failed", "unsupported_fields", "upstream_rejected", "operation_unsupported", "write_outcome_unknown"}, reading...)
+	dryRun   = answer{"200", "With `dry_run=true`: what would be sent.", []string{"Preference-Applied"}, asJSON, ref("schemas", "DryRun")}
+	same     = answer{"304", "What `If-None-Match` names is as good as the answer.", []string{"ETag", "Cache-Control", "Vary"}, "", nil}
+	sameRead = answer{"304", "What `If-None-Match` names is as good as the answer.", append([]string{"X-Agentgw-Complete"}, ofReads...), "", nil}
+)
+
+// operations is what is said of each route, by method and path.
+var operations = map[string]operation{
+	"GET /v1/agents": {
+		id: "listAgents", tag: "agents", summary: "All agents of all backends, merged",
+		description: "A page of the agents of all backends that the key maps to. If a backend cannot be asked, the others' agents are answered, and `complete` is false. Walk on with `next_cursor`, with the same parameters, until it is null.",
+		headers:     []string{"If-None-Match", "Cache-Control", "Prefer"},
+		answers: []answer{
+			{"200", "The page.", append([]string{"X-Agentgw-Complete"}, ofReads...), asJSON, ref("schemas", "AgentList")}, sameRead,
+		},
+		codes: append([]string{"cursor_invalid", "cursor_mismatch", "backend_not_found"}, reading...),
+	},
+	"GET /v1/agents/{id}": {
+		id: "getAgent", tag: "agents", summary: "One agent, in full view",
+		description: "Everything that the vendor shows of one agent.",
+		headers:     []string{"If-None-Match", "Cache-Control"},
+		answers:     []answer{{"200", "The agent.", ofReads, asJSON, ref("schemas", "Agent")}, sameRead},
+		codes:       append([]string{"agent_not_found"}, reading...),
+	},
+	"POST /v1/agents": {
+		id: "createAgent", tag: "agents", summary: "Create an agent",
+		description: "Creates an agent at the `backend` that the body names, or at the first that can hold every member sent. All that is wrong with the body is said at once, before any vendor is asked. The agent is read back and answered in full; what did not stick is in `warnings`. Sent at most once: with an `Idempotency-Key` it can be sent again after any failure.",
+		headers:     []string{"Idempotency-Key", "Prefer"},
+		body:        "AgentCreate",
+		example:     object{"backend": "talkifai", "name": "Night Desk", "architecture": "text", "model": object{"id": "gpt-4o-mini"}, "system_prompt": "Answer briefly.", "status": "active"},
+		answers: []answer{
+			{"201", "The new agent.", append([]string{"Location", "Idempotency-Replayed"}, ofWrites...), asJSON, ref("schemas", "Agent")}, dryRun,
+		},
+		codes: append([]string{"backend_not_found", "no_backend_fits", "idempotency_in_progress", "idempotency_key_reused", "store_unavailable"}, writing...),
+	},
+	"PATCH /v1/agents/{id}": {
+		id: "updateAgent", tag: "agents", summary: "Change an agent",
+		description: "A JSON merge patch (RFC 7396): only what differs from the agent is sent. An agent that was read, edited and sent back as it is works too.",
+		headers:     []string{"If-Match", "Prefer"},
+		body:        "AgentPatch",
+		example:     object{"system_prompt": "Answer briefly, in French.", "language": "fr"},
+		answers:     []answer{{"200", "The agent as it is now; with `dry_run=true`, what would be sent.", ofWrites, asJSON, object{"anyOf": []object{ref("schemas", "Agent"), ref("schemas", "DryRun")}}}},
+		codes:       append([]string{"agent_not_found", "etag_mismatch", "immutable_field"}, writing...),
+	},
+	"DELETE /v1/agents/{id}": {
+		id: "deleteAgent", tag: "agents", summary: "Delete an agent",
+		description: "Deletes the agent at the vendor, for good.",
+		headers:     []string{"If-Match"},
+		answers:     []answer{{"204", "It is gone.", nil, "", nil}, dryRun},
+		codes:       append([]string{"agent_not_found", "etag_mismatch", "operation_unsupported", "upstream_rejected", "write_outcome_unknown"}, reading...),
+	},
+	"GET /v1/backends": {
+		id: "listBackends", tag: "backends", summary: "The backends that the key maps to",
+		description: "What each backend is, what it can do, and how it is just now. No vendor is asked.",
+		headers:     []string{"If-None-Match"},
+		answers:     []answer{{"200", "The backends.", []string{"ETag", "Cache-Control", "Vary"}, asJSON, ref("schemas", "BackendList")}, same},
+	},
+	"GET /v1/backends/{backend}": {
+		id: "getBackend", tag: "backends", summary: "One backend",
+		description: "What the backend is, what it can do, and how it is just now. The vendor is not asked.",
+		headers:     []string{"If-None-Match"},
+		answers:     []answer{{"200", "The backend.", []string{"ETag", "Cache-Control", "Vary"}, asJSON, ref("schemas", "Backend")}, same},
+		codes:       []string{"backend_not_found"},
+	},
+	"GET /openapi.json": {
+		id: "getOpenAPI", tag: "documentation", summary: "This description",
+		description: "The API as OpenAPI 3.1.",
+		headers:     []string{"If-None-Match"},
+		answers:     []answer{{"200", "The document.", []string{"ETag"}, asJSON, object{"type": "object"}}, same},
+	},
+	"GET /docs": {
+		id: "getDocs", tag: "documentation", summary: "A page to read and try the API",
+		description: "Needs no key; what is tried there does.",
+		answers:     []answer{{"200", "The page.", []string{"ETag"}, "text/html", object{"type": "string"}}, same},
+		headers:     []string{"If-None-Match"},
+	},
+	"GET /docs/assets/{file}": {
+		id: "getDocsAsset", tag: "documentation", summary: "Scripts and styles of the page",
+		description: "What `/docs` loads.",
+		headers:     []string{"If-None-Match"},
+		answers:     []answer{{"200", "The file.", []string{"ETag"}, "*/*", object{"type": "string"}}, same},
+		codes:       []string{"not_found"},
+	},
+	"GET /docs/errors": {
+		id: "getErrors", tag: "documentation", summary: "The error codes, with cause and cure",
+		description: "Where the `type` of a problem points to.",
+		headers:     []string{"If-None-Match"},
+		answers:     []answer{{"200", "The page.", []string{"ETag"}, "text/html", object{"type": "string"}}, same},
+	},
+}
+
+// parameter is what is said of a parameter.
+type parameter struct {
+	description string
+	schema      object
+	list        bool // several values, parted by commas
+	example     any
+}
+
+var (
+	word  = object{"type": "string"}
+	words = object{"type": "array", "items": object{"type": "string", "minLength": 1}, "minItems": 1}
+)
+
+var pathParameters = map[string]parameter{
+	"/v1/agents/{id}":        {description: "The agent's id, or one of its `alternate_ids`.", schema: object{"type": "string", "minLength": 1}, example: "talkifai:agent_abc123"},
+	"/v1/backends/{backend}": {description: "The operator's name of the backend.", schema: object{"type": "string", "minLength": 1}, example: "talkifai"},
+	"/docs/assets/{file}":    {description: "The file's name.", schema: object{"type": "string", "minLength": 1}, example: "docs.js"},
+}
+
+var queryParameters = map[string]parameter{
+	"backend":      {description: "Only these backends.", schema: words, list: true},
+	"provider":     {description: "Only backends of these vendors.", schema: words, list: true},
+	"status":       {description: "Only agents with one of these values. A backend that does not show the field is named in `unfiltered`; its agents are left out.", schema: words, list: true},
+	"architecture": {description: "As `status`.", schema: words, list: true},
+	"direction":    {description: "As `status`.", schema: words, list: true},
+	"visibility":   {description: "As `status`.", schema: words, list: true},
+	"language":     {description: "As `status`.", schema: words, list: true},
+	"modality":     {description: "As `status`.", schema: object{"type": "array", "minItems": 1, "items": object{"type": "string", "enum": []string{"text", "voice", "avatar"}}}, list: true},
+	"q":            {description: "Only agents whose name or description has this text, in any case.", schema: object{"type": "string", "minLength": 1}},
+	"view":         {description: "`full` reads every agent of the page by itself where the vendor's list shows less; it costs that many requests there.", schema: object{"type": "string", "enum": []string{"basic", "full"}, "default": "basic"}},
+	"include":      {description: "`raw` adds the vendor's own JSON.", schema: object{"type": "array", "minItems": 1, "items": object{"type": "string", "const": "raw"}}, list: true},
+	"order_by":     {description: "A field, with `-` in front for descending. The default is the order of the backends, then of ids.", schema: word},
+	"limit":        {description: "How many agents at most.", schema: object{"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}},
+	"cursor":       {description: "`next_cursor` or `resume_cursor` of the page before, with the same parameters and key.", schema: object{"type": "string", "minLength": 1}},
+	"require":      {description: "These backends, or `all`, must be complete; if one is not, the answer is its error and not a page.", schema: words, list: true},
+	"dry_run":      {description: "`true` does all the checks, sends nothing, and answers what would be sent.", schema: object{"type": "boolean", "default": false}},
+}
+
+var headerParameters = map[string]parameter{
+	"X-Request-Id":    {description: "Names the request; kept if it is 1 to 128 of `[A-Za-z0-9._-]`.", schema: word},
+	"traceparent":     {description: "The caller's trace (W3C Trace Context).", schema: word},
+	"If-None-Match":   {description: "Entity tags: if one is the answer's, 304 (RFC 9110).", schema: word},
+	"If-Match":        {description: "Entity tags of the agent: if none is what it has now, 412 and nothing is written (RFC 9110).", schema: word},
+	"Cache-Control":   {description: "`no-cache` asks the backends again.", schema: word},
+	"Prefer":          {description: "`handling=lenient` drops what the backend cannot hold; on a list, `handling=strict` is `require=all` (RFC 7240).", schema: word},
+	"Idempotency-Key": {description: "Your own name for this create. The same request with the same key is done once, and answered alike for 24 hours.", schema: object{"type": "string", "minLength": 1, "maxLength": 255}},
+}
+
+func header(description string) object {
+	return object{"description": description, "schema": object{"type": "string"}}
+}
+
+var headers = object{
+	"X-Request-Id":         header("The request's id: the caller's, or one that the gateway made."),
+	"ETag":                 header("Strong, of an agent's configuration without usage and timestamps; weak, of a list."),
+	"Cache-Control":        header("`private, no-cache`."),
+	"Vary":                 header("What the answer depends on."),
+	"Cache-Status":         header("Where the answer came from (RFC 9211)."),
+	"Age":                  object{"description": "Of the oldest part of the answer, in seconds.", "schema": object{"type": "integer", "minimum": 0}},
+	"Server-Timing":        header("What each backend took, in milliseconds."),
+	"X-Agentgw-Complete":   object{"description": "`false` on a list that is not complete.", "schema": object{"type": "string", "const": "false"}},
+	"Location":             header("The new agent."),
+	"Preference-Applied":   header("`handling=lenient`, if that was preferred."),
+	"Idempotency-Replayed": object{"description": "`true` if the same request was answered, or was done, before.", "schema": object{"type": "string", "const": "true"}},
+	"Retry-After":          object{"description": "When to come back, in seconds.", "schema": object{"type": "integer", "minimum": 1}},
+	"RateLimit":            header("What is left of the key's limit, where it has one (draft-ietf-httpapi-ratelimit-headers)."),
+	"RateLimit-Policy":     header("The key's limit, where it has one."),
+	"WWW-Authenticate":     header("How to show a key."),
+}
