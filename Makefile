@@ -46,7 +46,8 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s).
 	done
 
 docs: ## Write the generated parts of the documentation anew.
-	go test ./test/docs -run TestGenerated -update
+	go test ./gateway -run '^TestExamples$$' -update
+	go test ./test/docs -run '^TestGenerated$$' -update
 
 check: fmt vet lint test bench ## What CI runs: all of the above that can fail.
 

@@ -148,7 +148,7 @@ func (d *demoCmd) explain(a *app, api, admin string, notes []string) {
 	fmt.Fprintf(a.stdout, `agentgw demo: four vendors, emulated in this process; nothing leaves this machine.
 
   agents   http://%[1]s/v1/agents
-  errors   http://%[1]s/docs/errors
+  docs     http://%[1]s/docs (to read and try; paste the key)
   metrics  http://%[2]s/metrics
   key      %[3]s
 

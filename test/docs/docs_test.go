@@ -24,6 +24,7 @@ import (
 	"github.com/agentgw/agentgw/gateway"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
+	"github.com/agentgw/agentgw/test/demo"
 	"github.com/agentgw/agentgw/test/faults"
 )
 
@@ -216,7 +217,7 @@ func TestReadme(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil && os.Getenv("CI") == "" {
 		t.Skip("there is no curl on this machine to paste the README's commands into")
 	}
-	demo := startDemo(t)
+	running := demo.Start(t, root)
 	all := blocks(read(t, "README.md"))
 	ran := 0
 	for i, b := range all {
@@ -226,14 +227,14 @@ func TestReadme(t *testing.T) {
 		for _, command := range commands(b.text) {
 			ran++
 			switch {
-			case command == "go run ./cmd/agentgw demo": // it runs: startDemo
+			case command == "go run ./cmd/agentgw demo": // it runs: demo.Start
 			case command == "make test": // this is it
 			case strings.HasPrefix(command, "curl "):
 				if i+1 == len(all) || all[i+1].language != "json" {
 					t.Errorf("no answer is shown for %s", command)
 					continue
 				}
-				got := sh(t, 0, demo.replace(command))
+				got := sh(t, 0, at(running, command))
 				checkShown(t, command, got, all[i+1].text)
 			case command == "make build":
 				sh(t, 0, command)
@@ -270,45 +271,10 @@ func commands(text string) []string {
 	return found
 }
 
-// demoProcess is a running demo, on ports that were free.
-type demoProcess struct{ api string }
-
-// replace points a command at it. The README shows the default port, which may
-// be taken on the machine that tests.
-func (d demoProcess) replace(command string) string {
-	return strings.Replace(strings.Replace(command, "http://127.0.0.1:8080", d.api, 1), "curl ", "curl -sS ", 1)
-}
-
-func startDemo(t *testing.T) demoProcess {
-	t.Helper()
-	cmd := exec.Command("go", "run", "./cmd/agentgw", "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
-	cmd.Dir = root
-	// go run does not pass signals on; the group is what ends.
-	ownGroup(cmd)
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		endGroup(cmd)
-		_ = cmd.Wait()
-	})
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		if m := regexp.MustCompile(`agents +(http://\S+)/v1/agents`).FindStringSubmatch(lines.Text()); m != nil {
-			go func() { // the rest of what it prints
-				for lines.Scan() {
-				}
-			}()
-			return demoProcess{m[1]}
-		}
-	}
-	t.Fatal("the demo did not say where it listens")
-	return demoProcess{}
+// at points a command at the demo. The README shows the default port, which may be
+// taken on the machine that tests.
+func at(d demo.Demo, command string) string {
+	return strings.Replace(strings.Replace(command, "http://127.0.0.1:8080", d.API, 1), "curl ", "curl -sS ", 1)
 }
 
 // sh runs a command in the project's root, as a reader would.

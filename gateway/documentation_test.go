@@ -1,0 +1,60 @@
+package gateway
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// TestDocumentation: it is there without a key, compressed, with an entity tag, and
+// loads nothing from elsewhere.
+func TestDocumentation(t *testing.T) {
+	b := newBench(t, "")
+	for path, media := range map[string]string{
+		"/openapi.json": "application/json", "/docs": "text/html", "/docs/errors": "text/html",
+		"/docs/assets/docs.js": "text/javascript", "/docs/assets/swagger-ui-bundle.js": "text/javascript", "/docs/assets/swagger-ui.css": "text/css",
+	} {
+		r := b.ask("", "GET", path, "")
+		etag := r.Header.Get("ETag")
+		if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), media) || !strings.HasPrefix(etag, `"`) {
+			t.Errorf("%s: %d %v", path, r.StatusCode, r.Header)
+		}
+		if again := b.ask("", "GET", path, "", "If-None-Match: "+etag); again.StatusCode != 304 || again.text != "" {
+			t.Errorf("%s with its tag: %d", path, again.StatusCode)
+		}
+		if head := b.ask("", "HEAD", path, ""); head.StatusCode != 200 || head.text != "" || head.Header.Get("ETag") != etag {
+			t.Errorf("HEAD %s: %d %v", path, head.StatusCode, head.Header)
+		}
+		if packed := b.ask("", "GET", path, "", "Accept-Encoding: zstd"); len(r.text) > 1024 && packed.Header.Get("Content-Encoding") != "zstd" {
+			t.Errorf("%s is not compressed", path)
+		}
+		if policy := r.Header.Get("Content-Security-Policy"); path != "/openapi.json" && !strings.HasPrefix(policy, "default-src 'none'; script-src 'self';") {
+			t.Errorf("%s: Content-Security-Policy %q", path, policy)
+		}
+	}
+	b.ask("", "GET", "/docs/assets/none.js", "").wants(t, 404, "not_found")
+	b.ask("", "GET", "/docs/assets/..%2Fdocsite.go", "").wants(t, 404, "not_found")
+	b.ask("", "GET", "/openapi.json?x=1", "").wants(t, 400, "invalid_parameter")
+}
+
+// TestDocumentIsComplete: every code of the table stands in it, and every problem's type
+// has its anchor.
+func TestDocumentIsComplete(t *testing.T) {
+	b := newBench(t, "")
+	r := b.ask("", "GET", "/openapi.json", "")
+	page := b.ask("", "GET", "/docs/errors", "").text
+	// These no route answers: they are of requests that found none.
+	ofNoRoute := map[Code]bool{CodeMethodNotAllowed: true}
+	for _, c := range Codes() {
+		if !ofNoRoute[c.Code] && !strings.Contains(r.text, "/docs/errors#"+string(c.Code)) {
+			t.Errorf("no answer has %s", c.Code)
+		}
+		if !strings.Contains(page, `id="`+string(c.Code)+`"`) {
+			t.Errorf("%s has no anchor", c.Code)
+		}
+	}
+	var document map[string]any
+	if err := json.Unmarshal([]byte(r.text), &document); err != nil || document["openapi"] != "3.1.0" {
+		t.Errorf("%v, %v", err, document["openapi"])
+	}
+}

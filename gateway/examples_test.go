@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/idempotency"
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+var update = flag.Bool("update", false, "write the examples of /openapi.json anew")
+
+// settled replaces what is another one each time.
+var settled = []struct {
+	what *regexp.Regexp
+	by   string
+}{
+	{regexp.MustCompile(`"trace_id":"[0-9a-f]{32}"`), `"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"`},
+	{regexp.MustCompile(`("(?:fetched_at|last_success_at|at)"):"[^"]*"`), `$1:"2026-11-21T17:40:02Z"`},
+	{regexp.MustCompile(`("(?:next_cursor|resume_cursor)"):"[^"]*"`), `$1:"Zm9yIHRoZSBnYXRld2F5IG9ubHk"`},
+	{regexp.MustCompile(`for [0-9.]+m?s`), `for 1s`},
+}
+
+// TestExamples: the examples in the document are answers of this gateway. With -update
+// they are taken anew.
+func TestExamples(t *testing.T) {
+	const file = "openapi/examples.json"
+	got := map[string]json.RawMessage{}
+	take := func(name string, r reply) {
+		text := r.text
+		for _, s := range settled {
+			text = s.what.ReplaceAllString(text, s.by)
+		}
+		today := time.Now().UTC().Format(time.DateOnly)
+		text = regexp.MustCompile(`"`+today+`T[^"]*"`).ReplaceAllString(text, `"2026-11-21T17:40:02Z"`)
+		if !json.Valid([]byte(text)) {
+			t.Fatalf("%s: %s", name, text)
+		}
+		got[name] = json.RawMessage(text)
+	}
+	const id = "X-Request-Id: 01JDF5Q2VN8X7T5S0W0H3M9Z4K"
+	b := newBench(t, "")
+	answers := []struct{ name, method, path, body string }{
+		{"listAgents 200", "GET", "/v1/agents?limit=2", ""},
+		{"listAgents 200 filtered", "GET", "/v1/agents?status=active&backend=klen,talkifai&limit=1", ""},
+		{"getAgent 200", "GET", "/v1/agents/talkifai:agent_abc123", ""},
+		{"getBackend 200", "GET", "/v1/backends/krosai", ""},
+		{"createAgent 200", "POST", "/v1/agents?dry_run=true", `{"name":"Night Desk","architecture":"text","model":{"id":"gpt-4o-mini"},"system_prompt":"Answer briefly.","status":"active"}`},
+		{"createAgent 201", "POST", "/v1/agents", `{"backend":"talkifai","name":"Night Desk","architecture":"text","model":{"id":"gpt-4o-mini"},"system_prompt":"Answer briefly.","status":"active"}`},
+		{"updateAgent 200", "PATCH", "/v1/agents/krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890", `{"language":"fr"}`},
+		{"deleteAgent 200", "DELETE", "/v1/agents/talkifai:agent_abc123?dry_run=true", ""},
+	}
+	for _, a := range answers {
+		r := b.ask(keyAcme, a.method, a.path, a.body, id)
+		if r.StatusCode >= 300 {
+			t.Errorf("%s: %s", a.name, r.text)
+		}
+		take(a.name, r)
+	}
+	b.vendors["krosai"].Control().Fail(sandbox.Fault{Status: 500})
+	take("listAgents 200 incomplete", b.get("/v1/agents?backend=krosai,klen&limit=1&order_by=-name", "Cache-Control: no-cache", id).wants(t, 200, ""))
+
+	krosai := `{"backend":"krosai","name":"Night Desk"}`
+	fails := func(f sandbox.Fault) func(*bench) {
+		return func(b *bench) { b.vendors["krosai"].Control().Fail(f) }
+	}
+	nothing := func(*bench) {}
+	for _, p := range []struct {
+		code       Code
+		key        string
+		method     string
+		path, body string
+		headers    []string
+		before     func(*bench)
+	}{
+		{CodeInvalidParameter, keyAcme, "GET", "/v1/agents?limti=5", "", nil, nothing},
+		{CodeInvalidBody, keyAcme, "POST", "/v1/agents", `{"name":`, nil, nothing},
+		{CodeCursorInvalid, keyAcme, "GET", "/v1/agents?cursor=nonsense", "", nil, nothing},
+		{CodeUnauthenticated, "", "GET", "/v1/agents", "", nil, nothing},
+		{CodeScopeMissing, keyRead, "DELETE", "/v1/agents/krosai:x", "", nil, nothing},
+		{CodeAgentNotFound, keyAcme, "GET", "/v1/agents/krosai:none", "", nil, nothing},
+		{CodeBackendNotFound, keyAcme, "GET", "/v1/backends/krosia", "", nil, nothing},
+		{CodeNotFound, keyAcme, "GET", "/docs/assets/none", "", nil, nothing},
+		{CodeNotAcceptable, keyAcme, "GET", "/v1/agents", "", []string{"Accept: text/html"}, nothing},
+		{CodeUnsupportedMediaType, keyAcme, "POST", "/v1/agents", krosai, []string{"Content-Type: text/plain"}, nothing},
+		{CodeURITooLong, keyAcme, "GET", "/v1/agents?q=" + strings.Repeat("x", 9000), "", nil, nothing},
+		{CodeETagMismatch, keyAcme, "PATCH", "/v1/agents/krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890", `{"language":"fr"}`, []string{`If-Match: "of-yesterday"`}, nothing},
+		{CodeValidationFailed, keyAcme, "POST", "/v1/agents", `{"backend":"talkifai","name":"N","architecture":"pipeline","nmae":"x"}`, nil, nothing},
+		{CodeUnsupportedFields, keyAcme, "POST", "/v1/agents", `{"backend":"krosai","name":"Night Desk","greeting":"Hello"}`, nil, nothing},
+		{CodeImmutableField, keyAcme, "PATCH", "/v1/agents/talkifai:agent_abc123", `{"architecture":"text"}`, nil, nothing},
+		{CodeNoBackendFits, keyAcme, "POST", "/v1/agents", `{"name":"Night Desk","greeting":"Hello","knowledge_base_ids":["kb_1"]}`, nil, nothing},
+		{CodeIdempotencyKeyReused, keyAcme, "POST", "/v1/agents", `{"backend":"krosai","name":"Day Desk"}`, []string{"Idempotency-Key: desk"}, func(b *bench) { b.createOnce("desk", krosai).wants(t, 201, "") }},
+		{CodeUpstreamRejected, keyAcme, "POST", "/v1/agents", krosai, nil, fails(sandbox.Fault{Status: 422, Body: `{"error":"no"}`})},
+		{CodeRateLimited, keyAcme, "GET", "/v1/backends", "", nil, func(b *bench) {
+			b.reload("- id: "+keyAcme+"\n", "- id: "+keyAcme+"\n    rate_limit: {requests: 1, per: 1h}\n")
+			b.get("/v1/backends").wants(t, 200, "")
+		}},
+		{CodeUpstreamRateLimited, keyAcme, "POST", "/v1/agents", krosai, nil, fails(sandbox.Fault{Status: 429})},
+		{CodeInternal, keyAcme, "GET", "/v1/agents/klen:123", "", nil, nil},
+		{CodeOperationUnsupported, keyAcme, "DELETE", "/v1/agents/klen:123", "", nil, nothing},
+		{CodeUpstreamError, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 500})},
+		{CodeUpstreamBadResponse, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 200, Body: "<html>"})},
+		{CodeUpstreamAuthFailed, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 401})},
+		{CodeUpstreamUnavailable, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 503})},
+		{CodeUpstreamTimeout, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Hang: true})},
+		{CodeWriteOutcomeUnknown, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, fails(sandbox.Fault{Reset: true})},
+		{CodeDraining, keyAcme, "GET", "/v1/agents", "", nil, func(b *bench) { b.server.closing.Store(true) }},
+		{CodeStoreUnavailable, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, func(b *bench) {
+			b.gateway.creates = idempotency.New[kept, attempt](idempotency.Options{MaxBytes: 1, Now: time.Now})
+		}},
+	} {
+		var b *bench
+		if p.before == nil { // the one that panics
+			broken := provider("klen")
+			made := broken.New
+			broken.New = func(s adapters.Settings) adapters.Adapter { return panicking{made(s)} }
+			b = newBench(t, "", broken)
+		} else {
+			b = newBench(t, "timeout: 300ms")
+			p.before(b)
+		}
+		r := b.ask(p.key, p.method, p.path, p.body, append(p.headers, id)...).wants(t, codeInfo[p.code].Status, string(p.code))
+		take("problem "+string(p.code), r)
+	}
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(got); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(have, text.Bytes()) {
+		t.Errorf("%s is out of date; run make docs", file)
+	}
+}

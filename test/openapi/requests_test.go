@@ -1,0 +1,172 @@
+package openapi
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/agentgw/agentgw/test/described"
+	"github.com/agentgw/agentgw/test/live"
+)
+
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "1500"); err != nil { // a hundred do not come to every answer
+		panic(err)
+	}
+	live.Main(m)
+}
+
+// TestRequestsOfTheDocument: whatever a request is made of, by the document, its answer
+// is one that the document has; live.Ask holds each against it.
+func TestRequestsOfTheDocument(t *testing.T) {
+	l := live.Start(t, live.Options{Server: "request_timeout: 5s", PerBackend: "timeout: 2s\nmax_response_bytes: 1MiB"})
+	document, err := described.Fetch(l.Client, l.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := generator{document}
+	statuses := map[string]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		path := rapid.SampledFrom(slices.Sorted(maps.Keys(document.Paths()))).Draw(rt, "path")
+		operations := document.Paths()[path].(map[string]any)
+		method := rapid.SampledFrom(slices.Sorted(maps.Keys(operations))).Draw(rt, "method")
+		operation := operations[method].(map[string]any)
+		target, headers := g.target(rt, path, operation)
+		body := ""
+		if request, ok := operation["requestBody"].(map[string]any); ok {
+			content := request["content"].(map[string]any)["application/json"].(map[string]any)
+			data, err := json.Marshal(g.value(rt, "body", content["schema"].(map[string]any)))
+			if err != nil {
+				rt.Fatal(err)
+			}
+			body = string(data)
+		}
+		r, err := l.Ask(context.Background(), "acme", strings.ToUpper(method), target, body, headers...)
+		if err != nil {
+			rt.Fatalf("%s %s %v %s: %v: %s", method, target, headers, body, err, r.Text)
+		}
+		if r.Status == 500 {
+			rt.Fatalf("%s %s %v %s: %s", method, target, headers, body, r.Text)
+		}
+		statuses[fmt.Sprint(method, " ", r.Status)]++
+	})
+	t.Log(statuses)
+	for _, want := range []string{"get 200", "get 404", "post 201", "post 422", "patch 200", "delete 204"} {
+		if statuses[want] == 0 {
+			t.Errorf("no request came to %s", want)
+		}
+	}
+}
+
+// generator makes values of the document's schemas.
+type generator struct{ document *described.Document }
+
+var agents = []string{"klen:123", "klen:assistant_abc123", "talkifai:agent_abc123", "krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890", "agenthuman:131", "krosai:none", "nonsense"}
+
+func (g generator) target(t *rapid.T, path string, operation map[string]any) (string, []string) {
+	query := url.Values{}
+	var headers []string
+	params, _ := operation["parameters"].([]any)
+	for _, p := range params {
+		p := p.(map[string]any)
+		name, in := p["name"].(string), p["in"].(string)
+		if in == "path" {
+			value := fmt.Sprint(p["example"])
+			switch {
+			case strings.HasPrefix(path, "/v1/agents"):
+				value = rapid.SampledFrom(agents).Draw(t, name)
+			case rapid.Bool().Draw(t, "another "+name):
+				value = "none"
+			}
+			path = strings.Replace(path, "{"+name+"}", url.PathEscape(value), 1)
+			continue
+		}
+		if rapid.IntRange(0, 3).Draw(t, "with "+name) > 0 {
+			continue
+		}
+		value := text(g.value(t, name, p["schema"].(map[string]any)))
+		switch {
+		case in == "query":
+			query.Set(name, value)
+		case value != "":
+			headers = append(headers, name+": "+value)
+		}
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	return path, headers
+}
+
+// text is a value as a parameter has it.
+func text(v any) string {
+	if several, ok := v.([]any); ok {
+		var words []string
+		for _, w := range several {
+			words = append(words, text(w))
+		}
+		return strings.Join(words, ",")
+	}
+	return fmt.Sprint(v)
+}
+
+var words = []string{"klen", "krosai", "active", "text", "name", "-created_at", "no-cache", "handling=lenient", `"tag"`, "*", "en", "gpt-4o", "x", "ü", "Night Desk", "1", "all"}
+
+func (g generator) value(t *rapid.T, name string, schema map[string]any) any {
+	if ref, ok := schema["$ref"].(string); ok {
+		return g.value(t, name, g.document.Schema(ref[strings.LastIndex(ref, "/")+1:]))
+	}
+	if c, ok := schema["const"]; ok {
+		return c
+	}
+	if enum, ok := schema["enum"].([]any); ok {
+		return rapid.SampledFrom(enum).Draw(t, name)
+	}
+	if examples, ok := schema["examples"].([]any); ok && rapid.Bool().Draw(t, name+" known") {
+		return rapid.SampledFrom(examples).Draw(t, name)
+	}
+	kind, _ := schema["type"].(string)
+	if several, ok := schema["type"].([]any); ok {
+		kind = rapid.SampledFrom(several).Draw(t, name+" type").(string)
+	}
+	switch kind {
+	case "null":
+		return nil
+	case "boolean":
+		return rapid.Bool().Draw(t, name)
+	case "integer":
+		return rapid.IntRange(1, 1000).Draw(t, name)
+	case "number":
+		return rapid.Float64Range(0, 2).Draw(t, name)
+	case "array":
+		items := schema["items"].(map[string]any)
+		var values []any
+		for i := range rapid.IntRange(1, 3).Draw(t, name+" length") {
+			values = append(values, g.value(t, fmt.Sprint(name, i), items))
+		}
+		return values
+	case "object":
+		return g.object(t, name, schema)
+	}
+	return rapid.SampledFrom(words).Draw(t, name)
+}
+
+func (g generator) object(t *rapid.T, name string, schema map[string]any) any {
+	properties, _ := schema["properties"].(map[string]any)
+	required, _ := schema["required"].([]any)
+	o := map[string]any{}
+	for _, member := range slices.Sorted(maps.Keys(properties)) {
+		if slices.Contains(required, any(member)) || rapid.IntRange(0, 4).Draw(t, name+" with "+member) == 0 {
+			o[member] = g.value(t, member, properties[member].(map[string]any))
+		}
+	}
+	return o
+}
