@@ -43,7 +43,7 @@ func (g *Gateway) describe() (*response, error) {
 func errorsPage() *response {
 	codes := make([]docsite.Code, 0, len(codeTable))
 	for _, c := range codeTable {
-		codes = append(codes, docsite.Code{Code: string(c.Code), Title: c.Title, Cure: c.Cure, Status: c.Status, Retryable: c.Retryable})
+		codes = append(codes, docsite.Code{Code: string(c.Code), Title: c.Title, Cause: c.Cause, Cure: c.Cure, Status: c.Status, Retryable: c.Retryable})
 	}
 	return shown(docsite.Errors(codes))
 }

@@ -76,9 +76,9 @@ func Asset(name string) (f File, ok bool) {
 
 // Code is an error code and what is said of it.
 type Code struct {
-	Code, Title, Cure string
-	Status            int
-	Retryable         bool
+	Code, Title, Cause, Cure string
+	Status                   int
+	Retryable                bool
 }
 
 // Errors is the page of the error codes, each with an anchor of its name.

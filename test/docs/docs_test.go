@@ -4,6 +4,7 @@ package docs
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -46,8 +47,8 @@ var generated = regexp.MustCompile(`(?s)(<!-- generated: ([a-z]+) -->\n).*?(<!--
 // TestGenerated: the tables in the documentation are those of the capability
 // tables in the code.
 func TestGenerated(t *testing.T) {
-	parts := map[string]string{"capabilities": capabilities(), "limits": limits(), "extensions": extensions(), "filters": filters(), "faults": faults.Markdown()}
-	for _, path := range []string{"README.md", "docs/providers.md", "docs/lists.md", "docs/reliability.md"} {
+	parts := map[string]string{"capabilities": capabilities(), "limits": limits(), "extensions": extensions(), "filters": filters(), "faults": faults.Markdown(), "errors": errorCodes(t), "required": required()}
+	for _, path := range []string{"README.md", "docs/providers.md", "docs/lists.md", "docs/reliability.md", "docs/errors.md", "docs/writing.md"} {
 		text := read(t, path)
 		want := generated.ReplaceAllStringFunc(text, func(part string) string {
 			m := generated.FindStringSubmatch(part)
@@ -154,6 +155,60 @@ func extensions() string {
 	return b.String()
 }
 
+// required says what each vendor needs and takes in a create, by architecture.
+func required() string {
+	var b strings.Builder
+	b.WriteString("| vendor | agent | needs | takes too |\n|---|---|---|---|\n")
+	for _, v := range all.Vendors() {
+		if !v.Info.Supports(adapters.OpCreate) {
+			fmt.Fprintf(&b, "| %s | | cannot create | |\n", v.Info.Provider)
+			continue
+		}
+		architectures := v.Info.Rule(normalize.FieldArchitecture).Limit.OneOf
+		if len(architectures) == 0 {
+			architectures = []string{"any"}
+		}
+		for _, a := range architectures {
+			var needs, takes []string
+			for _, f := range normalize.AllFields() {
+				name := "`" + f.Name() + "`"
+				switch rule := v.Info.Rule(f); {
+				case slices.Contains(rule.RequiredFor, adapters.Always) || slices.Contains(rule.RequiredFor, a):
+					needs = append(needs, name)
+				case v.Info.Creates(f):
+					takes = append(takes, name)
+				}
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", v.Info.Provider, a, strings.Join(needs, ", "), strings.Join(takes, ", "))
+		}
+	}
+	return b.String()
+}
+
+// errorCodes is cause and cure of each code, with an answer that has it.
+func errorCodes(t *testing.T) string {
+	var examples map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(read(t, "gateway/openapi/examples.json")), &examples); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, c := range gateway.Codes() {
+		again := ""
+		if c.Retryable {
+			again = " The same request may succeed later."
+		}
+		fmt.Fprintf(&b, "\n### `%s`\n\n%d. %s.\n\n**Cause.** %s\n\n**Cure.** %s%s\n", c.Code, c.Status, c.Title, c.Cause, c.Cure, again)
+		if example, ok := examples["problem "+string(c.Code)]; ok {
+			var text bytes.Buffer
+			if err := json.Indent(&text, example, "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&b, "\n```json\n%s\n```\n", &text)
+		}
+	}
+	return b.String()
+}
+
 // TestConfigFileExplainsEveryKey: the config.yaml that comes with the program is
 // good as it is, and names every key there is.
 func TestConfigFileExplainsEveryKey(t *testing.T) {
@@ -211,16 +266,31 @@ func blocks(text string) []block {
 	return found
 }
 
-// TestReadme runs every command of the README, in its order. A command that
-// nothing here can run fails the test.
-func TestReadme(t *testing.T) {
+// pages are those whose commands are run. Their demo is fresh.
+var pages = []string{"README.md", "docs/quick-start.md", "docs/keys.md", "docs/writing.md", "docs/lists.md"}
+
+// TestPages runs every command of the documentation, page by page in its order, and
+// holds what it answers against what is shown. A command that nothing here can run
+// fails the test, and so does JSON that no command shows.
+func TestPages(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil && os.Getenv("CI") == "" {
-		t.Skip("there is no curl on this machine to paste the README's commands into")
+		t.Skip("there is no curl on this machine to paste the documentation's commands into")
 	}
+	sh(t, 0, "make build")
+	for _, page := range pages {
+		t.Run(page, func(t *testing.T) { runPage(t, page) })
+	}
+}
+
+func runPage(t *testing.T, page string) {
 	running := demo.Start(t, root)
-	all := blocks(read(t, "README.md"))
+	all := blocks(read(t, page))
+	var exports []string
 	ran := 0
 	for i, b := range all {
+		if b.language == "json" && (i == 0 || all[i-1].language != "sh") {
+			t.Errorf("no command shows %.60s", b.text)
+		}
 		if b.language != "sh" {
 			continue
 		}
@@ -229,35 +299,73 @@ func TestReadme(t *testing.T) {
 			switch {
 			case command == "go run ./cmd/agentgw demo": // it runs: demo.Start
 			case command == "make test": // this is it
+			case command == "make build":
+				sh(t, 0, command)
+			case strings.HasPrefix(command, "export "):
+				exports = append(exports, command)
 			case strings.HasPrefix(command, "curl "):
-				if i+1 == len(all) || all[i+1].language != "json" {
+				if i+1 == len(all) {
 					t.Errorf("no answer is shown for %s", command)
 					continue
 				}
-				got := sh(t, 0, at(running, command))
-				checkShown(t, command, got, all[i+1].text)
-			case command == "make build":
-				sh(t, 0, command)
+				got := sh(t, 0, strings.Join(append(exports, at(running, command)), "; "))
+				checkShown(t, command, got, all[i+1])
 			case strings.HasPrefix(command, "bin/agentgw serve"):
 				serves(t, command)
 			case strings.HasPrefix(command, "bin/agentgw "):
-				sh(t, 0, command)
+				sh(t, 0, strings.Join(append(exports, command), "; "))
 			default:
-				t.Errorf("nothing here runs the README's command %q", command)
+				t.Errorf("nothing here runs the command %q", command)
 			}
 		}
 	}
-	if ran < 10 {
-		t.Errorf("only %d commands were found", ran)
+	if ran == 0 {
+		t.Error("no command was found")
 	}
+}
+
+// TestNoJSONIsUnshown: a page whose commands are not run shows no answer.
+func TestNoJSONIsUnshown(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil || len(files) < 5 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		page, err := filepath.Rel(root, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range blocks(generated.ReplaceAllString(read(t, page), "")) {
+			if (b.language == "sh" || b.language == "json") && !slices.Contains(pages, page) {
+				t.Errorf("%s shows what nothing runs: %.60s", page, b.text)
+			}
+		}
+	}
+}
+
+// TestReferences: targets of the Makefile and pages that are named are there.
+func TestReferences(t *testing.T) {
 	for _, target := range regexp.MustCompile("`make ([a-z]+)`").FindAllStringSubmatch(read(t, "README.md"), -1) {
 		if !strings.Contains(read(t, "Makefile"), "\n"+target[1]+":") {
 			t.Errorf("the Makefile has no target %s", target[1])
 		}
 	}
-	for _, link := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(read(t, "README.md"), -1) {
-		if _, err := os.Stat(filepath.Join(root, link[1])); err != nil {
-			t.Errorf("the README links to %s, which is not there", link[1])
+	files, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(files, filepath.Join(root, "README.md")) {
+		page, err := filepath.Rel(root, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(read(t, page), -1) {
+			if strings.HasPrefix(link[1], "/") { // of a running gateway
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(f), link[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", page, link[1])
+			}
 		}
 	}
 }
@@ -319,14 +427,25 @@ func serves(t *testing.T, command string) {
 
 // checkShown holds an answer against what the README shows of it: all that is
 // shown is there, just so.
-func checkShown(t *testing.T, command, got, shown string) {
+func checkShown(t *testing.T, command, got string, shown block) {
 	t.Helper()
+	switch shown.language {
+	case "text":
+		if strings.TrimSpace(got) != strings.TrimSpace(shown.text) {
+			t.Errorf("%s answers %s", command, got)
+		}
+		return
+	case "json":
+	default:
+		t.Errorf("no answer is shown for %s", command)
+		return
+	}
 	var have, want any
 	if err := json.Unmarshal([]byte(got), &have); err != nil {
 		t.Errorf("%s answers no JSON: %s", command, got)
 		return
 	}
-	if err := json.Unmarshal([]byte(shown), &want); err != nil {
+	if err := json.Unmarshal([]byte(shown.text), &want); err != nil {
 		t.Errorf("what is shown for %s is no JSON: %v", command, err)
 		return
 	}
