@@ -23,9 +23,17 @@ var settled = []struct {
 	by   string
 }{
 	{regexp.MustCompile(`"trace_id":"[0-9a-f]{32}"`), `"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"`},
+	{regexp.MustCompile(`"request_id":"[^"]*"`), `"request_id":"01JDF5Q2VN8X7T5S0W0H3M9Z4K"`},
 	{regexp.MustCompile(`("(?:fetched_at|last_success_at|at)"):"[^"]*"`), `$1:"2026-11-21T17:40:02Z"`},
 	{regexp.MustCompile(`("(?:next_cursor|resume_cursor)"):"[^"]*"`), `$1:"Zm9yIHRoZSBnYXRld2F5IG9ubHk"`},
 	{regexp.MustCompile(`for [0-9.]+m?s`), `for 1s`},
+}
+
+// meanwhile does something beside the test, which ends after it.
+func meanwhile(t *testing.T, do func()) {
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
+	t.Cleanup(func() { <-done })
 }
 
 // TestExamples: the examples in the document are answers of this gateway. With -update
@@ -64,6 +72,8 @@ func TestExamples(t *testing.T) {
 		}
 		take(a.name, r)
 	}
+	cursor := b.get("/v1/agents?limit=2").body["next_cursor"].(string)
+	take("problem cursor_mismatch", b.get("/v1/agents?limit=2&status=active&cursor="+cursor, id).wants(t, 400, "cursor_mismatch"))
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Status: 500})
 	take("listAgents 200 incomplete", b.get("/v1/agents?backend=krosai,klen&limit=1&order_by=-name", "Cache-Control: no-cache", id).wants(t, 200, ""))
 
@@ -83,6 +93,20 @@ func TestExamples(t *testing.T) {
 		{CodeInvalidParameter, keyAcme, "GET", "/v1/agents?limti=5", "", nil, nothing},
 		{CodeInvalidBody, keyAcme, "POST", "/v1/agents", `{"name":`, nil, nothing},
 		{CodeCursorInvalid, keyAcme, "GET", "/v1/agents?cursor=nonsense", "", nil, nothing},
+		{CodeMethodNotAllowed, keyAcme, "PUT", "/v1/agents", "{}", nil, nothing},
+		{CodeBodyTooLarge, keyAcme, "POST", "/v1/agents", `"` + strings.Repeat("x", 2<<20) + `"`, nil, nothing},
+		{CodeHeadersTooLarge, keyAcme, "GET", "/v1/agents", "", []string{"Prefer: " + strings.Repeat("x", 20<<10)}, nothing},
+		{CodeIdempotencyInProgress, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, func(b *bench) {
+			b.vendors["krosai"].Control().Fail(sandbox.Fault{Hang: true})
+			meanwhile(t, func() { b.createOnce("desk", krosai) })
+			waitFor(t, "the first one to be on its way", func() bool { return b.posts("krosai") == 1 })
+		}},
+		{CodeOverloaded, keyAcme, "GET", "/v1/agents", "", nil, func(b *bench) {
+			b.reload("max_inflight: 2048", "max_inflight: 1")
+			b.vendors["krosai"].Control().Fail(sandbox.Fault{Hang: true})
+			meanwhile(t, func() { b.get("/v1/agents/krosai:x") })
+			waitFor(t, "the first one to be on its way", func() bool { return b.requests("krosai") == 1 })
+		}},
 		{CodeUnauthenticated, "", "GET", "/v1/agents", "", nil, nothing},
 		{CodeScopeMissing, keyRead, "DELETE", "/v1/agents/krosai:x", "", nil, nothing},
 		{CodeAgentNotFound, keyAcme, "GET", "/v1/agents/krosai:none", "", nil, nothing},

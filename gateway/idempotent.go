@@ -15,8 +15,9 @@ import (
 
 // kept is the first answer to a create that reached its backend: one of the two.
 type kept struct {
-	response *response
-	problem  *Problem
+	backend, credential string
+	response            *response
+	problem             *Problem
 }
 
 // maxKept bounds the memory for kept answers, in bytes.
@@ -73,6 +74,9 @@ func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) 
 		return nil, p
 	case before != nil:
 		g.telemetry.Idempotent("replayed")
+		if b, ok := caller.Backend(before.backend); !ok || b.Credential.ID() != before.credential {
+			return nil, newProblem(CodeBackendNotFound, "the agent was made at a backend, or with a credential there, that the key no longer maps to")
+		}
 		return before.replay()
 	}
 	try := &attempt{}
@@ -84,10 +88,11 @@ func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) 
 	p := problemOf(err)
 	switch {
 	case err == nil:
-		claim.Answered(kept{response: r}, r.body.Size())
+		first := kept{backend: try.backend, credential: try.credential, response: r}
+		claim.Answered(first, r.body.Size())
 		if try.found {
 			g.telemetry.Idempotent("found")
-			return kept{response: r}.replay()
+			return first.replay()
 		}
 		g.telemetry.Idempotent("created")
 		return r, nil
@@ -96,7 +101,7 @@ func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) 
 		g.telemetry.Idempotent("lost")
 		return nil, p.again(time.Until(try.busyUntil))
 	case p.Code == CodeUpstreamRejected: // the backend has seen it, and judged
-		claim.Answered(kept{problem: p}, int64(len(p.Detail)))
+		claim.Answered(kept{backend: try.backend, credential: try.credential, problem: p}, int64(len(p.Detail)))
 	default:
 		claim.Forget()
 	}
@@ -116,15 +121,16 @@ func (k kept) replay() (*response, error) {
 	return &r, nil
 }
 
-// again tells a caller who sent an Idempotency-Key that the same request may be sent
-// again, and when.
+// again tells a caller who sent an Idempotency-Key, and whose write may have been done,
+// that the same request may be sent again, and when.
 func (p *Problem) again(wait time.Duration) *Problem {
+	if p.Code != CodeWriteOutcomeUnknown {
+		return p
+	}
 	retryable := *p
 	retryable.Retryable = true
-	retryable.RetryAfter = max(wait, p.RetryAfter, time.Second)
-	if p.Code == CodeWriteOutcomeUnknown {
-		retryable.Detail += "; send it again with the same Idempotency-Key: what was made is looked for first"
-	}
+	retryable.RetryAfter = max(wait, time.Second)
+	retryable.Detail += "; send it again with the same Idempotency-Key: what was made is looked for first"
 	return &retryable
 }
 

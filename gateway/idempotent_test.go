@@ -234,8 +234,11 @@ func TestIdempotencyKeys(t *testing.T) {
 	if r := b.createOnce("refused", body).wants(t, 422, "upstream_rejected"); r.Header.Get("Idempotency-Replayed") != "true" || b.posts("krosai") != posts+1 {
 		t.Errorf("replayed %q, %d creates", r.Header.Get("Idempotency-Replayed"), b.posts("krosai")-posts)
 	}
+	// What was kept is not for a key that no longer sees it.
+	b.reload("      krosai: env:ACME_KROSAI\n", "")
+	b.createOnce("a key", body).wants(t, 404, "backend_not_found")
 	metrics := b.metrics()
-	for _, want := range []string{`agentgw_idempotent_requests_total{result="replayed"} 2`, `agentgw_idempotent_requests_total{result="reused"} 2`, `agentgw_idempotent_requests_total{result="created"} 4`} {
+	for _, want := range []string{`agentgw_idempotent_requests_total{result="replayed"} 3`, `agentgw_idempotent_requests_total{result="reused"} 2`, `agentgw_idempotent_requests_total{result="created"} 4`} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s in %s", want, metrics)
 		}
