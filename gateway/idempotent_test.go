@@ -39,7 +39,12 @@ func (b *bench) posts(vendor string) (n int) {
 // named counts a vendor's agents of that name, asked afresh.
 func (b *bench) named(vendor, name string) (n int) {
 	b.t.Helper()
-	for _, a := range b.get("/v1/agents?limit=1000&backend="+vendor, "Cache-Control: no-cache").wants(b.t, 200, "").body["data"].([]any) {
+	var r reply
+	waitFor(b.t, "a list of "+vendor, func() bool { // a busy machine may be too slow for the short timeouts here
+		r = b.get("/v1/agents?limit=1000&backend="+vendor, "Cache-Control: no-cache")
+		return r.StatusCode == 200
+	})
+	for _, a := range r.body["data"].([]any) {
 		if a.(map[string]any)["name"] == name {
 			n++
 		}
@@ -62,7 +67,7 @@ var lostCases = []struct {
 	{"cut in the middle of the answer", sandbox.Fault{Cut: true}, 504, "write_outcome_unknown", 1, true},
 	{"timeout, not done", sandbox.Fault{Hang: true}, 504, "write_outcome_unknown", 2, false},
 	{"timeout, done", sandbox.Fault{Done: true, Hang: true}, 504, "write_outcome_unknown", 1, true},
-	{"timeout, done after it", sandbox.Fault{Late: 450 * time.Millisecond}, 504, "write_outcome_unknown", 1, true},
+	{"timeout, done after it", sandbox.Fault{Late: 750 * time.Millisecond}, 504, "write_outcome_unknown", 1, true},
 	{"500, not done", sandbox.Fault{Status: 500}, 504, "write_outcome_unknown", 2, false},
 	{"500, done", sandbox.Fault{Done: true, Status: 500}, 504, "write_outcome_unknown", 1, true},
 	{"502, done", sandbox.Fault{Done: true, Status: 502}, 504, "write_outcome_unknown", 1, true},
@@ -77,10 +82,11 @@ var lostCases = []struct {
 // TestLostCreatesAreDoneOnce: whatever became of a create, sending it again with its
 // key ends with exactly one agent; without a key nothing is ever sent again.
 func TestLostCreatesAreDoneOnce(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for vendor, body := range newAgents {
 		t.Run(vendor, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, "timeout: 300ms\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+			b := newBench(t, "timeout: 500ms\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 			control := b.vendors[vendor].Control()
 			for i, c := range lostCases {
 				name := fmt.Sprintf("Once %d", i)
@@ -276,7 +282,8 @@ func TestConcurrentCreatesWithOneKeyMakeOne(t *testing.T) {
 // that fail, and creates sent again; a key is of one agent for ever, and no agent is
 // there that no key asked for.
 func TestCreatesAreNeverDoubled(t *testing.T) {
-	b := newBench(t, "timeout: 100ms\nmax_concurrent: 8\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+	t.Parallel()
+	b := newBench(t, "timeout: 200ms\nmax_concurrent: 8\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 	control := b.vendors["krosai"].Control()
 	faults := []sandbox.Fault{
 		{Reset: true}, {Done: true, Reset: true}, {Cut: true}, {Hang: true}, {Done: true, Hang: true},
@@ -318,7 +325,7 @@ func TestCreatesAreNeverDoubled(t *testing.T) {
 			},
 		})
 		for key, name := range names {
-			post(rt, key)
+			waitFor(t, "the last answer", func() bool { post(rt, key); return agents[key] != "" })
 			if agents[key] == "" || b.named("krosai", name) != 1 {
 				rt.Fatalf("%s: %q, %d agents", key, agents[key], b.named("krosai", name))
 			}
