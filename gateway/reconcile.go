@@ -34,15 +34,15 @@ func (g *Gateway) reconcile(ctx context.Context, b CallerBackend, change normali
 		return g.current(ctx, b, try.native, nil)
 	}
 	for {
-		agent, err := g.find(ctx, b, change, try)
+		agent, asOf, err := g.find(ctx, b, change, try)
 		if err != nil || agent != nil {
 			try.found = agent != nil
 			return agent, err
 		}
-		wait := time.Until(try.busyUntil)
-		if wait <= 0 {
+		if asOf.After(try.busyUntil) {
 			return nil, nil
 		}
+		wait := time.Until(try.busyUntil)
 		if end, ok := ctx.Deadline(); ok && wait > time.Until(end)/2 {
 			return nil, unknownOutcome(b, "no such agent is there, but the backend may still be at work on it")
 		}
@@ -52,11 +52,12 @@ func (g *Gateway) reconcile(ctx context.Context, b CallerBackend, change normali
 	}
 }
 
-// find is the one agent that can be what was made; nil for none.
-func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
+// find is the one agent that can be what was made, as of when the backend was asked; nil
+// for none.
+func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, time.Time, error) {
 	result, err := b.Endpoint(ctx, Call{Op: adapters.OpList, Credential: b.Credential, Fresh: true})
 	if err != nil || result.Stale != nil || result.Snapshot.Partial != nil {
-		return nil, unknownOutcome(b, "the list of its agents could not be read whole just now")
+		return nil, time.Time{}, unknownOutcome(b, "the list of its agents could not be read whole just now")
 	}
 	var same []*normalize.Agent // made then, and just so
 	var doubtful []string
@@ -74,7 +75,7 @@ func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Ch
 		switch p := problemOf(err); {
 		case err != nil && p.Code == CodeAgentNotFound: // gone again
 		case err != nil:
-			return nil, unknownOutcome(b, "an agent that may be it could not be read just now")
+			return nil, time.Time{}, unknownOutcome(b, "an agent that may be it could not be read just now")
 		case !isAsSent(b, agent, change):
 			if when == madeThen || row.CreatedAt == nil { // the backend may keep other values than it was sent
 				doubtful = append(doubtful, row.ID)
@@ -86,15 +87,15 @@ func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Ch
 		}
 	}
 	if len(same) == 1 && g.made.take(b, same[0].NativeID) {
-		return same[0], nil
+		return same[0], result.Fetched, nil
 	}
 	for _, agent := range same {
 		doubtful = append(doubtful, agent.ID)
 	}
 	if len(doubtful) > 0 {
-		return nil, unknownOutcome(b, fmt.Sprintf("it may be any of %s; delete or rename what is not wanted", strings.Join(doubtful, ", ")))
+		return nil, time.Time{}, unknownOutcome(b, fmt.Sprintf("it may be any of %s; delete or rename what is not wanted", strings.Join(doubtful, ", ")))
 	}
-	return nil, nil
+	return nil, result.Fetched, nil
 }
 
 // When an agent was made, beside a lost create.
