@@ -40,7 +40,7 @@ var accountAgents = map[string]string{
 
 // tenantsBench has the tenants in place of the bench's own keys.
 func tenantsBench(t *testing.T) *bench {
-	b := newBench(t, "cache: {ttl: 1s, stale_while_revalidate: 1s, stale_if_error: 2s}\nbreaker: {consecutive: 100000, min_requests: 100000}")
+	b := newBench(t, "cache: {ttl: 5s, stale_while_revalidate: 1s, stale_if_error: 2s}\nbreaker: {consecutive: 100000, min_requests: 100000}")
 	b.file = b.file[:strings.Index(b.file, "keys:\n")] + "keys:\n"
 	for _, tenant := range tenants {
 		b.keys[tenant.id] = apikey.New(apikey.Test)
@@ -117,7 +117,7 @@ func (h *hammer) operate(r *rand.Rand, n int) {
 	case 1, 2, 3:
 		h.reload()
 	case 4: // every backend is a new one
-		h.reload("ttl: 1s", "ttl: 1001ms")
+		h.reload("ttl: 5s", "ttl: 5001ms")
 	case 5:
 		h.gateway.Purge([]string{"", "klen", "krosai"}[r.IntN(3)], []string{"", "alpha"}[r.IntN(2)])
 	case 6:
@@ -170,8 +170,8 @@ func (h *hammer) choose(r *rand.Rand, who tenant) (method, path, body string) {
 	backend := who.backends[r.IntN(len(who.backends))]
 	id := fmt.Sprintf("%s:1%d", backend, r.IntN(6))
 	switch n := r.IntN(100); {
-	case n < 50:
-		query := []string{"limit=2", "limit=5&order_by=name", "view=full&limit=3", "include=raw&backend=" + backend, "q=canary", "status=active", "view=full&language=en&backend=" + backend, "limit=1000"}[r.IntN(8)]
+	case n < 20:
+		query := []string{"limit=2", "limit=5&order_by=name", "view=full&limit=3", "include=raw&backend=" + backend, "q=canary&limit=4", "status=active&limit=4", "view=full&language=en&backend=" + backend, "limit=1000"}[min(r.IntN(36)/5, 7)]
 		if cursor := h.pick(r, &h.cursors); cursor.value != "" && r.IntN(8) == 0 {
 			query = "limit=2&cursor=" + cursor.value
 		}

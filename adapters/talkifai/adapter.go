@@ -11,14 +11,15 @@ import (
 
 // Adapter speaks to one talkifai backend.
 type Adapter struct {
-	backend string
-	client  adapters.Client
+	backend  string
+	client   adapters.Client
+	maxBytes int // of a list, all pages together
 }
 
 var _ adapters.Adapter = (*Adapter)(nil)
 
 func newAdapter(s adapters.Settings) adapters.Adapter {
-	return &Adapter{backend: s.Backend, client: newClient(s.Exchange)}
+	return &Adapter{backend: s.Backend, client: newClient(s.Exchange), maxBytes: maxBytes}
 }
 
 // List walks the pages of GET /agents.

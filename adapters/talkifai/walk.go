@@ -34,8 +34,8 @@ func (a *Adapter) walk(ctx context.Context, cred adapters.Credential) (adapters.
 		if err != nil {
 			return interrupted(ctx, listing, err)
 		}
-		if size += page.size; size > maxBytes || len(listing.Agents)+len(page.agents) > adapters.MaxRows {
-			return adapters.Listing{}, tooLarge(fmt.Sprintf("the list has over %d agents or %d bytes", adapters.MaxRows, maxBytes))
+		if size += page.size; size > a.maxBytes || len(listing.Agents)+len(page.agents) > adapters.MaxRows {
+			return adapters.Listing{}, tooLarge(fmt.Sprintf("the list has over %d agents or %d bytes", adapters.MaxRows, a.maxBytes))
 		}
 		fresh := 0
 		for _, agent := range page.agents {
