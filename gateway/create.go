@@ -80,6 +80,8 @@ func (g *Gateway) create(ctx context.Context, caller *Caller, q WriteQuery, try 
 // send has the backend create the agent, once.
 func (g *Gateway) send(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
 	try.begin(b, namesakes(ctx, b, change))
+	end := g.made.begin(b, change)
+	defer func() { end(try.native) }()
 	result, err := b.Endpoint(ctx, Call{Op: adapters.OpCreate, Credential: b.Credential, Change: change})
 	if err != nil {
 		p := backendProblem(b.Name, adapters.OpCreate, err)
@@ -87,7 +89,6 @@ func (g *Gateway) send(ctx context.Context, b CallerBackend, change normalize.Ch
 		return nil, p
 	}
 	try.native = result.Created.NativeID
-	g.made.take(b, try.native)
 	return result.Created, nil
 }
 

@@ -22,7 +22,7 @@ type documentation struct {
 // describe writes the API down as OpenAPI 3.1, from the routes, the codes and the
 // providers' tables.
 func (g *Gateway) describe() (*response, error) {
-	in := openapi.Input{Version: g.version}
+	in := openapi.Input{Version: g.version, Orders: catalog.OrderNames()}
 	for _, r := range routes {
 		in.Routes = append(in.Routes, openapi.Route{Method: r.method, Path: r.name, Open: r.open, Scope: r.scope, Query: r.query, Body: r.body})
 	}

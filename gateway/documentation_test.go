@@ -31,6 +31,9 @@ func TestDocumentation(t *testing.T) {
 		if policy := r.Header.Get("Content-Security-Policy"); path != "/openapi.json" && !strings.HasPrefix(policy, "default-src 'none'; script-src 'self';") {
 			t.Errorf("%s: Content-Security-Policy %q", path, policy)
 		}
+		if path != "/openapi.json" && (r.Header.Get("X-Content-Type-Options") != "nosniff" || r.Header.Get("Referrer-Policy") != "no-referrer") {
+			t.Errorf("%s: %v", path, r.Header)
+		}
 	}
 	b.ask("", "GET", "/docs/assets/none.js", "").wants(t, 404, "not_found")
 	b.ask("", "GET", "/docs/assets/..%2Fdocsite.go", "").wants(t, 404, "not_found")

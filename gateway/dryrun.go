@@ -43,7 +43,7 @@ func dryCreate(ctx context.Context, b CallerBackend, change normalize.Change, ac
 // dryPatch judges the patch by what is known of the agent, and says what cannot be
 // judged so: the backend is not asked.
 func dryPatch(ctx context.Context, b CallerBackend, native string, p plan, verdicts map[normalize.Field]adapters.Verdict, echo bool, q WriteQuery) (*response, error) {
-	if needsAgent(b.Info, p.change, verdicts, echo) {
+	if len(q.IfMatch) > 0 || needsAgent(b.Info, p.change, verdicts, echo) { // as the patch itself does
 		result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, AtHand: true})
 		if err == nil {
 			if p, err = judge(p, verdicts, echo, q.Lenient, result.Detail.Agent); err != nil {

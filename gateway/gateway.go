@@ -114,6 +114,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	g.state.Store(next)
 	g.cache.keep(next.keys.credentials())
 	g.pages.clear() // a key that is gone leaves nothing behind
+	g.creates.Keep(next.keys.ids())
 	if previous != nil {
 		g.retire(previous, next)
 	}

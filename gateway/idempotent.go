@@ -15,9 +15,15 @@ import (
 
 // kept is the first answer to a create that reached its backend: one of the two.
 type kept struct {
-	backend, credential string
-	response            *response
-	problem             *Problem
+	backend, address, credential string
+	response                     *response
+	problem                      *Problem
+}
+
+// visible reports whether the caller still sees where it was.
+func (k kept) visible(caller *Caller) bool {
+	b, ok := caller.Backend(k.backend)
+	return ok && addressOf(b) == k.address && b.Credential.ID() == k.credential
 }
 
 // maxKept bounds the memory for kept answers, in bytes.
@@ -25,9 +31,9 @@ const maxKept = 64 << 20
 
 // attempt is how far a create came.
 type attempt struct {
-	lost                bool // it may have been done, or not
-	backend, credential string
-	began               time.Time
+	lost                         bool // it may have been done, or not
+	backend, address, credential string
+	began                        time.Time
 	// busyUntil is when the backend has given up on it too.
 	busyUntil time.Time
 	// before are the agents of that name that were known before.
@@ -37,7 +43,7 @@ type attempt struct {
 }
 
 func (a *attempt) begin(b CallerBackend, before map[string]bool) {
-	*a = attempt{lost: true, backend: b.Name, credential: b.Credential.ID(), began: time.Now(), before: before}
+	*a = attempt{lost: true, backend: b.Name, address: addressOf(b), credential: b.Credential.ID(), began: time.Now(), before: before}
 }
 
 // failed notes whether nobody knows what became of it. Whoever answered has done what
@@ -45,11 +51,14 @@ func (a *attempt) begin(b CallerBackend, before map[string]bool) {
 func (a *attempt) failed(b CallerBackend, err error, lost bool) {
 	a.lost, a.busyUntil = lost, time.Now()
 	failure, ok := errors.AsType[*normalize.Error](err)
-	proxied := ok && (failure.Kind == normalize.KindGatewayTimeout || failure.Status == 502)
+	proxied := ok && failure.Status > 500 // 502, 504, 524: it was not the backend itself
 	if !ok || failure.Status == 0 || proxied {
 		a.busyUntil = a.busyUntil.Add(b.Config.Timeout.D())
 	}
 }
+
+// size is the memory that it takes, in bytes, by estimate.
+func (a *attempt) size() int64 { return int64(len(a.before)) * 64 }
 
 // createOnce is create for a caller who may ask again: a create that was done is not
 // done again, and answers what it answered. One that certainly was not done is.
@@ -74,7 +83,7 @@ func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) 
 		return nil, p
 	case before != nil:
 		g.telemetry.Idempotent("replayed")
-		if b, ok := caller.Backend(before.backend); !ok || b.Credential.ID() != before.credential {
+		if !before.visible(caller) {
 			return nil, newProblem(CodeBackendNotFound, "the agent was made at a backend, or with a credential there, that the key no longer maps to")
 		}
 		return before.replay()
@@ -83,13 +92,13 @@ func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) 
 	if claim.Lost != nil {
 		*try = *claim.Lost
 	}
-	defer func() { claim.LostTrack(*try) }() // if it panics
+	defer func() { claim.LostTrack(*try, try.size()) }() // if it panics
 	r, err := g.create(ctx, caller, q, try)
 	p := problemOf(err)
 	switch {
 	case err == nil:
-		first := kept{backend: try.backend, credential: try.credential, response: r}
-		claim.Answered(first, r.body.Size())
+		first := kept{backend: try.backend, address: try.address, credential: try.credential, response: r}
+		claim.Answered(first, 2*r.body.Size()) // it may be compressed later
 		if try.found {
 			g.telemetry.Idempotent("found")
 			return first.replay()
@@ -97,11 +106,11 @@ func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) 
 		g.telemetry.Idempotent("created")
 		return r, nil
 	case try.lost:
-		claim.LostTrack(*try)
+		claim.LostTrack(*try, try.size())
 		g.telemetry.Idempotent("lost")
 		return nil, p.again(time.Until(try.busyUntil))
-	case p.Code == CodeUpstreamRejected: // the backend has seen it, and judged
-		claim.Answered(kept{backend: try.backend, credential: try.credential, problem: p}, int64(len(p.Detail)))
+	case p.Upstream != nil && (p.Upstream.Status == 400 || p.Upstream.Status == 422): // the backend has seen it, and judged
+		claim.Answered(kept{backend: try.backend, address: try.address, credential: try.credential, problem: p}, int64(len(p.Detail)))
 	default:
 		claim.Forget()
 	}
@@ -138,7 +147,8 @@ func (p *Problem) again(wait time.Duration) *Problem {
 // written.
 func fingerprint(q WriteQuery) [32]byte {
 	body := jsontext.Value(slices.Clone(q.Body))
-	if err := body.Canonicalize(); err != nil {
+	// Numbers as they are written: as float64 they would be rounded.
+	if err := body.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false)); err != nil {
 		body = q.Body
 	}
 	handling := byte('s')

@@ -90,6 +90,15 @@ func newKeyring(keys []config.ResolvedKey, backends []*Backend, previous *keyrin
 	return ring
 }
 
+// ids are those of all keys.
+func (r *keyring) ids() map[string]bool {
+	ids := make(map[string]bool, len(r.byHash))
+	for _, e := range r.byHash {
+		ids[e.caller.KeyID] = true
+	}
+	return ids
+}
+
 // Reasons for which a key is refused, for the metric; a caller is not told.
 const (
 	reasonMissing   = "missing"

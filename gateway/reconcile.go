@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -26,18 +27,21 @@ const mostNamesakes = 8
 // none: the list is whole and new, the backend is done with the lost request, and no
 // agent in it can be that one. If that cannot be said, the outcome stays unknown.
 func (g *Gateway) reconcile(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
-	if b.Credential.ID() != try.credential {
-		return nil, unknownOutcome(b, "the key maps to another credential by now, whose agents are others")
+	if b.Credential.ID() != try.credential || addressOf(b) != try.address {
+		return nil, unknownOutcome(b, "the key maps to another credential there by now, or the backend to another base_url")
 	}
-	if try.native != "" { // the answer came, and what followed failed
+	if try.native != "" { // it is known, and what followed failed
 		try.found = true
 		return g.current(ctx, b, try.native, nil)
 	}
 	for {
 		agent, asOf, err := g.find(ctx, b, change, try)
-		if err != nil || agent != nil {
-			try.found = agent != nil
-			return agent, err
+		if err != nil {
+			return nil, err
+		}
+		if agent != nil {
+			try.found, try.native = true, agent.NativeID
+			return agent, nil
 		}
 		if asOf.After(try.busyUntil) {
 			return nil, nil
@@ -63,8 +67,8 @@ func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Ch
 	var doubtful []string
 	read := 0
 	for _, row := range result.Snapshot.Agents {
-		when := try.madeThen(row)
-		if !isNamed(row, change) || when == madeEarlier || g.made.by(b, row.NativeID) {
+		when, whose := try.madeThen(row), g.made.whose(b, row.NativeID)
+		if !isNamed(row, change) || when == madeEarlier || whose == b.Credential.ID() {
 			continue
 		}
 		if read++; read > mostNamesakes {
@@ -72,21 +76,19 @@ func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Ch
 			continue
 		}
 		agent, err := g.current(ctx, b, row.NativeID, nil)
-		switch p := problemOf(err); {
-		case err != nil && p.Code == CodeAgentNotFound: // gone again
-		case err != nil:
+		if err != nil && problemOf(err).Code != CodeAgentNotFound {
 			return nil, time.Time{}, unknownOutcome(b, "an agent that may be it could not be read just now")
-		case !isAsSent(b, agent, change):
-			if when == madeThen || row.CreatedAt == nil { // the backend may keep other values than it was sent
-				doubtful = append(doubtful, row.ID)
-			}
-		case when == madeThen:
+		}
+		// The backend may keep other values than it was sent, show a new agent in its
+		// list before it can be read, or have a clock that is wrong; and another
+		// credential's agent may be another account's with the same id.
+		if err == nil && when == madeThen && whose == "" && isAsSent(b, agent, change) {
 			same = append(same, agent)
-		default:
+		} else {
 			doubtful = append(doubtful, row.ID)
 		}
 	}
-	if len(same) == 1 && g.made.take(b, same[0].NativeID) {
+	if len(same) == 1 && g.made.adopt(b, same[0].NativeID, change) {
 		return same[0], result.Fetched, nil
 	}
 	for _, agent := range same {
@@ -125,9 +127,16 @@ func (a *attempt) madeThen(row *normalize.Agent) int {
 }
 
 func isNamed(row *normalize.Agent, change normalize.Change) bool {
-	name, _ := change.Text(normalize.FieldName)
-	return row.Name != nil && strings.EqualFold(strings.TrimSpace(*row.Name), strings.TrimSpace(name))
+	return row.Name != nil && folded(*row.Name) == foldedName(change)
 }
+
+func foldedName(change normalize.Change) string {
+	name, _ := change.Text(normalize.FieldName)
+	return folded(name)
+}
+
+// folded is a name as a vendor that trims names, or writes them its own way, has it.
+func folded(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
 
 func isAsSent(b CallerBackend, agent *normalize.Agent, change normalize.Change) bool {
 	for _, w := range differences(b, agent, change) {
@@ -160,28 +169,65 @@ func unknownOutcome(b CallerBackend, why string) *Problem {
 	return p
 }
 
-// made remembers which agents are known to be whose create's, so that none is taken
-// for another's. It is safe for concurrent use.
+// made remembers which agents are known to be whose create's, and which creates run, so
+// that none is taken for another's. It is safe for concurrent use.
 type made struct {
-	agents *lru.Cache[madeAgent, struct{}]
+	agents *lru.Cache[madeAgent, string] // the credential that it was made with
+
+	mu      sync.Mutex
+	running map[madeName]int
 }
 
-type madeAgent struct{ backend, credential, native string }
+type (
+	madeAgent struct{ address, native string }
+	madeName  struct{ address, name string }
+)
 
 func newMade() *made {
-	agents, err := lru.New[madeAgent, struct{}](10_000)
+	agents, err := lru.New[madeAgent, string](10_000)
 	if err != nil {
 		panic(err) // the size is a constant
 	}
-	return &made{agents}
+	return &made{agents: agents, running: map[madeName]int{}}
 }
 
-// take reports whether nobody had it.
-func (m *made) take(b CallerBackend, native string) bool {
-	had, _ := m.agents.ContainsOrAdd(madeAgent{b.Name, b.Credential.ID(), native}, struct{}{})
-	return !had
+// begin says that a create runs, until its end; what it made is its own, if that is
+// known.
+func (m *made) begin(b CallerBackend, change normalize.Change) (end func(native string)) {
+	name := madeName{addressOf(b), foldedName(change)}
+	m.mu.Lock()
+	m.running[name]++
+	m.mu.Unlock()
+	return func(native string) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.running[name]--; m.running[name] == 0 {
+			delete(m.running, name)
+		}
+		if native != "" {
+			m.agents.Add(madeAgent{name.address, native}, b.Credential.ID())
+		}
+	}
 }
 
-func (m *made) by(b CallerBackend, native string) bool {
-	return m.agents.Contains(madeAgent{b.Name, b.Credential.ID(), native})
+// adopt takes an agent that nobody has. While a create of that name runs, whose answer is
+// still on its way, it may be that one's.
+func (m *made) adopt(b CallerBackend, native string, change normalize.Change) bool {
+	address := addressOf(b)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.running[madeName{address, foldedName(change)}] > 0 || m.agents.Contains(madeAgent{address, native}) {
+		return false
+	}
+	m.agents.Add(madeAgent{address, native}, b.Credential.ID())
+	return true
 }
+
+// whose is the credential that an agent was made with; empty if that is not known.
+func (m *made) whose(b CallerBackend, native string) string {
+	credential, _ := m.agents.Get(madeAgent{addressOf(b), native})
+	return credential
+}
+
+// addressOf tells a backend from one of the same name that is another one.
+func addressOf(b CallerBackend) string { return b.Name + " " + b.Config.BaseURL.String() }

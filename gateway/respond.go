@@ -39,6 +39,9 @@ func respond(c *fiber.Ctx, r *response) error {
 	for _, h := range r.headers {
 		c.Set(h[0], h[1])
 	}
+	if r.body != nil && len(r.body.Plain()) > payload.MinSize { // on a 304 too
+		c.Vary(fiber.HeaderAcceptEncoding)
+	}
 	if r.etag != "" {
 		c.Set(fiber.HeaderETag, r.etag)
 		if getting(c.Method()) && noneMatch(headerLines(c, fiber.HeaderIfNoneMatch), r.etag) {

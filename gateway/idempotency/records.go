@@ -66,6 +66,8 @@ type record[A, T any] struct {
 // overhead is what a record takes beside its key and its answer, in bytes.
 const overhead = 512
 
+func overheadOf(id ID) int64 { return overhead + int64(len(id.Key)+len(id.Caller)) }
+
 // New makes Records.
 func New[A, T any](o Options) *Records[A, T] {
 	return &Records[A, T]{options: o, byID: map[ID]*record[A, T]{}, byCaller: map[string]int64{}}
@@ -82,7 +84,7 @@ func (r *Records[A, T]) Begin(id ID, fingerprint [32]byte) (*Claim[A, T], *A, er
 	known, ok := r.byID[id]
 	switch {
 	case !ok:
-		size := overhead + int64(len(id.Key)+len(id.Caller))
+		size := overheadOf(id)
 		if r.bytes+size > r.options.MaxBytes || r.byCaller[id.Caller]+size > r.options.MaxBytes/2 {
 			return nil, nil, ErrFull
 		}
@@ -111,6 +113,18 @@ func (r *Records[A, T]) expire(now time.Time) {
 			r.remove(known)
 		}
 		e = next
+	}
+}
+
+// Keep forgets what is of other callers. What still runs is left, and
+// expires.
+func (r *Records[A, T]) Keep(callers map[string]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, known := range r.byID {
+		if known.state != running && !callers[known.id.Caller] {
+			r.remove(known)
+		}
 	}
 }
 
@@ -145,13 +159,16 @@ type Claim[A, T any] struct {
 func (c *Claim[A, T]) Answered(answer A, size int64) {
 	c.end(func(known *record[A, T]) {
 		known.state, known.answer = answered, answer
-		c.records.resize(known, known.size+size)
+		c.records.resize(known, overheadOf(known.id)+size)
 	})
 }
 
-// LostTrack keeps an attempt that may have done it, or not.
-func (c *Claim[A, T]) LostTrack(attempt T) {
-	c.end(func(known *record[A, T]) { known.state, known.attempt = lost, attempt })
+// LostTrack keeps an attempt that may have done it, or not, and takes so many bytes.
+func (c *Claim[A, T]) LostTrack(attempt T, size int64) {
+	c.end(func(known *record[A, T]) {
+		known.state, known.attempt = lost, attempt
+		c.records.resize(known, overheadOf(known.id)+size)
+	})
 }
 
 // Forget says that nothing was done.

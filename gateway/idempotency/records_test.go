@@ -75,13 +75,22 @@ func TestRecords(t *testing.T) {
 					was.claim.Answered(was.answer, 100)
 				case 1:
 					was.lost = attempts
-					was.claim.LostTrack(attempts)
+					was.claim.LostTrack(attempts, 10)
 				case 2:
 					was.claim.Forget()
 					was.claim.Answered("too late", 1)
 					delete(model, id)
 				}
 				was.claim, was.began = nil, now
+			},
+			"a caller goes": func(t *rapid.T) {
+				gone := rapid.SampledFrom([]string{"acme", "other"}).Draw(t, "caller")
+				records.Keep(map[string]bool{"acme": gone != "acme", "other": gone != "other"})
+				for id, was := range model {
+					if id.Caller == gone && was.claim == nil {
+						delete(model, id)
+					}
+				}
 			},
 			"time passes": func(t *rapid.T) {
 				now = now.Add(time.Duration(rapid.IntRange(1, 20).Draw(t, "hours")) * time.Hour)

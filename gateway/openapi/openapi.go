@@ -25,6 +25,7 @@ type Input struct {
 	Routes    []Route
 	Codes     []Code
 	Providers []*adapters.Info // in the order in which they are named
+	Orders    []string         // what a list can be ordered by
 }
 
 // Route is one thing that can be asked.
@@ -166,6 +167,9 @@ func (b *builder) parameters(r Route, d operation) ([]object, error) {
 		if !ok {
 			return nil, fmt.Errorf("openapi: nothing is said of the parameter %s", name)
 		}
+		if name == "order_by" {
+			p.schema = b.orders()
+		}
 		param := object{"name": name, "in": "query", "description": p.description, "schema": p.schema}
 		if p.list {
 			param["style"], param["explode"] = "form", false
@@ -184,6 +188,15 @@ func (b *builder) parameters(r Route, d operation) ([]object, error) {
 		params = append(params, object{"name": name, "in": "header", "description": p.description, "schema": p.schema})
 	}
 	return params, nil
+}
+
+// orders is the schema of order_by.
+func (b *builder) orders() object {
+	var values []string
+	for _, name := range b.in.Orders {
+		values = append(values, name, "-"+name)
+	}
+	return object{"type": "string", "enum": values}
 }
 
 // always are the codes that any route with a key can answer, and open those of any.
@@ -240,7 +253,7 @@ func (b *builder) problem(status string, codes []Code, r Route) object {
 			examples[c.Code] = object{"summary": c.Title, "value": example}
 		}
 	}
-	names := []string{"X-Request-Id"}
+	names := []string{"X-Request-Id", "Cache-Control", "Vary"}
 	switch status {
 	case "401":
 		names = append(names, "WWW-Authenticate")

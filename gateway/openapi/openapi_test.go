@@ -47,7 +47,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 // of, and what is said of no route.
 func TestMistakesInTheCodeAreErrors(t *testing.T) {
 	whole := func() Input {
-		var in Input
+		in := Input{Orders: []string{"name"}}
 		for _, p := range all.Providers() {
 			in.Providers = append(in.Providers, p.Info)
 		}

@@ -22,13 +22,15 @@ type answer struct {
 const asJSON = "application/json"
 
 var (
-	ofReads  = []string{"ETag", "Cache-Control", "Vary", "Cache-Status", "Age", "Server-Timing"}
-	ofWrites = []string{"ETag", "Preference-Applied"}
-	reading  = []string{"upstream_rate_limited", "upstream_error", "upstream_bad_response", "upstream_auth_failed", "upstream_unavailable", "upstream_timeout"}
-	writing  = append([]string{"unsupported_media_type", "invalid_body", "validation_failed", "unsupported_fields", "upstream_rejected", "operation_unsupported", "write_outcome_unknown"}, reading...)
-	dryRun   = answer{"200", "With `dry_run=true`: what would be sent.", []string{"Preference-Applied"}, asJSON, ref("schemas", "DryRun")}
-	same     = answer{"304", "What `If-None-Match` names is as good as the answer.", []string{"ETag", "Cache-Control", "Vary"}, "", nil}
-	sameRead = answer{"304", "What `If-None-Match` names is as good as the answer.", append([]string{"X-Agentgw-Complete"}, ofReads...), "", nil}
+	ofReads   = []string{"ETag", "Cache-Control", "Vary", "Cache-Status", "Age", "Server-Timing"}
+	ofPages   = []string{"ETag", "Cache-Control", "Vary"}
+	ofWrites  = []string{"ETag", "Vary", "Preference-Applied"}
+	reading   = []string{"upstream_rate_limited", "upstream_error", "upstream_bad_response", "upstream_auth_failed", "upstream_unavailable", "upstream_timeout"}
+	writing   = append([]string{"unsupported_media_type", "invalid_body", "validation_failed", "unsupported_fields", "upstream_rejected", "operation_unsupported", "write_outcome_unknown"}, reading...)
+	dryRun    = answer{"200", "With `dry_run=true`: what would be sent.", []string{"Vary", "Preference-Applied"}, asJSON, ref("schemas", "DryRun")}
+	same      = answer{"304", "What `If-None-Match` names is as good as the answer.", []string{"ETag", "Cache-Control", "Vary"}, "", nil}
+	sameList  = answer{"304", "What `If-None-Match` names is as good as the answer.", append([]string{"X-Agentgw-Complete"}, ofReads...), "", nil}
+	sameAgent = answer{"304", same.description, ofReads, "", nil}
 )
 
 // operations is what is said of each route, by method and path.
@@ -38,7 +40,7 @@ var operations = map[string]operation{
 		description: "A page of the agents of all backends that the key maps to. If a backend cannot be asked, the others' agents are answered, and `complete` is false. Walk on with `next_cursor`, with the same parameters, until it is null.",
 		headers:     []string{"If-None-Match", "Cache-Control", "Prefer"},
 		answers: []answer{
-			{"200", "The page.", append([]string{"X-Agentgw-Complete"}, ofReads...), asJSON, ref("schemas", "AgentList")}, sameRead,
+			{"200", "The page.", append([]string{"X-Agentgw-Complete"}, ofReads...), asJSON, ref("schemas", "AgentList")}, sameList,
 		},
 		codes: append([]string{"cursor_invalid", "cursor_mismatch", "backend_not_found"}, reading...),
 	},
@@ -46,7 +48,7 @@ var operations = map[string]operation{
 		id: "getAgent", tag: "agents", summary: "One agent, in full view",
 		description: "Everything that the vendor shows of one agent.",
 		headers:     []string{"If-None-Match", "Cache-Control"},
-		answers:     []answer{{"200", "The agent.", ofReads, asJSON, ref("schemas", "Agent")}, sameRead},
+		answers:     []answer{{"200", "The agent.", ofReads, asJSON, ref("schemas", "Agent")}, sameAgent},
 		codes:       append([]string{"agent_not_found"}, reading...),
 	},
 	"POST /v1/agents": {
@@ -62,7 +64,7 @@ var operations = map[string]operation{
 	},
 	"PATCH /v1/agents/{id}": {
 		id: "updateAgent", tag: "agents", summary: "Change an agent",
-		description: "A JSON merge patch (RFC 7396): only what differs from the agent is sent. An agent that was read, edited and sent back as it is works too.",
+		description: "A JSON merge patch (RFC 7396): what it has is sent, and nothing else. Where the agent must be read anyway (`If-Match`, a `null`, members that cannot change), what does not differ from it is left out. An agent that was read, edited and sent back as it is works too.",
 		headers:     []string{"If-Match", "Prefer"},
 		body:        "AgentPatch",
 		example:     object{"system_prompt": "Answer briefly, in French.", "language": "fr"},
@@ -80,39 +82,39 @@ var operations = map[string]operation{
 		id: "listBackends", tag: "backends", summary: "The backends that the key maps to",
 		description: "What each backend is, what it can do, and how it is just now. No vendor is asked.",
 		headers:     []string{"If-None-Match"},
-		answers:     []answer{{"200", "The backends.", []string{"ETag", "Cache-Control", "Vary"}, asJSON, ref("schemas", "BackendList")}, same},
+		answers:     []answer{{"200", "The backends.", ofPages, asJSON, ref("schemas", "BackendList")}, same},
 	},
 	"GET /v1/backends/{backend}": {
 		id: "getBackend", tag: "backends", summary: "One backend",
 		description: "What the backend is, what it can do, and how it is just now. The vendor is not asked.",
 		headers:     []string{"If-None-Match"},
-		answers:     []answer{{"200", "The backend.", []string{"ETag", "Cache-Control", "Vary"}, asJSON, ref("schemas", "Backend")}, same},
+		answers:     []answer{{"200", "The backend.", ofPages, asJSON, ref("schemas", "Backend")}, same},
 		codes:       []string{"backend_not_found"},
 	},
 	"GET /openapi.json": {
 		id: "getOpenAPI", tag: "documentation", summary: "This description",
 		description: "The API as OpenAPI 3.1.",
 		headers:     []string{"If-None-Match"},
-		answers:     []answer{{"200", "The document.", []string{"ETag"}, asJSON, object{"type": "object"}}, same},
+		answers:     []answer{{"200", "The document.", ofPages, asJSON, object{"type": "object"}}, same},
 	},
 	"GET /docs": {
 		id: "getDocs", tag: "documentation", summary: "A page to read and try the API",
 		description: "Needs no key; what is tried there does.",
-		answers:     []answer{{"200", "The page.", []string{"ETag"}, "text/html", object{"type": "string"}}, same},
+		answers:     []answer{{"200", "The page.", ofPages, "text/html", object{"type": "string"}}, same},
 		headers:     []string{"If-None-Match"},
 	},
 	"GET /docs/assets/{file}": {
 		id: "getDocsAsset", tag: "documentation", summary: "Scripts and styles of the page",
 		description: "What `/docs` loads.",
 		headers:     []string{"If-None-Match"},
-		answers:     []answer{{"200", "The file.", []string{"ETag"}, "*/*", object{"type": "string"}}, same},
+		answers:     []answer{{"200", "The file.", ofPages, "*/*", object{"type": "string"}}, same},
 		codes:       []string{"not_found"},
 	},
 	"GET /docs/errors": {
 		id: "getErrors", tag: "documentation", summary: "The error codes, with cause and cure",
 		description: "Where the `type` of a problem points to.",
 		headers:     []string{"If-None-Match"},
-		answers:     []answer{{"200", "The page.", []string{"ETag"}, "text/html", object{"type": "string"}}, same},
+		answers:     []answer{{"200", "The page.", ofPages, "text/html", object{"type": "string"}}, same},
 	},
 }
 
@@ -144,10 +146,10 @@ var queryParameters = map[string]parameter{
 	"visibility":   {description: "As `status`.", schema: words, list: true},
 	"language":     {description: "As `status`.", schema: words, list: true},
 	"modality":     {description: "As `status`.", schema: object{"type": "array", "minItems": 1, "items": object{"type": "string", "enum": []string{"text", "voice", "avatar"}}}, list: true},
-	"q":            {description: "Only agents whose name or description has this text, in any case.", schema: object{"type": "string", "minLength": 1}},
+	"q":            {description: "Only agents with this text in their name, description or one of their ids, in any case.", schema: object{"type": "string", "minLength": 1}},
 	"view":         {description: "`full` reads every agent of the page by itself where the vendor's list shows less; it costs that many requests there.", schema: object{"type": "string", "enum": []string{"basic", "full"}, "default": "basic"}},
 	"include":      {description: "`raw` adds the vendor's own JSON.", schema: object{"type": "array", "minItems": 1, "items": object{"type": "string", "const": "raw"}}, list: true},
-	"order_by":     {description: "A field, with `-` in front for descending. The default is the order of the backends, then of ids.", schema: word},
+	"order_by":     {description: "A field, with `-` in front for descending. The default is the order of the backends, then of ids."},
 	"limit":        {description: "How many agents at most.", schema: object{"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}},
 	"cursor":       {description: "`next_cursor` or `resume_cursor` of the page before, with the same parameters and key.", schema: object{"type": "string", "minLength": 1}},
 	"require":      {description: "These backends, or `all`, must be complete; if one is not, the answer is its error and not a page.", schema: words, list: true},
@@ -168,20 +170,27 @@ func header(description string) object {
 	return object{"description": description, "schema": object{"type": "string"}}
 }
 
+// present is a header that every such answer has.
+func present(description string) object {
+	h := header(description)
+	h["required"] = true
+	return h
+}
+
 var headers = object{
-	"X-Request-Id":         header("The request's id: the caller's, or one that the gateway made."),
+	"X-Request-Id":         present("The request's id: the caller's, or one that the gateway made."),
 	"ETag":                 header("Strong, of an agent's configuration without usage and timestamps; weak, of a list."),
-	"Cache-Control":        header("`private, no-cache`."),
+	"Cache-Control":        header("`private, no-cache` on reads of the key's own data; `no-cache` on documentation; `no-store` on errors."),
 	"Vary":                 header("What the answer depends on."),
 	"Cache-Status":         header("Where the answer came from (RFC 9211)."),
 	"Age":                  object{"description": "Of the oldest part of the answer, in seconds.", "schema": object{"type": "integer", "minimum": 0}},
 	"Server-Timing":        header("What each backend took, in milliseconds."),
 	"X-Agentgw-Complete":   object{"description": "`false` on a list that is not complete.", "schema": object{"type": "string", "const": "false"}},
-	"Location":             header("The new agent."),
+	"Location":             present("The new agent."),
 	"Preference-Applied":   header("`handling=lenient`, if that was preferred."),
 	"Idempotency-Replayed": object{"description": "`true` if the same request was answered, or was done, before.", "schema": object{"type": "string", "const": "true"}},
 	"Retry-After":          object{"description": "When to come back, in seconds.", "schema": object{"type": "integer", "minimum": 1}},
 	"RateLimit":            header("What is left of the key's limit, where it has one (draft-ietf-httpapi-ratelimit-headers)."),
 	"RateLimit-Policy":     header("The key's limit, where it has one."),
-	"WWW-Authenticate":     header("How to show a key."),
+	"WWW-Authenticate":     present("How to show a key."),
 }

@@ -101,6 +101,13 @@ func (d *Document) Check(r *http.Response, body []byte) error {
 			return fmt.Errorf("%s: the header %s is not described", where, name)
 		}
 	}
+	for name, h := range at(answer, "headers") {
+		ref, _ := h.(map[string]any)["$ref"].(string)
+		header := at(d.tree, "components", "headers", ref[strings.LastIndex(ref, "/")+1:])
+		if header["required"] == true && r.Header.Get(name) == "" {
+			return fmt.Errorf("%s: there is no header %s", where, name)
+		}
+	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	content := at(answer, "content")
 	if len(content) == 0 {
@@ -155,7 +162,7 @@ func (d *Document) answer(r *http.Response) (map[string]any, string, error) {
 
 // ordinary are headers of HTTP itself, which any answer may have.
 var ordinary = map[string]bool{
-	"Content-Type": true, "Content-Length": true, "Content-Encoding": true, "Date": true, "Vary": true, "Cache-Control": true,
+	"Content-Type": true, "Content-Length": true, "Content-Encoding": true, "Date": true,
 	"Connection": true, "Allow": true, "Content-Security-Policy": true, "X-Content-Type-Options": true, "Referrer-Policy": true,
 }
 

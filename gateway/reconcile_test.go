@@ -1,0 +1,149 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+const lostBench = "timeout: 500ms\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}"
+
+func (b *bench) lose(key, body string, f sandbox.Fault) {
+	b.t.Helper()
+	f.Method, f.Times = http.MethodPost, 1
+	b.vendors["krosai"].Control().Fail(f)
+	b.createOnce(key, body).wants(b.t, 504, "write_outcome_unknown")
+}
+
+// TestAnAgentWhoseAnswerIsOnItsWayIsNotAdopted: it is the other request's.
+func TestAnAgentWhoseAnswerIsOnItsWayIsNotAdopted(t *testing.T) {
+	for _, headers := range [][]string{{"Idempotency-Key: second"}, nil} {
+		b := newBench(t, lostBench)
+		control := b.vendors["krosai"].Control()
+		body := fmt.Sprintf(newAgents["krosai"], "Same")
+		b.lose("first", body, sandbox.Fault{Reset: true})
+		made, release := make(chan struct{}), make(chan struct{})
+		control.Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Change: func(body []byte) []byte {
+			close(made)
+			<-release
+			return body
+		}})
+		second := make(chan reply, 1)
+		go func() { second <- b.ask(keyAcme, "POST", "/v1/agents", body, headers...) }()
+		<-made
+		b.createOnce("first", body).wants(t, 504, "write_outcome_unknown")
+		close(release)
+		two := (<-second).wants(t, 201, "")
+		one := b.createOnce("first", body).wants(t, 201, "")
+		if one.body["id"] == two.body["id"] || b.named("krosai", "Same") != 2 {
+			t.Errorf("%v and %v, %d agents", one.body["id"], two.body["id"], b.named("krosai", "Same"))
+		}
+	}
+}
+
+// TestAnotherCredentialsAgentIsNotAdopted: two credentials may see one account.
+func TestAnotherCredentialsAgentIsNotAdopted(t *testing.T) {
+	b := newBench(t, lostBench)
+	b.reload("- id: "+keyRead+"\n", "- id: "+keyRead+"\n", "scopes: [agents:read]", "scopes: [agents:read, agents:write]")
+	body := fmt.Sprintf(newAgents["krosai"], "Same")
+	other := b.ask(keyRead, "POST", "/v1/agents", body).wants(t, 201, "")
+	b.lose("k", body, sandbox.Fault{Status: 500})
+	if r := b.createOnce("k", body); r.StatusCode == 201 && r.body["id"] == other.body["id"] {
+		t.Errorf("it was given another's %v", r.body["id"])
+	}
+}
+
+// TestDoubtIsNoProof: an agent that may be the one keeps another from being made, with a
+// clock that is wrong, a value that did not stick, or a read that does not find it yet.
+func TestDoubtIsNoProof(t *testing.T) {
+	replace := func(old, by string) func([]byte) []byte {
+		return func(body []byte) []byte { return []byte(strings.ReplaceAll(string(body), old, by)) }
+	}
+	today := time.Now().UTC().Format(time.DateOnly)
+	yesterday := time.Now().UTC().Add(-24 * time.Hour).Format(time.DateOnly)
+	for name, f := range map[string]sandbox.Fault{
+		"wrong clock": {Method: http.MethodGet, Change: replace(`"created_at":"`+today, `"created_at":"`+yesterday)},
+		"wrong clock, another value": {Method: http.MethodGet, Change: func(body []byte) []byte {
+			return replace(`"system_prompt":"p"`, `"system_prompt":"P."`)(replace(`"created_at":"`+today, `"created_at":"`+yesterday)(body))
+		}},
+		"another value": {Method: http.MethodGet, Change: replace(`"system_prompt":"p"`, `"system_prompt":"P."`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, lostBench)
+			b.vendors["krosai"].Control().Fail(f)
+			body := fmt.Sprintf(newAgents["krosai"], "Doubtful")
+			b.lose("k", body, sandbox.Fault{Done: true, Status: 500})
+			r := b.createOnce("k", body).wants(t, 504, "write_outcome_unknown")
+			if b.posts("krosai") != 1 || !strings.Contains(r.body["detail"].(string), "krosai:0") {
+				t.Errorf("%d creates: %s", b.posts("krosai"), r.text)
+			}
+		})
+	}
+	t.Run("not found yet", func(t *testing.T) {
+		b := newBench(t, lostBench)
+		body := fmt.Sprintf(newAgents["krosai"], "Doubtful")
+		b.lose("k", body, sandbox.Fault{Done: true, Status: 500})
+		b.vendors["krosai"].Control().Fail(sandbox.Fault{Method: http.MethodGet, Path: b.vendors["krosai"].Prefix() + "/agents/00000000-0000-4000-8000-000000000001", Times: 1, Status: 404, Body: `{"detail":"no"}`})
+		b.createOnce("k", body).wants(t, 504, "write_outcome_unknown")
+		if r := b.createOnce("k", body).wants(t, 201, ""); r.Header.Get("Idempotency-Replayed") != "true" || b.posts("krosai") != 1 {
+			t.Errorf("%d creates: %s", b.posts("krosai"), r.text)
+		}
+	})
+}
+
+// TestABackendThatIsAnotherOneNow: what was lost, or made, at the old address is not
+// looked for, or shown, at the new one.
+func TestABackendThatIsAnotherOneNow(t *testing.T) {
+	b := newBench(t, lostBench)
+	body := fmt.Sprintf(newAgents["krosai"], "Moved")
+	b.createOnce("made", body).wants(t, 201, "")
+	b.lose("lost", body, sandbox.Fault{Done: true, Reset: true})
+	at := b.file[strings.Index(b.file, "provider: krosai"):]
+	at = at[strings.Index(at, "base_url: "):]
+	at = at[:strings.Index(at, "\n")]
+	b.reload(at, strings.Replace(at, "127.0.0.1", "localhost", 1))
+	b.createOnce("lost", body).wants(t, 504, "write_outcome_unknown")
+	b.createOnce("made", body).wants(t, 404, "backend_not_found")
+	if b.posts("krosai") != 2 {
+		t.Errorf("%d creates", b.posts("krosai"))
+	}
+}
+
+// TestWhatIsKeptOfAKey: a refusal that may pass is not, and nothing is of a key that is
+// gone.
+func TestWhatIsKeptOfAKey(t *testing.T) {
+	b := newBench(t, "")
+	control := b.vendors["krosai"].Control()
+	body := fmt.Sprintf(newAgents["krosai"], "Kept")
+	for _, status := range []int{408, 409, 425} {
+		control.Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Status: status, Body: `{}`})
+		key := fmt.Sprint("k", status)
+		b.createOnce(key, body).wants(t, 422, "upstream_rejected")
+		b.createOnce(key, body).wants(t, 201, "")
+	}
+
+	removed := b.file[strings.Index(b.file, "  - id: "+keyAcme):strings.Index(b.file, "  - id: "+keyKlen)]
+	before := len(b.vendors["krosai"].Control().Requests())
+	b.reload(removed, "")
+	b.reload()
+	b.createOnce("k408", body).wants(t, 201, "")
+	if len(b.vendors["krosai"].Control().Requests()) == before {
+		t.Error("an answer outlived its key")
+	}
+}
+
+func TestFingerprint(t *testing.T) {
+	of := func(body string) [32]byte { return fingerprint(WriteQuery{Body: []byte(body)}) }
+	if of(`{"a": 1, "b": [2]}`) != of("{\n\"b\":[2],\"a\":1}") {
+		t.Error("the same, written otherwise, is another")
+	}
+	for _, other := range []string{`{"a": 9007199254740992}`, `{"a": 1e400}`, `{"a": 9007199254740993, "b": 1}`, `{`} {
+		if of(`{"a": 9007199254740993}`) == of(other) {
+			t.Errorf("%s is taken for another", other)
+		}
+	}
+}
