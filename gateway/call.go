@@ -16,6 +16,8 @@ import (
 	"context"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
@@ -48,6 +50,8 @@ type Result struct {
 	// Stale is why an older answer stands in for the backend's; nil if it
 	// does not.
 	Stale *normalize.Error
+	// Work is the span of the last request to the backend that it took.
+	Work trace.SpanContext
 }
 
 // size is the memory that a result of a read takes, in bytes, by estimate.

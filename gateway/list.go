@@ -204,6 +204,7 @@ func (g *Gateway) fanOut(ctx context.Context, backends []CallerBackend, q ListQu
 		})
 	}
 	wg.Wait()
+	traceParts(span, parts)
 	return parts
 }
 

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/agentgw/agentgw/gateway/telemetry"
+	"github.com/agentgw/agentgw/normalize"
 )
 
 // exchange is what is noted of one request and its answer.
@@ -24,6 +25,8 @@ type exchange struct {
 	keyID     string
 	code      Code // of a problem
 	sources   string
+	cache     CacheStatus      // how the answer came about; empty if no agent was read
+	agent     *normalize.Agent // the one that it is about, if there is one
 }
 
 const exchangeLocal = "agentgw.exchange"
@@ -80,18 +83,44 @@ func (s *Server) observe(c *fiber.Ctx) error {
 		span.SetName(c.Method() + " " + x.route)
 	}
 	if span.IsRecording() {
-		span.SetAttributes(
-			attribute.String("http.request.method", c.Method()),
-			attribute.String("http.route", x.route),
-			attribute.Int("http.response.status_code", status),
-			attribute.String("agentgw.key.id", x.keyID),
-		)
+		span.SetAttributes(x.attributes(c, status)...)
 		if status >= 500 {
 			span.SetStatus(codes.Error, "")
 		}
 	}
 	s.note(ctx, c.Method(), status, took, x)
 	return nil
+}
+
+// attributes are those of the request's span (semantic conventions for HTTP servers). The
+// path is only said where it is one of ours: anything can stand in another.
+func (x *exchange) attributes(c *fiber.Ctx, status int) []attribute.KeyValue {
+	attributes := []attribute.KeyValue{
+		attribute.String("http.request.method", c.Method()),
+		attribute.String("url.scheme", c.Protocol()),
+		attribute.Int("http.response.status_code", status),
+	}
+	add := func(name, value string) {
+		if value != "" {
+			attributes = append(attributes, attribute.String(name, value))
+		}
+	}
+	if x.route != "" {
+		add("http.route", x.route)
+		add("url.path", c.Path())
+	}
+	add("agentgw.key.id", x.keyID)
+	add("agentgw.cache", string(x.cache))
+	if x.agent != nil {
+		add("gen_ai.agent.id", x.agent.ID)
+		if x.agent.Name != nil {
+			add("gen_ai.agent.name", *x.agent.Name)
+		}
+	}
+	if status >= 500 {
+		add("error.type", string(x.code))
+	}
+	return attributes
 }
 
 // note measures an answered request and writes its access line.

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -115,7 +117,9 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 			}
 		}()
 		r.led.Store(true)
-		bounded, cancel := context.WithTimeout(detached, r.budget())
+		work, end := r.trace(detached, refresh)
+		defer end()
+		bounded, cancel := context.WithTimeout(work, r.budget())
 		defer cancel()
 		if r.call.Op == adapters.OpGet && isBehind(detached) {
 			leave, ok := r.backend.behind.take(bounded.Done(), r.who.credential)
@@ -129,9 +133,23 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 			r.cache.void(r, normalize.KindOf(err))
 			return nil, err
 		}
+		result.Work = lastRequest(work)
 		kept = r.cache.put(r, began, result)
 		return result, nil
 	})
+}
+
+// trace has the spans of the requests to the backend noted. A refresh is nobody's
+// request: it is a trace of its own, linked to the request that caused it.
+func (r *reader) trace(ctx context.Context, refresh bool) (context.Context, func()) {
+	ctx = noteRequests(ctx)
+	if !refresh {
+		return ctx, func() {}
+	}
+	ctx, span := r.telemetry.Tracer.Start(ctx, "refresh", trace.WithNewRoot(), trace.WithLinks(trace.LinkFromContext(ctx)), trace.WithAttributes(
+		attribute.String("agentgw.backend", r.backend.Name), attribute.String("agentgw.operation", string(r.call.Op)),
+	))
+	return ctx, func() { span.End() }
 }
 
 // askedToWait is how long the backend asks to be left alone.
@@ -154,6 +172,9 @@ func (r *reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (R
 		if !r.led.Load() {
 			r.telemetry.Coalesced(r.backend.Name)
 			result.Cache = CacheCoalesced
+			if result.Work.IsValid() {
+				trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: result.Work})
+			}
 		}
 		return result, nil
 	}

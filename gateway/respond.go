@@ -10,6 +10,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/agentgw/agentgw/gateway/payload"
+	"github.com/agentgw/agentgw/normalize"
 )
 
 // response is what a handler answers.
@@ -19,8 +20,9 @@ type response struct {
 	media   string // empty: JSON
 	body    *payload.Payload
 	etag    string
-	read    bool   // a read of the caller's own data
-	parts   []part // the backends that were asked
+	read    bool             // a read of the caller's own data
+	parts   []part           // the backends that were asked
+	agent   *normalize.Agent // the one that it is about; nil for none, or several
 }
 
 func (r *response) header(name, value string) { r.headers = append(r.headers, [2]string{name, value}) }
@@ -105,11 +107,7 @@ func respondProblem(c *fiber.Ctx, p *Problem) error {
 // cacheStatus is RFC 9211's header: how the answer came about, of several
 // backends the one that was furthest from a hit.
 func cacheStatus(parts []part) string {
-	worst := CacheHit
-	for _, p := range parts {
-		worst = worse(worst, p.cache)
-	}
-	switch worst {
+	switch worst(parts) {
 	case CacheHit:
 		return "agentgw; hit"
 	case CacheStale:
@@ -120,6 +118,18 @@ func cacheStatus(parts []part) string {
 		return "agentgw; fwd=miss; collapsed"
 	}
 	return "agentgw; fwd=miss"
+}
+
+// worst is the status of the part that is furthest from a hit; empty for none.
+func worst(parts []part) CacheStatus {
+	if len(parts) == 0 {
+		return ""
+	}
+	worst := CacheHit
+	for _, p := range parts {
+		worst = worse(worst, p.cache)
+	}
+	return worst
 }
 
 // fromHit are the statuses, from a hit to what is furthest from one. An empty

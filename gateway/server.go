@@ -208,7 +208,7 @@ func (s *Server) serve(r route) fiber.Handler {
 		if err != nil {
 			return err
 		}
-		x.sources = describeParts(answer.parts)
+		x.sources, x.cache, x.agent = describeParts(answer.parts), worst(answer.parts), answer.agent
 		return respond(c, answer)
 	}
 }

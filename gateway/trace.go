@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -36,6 +37,7 @@ func traceExchange(t *telemetry.Telemetry, b *Backend) ExchangeMiddleware {
 		return func(ctx context.Context, req *adapters.Request) error {
 			ctx, span := t.Tracer.Start(ctx, names[req.Op], trace.WithSpanKind(trace.SpanKindClient))
 			defer span.End()
+			noteRequest(ctx, span)
 			if b.Config.PropagateTrace {
 				telemetry.Inject(ctx, req.Header)
 			}
@@ -87,4 +89,53 @@ func errorType(err error) string {
 		return ""
 	}
 	return normalize.KindOf(err).String()
+}
+
+// requestsKey marks a context in which the requests to a backend are noted.
+type requestsKey struct{}
+
+// noteRequests has the last of the requests to a backend noted, for links to it from
+// those who wait for the same answer.
+func noteRequests(ctx context.Context) context.Context {
+	return context.WithValue(ctx, requestsKey{}, &atomic.Pointer[trace.SpanContext]{})
+}
+
+func noteRequest(ctx context.Context, span trace.Span) {
+	if last, ok := ctx.Value(requestsKey{}).(*atomic.Pointer[trace.SpanContext]); ok && span.IsRecording() {
+		sc := span.SpanContext()
+		last.Store(&sc)
+	}
+}
+
+// lastRequest is the span of the last request in ctx; not a valid one for none that was
+// recorded.
+func lastRequest(ctx context.Context) trace.SpanContext {
+	if last, ok := ctx.Value(requestsKey{}).(*atomic.Pointer[trace.SpanContext]); ok {
+		if sc := last.Load(); sc != nil {
+			return *sc
+		}
+	}
+	return trace.SpanContext{}
+}
+
+// traceParts says in a span how each backend's part came about.
+func traceParts(span trace.Span, parts []part) {
+	if !span.IsRecording() {
+		return
+	}
+	for _, p := range parts {
+		attributes := []attribute.KeyValue{
+			attribute.String("agentgw.backend", p.backend.Name),
+			attribute.String("agentgw.provider", p.backend.Info.Provider),
+			attribute.String("agentgw.source.status", p.source.Status),
+			attribute.String("agentgw.breaker.state", p.backend.breaker.state()),
+		}
+		if p.cache != "" {
+			attributes = append(attributes, attribute.String("agentgw.cache", string(p.cache)))
+		}
+		if p.failure != nil {
+			attributes = append(attributes, attribute.String("error.type", string(p.failure.Code)))
+		}
+		span.AddEvent("source", trace.WithAttributes(attributes...))
+	}
 }
