@@ -25,7 +25,7 @@ func inTree(attributes []attribute.KeyValue) string {
 	for _, key := range shownInTrees {
 		for _, a := range attributes {
 			if a.Key == key {
-				words = append(words, fmt.Sprintf("%s=%s", key, a.Value.Emit()))
+				words = append(words, fmt.Sprintf("%s=%s", key, a.Value.String()))
 			}
 		}
 	}

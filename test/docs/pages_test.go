@@ -1,0 +1,261 @@
+package docs
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agentgw/agentgw/test/demo"
+)
+
+// block is a fenced piece of the README.
+type block struct{ language, text string }
+
+var fence = regexp.MustCompile("(?ms)^```([a-z]+)\n(.*?)^```$")
+
+func blocks(text string) []block {
+	var found []block
+	for _, m := range fence.FindAllStringSubmatch(text, -1) {
+		found = append(found, block{m[1], m[2]})
+	}
+	return found
+}
+
+// pages are those whose commands are run. Their demo is fresh.
+var pages = []string{"README.md", "docs/quick-start.md", "docs/keys.md", "docs/writing.md", "docs/lists.md"}
+
+// TestPages runs every command of the documentation, page by page in its order, and
+// holds what it answers against what is shown. A command that nothing here can run
+// fails the test, and so does JSON that no command shows.
+func TestPages(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil && os.Getenv("CI") == "" {
+		t.Skip("there is no curl on this machine to paste the documentation's commands into")
+	}
+	sh(t, 0, "make build")
+	for _, page := range pages {
+		t.Run(page, func(t *testing.T) { runPage(t, page) })
+	}
+}
+
+func runPage(t *testing.T, page string) {
+	running := demo.Start(t, root)
+	all := blocks(read(t, page))
+	var exports []string
+	ran := 0
+	for i, b := range all {
+		if b.language == "json" && (i == 0 || all[i-1].language != "sh") {
+			t.Errorf("no command shows %.60s", b.text)
+		}
+		if b.language != "sh" {
+			continue
+		}
+		for _, command := range commands(b.text) {
+			ran++
+			switch {
+			case command == "go run ./cmd/agentgw demo": // it runs: demo.Start
+			case command == "make test": // this is it
+			case command == "make build":
+				sh(t, 0, command)
+			case strings.HasPrefix(command, "export "):
+				exports = append(exports, command)
+			case strings.HasPrefix(command, "curl "):
+				if i+1 == len(all) {
+					t.Errorf("no answer is shown for %s", command)
+					continue
+				}
+				got := sh(t, 0, strings.Join(append(exports, at(running, command)), "; "))
+				checkShown(t, command, got, all[i+1])
+			case strings.HasPrefix(command, "bin/agentgw serve"):
+				serves(t, command)
+			case strings.HasPrefix(command, "bin/agentgw "):
+				sh(t, 0, strings.Join(append(exports, command), "; "))
+			default:
+				t.Errorf("nothing here runs the command %q", command)
+			}
+		}
+	}
+	if ran == 0 {
+		t.Error("no command was found")
+	}
+}
+
+// TestNoJSONIsUnshown: a page whose commands are not run shows no answer.
+func TestNoJSONIsUnshown(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil || len(files) < 5 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		page, err := filepath.Rel(root, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range blocks(generated.ReplaceAllString(read(t, page), "")) {
+			if (b.language == "sh" || b.language == "json") && !slices.Contains(pages, page) {
+				t.Errorf("%s shows what nothing runs: %.60s", page, b.text)
+			}
+		}
+	}
+}
+
+// TestReferences: targets of the Makefile and pages that are named are there.
+func TestReferences(t *testing.T) {
+	for _, target := range regexp.MustCompile("`make ([a-z]+)`").FindAllStringSubmatch(read(t, "README.md"), -1) {
+		if !strings.Contains(read(t, "Makefile"), "\n"+target[1]+":") {
+			t.Errorf("the Makefile has no target %s", target[1])
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(files, filepath.Join(root, "README.md")) {
+		page, err := filepath.Rel(root, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(read(t, page), -1) {
+			if strings.HasPrefix(link[1], "/") { // of a running gateway
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(f), link[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", page, link[1])
+			}
+		}
+	}
+}
+
+// commands are the lines of a block, each with what it is continued on.
+func commands(text string) []string {
+	var found []string
+	for _, line := range strings.Split(strings.TrimSpace(strings.ReplaceAll(text, "\\\n", "")), "\n") {
+		found = append(found, strings.Join(strings.Fields(line), " "))
+	}
+	return found
+}
+
+// at points a command at the demo. The README shows the default port, which may be
+// taken on the machine that tests.
+func at(d demo.Demo, command string) string {
+	return strings.Replace(strings.Replace(command, "http://127.0.0.1:8080", d.API, 1), "curl ", "curl -sS ", 1)
+}
+
+// sh runs a command in the project's root, as a reader would.
+func sh(t *testing.T, wantCode int, command string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.Dir = root
+	out, _ := cmd.CombinedOutput()
+	if got := cmd.ProcessState.ExitCode(); got != wantCode {
+		t.Errorf("%s: exit %d, want %d: %s", command, got, wantCode, out)
+	}
+	return string(out)
+}
+
+// serves starts the gateway with the project's own config.yaml, on free ports,
+// and ends it when it listens.
+func serves(t *testing.T, command string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", "exec "+command)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "AGENTGW_SERVER__LISTEN=127.0.0.1:0", "AGENTGW_ADMIN__LISTEN=127.0.0.1:0")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	listening := false
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		if strings.Contains(lines.Text(), `"msg":"listening"`) {
+			listening = true
+			_ = cmd.Process.Signal(os.Interrupt)
+		}
+	}
+	if err := cmd.Wait(); err != nil || !listening {
+		t.Errorf("%s: %v, listening %v", command, err, listening)
+	}
+}
+
+// checkShown holds an answer against what the README shows of it: all that is
+// shown is there, just so.
+func checkShown(t *testing.T, command, got string, shown block) {
+	t.Helper()
+	switch shown.language {
+	case "text":
+		if strings.TrimSpace(got) != strings.TrimSpace(shown.text) {
+			t.Errorf("%s answers %s", command, got)
+		}
+		return
+	case "json":
+	default:
+		t.Errorf("no answer is shown for %s", command)
+		return
+	}
+	var have, want any
+	if err := json.Unmarshal([]byte(got), &have); err != nil {
+		t.Errorf("%s answers no JSON: %s", command, got)
+		return
+	}
+	if err := json.Unmarshal([]byte(shown.text), &want); err != nil {
+		t.Errorf("what is shown for %s is no JSON: %v", command, err)
+		return
+	}
+	for _, d := range missing("", have, want) {
+		t.Errorf("%s: %s", command, d)
+	}
+}
+
+func missing(at string, have, want any) []string {
+	switch want := want.(type) {
+	case map[string]any:
+		have, ok := have.(map[string]any)
+		if !ok {
+			return []string{fmt.Sprintf("%s is %v", at, have)}
+		}
+		var found []string
+		for name, v := range want {
+			got, ok := have[name]
+			if !ok {
+				found = append(found, fmt.Sprintf("there is no %s/%s", at, name))
+				continue
+			}
+			found = append(found, missing(at+"/"+name, got, v)...)
+		}
+		slices.Sort(found)
+		return found
+	case []any:
+		have, ok := have.([]any)
+		if !ok || len(have) != len(want) {
+			return []string{fmt.Sprintf("%s is %v, shown %v", at, have, want)}
+		}
+		var found []string
+		for i := range want {
+			found = append(found, missing(fmt.Sprintf("%s/%d", at, i), have[i], want[i])...)
+		}
+		return found
+	}
+	// A text that ends in … is shown as far as it is always the same.
+	if text, ok := want.(string); ok && strings.HasSuffix(text, "…") {
+		if got, ok := have.(string); ok && strings.HasPrefix(got, strings.TrimSuffix(text, "…")) {
+			return nil
+		}
+	}
+	if !reflect.DeepEqual(have, want) {
+		return []string{fmt.Sprintf("%s is %v, shown %v", at, have, want)}
+	}
+	return nil
+}

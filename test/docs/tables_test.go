@@ -1,0 +1,154 @@
+package docs
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/gateway"
+	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// vendorColumns begins a table that has a column for each vendor.
+func vendorColumns(b *strings.Builder) {
+	b.WriteString("|")
+	for _, v := range all.Vendors() {
+		fmt.Fprintf(b, " | %s", v.Info.Provider)
+	}
+	b.WriteString(" |\n|---" + strings.Repeat("|---", len(all.Vendors())) + "|\n")
+}
+
+func capabilities() string {
+	var b strings.Builder
+	vendorColumns(&b)
+	for _, op := range adapters.Operations() {
+		fmt.Fprintf(&b, "| **%s**", op)
+		for _, v := range all.Vendors() {
+			fmt.Fprintf(&b, " | %s", v.Info.Operations[op])
+		}
+		b.WriteString(" |\n")
+	}
+	for _, f := range normalize.AllFields() {
+		if !normalize.Optional.Has(f) {
+			continue
+		}
+		fmt.Fprintf(&b, "| `%s`", f.Name())
+		for _, v := range all.Vendors() {
+			fmt.Fprintf(&b, " | %s", gateway.FieldCell(v.Info, f))
+		}
+		b.WriteString(" |\n")
+	}
+	return b.String()
+}
+
+// filters says in which view a list can be filtered or ordered by a field.
+func filters() string {
+	var b strings.Builder
+	vendorColumns(&b)
+	fields := catalog.FilterFields()
+	for _, name := range catalog.OrderNames() {
+		f, _ := normalize.FieldByName(name)
+		fields = append(fields, f)
+	}
+	for _, f := range fields {
+		fmt.Fprintf(&b, "| `%s`", f.Name())
+		for _, v := range all.Vendors() {
+			cell := "–"
+			switch view := gateway.ViewOf(v.Info, f); {
+			case view.List:
+				cell = "yes"
+			case view.Get:
+				cell = "`view=full`"
+			}
+			b.WriteString(" | " + cell)
+		}
+		b.WriteString(" |\n")
+	}
+	return b.String()
+}
+
+func limits() string {
+	var b strings.Builder
+	b.WriteString("| vendor | field | rule |\n|---|---|---|\n")
+	for _, v := range all.Vendors() {
+		for _, f := range normalize.AllFields() {
+			if text := v.Info.Rule(f).Limit.String(); text != "" {
+				fmt.Fprintf(&b, "| %s | `%s` | %s |\n", v.Info.Provider, f.Name(), text)
+			}
+		}
+	}
+	return b.String()
+}
+
+func extensions() string {
+	var b strings.Builder
+	b.WriteString("| vendor | name | type | create | update | rule |\n|---|---|---|---|---|---|\n")
+	for _, v := range all.Vendors() {
+		for _, e := range v.Info.Extensions {
+			yes := map[bool]string{true: "yes", false: "–"}
+			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", v.Info.Provider, e.Name, e.Type,
+				yes[e.In&adapters.InCreate != 0], yes[e.In&adapters.InUpdate != 0], e.Limit)
+		}
+	}
+	return b.String()
+}
+
+// required says what each vendor needs and takes in a create, by architecture.
+func required() string {
+	var b strings.Builder
+	b.WriteString("| vendor | agent | needs | takes too |\n|---|---|---|---|\n")
+	for _, v := range all.Vendors() {
+		if !v.Info.Supports(adapters.OpCreate) {
+			fmt.Fprintf(&b, "| %s | | cannot create | |\n", v.Info.Provider)
+			continue
+		}
+		architectures := v.Info.Rule(normalize.FieldArchitecture).Limit.OneOf
+		if len(architectures) == 0 {
+			architectures = []string{"any"}
+		}
+		for _, a := range architectures {
+			var needs, takes []string
+			for _, f := range normalize.AllFields() {
+				name := "`" + f.Name() + "`"
+				switch rule := v.Info.Rule(f); {
+				case slices.Contains(rule.RequiredFor, adapters.Always) || slices.Contains(rule.RequiredFor, a):
+					needs = append(needs, name)
+				case v.Info.Creates(f):
+					takes = append(takes, name)
+				}
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", v.Info.Provider, a, strings.Join(needs, ", "), strings.Join(takes, ", "))
+		}
+	}
+	return b.String()
+}
+
+// errorCodes is cause and cure of each code, with an answer that has it.
+func errorCodes(t *testing.T) string {
+	var examples map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(read(t, "gateway/openapi/examples.json")), &examples); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, c := range gateway.Codes() {
+		again := ""
+		if c.Retryable {
+			again = " The same request may succeed later."
+		}
+		fmt.Fprintf(&b, "\n### `%s`\n\n%d. %s.\n\n**Cause.** %s\n\n**Cure.** %s%s\n", c.Code, c.Status, c.Title, c.Cause, c.Cure, again)
+		if example, ok := examples["problem "+string(c.Code)]; ok {
+			var text bytes.Buffer
+			if err := json.Indent(&text, example, "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&b, "\n```json\n%s\n```\n", &text)
+		}
+	}
+	return b.String()
+}
