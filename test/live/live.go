@@ -306,24 +306,36 @@ const (
 )
 
 var (
-	documentOnce sync.Once
-	theDocument  *described.Document
-	errDocument  error
-	answers      sync.Map // how many there were of a method and status, *atomic.Int64
+	documentMu  sync.Mutex
+	theDocument *described.Document
+	answers     sync.Map // how many there were of a method and status, *atomic.Int64
 )
 
 // describes holds an answer against the gateways' OpenAPI document, which is the same for
 // all of a process.
 func (l *Live) describes(resp *http.Response, body []byte) error {
-	documentOnce.Do(func() { theDocument, errDocument = described.Fetch(l.Client, l.URL) })
-	if errDocument != nil {
-		return errDocument
+	document := l.document()
+	if document == nil {
+		return nil
 	}
 	seen, _ := answers.LoadOrStore(fmt.Sprint(resp.Request.Method, resp.StatusCode), &atomic.Int64{})
 	if n := seen.(*atomic.Int64).Add(1); n > checkedFirst && n%checkedOneIn != 0 {
 		return nil
 	}
-	return theDocument.Check(resp, body)
+	return document.Check(resp, body)
+}
+
+// document is nil as long as no gateway could be asked for it: the first one may be
+// overloaded, or about to end, as its test has it.
+func (l *Live) document() *described.Document {
+	documentMu.Lock()
+	defer documentMu.Unlock()
+	if theDocument == nil {
+		if d, err := described.Fetch(l.Client, l.URL); err == nil {
+			theDocument = d
+		}
+	}
+	return theDocument
 }
 
 // Plain has a proxied vendor's connections lead to an HTTP server without TLS.
