@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
-	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -25,7 +23,9 @@ type breaker struct {
 	recent    window // under gobreaker's lock
 }
 
-func newBreaker(name, provider string, c config.Breaker, t *telemetry.Telemetry, log *slog.Logger) *breaker {
+// newBreaker makes one; changed is called under its lock, with how long it stays open if
+// it opens.
+func newBreaker(name, provider string, c config.Breaker, changed func(from, to string, openFor time.Duration)) *breaker {
 	b := &breaker{provider: provider, pause: newPause(c), recent: window{length: c.Window.D()}}
 	b.gobreaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:        name,
@@ -47,15 +47,14 @@ func newBreaker(name, provider string, c config.Breaker, t *telemetry.Telemetry,
 		// It runs under the breaker's lock: nothing here may ask the breaker.
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			b.recent = window{length: c.Window.D()}
-			t.BreakerChanged(name, stateName(from), stateName(to))
-			said := []any{"backend", name, "from", stateName(from), "to", stateName(to)}
+			var openFor time.Duration
 			switch to {
 			case gobreaker.StateOpen:
-				said = append(said, "open_for", b.pause.begin(time.Now()).Round(time.Millisecond).String())
+				openFor = b.pause.begin(time.Now())
 			case gobreaker.StateClosed:
 				b.pause.end(time.Now())
 			}
-			log.Warn("breaker changed", said...)
+			changed(stateName(from), stateName(to), openFor)
 		},
 	})
 	return b

@@ -42,7 +42,7 @@ func (s *script) exchange(_ context.Context, req *adapters.Request) error {
 
 func breakerOf(t *testing.T, c config.Breaker) (*breaker, *script, func() normalize.Kind) {
 	t.Helper()
-	b := newBreaker("b", "p", c, quiet(t), slog.New(slog.DiscardHandler))
+	b := newBreaker("b", "p", c, func(string, string, time.Duration) {})
 	s := &script{kind: normalize.KindUpstream}
 	exchange := b.middleware()(s.exchange)
 	return b, s, func() normalize.Kind {
@@ -221,7 +221,7 @@ func TestShareOfSlowCalls(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			settings := breakerConfig()
 			settings.Window, settings.Consecutive = config.Duration(c.window), 1_000_000
-			b := newBreaker("b", "p", settings, quiet(t), slog.New(slog.DiscardHandler))
+			b := newBreaker("b", "p", settings, func(string, string, time.Duration) {})
 			calls := 0
 			exchange := b.middleware()(func(context.Context, *adapters.Request) error {
 				if calls++; calls%5 < 2 {

@@ -6,6 +6,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/upstream"
 	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/journal"
 )
 
 // Backend is one configured backend, assembled.
@@ -45,7 +46,7 @@ type Backend struct {
 //	bulkhead  a backend gets only so many requests at once, a credential its share
 //	quota     a credential gets only so many requests in a time
 //	health    notes the last success and the last failure of what does leave
-//	trace     a span and a measurement
+//	trace     a span, a measurement and a line of the journal
 //	upstream  HTTP, within the backend's timeout
 //
 // TestOrder holds the code against this comment.
@@ -77,7 +78,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 		}
 	}
 	if backend.breaker == nil {
-		backend.breaker = newBreaker(name, info.Provider, b.Breaker, g.telemetry, g.log)
+		backend.breaker = newBreaker(name, info.Provider, b.Breaker, g.breakerChanged(name))
 	}
 	backend.quotas.limit(b.Quota)
 	g.telemetry.ObserveBreaker(name, backend.breaker.state)
@@ -89,7 +90,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 		backend.bulkhead.middleware(),
 		backend.quotas.middleware(info.Provider),
 		backend.health.middleware(name, g.log),
-		traceExchange(g.telemetry, backend),
+		traceExchange(g.telemetry, g.journal, backend),
 	)
 	adapter := provider.New(adapters.Settings{Backend: name, Exchange: exchange})
 	backend.Endpoint = chain(callAdapter(adapter, backend),
@@ -98,6 +99,20 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 		g.cache.middleware(backend, g.readBudget, g.telemetry),
 	)
 	return backend
+}
+
+// breakerChanged tells those who count, look and read of it. It runs under the breaker's
+// lock: nothing here may ask the breaker.
+func (g *Gateway) breakerChanged(backend string) func(from, to string, openFor time.Duration) {
+	return func(from, to string, openFor time.Duration) {
+		g.telemetry.BreakerChanged(backend, from, to)
+		g.journal.Happened(journal.Event{Kind: "breaker", Backend: backend, From: from, To: to})
+		said := []any{"backend", backend, "from", from, "to", to}
+		if openFor > 0 {
+			said = append(said, "open_for", openFor.Round(time.Millisecond).String())
+		}
+		g.log.Warn("breaker changed", said...)
+	}
 }
 
 // readBudget is how long a read of a backend may take in all.

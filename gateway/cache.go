@@ -10,14 +10,16 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/journal"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
 
 // cache keeps lists and agents, each for one backend and one credential.
 type cache struct {
-	store  *store
-	flight singleflight.Group
+	store   *store
+	flight  singleflight.Group
+	journal *journal.Journal
 
 	mu sync.Mutex
 	// writes are raised by each write of an owner, and purges by each purge, so
@@ -50,8 +52,8 @@ type entry struct {
 	besideOdd bool
 }
 
-func newCache(t *telemetry.Telemetry) *cache {
-	return &cache{store: newStore(t), writes: map[owner]uint64{}}
+func newCache(t *telemetry.Telemetry, j *journal.Journal) *cache {
+	return &cache{store: newStore(t), journal: j, writes: map[owner]uint64{}}
 }
 
 // middleware serves reads from the cache and drops what writes change. A read
@@ -71,6 +73,7 @@ func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry
 			result, err := r.read(ctx)
 			if err == nil {
 				t.CacheRequest(b.Name, string(result.Cache))
+				c.journal.Read(b.Name, string(result.Cache))
 			}
 			return result, err
 		}

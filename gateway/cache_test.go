@@ -15,6 +15,7 @@ import (
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/config/secret"
 	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/gateway/journal"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -26,7 +27,7 @@ func cached(t *testing.T, ages config.BackendCache, next Endpoint) (*cache, Endp
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCache(tel)
+	c := newCache(tel, journal.New(time.Now))
 	c.store.limit(3, 1<<20)
 	b := &Backend{Name: "b", Info: &adapters.Info{Provider: "p"}, Config: config.ResolvedBackend{Backend: config.Backend{Cache: ages}}}
 	return c, chain(next, c.middleware(b, func() time.Duration { return 5 * time.Second }, tel))

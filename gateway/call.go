@@ -52,6 +52,8 @@ type Result struct {
 	Stale *normalize.Error
 	// Work is the span of the last request to the backend that it took.
 	Work trace.SpanContext
+	// Asker is the id of the request that this was done for.
+	Asker string
 }
 
 // size is the memory that a result of a read takes, in bytes, by estimate.

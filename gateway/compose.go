@@ -68,7 +68,7 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 		list := listOf(call)
 		defer func() {
 			if p := recover(); p != nil {
-				a = answer{err: panicked(b, list, p, log)}
+				a = answer{err: panicked(ctx, b, list, p, log)}
 			}
 			listed <- a
 		}()

@@ -24,7 +24,7 @@ func behindAtOnce(maxConcurrent int) int { return max(1, min(8, maxConcurrent/2)
 // or the order needs and the list does not show.
 func (g *Gateway) loadNeeded(ctx context.Context, parts []part, q ListQuery) {
 	needed := q.Fields()
-	g.each(parts, func(p *part, _ int) {
+	g.each(ctx, parts, func(p *part, _ int) {
 		var rows []int
 		for i, a := range p.snapshot.Agents {
 			if a.NotLoaded&needed != 0 && !q.Excludes(a) { // whatever else it may have
@@ -52,7 +52,7 @@ func (g *Gateway) loadPage(ctx context.Context, parts []part, found catalog.Page
 			wanted[r.Part] = append(wanted[r.Part], r.Index)
 		}
 	}
-	g.each(parts, func(p *part, i int) {
+	g.each(ctx, parts, func(p *part, i int) {
 		if len(wanted[i]) > 0 {
 			g.loadDetails(ctx, p, wanted[i], q.Fresh)
 		}
@@ -75,12 +75,12 @@ func (p *part) leaveOut(row int) {
 }
 
 // each runs for all parts that were read, at the same time.
-func (g *Gateway) each(parts []part, do func(p *part, i int)) {
+func (g *Gateway) each(ctx context.Context, parts []part, do func(p *part, i int)) {
 	var wg sync.WaitGroup
 	for i := range parts {
 		if parts[i].snapshot != nil {
 			wg.Go(func() {
-				if err := g.safely(parts[i].backend, adapters.OpGet, func() { do(&parts[i], i) }); err != nil {
+				if err := g.safely(ctx, parts[i].backend, adapters.OpGet, func() { do(&parts[i], i) }); err != nil {
 					parts[i].fail(SourcePartial, adapters.OpGet, err)
 				}
 			})

@@ -12,6 +12,7 @@ import (
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/idempotency"
+	"github.com/agentgw/agentgw/gateway/journal"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -21,8 +22,10 @@ import (
 type Gateway struct {
 	providers     map[string]adapters.Provider
 	version       string
+	started       time.Time
 	log           *slog.Logger
 	telemetry     *telemetry.Telemetry
+	journal       *journal.Journal
 	cache         *cache
 	pages         *pages
 	creates       *idempotency.Records[kept, attempt]
@@ -54,10 +57,11 @@ type Options struct {
 func New(o Options, c *config.Config) (*Gateway, error) {
 	g := &Gateway{
 		providers: map[string]adapters.Provider{},
-		version:   o.Version, log: o.Log, telemetry: o.Telemetry,
-		cache: newCache(o.Telemetry), pages: newPages(),
+		version:   o.Version, log: o.Log, telemetry: o.Telemetry, journal: journal.New(time.Now), started: time.Now(),
+		pages:   newPages(),
 		creates: idempotency.New[kept, attempt](idempotency.Options{MaxBytes: maxKept, Now: time.Now}), made: newMade(),
 	}
+	g.cache = newCache(o.Telemetry, g.journal)
 	for _, p := range o.Providers {
 		g.providers[p.Info.Provider] = p
 	}
@@ -72,15 +76,20 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 func (g *Gateway) Reload(c *config.Config) error {
 	err := g.apply(c)
 	if err != nil {
-		g.telemetry.Reloaded("error")
+		g.ReloadFailed()
 		return err
 	}
-	g.telemetry.Reloaded("ok")
+	g.reloaded("ok")
 	return nil
 }
 
 // ReloadFailed counts a configuration that was refused before it came here.
-func (g *Gateway) ReloadFailed() { g.telemetry.Reloaded("error") }
+func (g *Gateway) ReloadFailed() { g.reloaded("error") }
+
+func (g *Gateway) reloaded(result string) {
+	g.telemetry.Reloaded(result)
+	g.journal.Happened(journal.Event{Kind: "reload", To: result})
+}
 
 func (g *Gateway) apply(c *config.Config) error {
 	g.reloading.Lock()
@@ -115,6 +124,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	g.cache.keep(next.keys.credentials())
 	g.pages.clear() // a key that is gone leaves nothing behind
 	g.creates.Keep(next.keys.ids())
+	g.journal.Keep(backendNames(next.backends))
 	if previous != nil {
 		g.retire(previous, next)
 	}
@@ -149,6 +159,14 @@ func unchanged(s *state, b config.ResolvedBackend) *Backend {
 		return old
 	}
 	return nil
+}
+
+func backendNames(backends []*Backend) []string {
+	names := make([]string, len(backends))
+	for i, b := range backends {
+		names[i] = b.Name
+	}
+	return names
 }
 
 func sameBackend(a, b config.ResolvedBackend) bool {
@@ -217,11 +235,7 @@ func (g *Gateway) Purge(backend, keyID string) int {
 func (g *Gateway) unknownNames(backend, keyID string) string {
 	s := g.state.Load()
 	if backend != "" && named(s, backend) == nil {
-		var names []string
-		for _, b := range s.backends {
-			names = append(names, b.Name)
-		}
-		return unknownName("backend", backend, names)
+		return unknownName("backend", backend, backendNames(s.backends))
 	}
 	var ids []string
 	for _, e := range s.keys.byHash {

@@ -160,7 +160,7 @@ func (b *bench) start(providers []adapters.Provider) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(telemetry.WithTraceIDs(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	tel, err := telemetry.New(context.Background(), telemetry.Options{Version: "test", Log: log, SpanProcessor: sdktrace.NewSimpleSpanProcessor(b.spans)})
 	if err != nil {
 		t.Fatal(err)

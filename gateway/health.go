@@ -33,13 +33,13 @@ func (h *health) middleware(name string, log *slog.Logger) ExchangeMiddleware {
 			case err == nil, outcomes[kind].breaker == verdictSuccess:
 				h.success.Store(&now)
 				if h.failing.Swap(false) {
-					log.Info("backend answers again", "backend", name)
+					log.InfoContext(ctx, "backend answers again", "backend", name)
 				}
 			case kind != normalize.KindCanceled:
 				h.failure.Store(&failureNote{Code: string(outcomes[kind].code), At: now})
 				if outcomes[kind].breaker == verdictFailure || kind == normalize.KindAuth || kind == normalize.KindNoRoute {
 					if !h.failing.Swap(true) {
-						log.Warn("backend fails", "backend", name, "operation", string(req.Op), "reason", err.Error())
+						log.WarnContext(ctx, "backend fails", "backend", name, "operation", string(req.Op), "reason", err.Error())
 					}
 				}
 			}

@@ -194,7 +194,7 @@ func (g *Gateway) fanOut(ctx context.Context, backends []CallerBackend, q ListQu
 		}
 		wg.Go(func() {
 			started := time.Now()
-			err := g.safely(b, adapters.OpList, func() {
+			err := g.safely(ctx, b, adapters.OpList, func() {
 				result, err := b.Endpoint(ctx, call)
 				parts[i] = partOf(b, result, err, time.Since(started))
 			})

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/agentgw/agentgw/gateway/journal"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -24,9 +25,10 @@ type exchange struct {
 	route     string
 	keyID     string
 	code      Code // of a problem
-	sources   string
+	sources   []journal.Source
 	cache     CacheStatus      // how the answer came about; empty if no agent was read
 	agent     *normalize.Agent // the one that it is about, if there is one
+	entry     *journal.Entry
 }
 
 const exchangeLocal = "agentgw.exchange"
@@ -64,6 +66,7 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	if id := span.SpanContext().TraceID(); id.IsValid() {
 		x.traceID = id.String()
 	}
+	ctx, x.entry = g.journal.Begin(ctx, x.requestID)
 	ctx, cancel := context.WithTimeout(ctx, g.state.Load().config.File.Server.RequestTimeout.D())
 	defer cancel()
 	c.SetUserContext(ctx)
@@ -88,7 +91,7 @@ func (s *Server) observe(c *fiber.Ctx) error {
 			span.SetStatus(codes.Error, "")
 		}
 	}
-	s.note(ctx, c.Method(), status, took, x)
+	s.note(ctx, c, took, x)
 	return nil
 }
 
@@ -123,39 +126,76 @@ func (x *exchange) attributes(c *fiber.Ctx, status int) []attribute.KeyValue {
 	return attributes
 }
 
-// note measures an answered request and writes its access line.
-func (s *Server) note(ctx context.Context, method string, status int, took time.Duration, x *exchange) {
-	s.gateway.telemetry.ServerRequest(ctx, method, x.route, status, took)
-	s.gateway.log.LogAttrs(ctx, slog.LevelInfo, "request",
-		slog.String("method", method), slog.String("route", x.route), slog.Int("status", status),
-		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
-		slog.String("request_id", x.requestID), slog.String("trace_id", x.traceID), slog.String("key_id", x.keyID),
-		slog.String("sources", x.sources), slog.String("code", string(x.code)),
-	)
+// note measures an answered request, writes its access line and enters it in the journal.
+func (s *Server) note(ctx context.Context, c *fiber.Ctx, took time.Duration, x *exchange) {
+	g, method, status := s.gateway, c.Method(), c.Response().StatusCode()
+	served := telemetry.Served{Method: method, Scheme: c.Protocol(), Route: x.route, Status: status}
+	if status >= 500 {
+		served.Error = string(x.code)
+	}
+	g.telemetry.ServerRequest(ctx, served, took)
+	g.journal.End(x.entry, journal.Outcome{
+		TraceID: x.traceID, Method: method, Route: x.route, Status: status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
+	})
+	if g.log.Enabled(ctx, slog.LevelInfo) {
+		g.log.LogAttrs(ctx, slog.LevelInfo, "request",
+			slog.String("method", method), slog.String("route", x.route), slog.Int("status", status),
+			slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+			slog.String("request_id", x.requestID), slog.String("key_id", x.keyID),
+			slog.String("sources", describe(x.sources)), slog.String("code", string(x.code)),
+		)
+	}
 }
 
-// describeParts is "klen=hit talkifai=error".
-func describeParts(parts []part) string {
-	words := make([]string, 0, len(parts))
-	for _, p := range parts {
-		word := string(p.cache)
-		if word == "" {
-			word = SourceError
+// sourcesOf are the backends' parts of an answer.
+func sourcesOf(parts []part) []journal.Source {
+	if len(parts) == 0 {
+		return nil
+	}
+	sources := make([]journal.Source, len(parts))
+	for i, p := range parts {
+		s := journal.Source{Backend: p.backend.Name, Status: p.source.Status, Cache: string(p.cache)}
+		if s.Status == "" { // of one agent
+			s.Status = SourceOK
 		}
-		words = append(words, p.backend.Name+"="+word)
+		if p.failure != nil {
+			s.Code, s.Breaker = string(p.failure.Code), p.backend.breaker.state()
+		}
+		sources[i] = s
 	}
-	return strings.Join(words, " ")
+	return sources
 }
 
-// describeProblem is the same of a problem: "klen=error talkifai=ok", or the one
-// backend that it is about.
-func describeProblem(p *Problem) string {
+// sourcesOfProblem are the same of a problem: those of a list, or the one backend that it
+// is about.
+func sourcesOfProblem(p *Problem) []journal.Source {
 	if len(p.Sources) == 0 && p.Backend != nil {
-		return *p.Backend + "=" + SourceError
+		return []journal.Source{{Backend: *p.Backend, Status: SourceError, Code: string(p.Code)}}
 	}
-	words := make([]string, 0, len(p.Sources))
-	for _, s := range p.Sources {
-		words = append(words, s.Backend+"="+s.Status)
+	sources := make([]journal.Source, len(p.Sources))
+	for i, s := range p.Sources {
+		sources[i] = journal.Source{Backend: s.Backend, Status: s.Status}
+		if s.Error != nil {
+			sources[i].Code = string(s.Error.Code)
+		}
 	}
-	return strings.Join(words, " ")
+	return sources
+}
+
+// describe is "klen=hit talkifai=error".
+func describe(sources []journal.Source) string {
+	var b strings.Builder
+	for i, s := range sources {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(s.Backend)
+		b.WriteByte('=')
+		if s.Cache != "" {
+			b.WriteString(s.Cache)
+		} else {
+			b.WriteString(s.Status)
+		}
+	}
+	return b.String()
 }

@@ -264,21 +264,29 @@ func (q *quotas) remaining(c *quota, now time.Time) (left int, known bool) {
 	return max(0, left), known
 }
 
-// lowest is what the credential that has least left has left; false if nobody
-// limits them.
-func (q *quotas) lowest() (low int64, known bool) {
+// lowest is what the credential that has least left has left, and of how many; false if
+// nobody limits them.
+func (q *quotas) lowest() (left, limit int64, known bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.rate != nil {
-		low, known = int64(q.rate.Requests), true
+		left, limit, known = int64(q.rate.Requests), int64(q.rate.Requests), true
 	}
 	now := time.Now()
 	for _, c := range q.byCredential {
-		if left, limited := q.remaining(c, now); limited && (!known || int64(left) < low) {
-			low, known = int64(left), true
+		its, limited := q.remaining(c, now)
+		if !limited || known && int64(its) >= left {
+			continue
+		}
+		left, known = int64(its), true
+		if q.rate == nil {
+			limit = left
+			if c.told != nil {
+				limit = int64(c.told.limit)
+			}
 		}
 	}
-	return low, known
+	return left, limit, known
 }
 
 // forget drops the state of credentials that no key maps to any more, once it

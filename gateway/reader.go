@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/journal"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -110,7 +111,7 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 		kept, started := false, time.Now()
 		defer func() {
 			if p := recover(); p != nil { // it would end the process
-				err = panicked(r.backend, r.call, p, r.telemetry.Log())
+				err = panicked(detached, r.backend, r.call, p, r.telemetry.Log())
 			}
 			if refresh && !kept {
 				r.cache.postpone(r, started, askedToWait(err))
@@ -118,7 +119,7 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 		}()
 		r.led.Store(true)
 		work, end := r.trace(detached, refresh)
-		defer end()
+		defer func() { end(err) }()
 		bounded, cancel := context.WithTimeout(work, r.budget())
 		defer cancel()
 		if r.call.Op == adapters.OpGet && isBehind(detached) {
@@ -133,7 +134,7 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 			r.cache.void(r, normalize.KindOf(err))
 			return nil, err
 		}
-		result.Work = lastRequest(work)
+		result.Work, result.Asker = lastRequest(work), journal.RequestID(work)
 		kept = r.cache.put(r, began, result)
 		return result, nil
 	})
@@ -141,15 +142,28 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 
 // trace has the spans of the requests to the backend noted. A refresh is nobody's
 // request: it is a trace of its own, linked to the request that caused it.
-func (r *reader) trace(ctx context.Context, refresh bool) (context.Context, func()) {
+func (r *reader) trace(ctx context.Context, refresh bool) (context.Context, func(error)) {
 	ctx = noteRequests(ctx)
 	if !refresh {
-		return ctx, func() {}
+		return ctx, func(error) {}
 	}
+	ctx, entry := r.cache.journal.Refresh(ctx)
 	ctx, span := r.telemetry.Tracer.Start(ctx, "refresh", trace.WithNewRoot(), trace.WithLinks(trace.LinkFromContext(ctx)), trace.WithAttributes(
 		attribute.String("agentgw.backend", r.backend.Name), attribute.String("agentgw.operation", string(r.call.Op)),
 	))
-	return ctx, func() { span.End() }
+	return ctx, func(err error) {
+		source := journal.Source{Backend: r.backend.Name, Status: SourceOK}
+		if err != nil {
+			source.Status, source.Code = SourceError, string(outcomes[normalize.KindOf(err)].code)
+			span.SetAttributes(attribute.String("error.type", errorType(err)))
+		}
+		span.End()
+		outcome := journal.Outcome{Sources: []journal.Source{source}}
+		if id := span.SpanContext().TraceID(); id.IsValid() {
+			outcome.TraceID = id.String()
+		}
+		r.cache.journal.End(entry, outcome)
+	}
 }
 
 // askedToWait is how long the backend asks to be left alone.
@@ -161,6 +175,7 @@ func askedToWait(err error) time.Duration {
 }
 
 func (r *reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (Result, error) {
+	began := time.Now()
 	select {
 	case <-ctx.Done():
 		return Result{}, r.failure(ctx)
@@ -171,6 +186,7 @@ func (r *reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (R
 		result := loaded.Val.(Result)
 		if !r.led.Load() {
 			r.telemetry.Coalesced(r.backend.Name)
+			r.cache.journal.Call(ctx, journal.Call{Backend: r.backend.Name, Operation: string(r.call.Op), Began: began, Took: time.Since(began), Shared: result.Asker})
 			result.Cache = CacheCoalesced
 			if result.Work.IsValid() {
 				trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: result.Work})

@@ -16,7 +16,7 @@ func recoverPanics(b *Backend, log *slog.Logger) Middleware {
 		return func(ctx context.Context, call Call) (result Result, err error) {
 			defer func() {
 				if p := recover(); p != nil {
-					result, err = Result{}, panicked(b, call, p, log)
+					result, err = Result{}, panicked(ctx, b, call, p, log)
 				}
 			}()
 			return next(ctx, call)
@@ -25,10 +25,10 @@ func recoverPanics(b *Backend, log *slog.Logger) Middleware {
 }
 
 // safely turns a panic in a goroutine of our own into an error.
-func (g *Gateway) safely(b CallerBackend, op adapters.Operation, do func()) (err error) {
+func (g *Gateway) safely(ctx context.Context, b CallerBackend, op adapters.Operation, do func()) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = panicked(b.Backend, Call{Op: op}, p, g.log)
+			err = panicked(ctx, b.Backend, Call{Op: op}, p, g.log)
 		}
 	}()
 	do()
@@ -37,7 +37,7 @@ func (g *Gateway) safely(b CallerBackend, op adapters.Operation, do func()) (err
 
 // panicked logs a panic by its type and place. Its value may quote a vendor or
 // a credential and is not written anywhere.
-func panicked(b *Backend, call Call, p any, log *slog.Logger) error {
-	log.Error("panic in a backend's call", "backend", b.Name, "operation", string(call.Op), "panic_type", fmt.Sprintf("%T", p), "stack", stack())
+func panicked(ctx context.Context, b *Backend, call Call, p any, log *slog.Logger) error {
+	log.ErrorContext(ctx, "panic in a backend's call", "backend", b.Name, "operation", string(call.Op), "panic_type", fmt.Sprintf("%T", p), "stack", stack())
 	return &normalize.Error{Kind: normalize.KindInternal, Provider: b.Info.Provider, Op: string(call.Op), Message: "a panic"}
 }

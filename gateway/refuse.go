@@ -18,7 +18,9 @@ func (s *Server) handleRefused(c *fiber.Ctx, err error) error {
 		return err
 	}
 	lingerOn(c.Context().Conn()) // the peer may still be sending what is refused
-	s.note(context.Background(), c.Method(), c.Response().StatusCode(), 0, x)
+	ctx, entry := s.gateway.journal.Begin(context.Background(), x.requestID)
+	x.entry = entry
+	s.note(ctx, c, 0, x)
 	return nil
 }
 
@@ -36,11 +38,11 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 		}
 	}
 	if p.Code == CodeInternal {
-		s.gateway.log.Error("internal error", "request_id", x.requestID, "error_type", fmt.Sprintf("%T", err))
+		s.gateway.log.ErrorContext(c.UserContext(), "internal error", "request_id", x.requestID, "error_type", fmt.Sprintf("%T", err))
 	}
 	x.code = p.Code
-	if x.sources == "" {
-		x.sources = describeProblem(p)
+	if x.sources == nil {
+		x.sources = sourcesOfProblem(p)
 	}
 	answer := *p // a problem may be shared by callers who wait for the same
 	answer.RequestID, answer.TraceID = x.requestID, x.traceID

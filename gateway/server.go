@@ -57,6 +57,7 @@ func NewServer(g *Gateway) *Server {
 		limits:    func() config.Server { return g.state.Load().config.File.Server },
 		telemetry: g.telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{},
 	}}
+	g.telemetry.ObserveInFlight(s.inFlight.Load)
 	s.bodyLimit = int64(c.BodyLimit)
 	s.app = fiber.New(fiber.Config{
 		AppName:               "agentgw",
@@ -148,7 +149,7 @@ func (s *Server) Shutdown(grace time.Duration) error {
 func (s *Server) recover(c *fiber.Ctx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.gateway.log.Error("panic in a request", "panic_type", fmt.Sprintf("%T", p), "request_id", exchangeOf(c).requestID, "stack", stack())
+			s.gateway.log.ErrorContext(c.UserContext(), "panic in a request", "panic_type", fmt.Sprintf("%T", p), "request_id", exchangeOf(c).requestID, "stack", stack())
 			err = newProblem(CodeInternal, "")
 		}
 	}()
@@ -208,7 +209,7 @@ func (s *Server) serve(r route) fiber.Handler {
 		if err != nil {
 			return err
 		}
-		x.sources, x.cache, x.agent = describeParts(answer.parts), worst(answer.parts), answer.agent
+		x.sources, x.cache, x.agent = sourcesOf(answer.parts), worst(answer.parts), answer.agent
 		return respond(c, answer)
 	}
 }

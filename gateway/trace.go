@@ -11,22 +11,24 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/journal"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
 
 // traceExchange puts a CLIENT span around each request to a backend, and
-// measures it.
-func traceExchange(t *telemetry.Telemetry, b *Backend) ExchangeMiddleware {
+// measures it and enters it in the journal.
+func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) ExchangeMiddleware {
 	base := b.Config.BaseURL
 	port, err := strconv.Atoi(base.Port())
 	if err != nil {
 		port = map[string]int{"http": 80, "https": 443}[base.Scheme]
 	}
+	address := base.Hostname()
 	static := []attribute.KeyValue{
 		attribute.String("agentgw.backend", b.Name),
 		attribute.String("agentgw.provider", b.Info.Provider),
-		attribute.String("server.address", base.Hostname()),
+		attribute.String("server.address", address),
 		attribute.Int("server.port", port),
 	}
 	names := map[adapters.Operation]string{}
@@ -49,7 +51,14 @@ func traceExchange(t *telemetry.Telemetry, b *Backend) ExchangeMiddleware {
 				return decode(r)
 			}
 			err := next(ctx, req)
-			t.UpstreamRequest(ctx, b.Name, req.Method, status, errorType(err), time.Since(started))
+			took, kind := time.Since(started), errorType(err)
+			t.UpstreamRequest(ctx, telemetry.Upstream{
+				Backend: b.Name, Operation: string(req.Op), Method: req.Method, Address: address, Port: port, Status: status, Error: kind,
+			}, took)
+			j.Call(ctx, journal.Call{
+				Backend: b.Name, Operation: string(req.Op), Began: started, Took: took,
+				Status: status, Error: kind, Resend: req.Resend, Breaker: b.breaker.state(),
+			})
 			if span.IsRecording() {
 				span.SetAttributes(static...)
 				span.SetAttributes(
@@ -64,7 +73,7 @@ func traceExchange(t *telemetry.Telemetry, b *Backend) ExchangeMiddleware {
 					span.SetAttributes(attribute.Int("http.response.status_code", status))
 				}
 				if err != nil {
-					span.SetAttributes(attribute.String("error.type", errorType(err)))
+					span.SetAttributes(attribute.String("error.type", kind))
 					if normalize.KindOf(err) != normalize.KindCanceled {
 						span.SetStatus(codes.Error, "")
 					}

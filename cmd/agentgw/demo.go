@@ -57,7 +57,9 @@ func (d *demoCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	srv, err := newService(ctx, loaded, newLogger(a.stderr, loaded.File.Log), load)
+	log, lines := newLogger(a.stderr, loaded.File.Log)
+	defer lines.Close()
+	srv, err := newService(ctx, loaded, log, lines, load)
 	if err != nil {
 		return err
 	}

@@ -6,20 +6,23 @@ import (
 	"os"
 
 	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
 // newLogger writes text to a terminal and JSON elsewhere, unless the
-// configuration says which.
-func newLogger(w io.Writer, c config.Log) *slog.Logger {
+// configuration says which. The lines are written until they are closed.
+func newLogger(w io.Writer, c config.Log) (*slog.Logger, *telemetry.LogWriter) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level = slog.LevelInfo // the schema lets only known levels through
 	}
 	options := &slog.HandlerOptions{Level: level}
+	lines := telemetry.NewLogWriter(w)
+	var handler slog.Handler = slog.NewJSONHandler(lines, options)
 	if c.Format == "text" || c.Format == "auto" && isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, options))
+		handler = slog.NewTextHandler(lines, options)
 	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	return slog.New(telemetry.WithTraceIDs(handler)), lines
 }
 
 func isTerminal(w io.Writer) bool {

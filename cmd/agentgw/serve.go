@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"go.opentelemetry.io/otel"
+
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway"
@@ -31,13 +33,14 @@ func (s *serveCmd) Run(a *app) error {
 	if err != nil {
 		return configError(err)
 	}
-	log := newLogger(a.stderr, loaded.File.Log)
+	log, lines := newLogger(a.stderr, loaded.File.Log)
+	defer lines.Close()
 	for _, w := range loaded.Warnings {
 		log.Warn("configuration: "+w.Message, "path", w.Where())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	srv, err := newService(ctx, loaded, log, func() (*config.Config, error) { return config.Load(source) })
+	srv, err := newService(ctx, loaded, log, lines, func() (*config.Config, error) { return config.Load(source) })
 	if err != nil {
 		return err
 	}
@@ -66,8 +69,9 @@ type service struct {
 	publicListener, adminListener net.Listener
 }
 
-func newService(ctx context.Context, c *config.Config, log *slog.Logger, load func() (*config.Config, error)) (*service, error) {
-	t, err := telemetry.New(ctx, telemetry.Options{Version: version, Log: log})
+func newService(ctx context.Context, c *config.Config, log *slog.Logger, lines *telemetry.LogWriter, load func() (*config.Config, error)) (*service, error) {
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err.Error()) }))
+	t, err := telemetry.New(ctx, telemetry.Options{Version: version, Log: log, DroppedLines: lines.Dropped})
 	if err != nil {
 		return nil, err
 	}

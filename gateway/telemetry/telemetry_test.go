@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -35,8 +34,25 @@ func TestVariablesThatCannotBe(t *testing.T) {
 		t.Setenv(name, "")
 	}
 	f("OTEL_TRACES_EXPORTER", "zipkin", `OTEL_TRACES_EXPORTER="zipkin" is not one of none, otlp, console`)
+	f("OTEL_METRICS_EXPORTER", "statsd", `OTEL_METRICS_EXPORTER="statsd" is not one of none, prometheus, otlp, console`)
 	f("OTEL_TRACES_SAMPLER", "sometimes", `OTEL_TRACES_SAMPLER="sometimes" is not one of`)
 	f("OTEL_TRACES_SAMPLER_ARG", "2", `OTEL_TRACES_SAMPLER_ARG="2" is not a ratio`)
+	t.Setenv("OTEL_TRACES_EXPORTER", "otlp")
+	f("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", `OTEL_EXPORTER_OTLP_PROTOCOL="grpc": only http/protobuf`)
+	f("OTEL_BSP_MAX_QUEUE_SIZE", "many", `OTEL_BSP_MAX_QUEUE_SIZE="many" is not a number`)
+}
+
+// TestDisabled: everything is off, and works.
+func TestDisabled(t *testing.T) {
+	t.Setenv("OTEL_SDK_DISABLED", "true")
+	t.Setenv("OTEL_TRACES_EXPORTER", "otlp")
+	telemetry := made(t, Options{})
+	ctx, span := telemetry.Tracer.Start(context.Background(), "x")
+	telemetry.ServerRequest(ctx, Served{Method: "GET"}, time.Second)
+	telemetry.CacheRequest("klen", "hit")
+	if page := telemetry.pageText(); span.IsRecording() || strings.Contains(page, "agentgw") || !strings.Contains(page, "go_goroutines") {
+		t.Errorf("recording %v, and the page has\n%s", span.IsRecording(), page)
+	}
 }
 
 // TestOutsidersDoNotDecideWhatIsSampled: their flag neither makes us record
@@ -79,8 +95,8 @@ func TestNoExporterRecordsNothing(t *testing.T) {
 func TestMetricsHaveTheirNames(t *testing.T) {
 	telemetry := made(t, Options{})
 	ctx := apitrace.ContextWithSpan(context.Background(), nil)
-	telemetry.ServerRequest(ctx, "BREW", "/v1/agents", 200, time.Millisecond)
-	telemetry.UpstreamRequest(ctx, "klen", "GET", 0, "timeout", time.Millisecond)
+	telemetry.ServerRequest(ctx, Served{Method: "BREW", Scheme: "http", Route: "/v1/agents", Status: 200}, time.Millisecond)
+	telemetry.UpstreamRequest(ctx, Upstream{Backend: "klen", Operation: "list", Method: "GET", Address: "api.klen.ai", Port: 443, Error: "timeout"}, time.Millisecond)
 	telemetry.CacheRequest("klen", "hit")
 	telemetry.CacheRefused("klen")
 	telemetry.CacheEvicted("klen")
@@ -90,23 +106,20 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 	telemetry.AuthFailure("unknown")
 	telemetry.Reloaded("ok")
 	telemetry.ObserveBreaker("klen", func() string { return "open" })
-	telemetry.ObserveQuota("klen", func() (int64, bool) { return 7, true })
-	telemetry.ObserveQuota("krosai", func() (int64, bool) { return 0, false })
+	telemetry.ObserveQuota("klen", func() (int64, int64, bool) { return 7, 60, true })
+	telemetry.ObserveQuota("krosai", func() (int64, int64, bool) { return 0, 0, false })
 	telemetry.Retried("klen")
 	telemetry.Refused("max_inflight")
 	telemetry.Idempotent("replayed")
 	telemetry.ObserveCache(func() (int64, int64) { return 3, 1000 }, func() int64 { return 50 })
-	page := func() string {
-		w := httptest.NewRecorder()
-		telemetry.Metrics().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-		return w.Body.String()
-	}
+	telemetry.ObserveInFlight(func() int64 { return 4 })
+	page := telemetry.pageText
 	for _, want := range []string{
-		`http_server_request_duration_seconds_count{http_request_method="_OTHER",http_response_status_code="200",http_route="/v1/agents"} 1`,
-		`http_client_request_duration_seconds_count{agentgw_backend="klen",error_type="timeout",http_request_method="GET"} 1`,
+		`http_server_request_duration_seconds_count{http_request_method="_OTHER",http_response_status_code="200",http_route="/v1/agents",url_scheme="http"} 1`,
+		`http_client_request_duration_seconds_count{agentgw_backend="klen",agentgw_operation="list",error_type="timeout",http_request_method="GET",server_address="api.klen.ai",server_port="443"} 1`,
 		`agentgw_cache_requests_total{backend="klen",result="hit"} 1`, `agentgw_cache_refused_total{backend="klen"} 1`, `agentgw_coalesced_requests_total{backend="klen"} 1`,
 		`agentgw_breaker_transitions_total{backend="klen",from="closed",to="open"} 1`, `agentgw_breaker_state{backend="klen",state="open"} 1`, `agentgw_breaker_state{backend="klen",state="closed"} 0`,
-		`agentgw_upstream_quota_remaining{backend="klen"} 7`, `agentgw_upstream_retries_total{backend="klen"} 1`, `agentgw_refused_total{reason="max_inflight"} 1`, `agentgw_idempotent_requests_total{result="replayed"} 1`, `agentgw_list_incomplete_total{backend="klen"} 1`, `agentgw_auth_failures_total{reason="unknown"} 1`,
+		`agentgw_upstream_quota_remaining{backend="klen"} 7`, `agentgw_upstream_quota_limit{backend="klen"} 60`, `agentgw_requests_in_flight 4`, `agentgw_upstream_retries_total{backend="klen"} 1`, `agentgw_refused_total{reason="max_inflight"} 1`, `agentgw_idempotent_requests_total{result="replayed"} 1`, `agentgw_list_incomplete_total{backend="klen"} 1`, `agentgw_auth_failures_total{reason="unknown"} 1`,
 		`agentgw_config_reloads_total{result="ok"} 1`, `agentgw_cache_entries 3`, `agentgw_cache_size_bytes{part="read"} 1000`, `agentgw_cache_size_bytes{part="pages"} 50`, `agentgw_cache_evicted_total{backend="klen"} 1`, "go_goroutines",
 	} {
 		if !strings.Contains(page(), want) {

@@ -12,43 +12,68 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// queueSize is the batch processor's: the default of 2048 drops most of a
-// burst.
+// queueSize is how many spans wait, unless OTEL_BSP_MAX_QUEUE_SIZE says otherwise: the
+// default of 2048 drops most of a burst.
 const queueSize = 8192
 
 func (t *Telemetry) setUpTraces(ctx context.Context, o Options, res *resource.Resource) error {
-	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
 	sampler, err := sampler(os.Getenv("OTEL_TRACES_SAMPLER"), os.Getenv("OTEL_TRACES_SAMPLER_ARG"))
 	if err != nil {
 		return err
 	}
-	options = append(options, sdktrace.WithSampler(sampler))
-	switch exporter := os.Getenv("OTEL_TRACES_EXPORTER"); {
+	if disabled() {
+		t.Tracer = noop.NewTracerProvider().Tracer(scope)
+		return nil
+	}
+	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler)}
+	exporter, err := spanExporter(ctx)
+	switch {
+	case err != nil:
+		return err
 	case o.SpanProcessor != nil:
 		options = append(options, sdktrace.WithSpanProcessor(o.SpanProcessor))
-	case exporter == "" || exporter == "none":
+	case exporter == nil:
 		// Nobody would see a span: none is recorded.
 		options = append(options, sdktrace.WithSampler(sdktrace.NeverSample()))
-	case exporter == "otlp":
+	default:
+		size, err := number("OTEL_BSP_MAX_QUEUE_SIZE", queueSize)
+		if err != nil {
+			return err
+		}
+		options = append(options, sdktrace.WithSpanProcessor(newBoundedSpans(exporter, size, t.spanDeliveries)))
+	}
+	provider := sdktrace.NewTracerProvider(options...)
+	t.shutdowns = append(t.shutdowns, provider.Shutdown)
+	t.Tracer = provider.Tracer(scope)
+	return nil
+}
+
+// spanExporter is what OTEL_TRACES_EXPORTER names; nil for none.
+func spanExporter(ctx context.Context) (sdktrace.SpanExporter, error) {
+	switch name := os.Getenv("OTEL_TRACES_EXPORTER"); name {
+	case "", "none":
+		return nil, nil
+	case "otlp":
+		if err := checkProtocol("TRACES"); err != nil {
+			return nil, err
+		}
 		e, err := otlptracehttp.New(ctx)
 		if err != nil {
-			return fmt.Errorf("OTEL_TRACES_EXPORTER=otlp: %w", err)
+			return nil, fmt.Errorf("OTEL_TRACES_EXPORTER=otlp: %w", err)
 		}
-		options = append(options, sdktrace.WithBatcher(e, sdktrace.WithMaxQueueSize(queueSize)))
-	case exporter == "console":
+		return e, nil
+	case "console":
 		e, err := stdouttrace.New(stdouttrace.WithWriter(os.Stderr))
 		if err != nil {
-			return fmt.Errorf("OTEL_TRACES_EXPORTER=console: %w", err)
+			return nil, fmt.Errorf("OTEL_TRACES_EXPORTER=console: %w", err)
 		}
-		options = append(options, sdktrace.WithBatcher(e, sdktrace.WithMaxQueueSize(queueSize)))
+		return e, nil
 	default:
-		return fmt.Errorf("OTEL_TRACES_EXPORTER=%q is not one of none, otlp, console", exporter)
+		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER=%q is not one of none, otlp, console", name)
 	}
-	t.traces = sdktrace.NewTracerProvider(options...)
-	t.Tracer = t.traces.Tracer("github.com/agentgw/agentgw")
-	return nil
 }
 
 // sampler reads the standard variables. A caller is a stranger: its own

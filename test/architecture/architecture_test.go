@@ -70,6 +70,8 @@ var rules = []struct {
 	{"gateway/docsite", []string{"gateway/payload"}, "pages, whatever the API is"},
 	{"gateway/idempotency", nil, "records, whatever they are of"},
 	{"gateway/telemetry", nil, "it knows what to count, not what happens"},
+	{"gateway/journal", nil, "it knows what to remember, not what happens"},
+	{"gateway/console", []string{"gateway/journal"}, "a page, of whatever state it is told"},
 	{"gateway", []string{"adapters", "adapters/upstream", "config", "gateway/*", "normalize", "config/secret"}, "the gateway knows no vendor"},
 	{"cmd/agentgw", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize"}, "the command line assembles"},
 	{"test/lossless", []string{"adapters", "config/secret", "normalize"}, "tests of any vendor"},

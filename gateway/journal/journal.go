@@ -1,0 +1,258 @@
+// Package journal keeps what happened lately, for a person who looks: the last requests
+// with what they asked of the backends, and counts of the last 15 minutes. Dashboards
+// and traces go further back; the journal is there without them, in the process itself.
+//
+// It holds names, numbers and codes. No body, path, query, agent, key or text of a
+// backend ever comes in.
+package journal
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// How many entries are kept of each kind.
+const (
+	keptRecent   = 100 // of any
+	keptAsking   = 100 // that asked a backend
+	keptTroubled = 100 // that failed, or were not whole
+	keptEvents   = 50
+)
+
+// Journal is safe for concurrent use.
+type Journal struct {
+	now func() time.Time
+
+	mu                       sync.Mutex
+	entries                  uint64 // that ended, ever
+	recent, asking, troubled ring[*Entry]
+	happened                 uint64 // ever
+	events                   ring[Event]
+	gateway                  series
+	backends                 map[string]*series
+}
+
+// New makes a journal; now is the clock.
+func New(now func() time.Time) *Journal {
+	return &Journal{
+		now:    now,
+		recent: ring[*Entry]{size: keptRecent}, asking: ring[*Entry]{size: keptAsking}, troubled: ring[*Entry]{size: keptTroubled},
+		events: ring[Event]{size: keptEvents}, backends: map[string]*series{},
+	}
+}
+
+// Entry is a request to the gateway, or a refresh that nobody waits for. It is safe for
+// concurrent use: what it asks of backends may end after it did.
+type Entry struct {
+	requestID string
+	began     time.Time
+	cause     string // request id of what caused a refresh
+
+	mu     sync.Mutex
+	calls  []Call
+	number uint64 // from 1, by when they ended; 0 while it runs
+	took   time.Duration
+	Outcome
+}
+
+// Call is one request to a backend, or the wait for another entry's.
+type Call struct {
+	Backend   string
+	Operation string
+	Began     time.Time
+	Took      time.Duration
+	Status    int    // 0 where there was no answer
+	Error     string // kind of the failure; empty for none
+	Resend    int    // 0 for the first attempt
+	Breaker   string // the breaker's state after it
+	Shared    string // request id of the entry that asked; empty where this one did
+}
+
+// Outcome is how an entry ended.
+type Outcome struct {
+	TraceID string
+	Method  string
+	Route   string // as /openapi.json writes it; empty where there is none
+	Status  int
+	Code    string // of a problem
+	KeyID   string
+	Sources []Source
+}
+
+// Source is a backend's part of an answer.
+type Source struct {
+	Backend string `json:"backend"`
+	Status  string `json:"status"`
+	Cache   string `json:"cache,omitzero"`
+	Code    string `json:"code,omitzero"`
+	Breaker string `json:"breaker,omitzero"` // where the backend's part is not whole
+}
+
+// statusOK is the Status of a source that is whole.
+const statusOK = "ok"
+
+// Event is a change that matters to whoever looks.
+type Event struct {
+	Number  uint64    `json:"number"`
+	At      time.Time `json:"at"`
+	Kind    string    `json:"kind"` // breaker, reload
+	Backend string    `json:"backend,omitzero"`
+	From    string    `json:"from,omitzero"`
+	To      string    `json:"to"`
+}
+
+type entryKey struct{}
+
+// Begin starts an entry, which calls made in the context are part of.
+func (j *Journal) Begin(ctx context.Context, requestID string) (context.Context, *Entry) {
+	e := &Entry{requestID: requestID, began: j.now()}
+	return context.WithValue(ctx, entryKey{}, e), e
+}
+
+// Refresh starts an entry of its own, caused by the one of the context.
+func (j *Journal) Refresh(ctx context.Context) (context.Context, *Entry) {
+	cause := RequestID(ctx)
+	ctx, e := j.Begin(ctx, "")
+	e.cause = cause
+	return ctx, e
+}
+
+// RequestID is that of the context's entry, or of what caused it; empty for none.
+func RequestID(ctx context.Context) string {
+	e, ok := ctx.Value(entryKey{}).(*Entry)
+	if !ok {
+		return ""
+	}
+	if e.requestID == "" {
+		return e.cause
+	}
+	return e.requestID
+}
+
+// Call takes note of a request to a backend, made in the context.
+func (j *Journal) Call(ctx context.Context, c Call) {
+	if e, ok := ctx.Value(entryKey{}).(*Entry); ok {
+		e.mu.Lock()
+		e.calls = append(e.calls, c)
+		e.mu.Unlock()
+	}
+	if c.Shared != "" {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	at := j.of(c.Backend).at(j.now())
+	at.counts[calls]++
+	if c.Error != "" {
+		at.counts[failures]++
+	}
+	if c.Resend > 0 {
+		at.counts[retries]++
+	}
+	at.latency.add(c.Took)
+}
+
+// Read takes note of a read through the cache: hit, stale, miss, coalesced or bypass.
+func (j *Journal) Read(backend, result string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range []*series{&j.gateway, j.of(backend)} {
+		at := s.at(j.now())
+		at.counts[reads]++
+		if result == "hit" || result == "stale" {
+			at.counts[fromCache]++
+		}
+	}
+}
+
+// Happened takes note of a change.
+func (j *Journal) Happened(e Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.happened++
+	e.Number, e.At = j.happened, j.now()
+	j.events.add(e)
+}
+
+// End takes note of how an entry ended.
+func (j *Journal) End(e *Entry, o Outcome) {
+	now := j.now()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries++
+	e.mu.Lock()
+	e.Outcome, e.took, e.number = o, now.Sub(e.began), j.entries
+	asked := len(e.calls) > 0
+	e.mu.Unlock()
+
+	at := j.gateway.at(now)
+	whole, refresh := true, e.requestID == ""
+	for _, s := range o.Sources {
+		if s.Status == statusOK || o.Status >= 400 && o.Status < 500 { // what a caller did wrong
+			continue
+		}
+		whole = false
+		if !refresh {
+			at.note(Incomplete{Backend: s.Backend, Status: s.Status, Code: s.Code})
+		}
+	}
+	j.recent.add(e)
+	if asked {
+		j.asking.add(e)
+	}
+	if !whole || o.Status >= 500 {
+		j.troubled.add(e)
+	}
+	if refresh { // nobody's request
+		return
+	}
+	at.latency.add(e.took)
+	switch {
+	case o.Status >= 500:
+		at.counts[serverErrors]++
+	case o.Status >= 400:
+		at.counts[clientErrors]++
+	case !whole:
+		at.counts[incompleteAnswers]++
+	default:
+		at.counts[answers]++
+	}
+}
+
+// Keep forgets the backends that are not named: they are configured no more.
+func (j *Journal) Keep(names []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for name := range j.backends {
+		if !slices.Contains(names, name) {
+			delete(j.backends, name)
+		}
+	}
+}
+
+func (j *Journal) of(backend string) *series {
+	s := j.backends[backend]
+	if s == nil {
+		s = &series{}
+		j.backends[backend] = s
+	}
+	return s
+}
+
+// ring has the last of what was added.
+type ring[T any] struct {
+	size  int
+	items []T
+	next  int // to be written over, once it is full
+}
+
+func (r *ring[T]) add(item T) {
+	if len(r.items) < r.size {
+		r.items = append(r.items, item)
+		return
+	}
+	r.items[r.next] = item
+	r.next = (r.next + 1) % r.size
+}

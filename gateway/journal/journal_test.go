@@ -1,0 +1,151 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// clock is a journal's time.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time          { return c.at }
+func (c *clock) forward(d time.Duration) { c.at = c.at.Add(d) }
+
+func newClock() *clock { return &clock{time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)} }
+
+// request is one that took so long and ended so.
+func request(j *Journal, c *clock, id string, took time.Duration, o Outcome, calls ...Call) {
+	ctx, e := j.Begin(context.Background(), id)
+	for _, call := range calls {
+		call.Began = c.at
+		j.Call(ctx, call)
+	}
+	c.forward(took)
+	j.End(e, o)
+}
+
+func last[T any](column []T) T { return column[len(column)-1] }
+
+func TestCounts(t *testing.T) {
+	c := newClock()
+	j := New(c.now)
+	request(j, c, "whole", time.Millisecond, Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "ok"}}}, Call{Backend: "klen", Took: 20 * time.Millisecond, Status: 200})
+	request(j, c, "incomplete", time.Millisecond, Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_timeout"}}}, Call{Backend: "klen", Error: "timeout"}, Call{Backend: "klen", Error: "timeout", Resend: 1})
+	request(j, c, "theirs", time.Millisecond, Outcome{Status: 404, Sources: []Source{{Backend: "klen", Status: "error", Code: "agent_not_found"}}})
+	request(j, c, "ours", time.Millisecond, Outcome{Status: 502, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_error"}}})
+	request(j, c, "shared", time.Millisecond, Outcome{Status: 200}, Call{Backend: "klen", Shared: "whole"})
+	for _, result := range []string{"hit", "stale", "miss", "coalesced"} {
+		j.Read("klen", result)
+	}
+	v := j.View(0, 0, Steps)
+	if int64(len(v.Gateway.Answers)) != Steps || v.Start+int64(v.StepS)*(Steps-1) != c.at.Unix()/5*5 {
+		t.Errorf("%d steps from %d", len(v.Gateway.Answers), v.Start)
+	}
+	got := fmt.Sprint(last(v.Gateway.Answers), last(v.Gateway.IncompleteAnswers), last(v.Gateway.ClientErrors), last(v.Gateway.ServerErrors), last(v.Gateway.Reads), last(v.Gateway.FromCache))
+	if got != "2 1 1 1 4 2" {
+		t.Errorf("the gateway's counts are %s", got)
+	}
+	klen := v.Backends["klen"]
+	if got := fmt.Sprint(last(klen.Calls), last(klen.Failures), last(klen.Retries), last(klen.Reads)); got != "3 2 1 4" {
+		t.Errorf("the backend's counts are %s", got)
+	}
+	if got := fmt.Sprint(v.Incomplete); got != "[{{klen error upstream_error} 1} {{klen error upstream_timeout} 1}]" {
+		t.Errorf("incomplete: %s", got)
+	}
+	if p95 := last(klen.P95); p95 == nil || *p95 < 17 || *p95 > 23 {
+		t.Errorf("p95 of 20 ms and two of nothing: %v", p95)
+	}
+	if klen.P95[0] != nil {
+		t.Error("there is a latency where there was no call")
+	}
+
+	c.forward(Span)
+	if v := j.View(0, 0, Steps); last(v.Gateway.Answers) != 0 || len(v.Incomplete) != 0 {
+		t.Errorf("after %s there is still %v", Span, v.Incomplete)
+	}
+	j.Keep([]string{"talkifai"})
+	if v := j.View(0, 0, Steps); len(v.Backends) != 0 {
+		t.Error("a backend that is gone is still shown")
+	}
+}
+
+func TestQuantiles(t *testing.T) {
+	var l latencies
+	for i := range 1000 {
+		l.add(time.Duration(i+1) * time.Millisecond)
+	}
+	for q, want := range map[float64]float64{0.5: 500, 0.95: 950, 0.99: 990} {
+		if got, _ := l.quantile(q); math.Abs(got/want-1) > 0.13 {
+			t.Errorf("the %g quantile of 1 to 1000 ms is %g ms", q, got)
+		}
+	}
+	l.add(0)
+	l.add(time.Hour) // neither is out of range
+}
+
+// TestWhatMattersStays: many hits do not drive out the few that asked, or that failed.
+func TestWhatMattersStays(t *testing.T) {
+	c := newClock()
+	j := New(c.now)
+	request(j, c, "failed", 0, Outcome{Status: 502})
+	request(j, c, "asked", 0, Outcome{Status: 200}, Call{Backend: "klen"})
+	for i := range 1000 {
+		request(j, c, fmt.Sprint("hit", i), 0, Outcome{Status: 200})
+	}
+	v := j.View(0, 0, Steps)
+	var ids []string
+	for _, r := range v.Requests {
+		ids = append(ids, r.RequestID)
+	}
+	all := strings.Join(ids, " ")
+	if len(ids) != keptRecent+2 || ids[0] != "hit999" || !strings.HasSuffix(all, "hit900 asked failed") {
+		t.Errorf("kept are %d: %s", len(ids), all)
+	}
+	request(j, c, "new", 0, Outcome{Status: 200})
+	j.Happened(Event{Kind: "breaker", Backend: "klen", To: "open"})
+	news := j.View(v.Entry, v.Event, 2)
+	if len(news.Requests) != 1 || news.Requests[0].RequestID != "new" || len(news.Events) != 1 || len(news.Gateway.Answers) != 2 {
+		t.Errorf("new are %v, %v", news.Requests, news.Events)
+	}
+}
+
+// TestARefreshIsNobodysRequest: it is shown with its cause, and counts as no answer.
+func TestARefreshIsNobodysRequest(t *testing.T) {
+	c := newClock()
+	j := New(c.now)
+	ctx, e := j.Begin(context.Background(), "cause")
+	refreshing, refresh := j.Refresh(ctx)
+	j.End(e, Outcome{Status: 200})
+	j.Call(refreshing, Call{Backend: "klen", Began: c.at})
+	j.End(refresh, Outcome{Sources: []Source{{Backend: "klen", Status: "error"}}})
+	if RequestID(refreshing) != "cause" {
+		t.Errorf("who shares its work is told of %q", RequestID(refreshing))
+	}
+	v := j.View(0, 0, Steps)
+	if r := v.Requests[0]; r.Cause != "cause" || r.RequestID != "" || len(r.Calls) != 1 {
+		t.Errorf("%+v", r)
+	}
+	if last(v.Gateway.Answers) != 1 || len(v.Incomplete) != 0 {
+		t.Error("the refresh counts as an answer")
+	}
+	if _, err := json.Marshal(v); err != nil {
+		t.Error(err)
+	}
+}
+
+func BenchmarkHit(b *testing.B) {
+	j := New(time.Now)
+	outcome := Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "ok", Cache: "hit"}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		_, e := j.Begin(context.Background(), "id")
+		j.Read("klen", "hit")
+		j.End(e, outcome)
+	}
+}

@@ -1,0 +1,186 @@
+package journal
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+)
+
+// View is what a journal shows: all of it, or what is new.
+type View struct {
+	// Number of the last entry and of the last event: to ask from for what is new.
+	Entry uint64 `json:"entry"`
+	Event uint64 `json:"event"`
+	// Start is the time of the first step of the series, in seconds since 1970; the
+	// last one is not over yet.
+	Start    int64             `json:"start"`
+	StepS    int               `json:"step_s"`
+	Gateway  Series            `json:"gateway"`
+	Backends map[string]Series `json:"backends"`
+	Requests []Request         `json:"requests"` // the last one first
+	Events   []Event           `json:"events"`   // the last one first
+	// Incomplete is why parts of answers were not whole in the last Span, the most
+	// frequent first.
+	Incomplete []IncompleteCount `json:"incomplete"`
+}
+
+// Series are counts for each step, and latencies in milliseconds; null where there was
+// nothing.
+type Series struct {
+	Answers           []uint32   `json:"answers"`
+	IncompleteAnswers []uint32   `json:"incomplete_answers"`
+	ClientErrors      []uint32   `json:"client_errors"`
+	ServerErrors      []uint32   `json:"server_errors"`
+	Calls             []uint32   `json:"calls"`
+	Failures          []uint32   `json:"failures"`
+	Retries           []uint32   `json:"retries"`
+	Reads             []uint32   `json:"reads"`
+	FromCache         []uint32   `json:"from_cache"`
+	P50               []*float64 `json:"p50_ms"`
+	P95               []*float64 `json:"p95_ms"`
+}
+
+// Request is an entry, as it is shown.
+type Request struct {
+	Number    uint64     `json:"number"`
+	At        time.Time  `json:"at"`
+	RequestID string     `json:"request_id,omitzero"`
+	Cause     string     `json:"cause,omitzero"` // the request that caused a refresh
+	TraceID   string     `json:"trace_id,omitzero"`
+	Method    string     `json:"method,omitzero"`
+	Route     string     `json:"route,omitzero"`
+	Status    int        `json:"status,omitzero"`
+	Code      string     `json:"code,omitzero"`
+	KeyID     string     `json:"key_id,omitzero"`
+	TookMs    float64    `json:"took_ms"`
+	Sources   []Source   `json:"sources,omitzero"`
+	Calls     []CallView `json:"calls,omitzero"`
+}
+
+// CallView is a call, as it is shown.
+type CallView struct {
+	Backend   string  `json:"backend"`
+	Operation string  `json:"operation"`
+	AfterMs   float64 `json:"after_ms"` // since the entry began
+	TookMs    float64 `json:"took_ms"`
+	Status    int     `json:"status,omitzero"`
+	Error     string  `json:"error,omitzero"`
+	Resend    int     `json:"resend,omitzero"`
+	Breaker   string  `json:"breaker,omitzero"`
+	Shared    string  `json:"shared,omitzero"`
+}
+
+// IncompleteCount says how often.
+type IncompleteCount struct {
+	Incomplete
+	Count uint32 `json:"count"`
+}
+
+// View shows what is new since an earlier view: entries and events after those numbers,
+// and of the series the last steps. Zeros, and Steps, show everything.
+func (j *Journal) View(entry, event uint64, last int64) View {
+	now := j.now()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	end := number(now)
+	begin := end - min(last, steps) + 1
+	v := View{
+		Entry: j.entries, Event: j.happened,
+		Start: begin * int64(Step) / int64(time.Second), StepS: int(Step / time.Second),
+		Gateway: j.gateway.view(begin, end), Backends: map[string]Series{},
+		Requests: []Request{}, Events: []Event{}, Incomplete: j.incomplete(end),
+	}
+	for name, s := range j.backends {
+		v.Backends[name] = s.view(begin, end)
+	}
+	for _, e := range j.events.items {
+		if e.Number > event {
+			v.Events = append(v.Events, e)
+		}
+	}
+	slices.SortFunc(v.Events, func(a, b Event) int { return cmp.Compare(b.Number, a.Number) })
+	seen := map[*Entry]bool{}
+	for _, kept := range []ring[*Entry]{j.recent, j.asking, j.troubled} {
+		for _, e := range kept.items {
+			if seen[e] {
+				continue
+			}
+			seen[e] = true
+			if r := e.view(); r.Number > entry {
+				v.Requests = append(v.Requests, r)
+			}
+		}
+	}
+	slices.SortFunc(v.Requests, func(a, b Request) int { return cmp.Compare(b.Number, a.Number) })
+	return v
+}
+
+// Steps is how many there are in a whole view.
+const Steps = steps
+
+func (j *Journal) incomplete(end int64) []IncompleteCount {
+	sums := map[Incomplete]uint32{}
+	for n := end - steps + 1; n <= end; n++ {
+		if at := j.gateway.of(n); at != nil {
+			for i, count := range at.incomplete {
+				sums[i] += count
+			}
+		}
+	}
+	all := make([]IncompleteCount, 0, len(sums))
+	for i, count := range sums {
+		all = append(all, IncompleteCount{i, count})
+	}
+	slices.SortFunc(all, func(a, b IncompleteCount) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Backend, b.Backend), cmp.Compare(a.Status, b.Status), cmp.Compare(a.Code, b.Code))
+	})
+	return all
+}
+
+func (s *series) view(begin, end int64) Series {
+	var v Series
+	columns := [counted]*[]uint32{
+		answers: &v.Answers, incompleteAnswers: &v.IncompleteAnswers, clientErrors: &v.ClientErrors, serverErrors: &v.ServerErrors,
+		calls: &v.Calls, failures: &v.Failures, retries: &v.Retries, reads: &v.Reads, fromCache: &v.FromCache,
+	}
+	for n := begin; n <= end; n++ {
+		at := s.of(n)
+		if at == nil {
+			at = &step{}
+		}
+		for kind, column := range columns {
+			*column = append(*column, at.counts[kind])
+		}
+		v.P50, v.P95 = append(v.P50, at.latency.shown(0.5)), append(v.P95, at.latency.shown(0.95))
+	}
+	return v
+}
+
+func (l *latencies) shown(q float64) *float64 {
+	ms, ok := l.quantile(q)
+	if !ok {
+		return nil
+	}
+	ms = math.Round(ms*100) / 100
+	return &ms
+}
+
+func (e *Entry) view() Request {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := Request{
+		Number: e.number, At: e.began.UTC(), RequestID: e.requestID, Cause: e.cause, TraceID: e.TraceID,
+		Method: e.Method, Route: e.Route, Status: e.Status, Code: e.Code, KeyID: e.KeyID,
+		TookMs: milliseconds(e.took), Sources: e.Sources,
+	}
+	for _, c := range e.calls {
+		r.Calls = append(r.Calls, CallView{
+			Backend: c.Backend, Operation: c.Operation, AfterMs: milliseconds(c.Began.Sub(e.began)), TookMs: milliseconds(c.Took),
+			Status: c.Status, Error: c.Error, Resend: c.Resend, Breaker: c.Breaker, Shared: c.Shared,
+		})
+	}
+	return r
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
