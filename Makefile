@@ -9,7 +9,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # runs every test, without it.
 RACE := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test soak fmt vet lint bench fuzz docs check clean
+.PHONY: help build demo test soak fmt vet lint bench fuzz docs console check clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s).
 docs: ## Write the generated parts of the documentation anew.
 	go test ./gateway -run '^TestExamples$$' -update
 	go test ./test/docs -run '^TestGenerated$$' -update
+
+console: ## Build the operators' page anew, from gateway/console/web.
+	cd gateway/console/web && npm ci && npm run check && npm run build
 
 check: fmt vet lint test bench ## What CI runs: all of the above that can fail.
 

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
+
+	"github.com/agentgw/agentgw/gateway/console"
 )
 
 // Admin is the operators' listener. It is net/http rather than Fiber: what
@@ -14,16 +17,23 @@ type Admin struct {
 	gateway  *Gateway
 	reload   func() (needRestart []string, err error)
 	draining atomic.Bool
+	end      func() // lets go of open consoles
+	ended    chan struct{}
 }
 
 // NewAdmin makes the operators' routes; reload reads the configuration anew
 // and names what changed but needs a restart.
 func NewAdmin(g *Gateway, reload func() (needRestart []string, err error)) *Admin {
-	return &Admin{gateway: g, reload: reload}
+	a := &Admin{gateway: g, reload: reload, ended: make(chan struct{})}
+	a.end = sync.OnceFunc(func() { close(a.ended) })
+	return a
 }
 
 // Drain makes /readyz say that no more requests should come.
 func (a *Admin) Drain() { a.draining.Store(true) }
+
+// Close lets go of the consoles that are open, which have no end of their own.
+func (a *Admin) Close() { a.end() }
 
 // Handler has the routes.
 func (a *Admin) Handler() http.Handler {
@@ -31,10 +41,20 @@ func (a *Admin) Handler() http.Handler {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, map[string]any{"status": "ok"}) })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /metrics", a.gateway.telemetry.Metrics())
+	live := console.Handler(console.Options{State: a.state, Journal: a.gateway.journal, Ended: a.ended})
+	mux.Handle("GET /console", live)
+	mux.Handle("GET /console/", live)
 	mux.HandleFunc("POST /cache/purge", a.purge)
 	mux.HandleFunc("POST /reload", a.reloadNow)
 	// A page in an operator's browser must not be able to purge or reload.
 	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+// state is what the console shows.
+func (a *Admin) state() console.State {
+	s := a.gateway.consoleState()
+	s.Draining = a.draining.Load()
+	return s
 }
 
 // ready asks no backend: whether one answers is no reason to restart us.

@@ -8,8 +8,8 @@ import (
 
 // admit refuses what is above max_inflight at once, rather than late.
 func (s *Server) admit(c *fiber.Ctx) error {
-	defer s.inFlight.Add(-1)
-	if s.inFlight.Add(1) > int64(s.gateway.state.Load().config.File.Server.MaxInflight) {
+	defer s.gateway.running.Add(-1)
+	if s.gateway.running.Add(1) > int64(s.gateway.state.Load().config.File.Server.MaxInflight) {
 		s.gateway.telemetry.Refused("max_inflight")
 		return overloaded("server.max_inflight requests are running")
 	}

@@ -23,6 +23,7 @@ type Gateway struct {
 	providers     map[string]adapters.Provider
 	version       string
 	started       time.Time
+	running       atomic.Int64 // requests of callers
 	log           *slog.Logger
 	telemetry     *telemetry.Telemetry
 	journal       *journal.Journal
@@ -66,6 +67,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 		g.providers[p.Info.Provider] = p
 	}
 	g.documentation = documentation{openAPI: sync.OnceValues(g.describe), errors: sync.OnceValue(errorsPage)}
+	g.telemetry.ObserveInFlight(g.running.Load)
 	g.telemetry.ObserveCache(g.cache.store.size, g.pages.size)
 	return g, g.apply(c)
 }

@@ -170,7 +170,11 @@ func sourcesOf(parts []part) []journal.Source {
 // is about.
 func sourcesOfProblem(p *Problem) []journal.Source {
 	if len(p.Sources) == 0 && p.Backend != nil {
-		return []journal.Source{{Backend: *p.Backend, Status: SourceError, Code: string(p.Code)}}
+		status := SourceError
+		if p.Status < 500 { // it answered; what was asked of it cannot be
+			status = SourceOK
+		}
+		return []journal.Source{{Backend: *p.Backend, Status: status, Code: string(p.Code)}}
 	}
 	sources := make([]journal.Source, len(p.Sources))
 	for i, s := range p.Sources {

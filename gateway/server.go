@@ -24,7 +24,6 @@ type Server struct {
 	bodyLimit int64 // as it was at start
 
 	connections *connections
-	inFlight    atomic.Int64
 	byKey       *shares     // the requests of each key that run
 	leaving     atomic.Bool // answers end their connections
 	closing     atomic.Bool // new requests are refused
@@ -57,7 +56,6 @@ func NewServer(g *Gateway) *Server {
 		limits:    func() config.Server { return g.state.Load().config.File.Server },
 		telemetry: g.telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{},
 	}}
-	g.telemetry.ObserveInFlight(s.inFlight.Load)
 	s.bodyLimit = int64(c.BodyLimit)
 	s.app = fiber.New(fiber.Config{
 		AppName:               "agentgw",

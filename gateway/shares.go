@@ -43,6 +43,13 @@ func (s *shares) take(name string, limit int, others bool) (leave func()) {
 	return func() { s.leave(name) }
 }
 
+// running is how many places are taken.
+func (s *shares) running() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken
+}
+
 func (s *shares) leave(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -108,6 +108,7 @@ func (s *service) listen() error {
 // run answers until ctx ends, then lets what runs end within shutdown_grace.
 func (s *service) run(ctx context.Context) error {
 	admin := &http.Server{Handler: s.admin.Handler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	admin.RegisterOnShutdown(s.admin.Close)
 	failed := make(chan error, 2)
 	go func() {
 		if err := admin.Serve(s.adminListener); !errors.Is(err, http.ErrServerClosed) {

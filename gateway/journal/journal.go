@@ -141,9 +141,10 @@ func (j *Journal) Call(ctx context.Context, c Call) {
 	if c.Shared != "" {
 		return
 	}
+	now := j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	at := j.of(c.Backend).at(j.now())
+	at := j.of(c.Backend).at(now)
 	at.counts[calls]++
 	if c.Error != "" {
 		at.counts[failures]++
@@ -156,10 +157,11 @@ func (j *Journal) Call(ctx context.Context, c Call) {
 
 // Read takes note of a read through the cache: hit, stale, miss, coalesced or bypass.
 func (j *Journal) Read(backend, result string) {
+	now := j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, s := range []*series{&j.gateway, j.of(backend)} {
-		at := s.at(j.now())
+	for _, s := range [2]*series{&j.gateway, j.of(backend)} {
+		at := s.at(now)
 		at.counts[reads]++
 		if result == "hit" || result == "stale" {
 			at.counts[fromCache]++

@@ -64,7 +64,7 @@ type Live struct {
 	file  string
 	env   map[string]string
 	hosts map[string]string // names of the proxied vendors
-	admin http.Handler
+	admin *gateway.Admin
 }
 
 // hosts tells the vendors of several gateways in one process apart.
@@ -174,7 +174,7 @@ func (l *Live) start(o Options) {
 	if l.Gateway, err = gateway.New(gateway.Options{Providers: all.Providers(), Version: "test", Log: log, Telemetry: recorded}, c); err != nil {
 		l.t.Fatal(err)
 	}
-	l.admin = gateway.NewAdmin(l.Gateway, func() ([]string, error) { return nil, nil }).Handler()
+	l.admin = gateway.NewAdmin(l.Gateway, func() ([]string, error) { return nil, nil })
 	server := gateway.NewServer(l.Gateway)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -185,6 +185,7 @@ func (l *Live) start(o Options) {
 	l.URL = "http://" + listener.Addr().String()
 	l.t.Cleanup(func() {
 		l.Client.CloseIdleConnections()
+		l.admin.Close()
 		if err := server.Shutdown(10 * time.Second); err != nil {
 			l.t.Errorf("Shutdown: %v", err)
 		}
@@ -214,10 +215,16 @@ func (l *Live) Reload(oldnew ...string) error {
 // File is the configuration.
 func (l *Live) File() string { return l.file }
 
+// Admin is the operators' listener.
+func (l *Live) Admin() http.Handler { return l.admin.Handler() }
+
+// CloseAdmin ends what is open there, as the end of the program does.
+func (l *Live) CloseAdmin() { l.admin.Close() }
+
 // Metrics is the page that Prometheus would read.
 func (l *Live) Metrics() string {
 	w := httptest.NewRecorder()
-	l.admin.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	l.Admin().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	return w.Body.String()
 }
 

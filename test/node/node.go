@@ -25,14 +25,60 @@ var lock []byte
 // without Node.js skips the test, unless CI is set.
 func Folder(t *testing.T) string {
 	t.Helper()
+	folder := t.TempDir()
+	give(t, folder, manifest, lock)
+	Write(t, folder, "package.json", manifest)
+	return folder
+}
+
+// Copy is a copy of a folder that has a package.json and a package-lock.json of its own,
+// until the test ends, with the modules that they say.
+func Copy(t *testing.T, source string) string {
+	t.Helper()
+	folder := t.TempDir()
+	ofGit := Run(t, source, nil, "git", "ls-files", "--cached", "--others", "--exclude-standard")
+	for _, name := range strings.Fields(ofGit) {
+		data, err := os.ReadFile(filepath.Join(source, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(folder, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		Write(t, folder, name, data)
+	}
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	give(t, folder, read("package.json"), read("package-lock.json"))
+	return folder
+}
+
+// give has a folder find the modules of a lock file.
+func give(t *testing.T, folder string, manifest, lock []byte) {
+	t.Helper()
 	need(t, "node")
 	need(t, "npm")
-	modules := install(t)
-	folder := t.TempDir()
-	if err := os.Symlink(filepath.Join(modules, "node_modules"), filepath.Join(folder, "node_modules")); err != nil {
+	if err := os.Symlink(filepath.Join(install(t, manifest, lock), "node_modules"), filepath.Join(folder, "node_modules")); err != nil {
 		t.Fatal(err)
 	}
-	Write(t, folder, "package.json", manifest)
+}
+
+// Pictures is where what a browser shows is kept: $PICTURES, or a folder that ends with
+// the test.
+func Pictures(t *testing.T) string {
+	t.Helper()
+	folder := os.Getenv("PICTURES")
+	if folder == "" {
+		return t.TempDir()
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	return folder
 }
 
@@ -61,7 +107,7 @@ func need(t *testing.T, tool string) {
 
 // install has npm install what the lock file says, into a folder of the user's cache
 // that is the lock file's own. Others may do the same at the same time.
-func install(t *testing.T) string {
+func install(t *testing.T, manifest, lock []byte) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"embed"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -87,11 +86,7 @@ func TestGoClient(t *testing.T) {
 func TestDocsPage(t *testing.T) {
 	folder, browser, running := node.Folder(t), node.Browser(t), demo.Start(t, root)
 	put(t, folder, "docs.mjs", "docs.mjs")
-	pictures := os.Getenv("PICTURES") // where they are kept
-	if pictures == "" {
-		pictures = folder
-	}
-	out := node.Run(t, folder, []string{"KEY=" + running.Key}, "node", "docs.mjs", running.API, browser, filepath.Join(pictures, "docs.png"))
+	out := node.Run(t, folder, []string{"KEY=" + running.Key}, "node", "docs.mjs", running.API, browser, filepath.Join(node.Pictures(t), "docs.png"))
 	if !strings.Contains(out, "18 agents") {
 		t.Errorf("it saw %s", out)
 	}

@@ -1,0 +1,19 @@
+// Builds the page into the folder that is named, ../assets by default.
+import { build } from 'esbuild';
+import { copyFile, mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const out = process.argv[2] ?? join(here, '..', 'assets');
+await mkdir(out, { recursive: true });
+await build({
+  entryPoints: [join(here, 'src', 'console.ts')],
+  outdir: out,
+  bundle: true,
+  minify: true,
+  target: 'es2022',
+  legalComments: 'eof',
+  logLevel: 'warning',
+});
+await copyFile(join(here, 'src', 'index.html'), join(out, 'index.html'));

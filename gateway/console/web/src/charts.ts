@@ -1,0 +1,80 @@
+import uPlot from 'uplot';
+import type { Column } from './message';
+import { h } from './dom';
+
+export interface Line { label: string; color: string; area?: boolean }
+
+/** Chart is a uPlot with a title and, for those who do not see it, its latest values in words. */
+export class Chart {
+  readonly element: HTMLElement;
+  private readonly canvas = h('div', { class: 'canvas', role: 'img' });
+  private plot: uPlot | undefined;
+  private data: uPlot.AlignedData = [[]];
+
+  constructor(private readonly title: string, private readonly unit: string, private readonly lines: Line[]) {
+    this.element = h('figure', {}, h('figcaption', {}, title, ' ', h('small', {}, unit)), this.canvas);
+    new ResizeObserver(() => this.plot?.setSize(this.size())).observe(this.canvas);
+  }
+
+  show(start: number, step: number, columns: Column[]) {
+    const times = columns[0]?.map((_, i) => start + i * step) ?? [];
+    this.data = [times, ...columns] as uPlot.AlignedData;
+    if (this.plot) this.plot.setData(this.data);
+    else this.draw();
+    this.legend();
+    const latest = this.lines.map((l, i) => `${l.label} ${format(columns[i]?.at(-1))}`);
+    this.canvas.setAttribute('aria-label', `${this.title}, ${this.unit}. Latest: ${latest.join(', ')}`);
+  }
+
+  /** redraw takes the colours of the theme that is on now. */
+  redraw() {
+    this.plot?.destroy();
+    this.plot = undefined;
+    if (this.data[0].length) this.draw();
+    this.legend();
+  }
+
+  /** legend has the latest values, as long as nobody points at others. */
+  private legend() {
+    if (this.plot && (this.plot.cursor.idx ?? null) === null) this.plot.setLegend({ idx: this.data[0].length - 1 });
+  }
+
+  private size() {
+    return { width: Math.max(200, this.canvas.clientWidth), height: 130 };
+  }
+
+  private draw() {
+    const color = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    const axis: uPlot.Axis = { stroke: color('--quiet'), grid: { stroke: color('--line'), width: 1 }, ticks: { show: false }, font: '11px system-ui' };
+    this.plot = new uPlot({
+      ...this.size(),
+      series: [
+        { label: 'at', value: (_, at) => (at ? new Date(at * 1000).toLocaleTimeString([], { hour12: false }) : '') },
+        ...this.lines.map((l): uPlot.Series => ({
+          label: l.label, stroke: color(l.color), width: 1.5, points: { show: true, size: 4, fill: color(l.color), filter: alone }, spanGaps: false,
+          ...(l.area ? { fill: color(l.color) + '33' } : {}),
+          value: (_, v) => format(v),
+        })),
+      ],
+      axes: [
+        { ...axis, space: 60, size: 24, values: (_, at) => at.map((s) => new Date(s * 1000).toLocaleTimeString([], { hour12: false, hour: '2-digit', minute: '2-digit' })) },
+        { ...axis, size: 46, values: (_, at) => at.map(format) },
+      ],
+      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.1] } },
+      cursor: { drag: { x: false, y: false } },
+      legend: { live: true },
+    }, this.data, this.canvas);
+  }
+}
+
+/** alone are the points that no line leads to: without them a lone value would not be seen. */
+const alone: uPlot.Series.Points.Filter = (u, series) => {
+  const column = (u.data[series] ?? []) as (number | null | undefined)[];
+  const there = (i: number) => (column[i] ?? null) !== null;
+  return column.flatMap((_, i) => (there(i) && !there(i - 1) && !there(i + 1) ? [i] : []));
+};
+
+function format(v: number | null | undefined): string {
+  if (v === null || v === undefined) return '–';
+  return v >= 100 ? v.toFixed(0) : String(Number(v.toPrecision(2)));
+}

@@ -1,0 +1,38 @@
+package gateway
+
+import (
+	"github.com/agentgw/agentgw/gateway/console"
+)
+
+// consoleState is what the gateway is like now, for the operators' page.
+func (g *Gateway) consoleState() console.State {
+	s := g.state.Load()
+	entries, bytes := g.cache.store.size()
+	view := console.State{
+		Version: g.version, StartedAt: g.started.UTC(), Listen: s.config.File.Server.Listen,
+		InFlight: g.running.Load(), Keys: len(s.keys.ids()), CacheEntries: entries, CacheBytes: bytes + g.pages.size(),
+		Backends: make([]console.Backend, len(s.backends)),
+	}
+	for i, b := range s.backends {
+		view.Backends[i] = b.consoleState()
+	}
+	return view
+}
+
+func (b *Backend) consoleState() console.Backend {
+	v := console.Backend{
+		Name: b.Name, Provider: b.Info.Provider, Breaker: b.breaker.state(), LastSuccessAt: b.health.success.Load(),
+		Running: b.bulkhead.places.running(), MaxConcurrent: b.bulkhead.limit, Credentials: int(b.bulkhead.tenants.Load()),
+	}
+	if v.Breaker == "open" {
+		s := retryAfterSeconds(b.breaker.retryAfter())
+		v.RetryAfterS = &s
+	}
+	if left, limit, known := b.quotas.lowest(); known {
+		v.Quota = &console.Quota{Remaining: left, Limit: limit}
+	}
+	if failure := b.health.failure.Load(); failure != nil {
+		v.LastErrorAt, v.LastErrorCode = &failure.At, failure.Code
+	}
+	return v
+}
