@@ -6,11 +6,19 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
+// Why requests and connections are turned away, as agentgw_refused_total has it.
+const (
+	refusedInFlight    = "max_inflight"
+	refusedShare       = "fair_share"
+	refusedConnections = "max_connections"
+	refusedAddress     = "max_connections_per_address"
+)
+
 // admit refuses what is above max_inflight at once, rather than late.
 func (s *Server) admit(c *fiber.Ctx) error {
 	defer s.gateway.running.Add(-1)
 	if s.gateway.running.Add(1) > int64(s.gateway.state.Load().config.File.Server.MaxInflight) {
-		s.gateway.telemetry.Refused("max_inflight")
+		s.gateway.telemetry.Refused(refusedInFlight)
 		return overloaded("server.max_inflight requests are running")
 	}
 	if s.closing.Load() {
@@ -29,7 +37,7 @@ func (s *Server) share(keyID string) (leave func(), err error) {
 	state := s.gateway.state.Load()
 	leave = s.byKey.take(keyID, state.config.File.Server.MaxInflight, len(state.keys.byHash) > 1)
 	if leave == nil {
-		s.gateway.telemetry.Refused("fair_share")
+		s.gateway.telemetry.Refused(refusedShare)
 		return nil, overloaded("the key has its share of server.max_inflight requests running")
 	}
 	return leave, nil

@@ -57,7 +57,7 @@ type Backend struct {
 func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, previous *Backend) *Backend {
 	name, info := b.Name, provider.Info
 	g.telemetry.Forget(name)
-	g.telemetry.Expect(name)
+	g.telemetry.ExpectBackend(name)
 	backend := &Backend{
 		Name: name, Info: info, Config: b, build: g.builds.Add(1), newAdapter: provider.New,
 		behind: newTurns(behindAtOnce(b.MaxConcurrent)), bulkhead: newBulkhead(info.Provider, b.MaxConcurrent),

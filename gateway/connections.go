@@ -78,10 +78,10 @@ func (cs *connections) admit(c net.Conn) net.Conn {
 	defer cs.mu.Unlock()
 	switch {
 	case len(cs.open) >= limits.MaxConnections:
-		cs.telemetry.Refused("max_connections")
+		cs.telemetry.Refused(refusedConnections)
 		return nil
 	case from.IsValid() && cs.byOrigin[from] >= limits.MaxConnectionsPerAddress:
-		cs.telemetry.Refused("max_connections_per_address")
+		cs.telemetry.Refused(refusedAddress)
 		return nil
 	}
 	guarded := &guardedConn{Conn: c, connections: cs, origin: from}

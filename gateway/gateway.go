@@ -67,9 +67,20 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 		g.providers[p.Info.Provider] = p
 	}
 	g.documentation = documentation{openAPI: sync.OnceValues(g.describe), errors: sync.OnceValue(errorsPage)}
+	g.telemetry.Expect(labelValues)
 	g.telemetry.ObserveInFlight(g.running.Load)
 	g.telemetry.ObserveCache(g.cache.store.size, g.pages.size)
 	return g, g.apply(c)
+}
+
+// labelValues are what counters can be of.
+var labelValues = telemetry.Values{
+	CacheResults: []string{string(CacheHit), string(CacheMiss), string(CacheStale), string(CacheCoalesced), string(CacheBypass)},
+	AuthFailures: []string{reasonMissing, reasonMalformed, reasonUnknown, reasonNotYet, reasonExpired},
+	Refused:      []string{refusedInFlight, refusedShare, refusedConnections, refusedAddress},
+	Idempotent: []string{
+		idempotentInProgress, idempotentReused, idempotentRefused, idempotentReplayed, idempotentFound, idempotentCreated, idempotentLost, idempotentNotCreated,
+	},
 }
 
 // Reload swaps the configuration. Requests that run keep the one they began

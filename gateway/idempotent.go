@@ -13,6 +13,19 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
+// What becomes of a create with an Idempotency-Key, as agentgw_idempotent_requests_total
+// has it.
+const (
+	idempotentInProgress = "in_progress"
+	idempotentReused     = "reused"
+	idempotentRefused    = "refused"
+	idempotentReplayed   = "replayed"
+	idempotentFound      = "found"
+	idempotentCreated    = "created"
+	idempotentLost       = "lost"
+	idempotentNotCreated = "not_created"
+)
+
 // kept is the first answer to a create that reached its backend: one of the two.
 type kept struct {
 	backend, address, credential string
@@ -69,20 +82,20 @@ func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) 
 	claim, before, err := g.creates.Begin(idempotency.ID{Caller: caller.KeyID, Key: q.IdempotencyKey}, fingerprint(q))
 	switch {
 	case errors.Is(err, idempotency.ErrRunning):
-		g.telemetry.Idempotent("in_progress")
+		g.telemetry.Idempotent(idempotentInProgress)
 		p := newProblem(CodeIdempotencyInProgress, "a request with this Idempotency-Key is still running")
 		p.RetryAfter = time.Second
 		return nil, p
 	case errors.Is(err, idempotency.ErrReused):
-		g.telemetry.Idempotent("reused")
+		g.telemetry.Idempotent(idempotentReused)
 		return nil, newProblem(CodeIdempotencyKeyReused, "this Idempotency-Key was used for a request with another body; send a new key with a new request")
 	case errors.Is(err, idempotency.ErrFull):
-		g.telemetry.Idempotent("refused")
+		g.telemetry.Idempotent(idempotentRefused)
 		p := newProblem(CodeStoreUnavailable, "there is no room to remember another Idempotency-Key; what is kept goes after %s", idempotency.TTL)
 		p.RetryAfter = time.Minute
 		return nil, p
 	case before != nil:
-		g.telemetry.Idempotent("replayed")
+		g.telemetry.Idempotent(idempotentReplayed)
 		if !before.visible(caller) {
 			return nil, newProblem(CodeBackendNotFound, "the agent was made at a backend, or with a credential there, that the key no longer maps to")
 		}
@@ -100,21 +113,21 @@ func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) 
 		first := kept{backend: try.backend, address: try.address, credential: try.credential, response: r}
 		claim.Answered(first, 2*r.body.Size()) // it may be compressed later
 		if try.found {
-			g.telemetry.Idempotent("found")
+			g.telemetry.Idempotent(idempotentFound)
 			return first.replay()
 		}
-		g.telemetry.Idempotent("created")
+		g.telemetry.Idempotent(idempotentCreated)
 		return r, nil
 	case try.lost:
 		claim.LostTrack(*try, try.size())
-		g.telemetry.Idempotent("lost")
+		g.telemetry.Idempotent(idempotentLost)
 		return nil, p.again(time.Until(try.busyUntil))
 	case p.Upstream != nil && (p.Upstream.Status == 400 || p.Upstream.Status == 422): // the backend has seen it, and judged
 		claim.Answered(kept{backend: try.backend, address: try.address, credential: try.credential, problem: p}, int64(len(p.Detail)))
 	default:
 		claim.Forget()
 	}
-	g.telemetry.Idempotent("not_created")
+	g.telemetry.Idempotent(idempotentNotCreated)
 	return nil, err
 }
 

@@ -57,7 +57,7 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 			}, took)
 			j.Call(ctx, journal.Call{
 				Backend: b.Name, Operation: string(req.Op), Began: started, Took: took,
-				Status: status, Error: kind, Resend: req.Resend, Breaker: b.breaker.state(),
+				Status: status, Error: kind, Failed: err != nil && verdictOf(err) == verdictFailure, Resend: req.Resend, Breaker: b.breaker.state(),
 			})
 			if span.IsRecording() {
 				span.SetAttributes(static...)

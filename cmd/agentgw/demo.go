@@ -14,12 +14,14 @@ import (
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/sandbox"
 )
 
 type demoCmd struct {
-	Listen string `default:"127.0.0.1:8080" help:"Address of the API, on loopback. A busy default port is replaced by a free one."`
-	Admin  string `default:"127.0.0.1:9090" help:"Address for operators, on loopback."`
-	Log    string `default:"warn" enum:"debug,info,warn,error" help:"Log from this level on (${enum})."`
+	Listen  string  `default:"127.0.0.1:8080" help:"Address of the API, on loopback. A busy default port is replaced by a free one."`
+	Admin   string  `default:"127.0.0.1:9090" help:"Address for operators, on loopback."`
+	Traffic float64 `default:"0" placeholder:"N" help:"Make N requests a second, and let a vendor fail now and then, for the console and dashboards to show."`
+	Log     string  `default:"warn" enum:"debug,info,warn,error" help:"Log from this level on (${enum})."`
 }
 
 // demoKey is always the same, so that what a README shows works. It opens
@@ -37,6 +39,9 @@ func (d *demoCmd) Run(a *app) error {
 		if err := onLoopback(address); err != nil {
 			return usageError{fmt.Errorf("%s %s: %w", flag, address, err)}
 		}
+	}
+	if d.Traffic < 0 || d.Traffic > 1000 {
+		return usageError{fmt.Errorf("--traffic %g: want requests per second, from 0 to 1000", d.Traffic)}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -67,6 +72,16 @@ func (d *demoCmd) Run(a *app) error {
 		return err
 	}
 	d.explain(a, srv.publicListener.Addr().String(), srv.adminListener.Addr().String(), notes)
+	if d.Traffic > 0 {
+		made := &traffic{api: "http://" + srv.publicListener.Addr().String(), vendors: vendors}
+		making, end := context.WithCancel(ctx)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			made.run(making, d.Traffic)
+		}()
+		defer func() { end(); <-ended }()
+	}
 	return srv.run(ctx)
 }
 
@@ -97,7 +112,10 @@ func freeAddress(address, standard string) (string, []string) {
 }
 
 // demoVendor is an emulated vendor that listens.
-type demoVendor struct{ name, baseURL, key string }
+type demoVendor struct {
+	name, baseURL, key string
+	control            *sandbox.Server
+}
 
 // startVendors runs every vendor's emulator on a free port of loopback, until
 // stop is called: after the gateway, so that running requests end well.
@@ -120,7 +138,7 @@ func startVendors() (vendors []demoVendor, stop func(), err error) {
 		server := &http.Server{Handler: emulator}
 		servers = append(servers, server)
 		go func() { _ = server.Serve(l) }() // until stop
-		vendors = append(vendors, demoVendor{v.Info.Provider, "http://" + l.Addr().String() + emulator.Prefix(), key})
+		vendors = append(vendors, demoVendor{v.Info.Provider, "http://" + l.Addr().String() + emulator.Prefix(), key, emulator.Control()})
 	}
 	return vendors, stop, nil
 }
@@ -151,6 +169,7 @@ func (d *demoCmd) explain(a *app, api, admin string, notes []string) {
 
   agents   http://%[1]s/v1/agents
   docs     http://%[1]s/docs (to read and try; paste the key)
+  console  http://%[2]s/console
   metrics  http://%[2]s/metrics
   key      %[3]s
 

@@ -65,6 +65,7 @@ type Call struct {
 	Took      time.Duration
 	Status    int    // 0 where there was no answer
 	Error     string // kind of the failure; empty for none
+	Failed    bool   // the backend failed; not that it had no such agent, say
 	Resend    int    // 0 for the first attempt
 	Breaker   string // the breaker's state after it
 	Shared    string // request id of the entry that asked; empty where this one did
@@ -146,7 +147,7 @@ func (j *Journal) Call(ctx context.Context, c Call) {
 	defer j.mu.Unlock()
 	at := j.of(c.Backend).at(now)
 	at.counts[calls]++
-	if c.Error != "" {
+	if c.Failed {
 		at.counts[failures]++
 	}
 	if c.Resend > 0 {

@@ -36,7 +36,7 @@ func TestCounts(t *testing.T) {
 	c := newClock()
 	j := New(c.now)
 	request(j, c, "whole", time.Millisecond, Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "ok"}}}, Call{Backend: "klen", Took: 20 * time.Millisecond, Status: 200})
-	request(j, c, "incomplete", time.Millisecond, Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_timeout"}}}, Call{Backend: "klen", Error: "timeout"}, Call{Backend: "klen", Error: "timeout", Resend: 1})
+	request(j, c, "incomplete", time.Millisecond, Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_timeout"}}}, Call{Backend: "klen", Error: "timeout", Failed: true}, Call{Backend: "klen", Error: "timeout", Failed: true, Resend: 1})
 	request(j, c, "theirs", time.Millisecond, Outcome{Status: 404, Sources: []Source{{Backend: "klen", Status: "error", Code: "agent_not_found"}}})
 	request(j, c, "ours", time.Millisecond, Outcome{Status: 502, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_error"}}})
 	request(j, c, "shared", time.Millisecond, Outcome{Status: 200}, Call{Backend: "klen", Shared: "whole"})

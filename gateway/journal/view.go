@@ -66,6 +66,7 @@ type CallView struct {
 	TookMs    float64 `json:"took_ms"`
 	Status    int     `json:"status,omitzero"`
 	Error     string  `json:"error,omitzero"`
+	Failed    bool    `json:"failed,omitzero"`
 	Resend    int     `json:"resend,omitzero"`
 	Breaker   string  `json:"breaker,omitzero"`
 	Shared    string  `json:"shared,omitzero"`
@@ -177,7 +178,7 @@ func (e *Entry) view() Request {
 	for _, c := range e.calls {
 		r.Calls = append(r.Calls, CallView{
 			Backend: c.Backend, Operation: c.Operation, AfterMs: milliseconds(c.Began.Sub(e.began)), TookMs: milliseconds(c.Took),
-			Status: c.Status, Error: c.Error, Resend: c.Resend, Breaker: c.Breaker, Shared: c.Shared,
+			Status: c.Status, Error: c.Error, Failed: c.Failed, Resend: c.Resend, Breaker: c.Breaker, Shared: c.Shared,
 		})
 	}
 	return r

@@ -30,6 +30,7 @@ type instruments struct {
 	authFailures     counter
 	reloads          counter
 	ofEachBackend    []counter
+	cacheResults     []string
 	observedBreakers map[string]func() string
 	observedQuotas   map[string]func() (left, limit int64, known bool)
 	cacheRead        func() (entries, bytes int64)
@@ -176,11 +177,32 @@ func (t *Telemetry) UpstreamRequest(ctx context.Context, u Upstream, d time.Dura
 // CacheRequest counts a read through the cache.
 func (t *Telemetry) CacheRequest(backend, result string) { t.cacheRequests.count(backend, result) }
 
-// Expect has the counters of a backend shown from the start, so that their first
-// rise is seen as one.
-func (t *Telemetry) Expect(backend string) {
+// Values are those that labels can have, where they are not backends' names.
+type Values struct{ CacheResults, AuthFailures, Refused, Idempotent []string }
+
+// Expect has counters shown from the start, so that their first rise is seen as one.
+func (t *Telemetry) Expect(v Values) {
+	for _, expected := range []struct {
+		counter counter
+		values  []string
+	}{{t.authFailures, v.AuthFailures}, {t.refused, v.Refused}, {t.idempotent, v.Idempotent}, {t.reloads, []string{"ok", "error"}}} {
+		for _, value := range expected.values {
+			expected.counter.add(0, value)
+		}
+	}
+	t.cacheResults = v.CacheResults
+}
+
+// ExpectBackend does the same for those of a backend.
+func (t *Telemetry) ExpectBackend(backend string) {
 	for _, c := range t.ofEachBackend {
 		c.add(0, backend)
+	}
+	for _, result := range t.cacheResults {
+		t.cacheRequests.add(0, backend, result)
+	}
+	for _, change := range [][2]string{{"closed", "open"}, {"open", "half_open"}, {"half_open", "open"}, {"half_open", "closed"}} {
+		t.transitions.add(0, backend, change[0], change[1])
 	}
 }
 

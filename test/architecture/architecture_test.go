@@ -73,7 +73,7 @@ var rules = []struct {
 	{"gateway/journal", nil, "it knows what to remember, not what happens"},
 	{"gateway/console", []string{"gateway/journal"}, "a page, of whatever state it is told"},
 	{"gateway", []string{"adapters", "adapters/upstream", "config", "gateway/*", "normalize", "config/secret"}, "the gateway knows no vendor"},
-	{"cmd/agentgw", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize"}, "the command line assembles"},
+	{"cmd/agentgw", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize", "sandbox"}, "the command line assembles"},
 	{"test/lossless", []string{"adapters", "config/secret", "normalize"}, "tests of any vendor"},
 	{"test/conformance", []string{"adapters", "adapters/upstream", "config/secret", "normalize", "sandbox"}, "tests of any vendor"},
 	{"test/described", nil, "answers, whoever gives them"},

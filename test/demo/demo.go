@@ -7,25 +7,32 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"sync"
 	"syscall"
 	"testing"
 )
 
 // Demo is a running demo, on ports that were free.
 type Demo struct {
-	API string // "http://127.0.0.1:41234"
-	Key string
+	API   string // "http://127.0.0.1:41234"
+	Admin string
+	Key   string
+	stop  func()
 }
 
+// Stop ends it before the test does.
+func (d Demo) Stop() { d.stop() }
+
 var said = map[string]*regexp.Regexp{
-	"api": regexp.MustCompile(`agents +(http://\S+)/v1/agents`),
-	"key": regexp.MustCompile(`key +(agw_\S+)`),
+	"api":   regexp.MustCompile(`agents +(http://\S+)/v1/agents`),
+	"admin": regexp.MustCompile(`metrics +(http://\S+)/metrics`),
+	"key":   regexp.MustCompile(`key +(agw_\S+)`),
 }
 
 // Start starts it, in the folder of the project that is named, until the test ends.
-func Start(t *testing.T, root string) Demo {
+func Start(t *testing.T, root string, flags ...string) Demo {
 	t.Helper()
-	cmd := exec.Command("go", "run", "./cmd/agentgw", "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	cmd := exec.Command("go", append([]string{"run", "./cmd/agentgw", "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, flags...)...)
 	cmd.Dir = root
 	// go run passes no signal on, so the group is what ends.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -37,15 +44,18 @@ func Start(t *testing.T, root string) Demo {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	d := Demo{stop: sync.OnceFunc(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
 		_ = cmd.Wait()
-	})
-	d := Demo{}
+	})}
+	t.Cleanup(d.stop)
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
 		if m := said["api"].FindStringSubmatch(lines.Text()); m != nil {
 			d.API = m[1]
+		}
+		if m := said["admin"].FindStringSubmatch(lines.Text()); m != nil {
+			d.Admin = m[1]
 		}
 		if m := said["key"].FindStringSubmatch(lines.Text()); m != nil {
 			d.Key = m[1]

@@ -191,7 +191,9 @@ func (l *Live) start(o Options) {
 		}
 		<-served
 		l.Gateway.Close()
-		_ = recorded.Shutdown(context.Background()) // it records nowhere
+		bounded, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = recorded.Shutdown(bounded) // who it is told to may be gone
 	})
 }
 

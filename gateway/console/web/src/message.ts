@@ -41,7 +41,7 @@ export interface Source { backend: string; status: string; cache?: string; code?
 
 export interface Call {
   backend: string; operation: string; after_ms: number; took_ms: number;
-  status?: number; error?: string; resend?: number; breaker?: string; shared?: string;
+  status?: number; error?: string; failed?: boolean; resend?: number; breaker?: string; shared?: string;
 }
 
 export interface Event { number: number; at: string; kind: 'breaker' | 'reload'; backend?: string; from?: string; to: string }

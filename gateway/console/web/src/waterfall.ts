@@ -18,7 +18,7 @@ export function waterfall(r: Request): HTMLElement {
     const source = sources.find((s) => s.backend === backend);
     if (source) lines.push(line(backend, decision(source)));
     for (const c of calls.filter((c) => c.backend === backend)) {
-      lines.push(line(`${backend} ${c.operation}`, what(c), bar(c.after_ms, c.took_ms, c.shared ? 'shared' : c.error ? 'failed' : 'done')));
+      lines.push(line(`${backend} ${c.operation}`, what(c), bar(c.after_ms, c.took_ms, c.shared ? 'shared' : c.failed ? 'failed' : 'done')));
     }
   }
   return h('ol', { class: 'plain waterfall', 'aria-label': 'What was asked, on a time line' }, ...lines);
