@@ -73,7 +73,6 @@ func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry
 			result, err := r.read(ctx)
 			if err == nil {
 				t.CacheRequest(b.Name, string(result.Cache))
-				c.journal.Read(b.Name, string(result.Cache))
 			}
 			return result, err
 		}

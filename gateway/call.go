@@ -5,7 +5,8 @@
 // request passes), list.go, get.go and write.go (what is done), build.go (what
 // stands around every call to a backend), cache.go (what is kept of it). Which
 // agents a list has, and where a walk goes on, is found in gateway/catalog; the
-// bytes that are sent are in gateway/payload.
+// bytes that are sent are in gateway/payload. observe.go, trace.go and state.go tell
+// operators of it, by gateway/telemetry, journal and console.
 //
 // It must not know any vendor: what differs between them is in their
 // adapters.Info. Fiber stays in server.go, observe.go, framing.go, admit.go,

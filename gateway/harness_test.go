@@ -50,6 +50,7 @@ type bench struct {
 	server  *Server
 	vendors map[string]sandbox.Emulator
 	log     *lockedBuffer
+	lines   *telemetry.Log // that write to it
 	spans   *tracetest.InMemoryExporter
 	keys    map[string]string
 	file    string
@@ -160,7 +161,11 @@ func (b *bench) start(providers []adapters.Provider) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(telemetry.WithTraceIDs(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	log, lines := telemetry.NewLog(b.log, func(w io.Writer) slog.Handler {
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})
+	})
+	b.lines = lines
+	t.Cleanup(lines.Close)
 	tel, err := telemetry.New(context.Background(), telemetry.Options{Version: "test", Log: log, SpanProcessor: sdktrace.NewSimpleSpanProcessor(b.spans)})
 	if err != nil {
 		t.Fatal(err)

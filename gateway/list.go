@@ -177,7 +177,7 @@ func unknownBackend(caller *Caller, name string) *Problem {
 // fanOut asks every backend whose answer is not at hand, each in a goroutine of
 // its own.
 func (g *Gateway) fanOut(ctx context.Context, backends []CallerBackend, q ListQuery) []part {
-	ctx, span := g.telemetry.Tracer.Start(ctx, "fanout", trace.WithSpanKind(trace.SpanKindInternal))
+	ctx, span := g.telemetry.Child(ctx, "fanout", trace.SpanKindInternal)
 	defer span.End()
 	parts := make([]part, len(backends))
 	var wg sync.WaitGroup

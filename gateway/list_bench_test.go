@@ -265,6 +265,12 @@ var benchKey = apikey.New(apikey.Test)
 // its one caller. What is read is fresh for a second where there are several.
 func benchGateway(b *testing.B, agents int, vendors ...string) (*Gateway, *Caller, []sandbox.Emulator) {
 	b.Helper()
+	return benchGatewayWith(b, slog.New(slog.DiscardHandler), agents, vendors...)
+}
+
+// benchGatewayWith is the same with a log, and with telemetry by the environment.
+func benchGatewayWith(b testing.TB, log *slog.Logger, agents int, vendors ...string) (*Gateway, *Caller, []sandbox.Emulator) {
+	b.Helper()
 	var emulators []sandbox.Emulator
 	ttl := "1h"
 	if len(vendors) > 1 {
@@ -291,11 +297,15 @@ func benchGateway(b *testing.B, agents int, vendors ...string) (*Gateway, *Calle
 	if err != nil {
 		b.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
 	t, err := telemetry.New(context.Background(), telemetry.Options{Log: log})
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(func() {
+		bounded, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = t.Shutdown(bounded)
+	})
 	g, err := New(Options{Providers: all.Providers(), Log: log, Telemetry: t}, c)
 	if err != nil {
 		b.Fatal(err)

@@ -283,7 +283,8 @@ func TestPanicOfOneAdapterIsItsSourcesError(t *testing.T) {
 		t.Errorf("%d agents", len(r.ids()))
 	}
 	b.get("/v1/agents/klen:123").wants(t, 500, "internal")
-	if log := b.log.String(); !strings.Contains(log, "panic in a backend's call") || strings.Contains(log, "canary") {
+	waitFor(t, "the line about it", func() bool { return strings.Contains(b.log.String(), "panic in a backend's call") })
+	if log := b.log.String(); strings.Contains(log, "canary") {
 		t.Errorf("the log: %s", log)
 	}
 }

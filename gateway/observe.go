@@ -21,7 +21,7 @@ import (
 // exchange is what is noted of one request and its answer.
 type exchange struct {
 	requestID string
-	traceID   string
+	trace     trace.TraceID
 	route     string
 	keyID     string
 	code      Code // of a problem
@@ -60,12 +60,13 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	c.Locals(exchangeLocal, x)
 
 	g := s.gateway
-	ctx := telemetry.Extract(context.Background(), c.Get("traceparent"), c.Get("tracestate"))
+	ctx := context.Background()
+	if parent := c.Get("traceparent"); parent != "" {
+		ctx = telemetry.Extract(ctx, parent, c.Get("tracestate"))
+	}
 	ctx, span := g.telemetry.Tracer.Start(ctx, c.Method(), trace.WithSpanKind(trace.SpanKindServer))
 	defer span.End()
-	if id := span.SpanContext().TraceID(); id.IsValid() {
-		x.traceID = id.String()
-	}
+	x.trace = span.SpanContext().TraceID()
 	ctx, x.entry = g.journal.Begin(ctx, x.requestID)
 	ctx, cancel := context.WithTimeout(ctx, g.state.Load().config.File.Server.RequestTimeout.D())
 	defer cancel()
@@ -135,15 +136,17 @@ func (s *Server) note(ctx context.Context, c *fiber.Ctx, took time.Duration, x *
 	}
 	g.telemetry.ServerRequest(ctx, served, took)
 	g.journal.End(x.entry, journal.Outcome{
-		TraceID: x.traceID, Method: method, Route: x.route, Status: status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
+		Trace: x.trace, Method: method, Route: x.route, Status: status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
 	})
-	if g.log.Enabled(ctx, slog.LevelInfo) {
-		g.log.LogAttrs(ctx, slog.LevelInfo, "request",
+	if log := g.log.Handler(); log.Enabled(ctx, slog.LevelInfo) {
+		line := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0) // a Logger would look for its caller
+		line.AddAttrs(
 			slog.String("method", method), slog.String("route", x.route), slog.Int("status", status),
 			slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 			slog.String("request_id", x.requestID), slog.String("key_id", x.keyID),
-			slog.String("sources", describe(x.sources)), slog.String("code", string(x.code)),
+			slog.Any("sources", sources(x.sources)), slog.String("code", string(x.code)),
 		)
+		_ = log.Handle(ctx, line) // there is nobody to tell
 	}
 }
 
@@ -186,8 +189,10 @@ func sourcesOfProblem(p *Problem) []journal.Source {
 	return sources
 }
 
-// describe is "klen=hit talkifai=error".
-func describe(sources []journal.Source) string {
+// sources are "klen=hit talkifai=error" in the log, where somebody writes it.
+type sources []journal.Source
+
+func (sources sources) LogValue() slog.Value {
 	var b strings.Builder
 	for i, s := range sources {
 		if i > 0 {
@@ -201,5 +206,5 @@ func describe(sources []journal.Source) string {
 			b.WriteString(s.Status)
 		}
 	}
-	return b.String()
+	return slog.StringValue(b.String())
 }

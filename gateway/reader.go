@@ -158,11 +158,7 @@ func (r *reader) trace(ctx context.Context, refresh bool) (context.Context, func
 			span.SetAttributes(attribute.String("error.type", errorType(err)))
 		}
 		span.End()
-		outcome := journal.Outcome{Sources: []journal.Source{source}}
-		if id := span.SpanContext().TraceID(); id.IsValid() {
-			outcome.TraceID = id.String()
-		}
-		r.cache.journal.End(entry, outcome)
+		r.cache.journal.End(entry, journal.Outcome{Trace: span.SpanContext().TraceID(), Sources: []journal.Source{source}})
 	}
 }
 

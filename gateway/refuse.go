@@ -45,7 +45,10 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 		x.sources = sourcesOfProblem(p)
 	}
 	answer := *p // a problem may be shared by callers who wait for the same
-	answer.RequestID, answer.TraceID = x.requestID, x.traceID
+	answer.RequestID = x.requestID
+	if x.trace.IsValid() {
+		answer.TraceID = x.trace.String()
+	}
 	return respondProblem(c, &answer)
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,7 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 	if err != nil {
 		port = map[string]int{"http": 80, "https": 443}[base.Scheme]
 	}
-	address := base.Hostname()
+	address, baseURL := base.Hostname(), strings.TrimRight(base.String(), "/")
 	static := []attribute.KeyValue{
 		attribute.String("agentgw.backend", b.Name),
 		attribute.String("agentgw.provider", b.Info.Provider),
@@ -37,7 +38,7 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 	}
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			ctx, span := t.Tracer.Start(ctx, names[req.Op], trace.WithSpanKind(trace.SpanKindClient))
+			ctx, span := t.Child(ctx, names[req.Op], trace.SpanKindClient)
 			defer span.End()
 			noteRequest(ctx, span)
 			if b.Config.PropagateTrace {
@@ -62,6 +63,7 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 			if span.IsRecording() {
 				span.SetAttributes(static...)
 				span.SetAttributes(
+					attribute.String("url.full", baseURL+req.Path), // without the query
 					attribute.String("agentgw.operation", string(req.Op)),
 					attribute.String("agentgw.breaker.state", b.breaker.state()),
 					attribute.String("http.request.method", req.Method),

@@ -10,19 +10,19 @@ import (
 )
 
 // newLogger writes text to a terminal and JSON elsewhere, unless the
-// configuration says which. The lines are written until they are closed.
-func newLogger(w io.Writer, c config.Log) (*slog.Logger, *telemetry.LogWriter) {
+// configuration says which. It is to be closed.
+func newLogger(w io.Writer, c config.Log) (*slog.Logger, *telemetry.Log) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level = slog.LevelInfo // the schema lets only known levels through
 	}
 	options := &slog.HandlerOptions{Level: level}
-	lines := telemetry.NewLogWriter(w)
-	var handler slog.Handler = slog.NewJSONHandler(lines, options)
-	if c.Format == "text" || c.Format == "auto" && isTerminal(w) {
-		handler = slog.NewTextHandler(lines, options)
-	}
-	return slog.New(telemetry.WithTraceIDs(handler)), lines
+	return telemetry.NewLog(w, func(out io.Writer) slog.Handler {
+		if c.Format == "text" || c.Format == "auto" && isTerminal(w) {
+			return slog.NewTextHandler(out, options)
+		}
+		return slog.NewJSONHandler(out, options)
+	})
 }
 
 func isTerminal(w io.Writer) bool {

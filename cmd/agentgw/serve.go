@@ -69,7 +69,7 @@ type service struct {
 	publicListener, adminListener net.Listener
 }
 
-func newService(ctx context.Context, c *config.Config, log *slog.Logger, lines *telemetry.LogWriter, load func() (*config.Config, error)) (*service, error) {
+func newService(ctx context.Context, c *config.Config, log *slog.Logger, lines *telemetry.Log, load func() (*config.Config, error)) (*service, error) {
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err.Error()) }))
 	t, err := telemetry.New(ctx, telemetry.Options{Version: version, Log: log, DroppedLines: lines.Dropped})
 	if err != nil {

@@ -21,7 +21,7 @@ const (
 	keptEvents   = 50
 )
 
-// Journal is safe for concurrent use.
+// Journal is safe for concurrent use. A nil one keeps nothing.
 type Journal struct {
 	now func() time.Time
 
@@ -73,7 +73,7 @@ type Call struct {
 
 // Outcome is how an entry ended.
 type Outcome struct {
-	TraceID string
+	Trace   [16]byte // its id; zero for none
 	Method  string
 	Route   string // as /openapi.json writes it; empty where there is none
 	Status  int
@@ -86,7 +86,7 @@ type Outcome struct {
 type Source struct {
 	Backend string `json:"backend"`
 	Status  string `json:"status"`
-	Cache   string `json:"cache,omitzero"`
+	Cache   string `json:"cache,omitzero"` // hit, stale, miss, coalesced or bypass, of a read
 	Code    string `json:"code,omitzero"`
 	Breaker string `json:"breaker,omitzero"` // where the backend's part is not whole
 }
@@ -108,6 +108,9 @@ type entryKey struct{}
 
 // Begin starts an entry, which calls made in the context are part of.
 func (j *Journal) Begin(ctx context.Context, requestID string) (context.Context, *Entry) {
+	if j == nil {
+		return ctx, nil
+	}
 	e := &Entry{requestID: requestID, began: j.now()}
 	return context.WithValue(ctx, entryKey{}, e), e
 }
@@ -156,20 +159,6 @@ func (j *Journal) Call(ctx context.Context, c Call) {
 	at.latency.add(c.Took)
 }
 
-// Read takes note of a read through the cache: hit, stale, miss, coalesced or bypass.
-func (j *Journal) Read(backend, result string) {
-	now := j.now()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, s := range [2]*series{&j.gateway, j.of(backend)} {
-		at := s.at(now)
-		at.counts[reads]++
-		if result == "hit" || result == "stale" {
-			at.counts[fromCache]++
-		}
-	}
-}
-
 // Happened takes note of a change.
 func (j *Journal) Happened(e Event) {
 	j.mu.Lock()
@@ -181,6 +170,9 @@ func (j *Journal) Happened(e Event) {
 
 // End takes note of how an entry ended.
 func (j *Journal) End(e *Entry, o Outcome) {
+	if j == nil {
+		return
+	}
 	now := j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -193,6 +185,14 @@ func (j *Journal) End(e *Entry, o Outcome) {
 	at := j.gateway.at(now)
 	whole, refresh := true, e.requestID == ""
 	for _, s := range o.Sources {
+		if s.Cache != "" {
+			for _, of := range [2]*step{at, j.of(s.Backend).at(now)} {
+				of.counts[reads]++
+				if s.Cache == "hit" || s.Cache == "stale" {
+					of.counts[fromCache]++
+				}
+			}
+		}
 		if s.Status == statusOK || o.Status >= 400 && o.Status < 500 { // what a caller did wrong
 			continue
 		}

@@ -21,8 +21,8 @@ const (
 	calls                    // requests to a backend
 	failures                 // that failed
 	retries                  // that were a second or third attempt
-	reads                    // through the cache
-	fromCache                // that it answered
+	reads                    // of lists and agents that were asked for
+	fromCache                // that asked no backend
 	counted
 )
 

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"cmp"
+	"encoding/hex"
 	"math"
 	"slices"
 	"time"
@@ -171,9 +172,12 @@ func (e *Entry) view() Request {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := Request{
-		Number: e.number, At: e.began.UTC(), RequestID: e.requestID, Cause: e.cause, TraceID: e.TraceID,
+		Number: e.number, At: e.began.UTC(), RequestID: e.requestID, Cause: e.cause,
 		Method: e.Method, Route: e.Route, Status: e.Status, Code: e.Code, KeyID: e.KeyID,
 		TookMs: milliseconds(e.took), Sources: e.Sources,
+	}
+	if e.Trace != [16]byte{} {
+		r.TraceID = hex.EncodeToString(e.Trace[:])
 	}
 	for _, c := range e.calls {
 		r.Calls = append(r.Calls, CallView{

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -12,79 +13,54 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// WithTraceIDs adds the trace_id and span_id of the context to what is logged in it.
-func WithTraceIDs(next slog.Handler) slog.Handler { return traced{next} }
-
-type traced struct{ slog.Handler }
-
-func (t traced) Handle(ctx context.Context, r slog.Record) error {
-	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
-		r.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
-	}
-	return t.Handler.Handle(ctx, r)
-}
-
-func (t traced) WithAttrs(attrs []slog.Attr) slog.Handler { return traced{t.Handler.WithAttrs(attrs)} }
-func (t traced) WithGroup(name string) slog.Handler       { return traced{t.Handler.WithGroup(name)} }
-
-// LogWriter writes lines in the background, many at once: a request pays for a copy in
-// memory, and does not wait for whoever reads the log. If he is too slow for too long,
+// Log formats and writes what is logged in the background: a request pays for a place in
+// a queue, and does not wait for whoever reads the log. If he is too slow for too long,
 // lines are dropped and counted. It is safe for concurrent use.
-type LogWriter struct {
-	w       io.Writer
+type Log struct {
+	out     *bufio.Writer // of whoever writes: the background, and after Close everyone under mu
 	dropped atomic.Int64
-	wake    chan struct{} // something waits
 	ended   chan struct{}
 
-	mu      sync.Mutex
-	pending []byte
-	closed  bool
+	mu     sync.RWMutex
+	queue  chan line
+	closed bool
+}
+
+// line is one, before it is formatted.
+type line struct {
+	handler slog.Handler
+	record  slog.Record
+	span    trace.SpanContext
 }
 
 const (
-	// maxPending is what waits to be written at most, in bytes: some 20,000 lines.
-	maxPending = 4 << 20
+	// queuedLines is how many wait at most.
+	queuedLines = 8192
 	// logDelay is how long lines wait for others to be written with.
 	logDelay = 5 * time.Millisecond
 	// logGrace is how long Close waits for a reader who does not read.
 	logGrace = time.Second
 )
 
-// NewLogWriter starts writing to w, until Close.
-func NewLogWriter(w io.Writer) *LogWriter {
-	l := &LogWriter{w: w, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+// NewLog starts a log to w, until Close; format makes the handler of its lines. What is
+// logged in a context with a span has its trace_id and span_id.
+func NewLog(w io.Writer, format func(io.Writer) slog.Handler) (*slog.Logger, *Log) {
+	l := &Log{queue: make(chan line, queuedLines), ended: make(chan struct{})}
+	l.out = bufio.NewWriterSize(countedWriter{w, l}, 64<<10)
 	go l.run()
-	return l
-}
-
-// Write takes a line. It never fails, and never waits; after Close it writes at once.
-func (l *LogWriter) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.closed:
-		return l.w.Write(line)
-	case len(l.pending)+len(line) > maxPending:
-		l.dropped.Add(1)
-		return len(line), nil
-	}
-	l.pending = append(l.pending, line...)
-	select {
-	case l.wake <- struct{}{}:
-	default: // it is awake
-	}
-	return len(line), nil
+	return slog.New(queued{l, format(l.out)}), l
 }
 
 // Dropped is how many lines were not written.
-func (l *LogWriter) Dropped() int64 { return l.dropped.Load() }
+func (l *Log) Dropped() int64 { return l.dropped.Load() }
 
-// Close writes what waits, and returns when that is done or nobody reads it.
-func (l *LogWriter) Close() {
+// Close writes what waits, and returns when that is done or nobody reads it. What is
+// logged later is written at once.
+func (l *Log) Close() {
 	l.mu.Lock()
 	if !l.closed {
 		l.closed = true
-		close(l.wake)
+		close(l.queue)
 	}
 	l.mu.Unlock()
 	select {
@@ -93,18 +69,85 @@ func (l *LogWriter) Close() {
 	}
 }
 
-func (l *LogWriter) run() {
+func (l *Log) run() {
 	defer close(l.ended)
-	var lines []byte
-	for open := true; open; {
-		if _, open = <-l.wake; open {
+	for next := range l.queue {
+		next.write()
+		// Others are on their way: who sends to a goroutine that sleeps does not pay for
+		// waking it.
+		for quiet := false; !quiet; {
 			time.Sleep(logDelay)
-		}
-		l.mu.Lock()
-		lines, l.pending = l.pending, lines[:0]
-		l.mu.Unlock()
-		if _, err := l.w.Write(lines); err != nil {
-			l.dropped.Add(int64(bytes.Count(lines, []byte("\n"))))
+			waiting := len(l.queue)
+			for range waiting {
+				next := <-l.queue
+				next.write()
+			}
+			_ = l.out.Flush() // what could not be written was counted
+			quiet = waiting == 0
 		}
 	}
+}
+
+func (l line) write() {
+	if l.span.IsValid() {
+		l.record.AddAttrs(slog.String("trace_id", l.span.TraceID().String()), slog.String("span_id", l.span.SpanID().String()))
+	}
+	_ = l.handler.Handle(context.Background(), l.record)
+}
+
+// queued is the handler that others see.
+type queued struct {
+	log  *Log
+	next slog.Handler
+}
+
+func (q queued) Enabled(ctx context.Context, level slog.Level) bool {
+	return q.next.Enabled(ctx, level)
+}
+
+func (q queued) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return queued{q.log, q.next.WithAttrs(attrs)}
+}
+
+func (q queued) WithGroup(name string) slog.Handler { return queued{q.log, q.next.WithGroup(name)} }
+
+func (q queued) Handle(ctx context.Context, r slog.Record) error {
+	next := line{q.next, r, trace.SpanContextFromContext(ctx)}
+	if q.log.enqueue(next) {
+		return nil
+	}
+	<-q.log.ended
+	q.log.mu.Lock()
+	defer q.log.mu.Unlock()
+	next.write()
+	return q.log.out.Flush()
+}
+
+// enqueue takes a line, or counts it as dropped; false after Close.
+func (l *Log) enqueue(next line) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return false
+	}
+	select {
+	case l.queue <- next:
+	default:
+		l.dropped.Add(1)
+	}
+	return true
+}
+
+// countedWriter counts the lines that it could not write, and never fails: a log goes on
+// when a disk has room again.
+type countedWriter struct {
+	io.Writer
+	log *Log
+}
+
+func (c countedWriter) Write(lines []byte) (int, error) {
+	if _, err := c.Writer.Write(lines); err != nil {
+		c.log.dropped.Add(int64(bytes.Count(lines, []byte("\n"))))
+	}
+	return len(lines), nil
 }

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -13,32 +13,33 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
+func text(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }
+
 func TestLinesHaveTheirTrace(t *testing.T) {
 	var out bytes.Buffer
-	log := slog.New(WithTraceIDs(slog.NewTextHandler(&out, nil))).With("a", 1)
+	log, lines := NewLog(&out, text)
 	ctx := trace.ContextWithSpanContext(context.Background(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}}))
-	log.InfoContext(ctx, "with")
+	log.With("a", 1).WithGroup("g").InfoContext(ctx, "with", "b", 2)
 	log.Info("without")
+	lines.Close()
 	with, without, _ := strings.Cut(out.String(), "\n")
-	if !strings.Contains(with, "a=1 trace_id=01000000000000000000000000000000 span_id=0200000000000000") || strings.Contains(without, "trace_id") {
+	if !strings.Contains(with, "a=1 g.b=2 g.trace_id=01000000000000000000000000000000 g.span_id=0200000000000000") || strings.Contains(without, "trace_id") {
 		t.Errorf("%s", out.String())
 	}
 }
 
-func TestLogWriterWritesAll(t *testing.T) {
+func TestEveryLineIsWritten(t *testing.T) {
 	var out bytes.Buffer
-	w := NewLogWriter(&out)
-	want := ""
-	for i := range 1000 {
-		line := fmt.Sprintln("line", i)
-		want += line
-		fmt.Fprint(w, line)
+	log, lines := NewLog(&out, text)
+	for i := range 5000 {
+		log.Info("line", "number", i)
 	}
-	w.Close()
-	fmt.Fprint(w, "after\n")
-	w.Close()
-	if out.String() != want+"after\n" || w.Dropped() != 0 {
-		t.Errorf("%d bytes were written of %d, %d lines dropped", out.Len(), len(want), w.Dropped())
+	lines.Close()
+	log.Info("after")
+	lines.Close()
+	got := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(got) != 5001 || !strings.HasSuffix(got[4999], "number=4999") || !strings.HasSuffix(got[5000], "msg=after") || lines.Dropped() != 0 {
+		t.Errorf("%d lines were written, %d dropped", len(got), lines.Dropped())
 	}
 }
 
@@ -46,30 +47,38 @@ type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 
-// TestLogWriterDoesNotWait: neither for a reader who does not read, nor for a disk that
+// TestNobodyWaitsForTheLog: neither for a reader who does not read, nor for a disk that
 // is full; what is lost is counted.
-func TestLogWriterDoesNotWait(t *testing.T) {
+func TestNobodyWaitsForTheLog(t *testing.T) {
 	r, pipe, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := NewLogWriter(pipe)
-	line := bytes.Repeat([]byte("x"), 1<<20)
-	for range 10 { // more than a pipe and maxPending hold
-		if _, err := w.Write(line); err != nil {
-			t.Error(err)
-		}
+	log, lines := NewLog(pipe, text)
+	long := strings.Repeat("x", 1000)
+	for range 2 * queuedLines { // more than the queue and a pipe hold
+		log.Info(long)
 	}
-	if w.Dropped() == 0 {
+	if lines.Dropped() == 0 {
 		t.Error("nothing was dropped")
 	}
 	r.Close() // ends the write that waits
-	w.Close()
+	lines.Close()
 
-	w = NewLogWriter(broken{})
-	fmt.Fprint(w, "one\ntwo\n")
-	w.Close()
-	if w.Dropped() != 2 {
-		t.Errorf("%d lines dropped of 2", w.Dropped())
+	log, lines = NewLog(broken{}, text)
+	log.Info("one")
+	log.Info("two")
+	lines.Close()
+	if lines.Dropped() != 2 {
+		t.Errorf("%d lines dropped of 2", lines.Dropped())
+	}
+}
+
+func BenchmarkLog(b *testing.B) {
+	log, lines := NewLog(io.Discard, func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) })
+	defer lines.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		log.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("method", "GET"), slog.Int("status", 200))
 	}
 }

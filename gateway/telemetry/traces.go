@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
@@ -99,6 +100,17 @@ func sampler(name, arg string) (sdktrace.Sampler, error) {
 	root := sdktrace.TraceIDRatioBased(ratio)
 	return sdktrace.ParentBased(root, sdktrace.WithRemoteParentSampled(root)), nil
 }
+
+// Child starts a span below that of ctx. Below one that is not recorded nothing is, and
+// nothing is made.
+func (t *Telemetry) Child(ctx context.Context, name string, kind trace.SpanKind) (context.Context, trace.Span) {
+	if !trace.SpanFromContext(ctx).IsRecording() {
+		return ctx, unrecorded
+	}
+	return t.Tracer.Start(ctx, name, trace.WithSpanKind(kind))
+}
+
+var unrecorded = noop.Span{}
 
 // propagator is W3C Trace Context alone: baggage from outside is not read, and
 // none is sent.

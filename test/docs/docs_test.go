@@ -34,8 +34,8 @@ var generated = regexp.MustCompile(`(?s)(<!-- generated: ([a-z]+) -->\n).*?(<!--
 // TestGenerated: the tables in the documentation are those of the capability
 // tables in the code.
 func TestGenerated(t *testing.T) {
-	parts := map[string]string{"capabilities": capabilities(), "limits": limits(), "extensions": extensions(), "filters": filters(), "faults": faults.Markdown(), "errors": errorCodes(t), "required": required()}
-	for _, path := range []string{"README.md", "docs/providers.md", "docs/lists.md", "docs/reliability.md", "docs/errors.md", "docs/writing.md"} {
+	parts := map[string]string{"capabilities": capabilities(), "limits": limits(), "extensions": extensions(), "filters": filters(), "faults": faults.Markdown(), "errors": errorCodes(t), "required": required(), "metrics": metrics(t)}
+	for _, path := range []string{"README.md", "docs/providers.md", "docs/lists.md", "docs/reliability.md", "docs/errors.md", "docs/writing.md", "docs/observability.md"} {
 		text := read(t, path)
 		want := generated.ReplaceAllStringFunc(text, func(part string) string {
 			m := generated.FindStringSubmatch(part)

@@ -32,7 +32,7 @@ func blocks(text string) []block {
 }
 
 // pages are those whose commands are run. Their demo is fresh.
-var pages = []string{"README.md", "docs/quick-start.md", "docs/keys.md", "docs/writing.md", "docs/lists.md"}
+var pages = []string{"README.md", "docs/quick-start.md", "docs/keys.md", "docs/writing.md", "docs/lists.md", "docs/observability.md"}
 
 // TestPages runs every command of the documentation, page by page in its order, and
 // holds what it answers against what is shown. A command that nothing here can run
@@ -48,8 +48,8 @@ func TestPages(t *testing.T) {
 }
 
 func runPage(t *testing.T, page string) {
-	running := demo.Start(t, root)
 	all := blocks(read(t, page))
+	running := demo.Start(t, root, flags(all)...)
 	var exports []string
 	ran := 0
 	for i, b := range all {
@@ -62,7 +62,7 @@ func runPage(t *testing.T, page string) {
 		for _, command := range commands(b.text) {
 			ran++
 			switch {
-			case command == "go run ./cmd/agentgw demo": // it runs: demo.Start
+			case strings.HasPrefix(command, theDemo): // it runs: demo.Start
 			case command == "make test": // this is it
 			case command == "make build":
 				sh(t, 0, command)
@@ -87,6 +87,20 @@ func runPage(t *testing.T, page string) {
 	if ran == 0 {
 		t.Error("no command was found")
 	}
+}
+
+const theDemo = "go run ./cmd/agentgw demo"
+
+// flags are those that a page's demo is started with.
+func flags(blocks []block) []string {
+	for _, b := range blocks {
+		for _, command := range commands(b.text) {
+			if rest, ok := strings.CutPrefix(command, theDemo); ok && b.language == "sh" {
+				return strings.Fields(rest)
+			}
+		}
+	}
+	return nil
 }
 
 // TestNoJSONIsUnshown: a page whose commands are not run shows no answer.
@@ -144,10 +158,10 @@ func commands(text string) []string {
 	return found
 }
 
-// at points a command at the demo. The README shows the default port, which may be
+// at points a command at the demo. The README shows the default ports, which may be
 // taken on the machine that tests.
 func at(d demo.Demo, command string) string {
-	return strings.Replace(strings.Replace(command, "http://127.0.0.1:8080", d.API, 1), "curl ", "curl -sS ", 1)
+	return strings.NewReplacer("http://127.0.0.1:8080", d.API, "http://127.0.0.1:9090", d.Admin, "curl ", "curl -sS ").Replace(command)
 }
 
 // sh runs a command in the project's root, as a reader would.

@@ -2,8 +2,12 @@ package docs
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +16,7 @@ import (
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/gateway"
 	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -148,6 +153,60 @@ func errorCodes(t *testing.T) string {
 				t.Fatal(err)
 			}
 			fmt.Fprintf(&b, "\n```json\n%s\n```\n", &text)
+		}
+	}
+	return b.String()
+}
+
+// metrics are those of the page for Prometheus, as it writes them, with their labels.
+func metrics(t *testing.T) string {
+	told, err := telemetry.New(context.Background(), telemetry.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	some := []string{"x"}
+	told.Expect(telemetry.Values{CacheResults: some, AuthFailures: some, Refused: some, Idempotent: some})
+	told.ExpectBackend("b")
+	told.ObserveBreaker("b", func() string { return "closed" })
+	told.ObserveQuota("b", func() (int64, int64, bool) { return 1, 1, true })
+	told.ServerRequest(context.Background(), telemetry.Served{Route: "/", Error: "x"}, 0)
+	told.UpstreamRequest(context.Background(), telemetry.Upstream{Status: 500, Error: "x"}, 0)
+	page := httptest.NewRecorder()
+	told.Metrics().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	type described struct {
+		help, kind string
+		labels     []string
+	}
+	all := map[string]*described{}
+	var names []string
+	for line := range strings.Lines(page.Body.String()) {
+		words := strings.SplitN(strings.TrimSpace(line), " ", 4)
+		switch {
+		case words[0] == "#" && words[1] == "HELP":
+			all[words[2]] = &described{help: words[3]}
+			names = append(names, words[2])
+		case words[0] == "#" && words[1] == "TYPE":
+			all[words[2]].kind = words[3]
+		default:
+			sample, _, _ := strings.Cut(line, " ")
+			name, labels, _ := strings.Cut(strings.TrimSuffix(sample, "}"), "{")
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				if d := all[strings.TrimSuffix(name, suffix)]; d != nil && d.kind == "histogram" {
+					name = strings.TrimSuffix(name, suffix)
+				}
+			}
+			for _, l := range regexp.MustCompile(`(\w+)="`).FindAllStringSubmatch(labels, -1) {
+				if d := all[name]; l[1] != "le" && !slices.Contains(d.labels, l[1]) {
+					d.labels = append(d.labels, l[1])
+				}
+			}
+		}
+	}
+	var b strings.Builder
+	b.WriteString("| metric | type | labels | what |\n|---|---|---|---|\n")
+	for _, name := range names {
+		if d := all[name]; strings.HasPrefix(name, "agentgw_") || strings.HasPrefix(name, "http_") {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, d.kind, strings.Join(d.labels, ", "), d.help)
 		}
 	}
 	return b.String()

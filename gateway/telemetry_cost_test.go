@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/agentgw/agentgw/gateway/telemetry"
+)
+
+// observed are the ways in which a request can be observed.
+var observed = []struct {
+	name    string
+	environ map[string]string
+}{
+	{"off", map[string]string{"OTEL_SDK_DISABLED": "true"}},
+	{"unsampled", map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}},
+	{"1%", map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}},
+	{"100%", map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}},
+}
+
+// observedServer answers one request in one of these ways: a list of 100 agents, from the
+// cache. Off is without an access line and without a journal, too.
+func observedServer(t testing.TB, way int) func() {
+	t.Helper()
+	sink := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	t.Cleanup(sink.Close)
+	set := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": sink.URL, "OTEL_METRICS_EXPORTER": "otlp"}
+	for _, w := range observed {
+		for name := range w.environ {
+			set[name] = ""
+		}
+	}
+	for name, value := range observed[way].environ {
+		set[name] = value
+	}
+	for name, value := range set {
+		t.Setenv(name, value)
+	}
+	off := observed[way].name == "off"
+	log := slog.New(slog.DiscardHandler)
+	if !off {
+		written, lines := telemetry.NewLog(io.Discard, func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) })
+		t.Cleanup(lines.Close)
+		log = written
+	}
+	g, _, _ := benchGatewayWith(t, log, 100, "krosai")
+	if off {
+		g.journal, g.cache.journal = nil, nil
+	}
+	handler := NewServer(g).app.Handler()
+	return func() {
+		var c fasthttp.RequestCtx
+		c.Request.SetRequestURI("/v1/agents?limit=1000")
+		c.Request.Header.Set("Authorization", "Bearer "+benchKey)
+		c.Request.Header.Set("Accept-Encoding", "identity")
+		handler(&c)
+		if c.Response.StatusCode() != 200 || len(c.Response.Body()) < 10_000 {
+			t.Fatalf("%d: %.200s", c.Response.StatusCode(), c.Response.Body())
+		}
+	}
+}
+
+// BenchmarkTelemetry measures the same request, from the cache and through the whole
+// handler, in each way of observing it.
+//
+//	go test -run '^$' -bench Telemetry -count 10 ./gateway
+func BenchmarkTelemetry(b *testing.B) {
+	for way, w := range observed {
+		b.Run(w.name, func(b *testing.B) {
+			ask := observedServer(b, way)
+			ask()
+			b.ReportAllocs()
+			for b.Loop() {
+				ask()
+			}
+		})
+	}
+}
+
+// BenchmarkTelemetryCost holds everything on and unsampled to little more than everything
+// off, for a request from the cache. The ways take turns, and the quickest round of each
+// counts: what else the machine does only ever adds.
+func BenchmarkTelemetryCost(b *testing.B) {
+	asks := make([]func(), len(observed))
+	quickest := make([]time.Duration, len(observed))
+	for way := range observed {
+		asks[way], quickest[way] = observedServer(b, way), time.Hour
+	}
+	cost := func(way int) float64 { return float64(quickest[way])/float64(quickest[0]) - 1 }
+	const most, requests = 0.15, 400
+	for range b.N {
+		for round := 0; round < 40 || round < 400 && cost(1) > most; round++ {
+			for way, ask := range asks {
+				started := time.Now()
+				for range requests {
+					ask()
+				}
+				quickest[way] = min(quickest[way], time.Since(started)/requests)
+			}
+		}
+	}
+	for way, w := range observed {
+		b.ReportMetric(100*cost(way), w.name+"-%")
+	}
+	if cost(1) > most {
+		b.Errorf("unsampled, a request takes %s, and with all of it off %s", quickest[1], quickest[0])
+	}
+}
