@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"slices"
 	"strings"
 
@@ -10,7 +8,6 @@ import (
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/docsite"
 	"github.com/agentgw/agentgw/gateway/openapi"
-	"github.com/agentgw/agentgw/gateway/payload"
 )
 
 // documentation is what the gateway says of itself, made when it is first asked for.
@@ -37,7 +34,7 @@ func (g *Gateway) describe() (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fixed("application/json", payload.New(document)), nil
+	return fixed(docsite.NewFile("application/json", document)), nil
 }
 
 func errorsPage() *response {
@@ -50,7 +47,7 @@ func errorsPage() *response {
 
 // shown is a file for browsers.
 func shown(f docsite.File) *response {
-	r := fixed(f.Media, f.Body)
+	r := fixed(f)
 	r.header("Content-Security-Policy", docsite.Policy)
 	r.header("X-Content-Type-Options", "nosniff")
 	r.header("Referrer-Policy", "no-referrer")
@@ -58,9 +55,8 @@ func shown(f docsite.File) *response {
 }
 
 // fixed is an answer that is the same as long as the program is.
-func fixed(media string, body *payload.Payload) *response {
-	sum := sha256.Sum256(body.Plain())
-	r := &response{status: 200, media: media, body: body, etag: catalog.Tag(base64.RawURLEncoding.EncodeToString(sum[:18]))}
+func fixed(f docsite.File) *response {
+	r := &response{status: 200, media: f.Media, body: f.Body, etag: catalog.Tag(f.Digest)}
 	r.header("Cache-Control", "no-cache")
 	return r
 }

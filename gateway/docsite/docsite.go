@@ -8,7 +8,9 @@ package docsite
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"html/template"
 	"io"
 	"path"
@@ -25,8 +27,15 @@ const Policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-
 
 // File is a page, or what it loads.
 type File struct {
-	Media string
-	Body  *payload.Payload
+	Media  string
+	Body   *payload.Payload
+	Digest string // of the body, as a text: the same for the same bytes
+}
+
+// NewFile is a file with its digest, which takes as long as the body is.
+func NewFile(media string, body []byte) File {
+	sum := sha256.Sum256(body)
+	return File{media, payload.New(body), base64.RawURLEncoding.EncodeToString(sum[:18])}
 }
 
 //go:embed docs.html docs.js docs.css
@@ -40,7 +49,7 @@ var errorsPage string
 const html = "text/html; charset=utf-8"
 
 // Page is the page to read and try the API.
-var Page = sync.OnceValue(func() File { return File{html, payload.New(read(own, "docs.html"))} })
+var Page = sync.OnceValue(func() File { return NewFile(html, read(own, "docs.html")) })
 
 // assets are the files that the page loads, by name, and where they are.
 var assets = map[string]func() []byte{
@@ -68,7 +77,7 @@ func Asset(name string) (f File, ok bool) {
 	mu.Lock()
 	defer mu.Unlock()
 	if f, ok = files[name]; !ok {
-		f = File{media[path.Ext(name)], payload.New(load())}
+		f = NewFile(media[path.Ext(name)], load())
 		files[name] = f
 	}
 	return f, true
@@ -87,7 +96,7 @@ func Errors(codes []Code) File {
 	if err := errorsTemplate.Execute(&page, codes); err != nil {
 		panic(err) // the template and the codes are constants; a test renders them
 	}
-	return File{html, payload.New(page.Bytes())}
+	return NewFile(html, page.Bytes())
 }
 
 func read(fs embed.FS, name string) []byte {
