@@ -14,7 +14,7 @@ func defaults() map[string]any {
 			"shutdown_grace":              "20s",
 			"drain_for":                   "5s",
 		},
-		"admin": map[string]any{"listen": "127.0.0.1:9090"},
+		"admin": map[string]any{"listen": "127.0.0.1:9090", "pprof": false},
 		"cache": map[string]any{"max_entries": 10000, "max_bytes": "256MiB"},
 		"log":   map[string]any{"level": "info", "format": "auto"},
 	}

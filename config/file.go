@@ -58,6 +58,7 @@ type CORS struct {
 // Admin is the operators' listener.
 type Admin struct {
 	Listen string `koanf:"listen" jsonschema_description:"host:port; keep it on loopback or a private network"`
+	Pprof  bool   `koanf:"pprof" jsonschema_description:"profiles of the process at /debug/pprof/; they show what is in memory"`
 }
 
 // Backend is one configured connection to a provider.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/pprof"
 	"sync"
 	"sync/atomic"
 
@@ -46,6 +47,10 @@ func (a *Admin) Handler() http.Handler {
 	mux.Handle("GET /console/", live)
 	mux.HandleFunc("POST /cache/purge", a.purge)
 	mux.HandleFunc("POST /reload", a.reloadNow)
+	// By the configuration of the moment: a reload turns them on and off.
+	mux.HandleFunc("GET /debug/pprof/", a.profiled(pprof.Index))
+	mux.HandleFunc("GET /debug/pprof/profile", a.profiled(pprof.Profile))
+	mux.HandleFunc("GET /debug/pprof/trace", a.profiled(pprof.Trace))
 	// A page in an operator's browser must not be able to purge or reload.
 	return http.NewCrossOriginProtection().Handler(mux)
 }
@@ -55,6 +60,17 @@ func (a *Admin) state() console.State {
 	s := a.gateway.consoleState()
 	s.Draining = a.draining.Load()
 	return s
+}
+
+// profiled serves a profile if admin.pprof is on.
+func (a *Admin) profiled(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !a.gateway.state.Load().config.File.Admin.Pprof {
+			http.Error(w, "admin.pprof is off", http.StatusNotFound)
+			return
+		}
+		serve(w, r)
+	}
 }
 
 // ready asks no backend: whether one answers is no reason to restart us.

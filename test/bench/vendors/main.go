@@ -1,0 +1,110 @@
+// Command vendors is the emulated vendors for benchmarks: each answer is asked of the
+// emulator once, and then given from memory, so that a benchmark measures the gateway and
+// not the emulator.
+//
+//	vendors -agents 25 -delay 20ms
+//
+// prints a JSON object, the base URL of each vendor by its name, and runs until it is
+// killed. The credential is "bench".
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+// templates are an agent of each vendor, as its emulator takes it; %d is its number.
+//
+//go:embed agents.json
+var templates []byte
+
+func main() {
+	agents := flag.Int("agents", 25, "agents of each vendor")
+	delay := flag.Duration("delay", 0, "before each answer")
+	flag.Parse()
+	var of map[string]string
+	if err := json.Unmarshal(templates, &of); err != nil {
+		log.Fatal(err)
+	}
+	addresses := map[string]string{}
+	for _, v := range all.Vendors() {
+		name, emulator := v.Info.Provider, v.Emulator()
+		for i := range *agents {
+			emulator.Seed("bench", json.RawMessage(strings.ReplaceAll(of[name], "%d", fmt.Sprint(i+1))))
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			log.Fatal(err)
+		}
+		addresses[name] = "http://" + l.Addr().String() + emulator.Prefix()
+		memory := &memory{emulator: emulator, delay: *delay, replies: map[string]*reply{}}
+		go func() { log.Fatal((&fasthttp.Server{Handler: memory.serve, NoDefaultServerHeader: true}).Serve(l)) }()
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(addresses); err != nil {
+		log.Fatal(err)
+	}
+	select {}
+}
+
+// memory gives an emulator's answers.
+type memory struct {
+	emulator sandbox.Emulator
+	delay    time.Duration
+
+	mu      sync.RWMutex
+	replies map[string]*reply
+}
+
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (m *memory) serve(c *fasthttp.RequestCtx) {
+	key := string(c.RequestURI())
+	m.mu.RLock()
+	r := m.replies[key]
+	m.mu.RUnlock()
+	if r == nil {
+		r = m.ask(c)
+		m.mu.Lock()
+		m.replies[key] = r
+		m.mu.Unlock()
+	}
+	time.Sleep(m.delay)
+	c.SetStatusCode(r.status)
+	for name, values := range r.header {
+		c.Response.Header.Set(name, values[0])
+	}
+	c.Response.SetBodyRaw(r.body)
+}
+
+func (m *memory) ask(c *fasthttp.RequestCtx) *reply {
+	req := httptest.NewRequest(string(c.Method()), "http://vendor"+string(c.RequestURI()), bytes.NewReader(c.PostBody()))
+	for name, value := range c.Request.Header.All() {
+		req.Header.Set(string(name), string(value))
+	}
+	w := httptest.NewRecorder()
+	m.emulator.ServeHTTP(w, req)
+	for _, name := range []string{"Content-Length", "X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"} {
+		w.Header().Del(name) // nobody is limited here
+	}
+	return &reply{w.Code, w.Header(), w.Body.Bytes()}
+}
