@@ -9,10 +9,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # runs every test, without it.
 RACE := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test soak fmt vet lint bench fuzz docs console check clean
+.PHONY: help build demo test soak fmt vet lint bench benchmarks fuzz docs console check clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/agentgw.
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/agentgw ./cmd/agentgw
@@ -35,7 +35,11 @@ vet: ## Run go vet.
 lint: ## Run staticcheck.
 	go run $(STATICCHECK) ./...
 
-bench: ## Run each benchmark once, so that they keep working.
+bench: ## Measure the whole gateway against bare limits, into docs/performance (needs wrk; ten minutes).
+	go run ./test/bench
+
+benchmarks: ## Run each Go benchmark, and a second of each case of bench, so that they keep working.
+	go run ./test/bench -short
 	go test -run '^$$' -bench . -benchtime 1x $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirname | sort -u)
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s).
@@ -52,7 +56,7 @@ docs: ## Write the generated parts of the documentation anew.
 console: ## Build the operators' page anew, from gateway/console/web.
 	cd gateway/console/web && npm ci && npm run check && npm run build
 
-check: fmt vet lint test bench ## What CI runs: all of the above that can fail.
+check: fmt vet lint test benchmarks ## What CI runs: all of the above that can fail.
 
 clean: ## Remove what was built.
 	rm -rf bin dist

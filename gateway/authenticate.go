@@ -1,7 +1,7 @@
 package gateway
 
 import (
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -30,11 +30,11 @@ func limitRate(c *fiber.Ctx, caller *Caller) error {
 	}
 	now := time.Now()
 	wait := caller.limit.take(now)
-	rate := caller.limit.config
 	remaining, reset := caller.limit.remaining(now)
-	c.Set("RateLimit-Policy", fmt.Sprintf(`"key";q=%d;w=%d`, rate.Requests, max(1, int(rate.Per.D().Seconds()))))
-	c.Set("RateLimit", fmt.Sprintf(`"key";r=%d;t=%d`, remaining, reset))
+	c.Set("RateLimit-Policy", caller.limit.policy)
+	c.Set("RateLimit", `"key";r=`+strconv.Itoa(remaining)+";t="+strconv.Itoa(reset))
 	if wait > 0 {
+		rate := caller.limit.config
 		p := newProblem(CodeRateLimited, "the key may ask %d times in %s", rate.Requests, rate.Per)
 		p.RetryAfter = wait
 		return p

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/subtle"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -165,6 +166,7 @@ func presentedKey(authorization, apiKey []string) (key string, ambiguous bool) {
 type keyLimit struct {
 	config  config.KeyRate
 	limiter *rate.Limiter
+	policy  string // as the header RateLimit-Policy has it
 }
 
 // newKeyLimit keeps the previous limit if it says the same.
@@ -180,7 +182,8 @@ func newKeyLimit(c *config.KeyRate, previous *keyLimit) *keyLimit {
 	if burst == 0 {
 		burst = c.Requests
 	}
-	return &keyLimit{config: *c, limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
+	policy := fmt.Sprintf(`"key";q=%d;w=%d`, c.Requests, max(1, int(c.Per.D().Seconds())))
+	return &keyLimit{config: *c, limiter: rate.NewLimiter(rate.Limit(perSecond), burst), policy: policy}
 }
 
 // take counts a request, or says how long to wait for the next.

@@ -41,12 +41,14 @@ func exchangeOf(c *fiber.Ctx) *exchange {
 	return newExchange(c)
 }
 
+var serverSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // newExchange keeps the caller's request id if it has the form of one.
 func newExchange(c *fiber.Ctx) *exchange {
 	x := &exchange{requestID: c.Get("X-Request-Id")}
-	if !requestID.MatchString(x.requestID) {
+	if x.requestID == "" || !requestID.MatchString(x.requestID) {
 		x.requestID = ulid.Make().String()
 	}
 	return x
@@ -64,7 +66,7 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	if parent := c.Get("traceparent"); parent != "" {
 		ctx = telemetry.Extract(ctx, parent, c.Get("tracestate"))
 	}
-	ctx, span := g.telemetry.Tracer.Start(ctx, c.Method(), trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := g.telemetry.Tracer.Start(ctx, c.Method(), serverSpan...)
 	defer span.End()
 	x.trace = span.SpanContext().TraceID()
 	ctx, x.entry = g.journal.Begin(ctx, x.requestID)

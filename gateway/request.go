@@ -36,7 +36,6 @@ func readRequest(c *fiber.Ctx, route route, caller *Caller) (*request, error) {
 		ctx:            c.UserContext(),
 		caller:         caller,
 		id:             strings.Clone(c.Params("id")),
-		query:          map[string]string{},
 		prefer:         headerLines(c, "Prefer"),
 		cacheControl:   headerLines(c, fiber.HeaderCacheControl),
 		ifMatch:        headerLines(c, fiber.HeaderIfMatch),
@@ -49,6 +48,9 @@ func readRequest(c *fiber.Ctx, route route, caller *Caller) (*request, error) {
 		}
 		if _, twice := r.query[name]; twice {
 			return nil, newProblem(CodeInvalidParameter, "%s is given twice; part several values by commas", name)
+		}
+		if r.query == nil {
+			r.query = map[string]string{}
 		}
 		r.query[name] = string(v)
 	}

@@ -1,10 +1,8 @@
 package gateway
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/gofiber/fiber/v2"
@@ -32,7 +30,7 @@ func respond(c *fiber.Ctx, r *response) error {
 	c.Status(r.status)
 	if r.read {
 		c.Set(fiber.HeaderCacheControl, "private, no-cache")
-		c.Vary("Authorization", "X-API-Key", "Accept-Encoding")
+		vary(c, "Authorization, X-API-Key, Accept-Encoding")
 	}
 	if len(r.parts) > 0 {
 		c.Set("Cache-Status", cacheStatus(r.parts))
@@ -41,8 +39,8 @@ func respond(c *fiber.Ctx, r *response) error {
 	for _, h := range r.headers {
 		c.Set(h[0], h[1])
 	}
-	if r.body != nil && len(r.body.Plain()) > payload.MinSize { // on a 304 too
-		c.Vary(fiber.HeaderAcceptEncoding)
+	if !r.read && r.body != nil && len(r.body.Plain()) > payload.MinSize { // on a 304 too
+		vary(c, fiber.HeaderAcceptEncoding)
 	}
 	if r.etag != "" {
 		c.Set(fiber.HeaderETag, r.etag)
@@ -63,13 +61,21 @@ func respond(c *fiber.Ctx, r *response) error {
 	return nil
 }
 
+// vary says what the answer depends on, beside what CORS may have said already.
+func vary(c *fiber.Ctx, names string) {
+	if len(c.Response().Header.Peek(fiber.HeaderVary)) > 0 {
+		c.Append(fiber.HeaderVary, names)
+		return
+	}
+	c.Set(fiber.HeaderVary, names)
+}
+
 func getting(method string) bool { return method == fiber.MethodGet || method == fiber.MethodHead }
 
 // send writes a body, in the coding that the caller likes best.
 func send(c *fiber.Ctx, body *payload.Payload) {
 	bytes, coding := body.Plain(), payload.Identity
 	if len(bytes) > payload.MinSize {
-		c.Vary(fiber.HeaderAcceptEncoding)
 		bytes, coding = body.In(preferredCoding(headerLines(c, fiber.HeaderAcceptEncoding)))
 	}
 	if coding != payload.Identity {
@@ -100,7 +106,11 @@ func respondProblem(c *fiber.Ctx, p *Problem) error {
 		return err
 	}
 	c.Set(fiber.HeaderContentType, "application/problem+json")
-	send(c, payload.New(body))
+	answer := payload.New(body)
+	if len(answer.Plain()) > payload.MinSize {
+		c.Vary(fiber.HeaderAcceptEncoding)
+	}
+	send(c, answer)
 	return nil
 }
 
@@ -146,13 +156,18 @@ func worse(a, b CacheStatus) CacheStatus {
 
 // serverTiming has one entry for each backend asked, in milliseconds.
 func serverTiming(parts []part) string {
-	entries := make([]string, 0, len(parts))
-	for _, p := range parts {
+	entries := make([]byte, 0, 48*len(parts))
+	for i, p := range parts {
 		status := string(p.cache)
 		if status == "" {
 			status = SourceError
 		}
-		entries = append(entries, fmt.Sprintf("%s;dur=%.1f;desc=%q", p.backend.Name, float64(p.took.Microseconds())/1000, status))
+		if i > 0 {
+			entries = append(entries, ", "...)
+		}
+		entries = append(append(entries, p.backend.Name...), ";dur="...)
+		entries = strconv.AppendFloat(entries, float64(p.took.Microseconds())/1000, 'f', 1, 64)
+		entries = append(append(append(entries, `;desc="`...), status...), '"')
 	}
-	return strings.Join(entries, ", ")
+	return string(entries)
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/url"
-	"regexp"
 	"strings"
 )
 
@@ -18,20 +17,39 @@ type ID struct {
 // BackendNamePattern is what a backend can be called.
 const BackendNamePattern = `^[a-z][a-z0-9-]{0,31}$`
 
-var (
-	backendName = regexp.MustCompile(BackendNamePattern)
-	plainKey    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+var errID = errors.New("an agent id is backend:key, the key [A-Za-z0-9._-]{1,128} or ~ and base64url")
 
-	errID = errors.New("an agent id is backend:key, the key [A-Za-z0-9._-]{1,128} or ~ and base64url")
-)
+// ValidBackendName reports whether s can name a backend: whether BackendNamePattern
+// matches it. Each request asks; by hand it takes a tenth of what the pattern takes.
+func ValidBackendName(s string) bool {
+	if s == "" || len(s) > 32 || s[0] < 'a' || s[0] > 'z' {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
 
-// ValidBackendName reports whether s can name a backend.
-func ValidBackendName(s string) bool { return backendName.MatchString(s) }
+// plainKey reports whether a native id stands in an id as it is.
+func plainKey(s string) bool {
+	if s == "" || len(s) > 128 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 // String is the id as clients see it: "klen:123", or "klen:~YS9i" where the
 // native id holds other characters than a plain key may.
 func (id ID) String() string {
-	if plainKey.MatchString(id.Native) {
+	if plainKey(id.Native) {
 		return id.Backend + ":" + id.Native
 	}
 	return id.Backend + ":~" + base64.RawURLEncoding.EncodeToString([]byte(id.Native))

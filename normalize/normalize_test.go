@@ -1,11 +1,13 @@
 package normalize
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"pgregory.net/rapid"
 )
 
 func TestIDs(t *testing.T) {
@@ -280,4 +282,15 @@ func TestNearest(t *testing.T) {
 	f("systemPrompt", "system_prompt")
 	f("zzzzzzzz", "")
 	f(strings.Repeat("n", 1000), "")
+}
+
+// TestNamesAreAsThePatternSays: what is written by hand takes what the patterns take.
+func TestNamesAreAsThePatternSays(t *testing.T) {
+	backend, plain := regexp.MustCompile(BackendNamePattern), regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.StringMatching(`[a-zA-Z0-9._~:ü-]{0,4}([a-z0-9-]{0,33}|[A-Za-z0-9._-]{0,130})`).Draw(t, "name")
+		if ValidBackendName(s) != backend.MatchString(s) || plainKey(s) != plain.MatchString(s) {
+			t.Fatalf("%q", s)
+		}
+	})
 }

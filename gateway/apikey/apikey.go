@@ -46,13 +46,17 @@ func New(environment string) string {
 
 // Seal appends the checksum of a key's other characters.
 func Seal(body string) string {
+	sum := checksum(body)
+	return body + string(sum[:])
+}
+
+func checksum(body string) (digits [sumChars]byte) {
 	sum := crc32.ChecksumIEEE([]byte(body))
-	digits := make([]byte, sumChars)
 	for i := sumChars - 1; i >= 0; i-- {
 		digits[i] = alphabet[sum%62]
 		sum /= 62
 	}
-	return body + string(digits)
+	return digits
 }
 
 // Valid reports whether key has the form of one and its checksum fits.
@@ -70,7 +74,8 @@ func Valid(key string) bool {
 	if len(rest) < randomChars+sumChars || strings.Trim(rest, alphabet) != "" {
 		return false
 	}
-	return Seal(key[:len(key)-sumChars]) == key
+	body, sum := key[:len(key)-sumChars], checksum(key[:len(key)-sumChars])
+	return key[len(body):] == string(sum[:])
 }
 
 // Hash is what is stored of a key.

@@ -77,6 +77,7 @@ var rules = []struct {
 	{"test/lossless", []string{"adapters", "config/secret", "normalize"}, "tests of any vendor"},
 	{"test/conformance", []string{"adapters", "adapters/upstream", "config/secret", "normalize", "sandbox"}, "tests of any vendor"},
 	{"test/described", nil, "answers, whoever gives them"},
+	{"test/bench/*", []string{"adapters/all", "sandbox"}, "programs that a benchmark runs"},
 	{"test/*", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize", "sandbox", "test/live", "test/faults", "test/described", "test/node", "test/demo"}, "tests of the whole"},
 }
 
@@ -140,6 +141,9 @@ func TestSandboxIsStandardLibraryOnly(t *testing.T) {
 func TestFiberStaysAtTheEdge(t *testing.T) {
 	edge := map[string]bool{"server.go": true, "observe.go": true, "authenticate.go": true, "refuse.go": true, "framing.go": true, "admit.go": true, "request.go": true, "respond.go": true}
 	for _, p := range packages(t) {
+		if strings.HasPrefix(p.ImportPath, module+"/test/bench/") { // what it is measured against
+			continue
+		}
 		for _, file := range p.GoFiles {
 			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.ImportsOnly)
 			if err != nil {
