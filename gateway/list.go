@@ -263,7 +263,7 @@ func (g *Gateway) settle(p *part, i int, page catalog.Page, q ListQuery) {
 	if p.source.Unfiltered != nil && (p.source.Status == SourceOK || p.source.Status == SourceStale) {
 		p.source.Status = SourcePartial
 	}
-	if p.source.Status != SourceOK {
+	if p.failure != nil { // not where only a caller's filter could not be applied
 		g.telemetry.ListIncomplete(p.backend.Name)
 	}
 }

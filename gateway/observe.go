@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,7 +67,7 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	if parent := c.Get("traceparent"); parent != "" {
 		ctx = telemetry.Extract(ctx, parent, c.Get("tracestate"))
 	}
-	ctx, span := g.telemetry.Tracer.Start(ctx, c.Method(), serverSpan...)
+	ctx, span := g.telemetry.Tracer.Start(ctx, "HTTP", serverSpan...)
 	defer span.End()
 	x.trace = span.SpanContext().TraceID()
 	ctx, x.entry = g.journal.Begin(ctx, x.requestID)
@@ -85,8 +86,10 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	}
 
 	status, took := c.Response().StatusCode(), time.Since(started)
-	if x.route != "" {
-		span.SetName(c.Method() + " " + x.route)
+	if name := method(c); x.route != "" && name != otherMethod {
+		span.SetName(name + " " + x.route)
+	} else if x.route != "" {
+		span.SetName("HTTP " + x.route) // as the conventions name it
 	}
 	if span.IsRecording() {
 		span.SetAttributes(x.attributes(c, status)...)
@@ -99,11 +102,11 @@ func (s *Server) observe(c *fiber.Ctx) error {
 }
 
 // attributes are those of the request's span (semantic conventions for HTTP servers). The
-// path is only said where it is one of ours: anything can stand in another.
+// path is only said where it is one of ours, or an agent's: anything can stand in another.
 func (x *exchange) attributes(c *fiber.Ctx, status int) []attribute.KeyValue {
 	attributes := []attribute.KeyValue{
-		attribute.String("http.request.method", c.Method()),
-		attribute.String("url.scheme", c.Protocol()),
+		attribute.String("http.request.method", method(c)),
+		attribute.String("url.scheme", scheme(c)),
 		attribute.Int("http.response.status_code", status),
 	}
 	add := func(name, value string) {
@@ -113,7 +116,12 @@ func (x *exchange) attributes(c *fiber.Ctx, status int) []attribute.KeyValue {
 	}
 	if x.route != "" {
 		add("http.route", x.route)
-		add("url.path", c.Path())
+	}
+	switch {
+	case x.route != "" && !strings.Contains(x.route, "{"):
+		add("url.path", x.route)
+	case x.agent != nil:
+		add("url.path", "/v1/agents/"+x.agent.ID)
 	}
 	add("agentgw.key.id", x.keyID)
 	add("agentgw.cache", string(x.cache))
@@ -129,16 +137,40 @@ func (x *exchange) attributes(c *fiber.Ctx, status int) []attribute.KeyValue {
 	return attributes
 }
 
+// method is the request's; what HTTP does not define is _OTHER, as it stands in no span,
+// metric or line of the log: a caller writes it.
+func method(c *fiber.Ctx) string {
+	if !slices.Contains(fiber.DefaultMethods, c.Method()) {
+		return otherMethod
+	}
+	return c.Method()
+}
+
+// scheme is of the connection. Fiber would have it of a header, which a caller writes.
+func scheme(c *fiber.Ctx) string {
+	if c.Context().IsTLS() {
+		return "https"
+	}
+	return "http"
+}
+
+// theirs reports whether an answer says that the caller asked for what cannot be: a 4xx, or
+// what a backend does not have. That a backend's quota is spent is not their doing.
+func theirs(status int, code Code) bool {
+	return status >= 400 && status < 500 && code != CodeUpstreamRateLimited || status == fiber.StatusNotImplemented
+}
+
 // note measures an answered request, writes its access line and enters it in the journal.
 func (s *Server) note(ctx context.Context, c *fiber.Ctx, took time.Duration, x *exchange) {
-	g, method, status := s.gateway, c.Method(), c.Response().StatusCode()
-	served := telemetry.Served{Method: method, Scheme: c.Protocol(), Route: x.route, Status: status}
+	g, method, status := s.gateway, method(c), c.Response().StatusCode()
+	served := telemetry.Served{Method: method, Scheme: scheme(c), Route: x.route, Status: status}
 	if status >= 500 {
 		served.Error = string(x.code)
 	}
 	g.telemetry.ServerRequest(ctx, served, took)
 	g.journal.End(x.entry, journal.Outcome{
 		Trace: x.trace, Method: method, Route: x.route, Status: status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
+		Theirs: theirs(status, x.code),
 	})
 	if log := g.log.Handler(); log.Enabled(ctx, slog.LevelInfo) {
 		line := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0) // a Logger would look for its caller
@@ -176,7 +208,7 @@ func sourcesOf(parts []part) []journal.Source {
 func sourcesOfProblem(p *Problem) []journal.Source {
 	if len(p.Sources) == 0 && p.Backend != nil {
 		status := SourceError
-		if p.Status < 500 { // it answered; what was asked of it cannot be
+		if theirs(p.Status, p.Code) {
 			status = SourceOK
 		}
 		return []journal.Source{{Backend: *p.Backend, Status: status, Code: string(p.Code)}}

@@ -244,24 +244,25 @@ func (q *quotas) view(id string, now time.Time) *quotaView {
 		s := retryAfterSeconds(wait)
 		v.RetryAfterS = &s
 	}
-	v.Remaining, _ = q.remaining(c, now)
+	v.Remaining, _, _ = q.remaining(c, now)
 	return v
 }
 
-// remaining is what is left by the configuration and by the vendor's word; false
-// if neither says anything.
-func (q *quotas) remaining(c *quota, now time.Time) (left int, known bool) {
+// remaining is what is left, and of how many, by whichever leaves less: the configuration
+// or the vendor's word; false if neither says anything. Of one who was told to rest it is
+// nothing, of one where nothing else is known.
+func (q *quotas) remaining(c *quota, now time.Time) (left, limit int, known bool) {
 	wait := q.wait(c, now, false)
 	if q.rate != nil {
-		left, known = q.rate.Requests-c.running-len(c.ended), true
+		left, limit, known = q.rate.Requests-c.running-len(c.ended), q.rate.Requests, true
 	}
 	if c.told != nil && (!known || c.told.least-c.running < left) {
-		left, known = c.told.least-c.running, true
+		left, limit, known = c.told.least-c.running, c.told.limit, true
 	}
 	if wait > 0 {
-		return 0, true
+		return 0, max(1, limit), true
 	}
-	return max(0, left), known
+	return max(0, left), max(1, limit), known
 }
 
 // lowest is what the credential that has least left has left, and of how many; false if
@@ -274,16 +275,9 @@ func (q *quotas) lowest() (left, limit int64, known bool) {
 	}
 	now := time.Now()
 	for _, c := range q.byCredential {
-		its, limited := q.remaining(c, now)
-		if !limited || known && int64(its) >= left {
-			continue
-		}
-		left, known = int64(its), true
-		if q.rate == nil {
-			limit = left
-			if c.told != nil {
-				limit = int64(c.told.limit)
-			}
+		its, of, limited := q.remaining(c, now)
+		if limited && (!known || int64(its)*limit < left*int64(of)) { // the smaller share
+			left, limit, known = int64(its), int64(of), true
 		}
 	}
 	return left, limit, known

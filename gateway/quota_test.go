@@ -96,7 +96,7 @@ func TestVendorsWordUnderway(t *testing.T) {
 	}
 	left := func(want int) {
 		t.Helper()
-		if got, known := q.remaining(q.byCredential["c"], now); !known || got != want {
+		if got, _, known := q.remaining(q.byCredential["c"], now); !known || got != want {
 			t.Errorf("%d left, want %d", got, want)
 		}
 	}
@@ -152,7 +152,7 @@ func TestBusyIsNotUsedUp(t *testing.T) {
 		t.Errorf("four of four run: wait %s", wait)
 	}
 	q.done("c", slow, limit(0, 10*time.Second), now) // of a window that was over before
-	if left, _ := q.remaining(q.byCredential["c"], now); left != 4-3 {
+	if left, _, _ := q.remaining(q.byCredential["c"], now); left != 4-3 {
 		t.Errorf("%d left", left)
 	}
 	q = newQuotas()
@@ -161,7 +161,7 @@ func TestBusyIsNotUsedUp(t *testing.T) {
 		q.done("c", take(), ending{sent: true}, now)
 	}
 	q.done("c", first, limit(50, time.Minute), now)
-	if left, _ := q.remaining(q.byCredential["c"], now); left != 50-29 {
+	if left, _, _ := q.remaining(q.byCredential["c"], now); left != 50-29 {
 		t.Errorf("%d left after 29 that said nothing", left)
 	}
 }
@@ -341,4 +341,27 @@ func TestForesees(t *testing.T) {
 		}
 		left = max(0, left-1)
 	}
+}
+
+// TestLowest: what is shown of a backend is of the credential with the smallest share left,
+// and of the window that leaves it.
+func TestLowest(t *testing.T) {
+	now := time.Now()
+	f := func(name string, rate *config.Rate, c *quota, wantLeft, wantLimit int64, wantKnown bool) {
+		t.Helper()
+		q := newQuotas()
+		q.limit(rate)
+		if c != nil {
+			q.byCredential["c"] = c
+		}
+		if left, limit, known := q.lowest(); left != wantLeft || limit != wantLimit || known != wantKnown {
+			t.Errorf("%s: %d of %d, known %v", name, left, limit, known)
+		}
+	}
+	rate := &config.Rate{Requests: 600, Per: config.Duration(time.Minute)}
+	f("nobody limits", nil, nil, 0, 0, false)
+	f("nothing was asked", rate, nil, 600, 600, true)
+	f("the vendor allows less", rate, &quota{told: &told{limit: 10, least: 9, until: now.Add(time.Minute)}}, 9, 10, true)
+	f("the vendor alone", nil, &quota{told: &told{limit: 10, least: 4, until: now.Add(time.Minute)}}, 4, 10, true)
+	f("told to rest, and nothing else is known", nil, &quota{restUntil: now.Add(time.Minute)}, 0, 1, true)
 }

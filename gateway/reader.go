@@ -109,6 +109,8 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 	}
 	return r.cache.flight.DoChan(flight, func() (answer any, err error) {
 		kept, started := false, time.Now()
+		work, end := r.trace(detached, refresh)
+		defer func() { end(err) }() // after a panic is an error
 		defer func() {
 			if p := recover(); p != nil { // it would end the process
 				err = panicked(detached, r.backend, r.call, p, r.telemetry.Log())
@@ -118,8 +120,6 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 			}
 		}()
 		r.led.Store(true)
-		work, end := r.trace(detached, refresh)
-		defer func() { end(err) }()
 		bounded, cancel := context.WithTimeout(work, r.budget())
 		defer cancel()
 		if r.call.Op == adapters.OpGet && isBehind(detached) {
@@ -132,7 +132,7 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 		result, err := r.next(bounded, r.call)
 		if err != nil {
 			r.cache.void(r, normalize.KindOf(err))
-			return nil, err
+			return Result{Work: lastRequest(work), Asker: journal.RequestID(work)}, err // for those who share it
 		}
 		result.Work, result.Asker = lastRequest(work), journal.RequestID(work)
 		kept = r.cache.put(r, began, result)
@@ -176,19 +176,24 @@ func (r *reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (R
 	case <-ctx.Done():
 		return Result{}, r.failure(ctx)
 	case loaded := <-loaded:
+		result, _ := loaded.Val.(Result) // none after a panic
+		if !r.led.Load() {
+			r.shared(ctx, result, began)
+			result.Cache = CacheCoalesced
+		}
 		if loaded.Err != nil {
 			return Result{}, loaded.Err
 		}
-		result := loaded.Val.(Result)
-		if !r.led.Load() {
-			r.telemetry.Coalesced(r.backend.Name)
-			r.cache.journal.Call(ctx, journal.Call{Backend: r.backend.Name, Operation: string(r.call.Op), Began: began, Took: time.Since(began), Shared: result.Asker})
-			result.Cache = CacheCoalesced
-			if result.Work.IsValid() {
-				trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: result.Work})
-			}
-		}
 		return result, nil
+	}
+}
+
+// shared takes note that the answer, or the failure, is of another one's request.
+func (r *reader) shared(ctx context.Context, result Result, began time.Time) {
+	r.telemetry.Coalesced(r.backend.Name)
+	r.cache.journal.Call(ctx, journal.Call{Backend: r.backend.Name, Operation: string(r.call.Op), Began: began, Took: time.Since(began), Shared: result.Asker})
+	if result.Work.IsValid() {
+		trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: result.Work})
 	}
 }
 

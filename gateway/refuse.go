@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 )
@@ -20,7 +21,11 @@ func (s *Server) handleRefused(c *fiber.Ctx, err error) error {
 	lingerOn(c.Context().Conn()) // the peer may still be sending what is refused
 	ctx, entry := s.gateway.journal.Begin(context.Background(), x.requestID)
 	x.entry = entry
-	s.note(ctx, c, 0, x)
+	var took time.Duration
+	if c.Context().ConnRequestNum() <= 1 { // of later ones, when they began is not known
+		took = time.Since(c.Context().ConnTime())
+	}
+	s.note(ctx, c, took, x)
 	return nil
 }
 

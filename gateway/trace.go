@@ -52,6 +52,9 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 				return decode(r)
 			}
 			err := next(ctx, req)
+			if failure, ok := err.(*normalize.Error); ok && status == 0 {
+				status = failure.Status // its body did not arrive
+			}
 			took, kind := time.Since(started), errorType(err)
 			t.UpstreamRequest(ctx, telemetry.Upstream{
 				Backend: b.Name, Operation: string(req.Op), Method: req.Method, Address: address, Port: port, Status: status, Error: kind,

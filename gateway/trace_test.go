@@ -122,7 +122,7 @@ func TestGoldenTrace(t *testing.T) {
 func TestLinks(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 1h}")
 	control := b.vendors["krosai"].Control()
-	control.Fail(sandbox.Fault{Delay: 200 * time.Millisecond, Times: 1})
+	control.Fail(sandbox.Fault{Delay: time.Second, Times: 1})
 	const path = "/v1/agents/krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890"
 	meanwhile(t, func() { b.get(path) })
 	waitFor(t, "the first one to be on its way", func() bool { return b.requests("krosai") == 1 })

@@ -40,8 +40,8 @@ func (d *demoCmd) Run(a *app) error {
 			return usageError{fmt.Errorf("%s %s: %w", flag, address, err)}
 		}
 	}
-	if d.Traffic < 0 || d.Traffic > 1000 {
-		return usageError{fmt.Errorf("--traffic %g: want requests per second, from 0 to 1000", d.Traffic)}
+	if d.Traffic != 0 && (d.Traffic < 0.01 || d.Traffic > 1000) {
+		return usageError{fmt.Errorf("--traffic %g: want requests per second, from 0.01 to 1000, or 0 for none", d.Traffic)}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

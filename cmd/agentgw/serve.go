@@ -70,6 +70,8 @@ type service struct {
 }
 
 func newService(ctx context.Context, c *config.Config, log *slog.Logger, lines *telemetry.Log, load func() (*config.Config, error)) (*service, error) {
+	// A reader of the log who is gone costs lines; by default he would end the process.
+	signal.Ignore(syscall.SIGPIPE)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err.Error()) }))
 	t, err := telemetry.New(ctx, telemetry.Options{Version: version, Log: log, DroppedLines: lines.Dropped})
 	if err != nil {
@@ -123,6 +125,7 @@ func (s *service) run(ctx context.Context) error {
 		if err == nil {
 			err = errors.New("the public listener ended")
 		}
+		s.tellLast(context.Background())
 		return err
 	case <-ctx.Done():
 	}
@@ -136,16 +139,26 @@ func (s *service) run(ctx context.Context) error {
 	s.public.Drain(min(s.config.File.Server.DrainFor.D(), grace/4))
 	err := s.public.Shutdown(time.Until(last))
 	_ = admin.Shutdown(bounded) // nothing waits for the operators' listener
-	// Spans of the last requests leave after the last request.
-	if telemetryErr := s.telemetry.Shutdown(bounded); telemetryErr != nil {
-		s.log.Warn("telemetry was not all sent", "error", telemetryErr.Error())
-	}
+	s.tellLast(bounded)
 	s.gateway.Close()
 	if err != nil {
 		return fmt.Errorf("requests still ran after shutdown_grace (%s): %w", grace, err)
 	}
 	s.log.Info("stopped")
 	return nil
+}
+
+// lastWords is how long a collector has for the spans of the last requests. One that hangs
+// must not use up the grace, which a supervisor counts too.
+const lastWords = 2 * time.Second
+
+// tellLast sends what telemetry has left.
+func (s *service) tellLast(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, min(lastWords, s.config.File.Server.ShutdownGrace.D()/20))
+	defer cancel()
+	if err := s.telemetry.Shutdown(ctx); err != nil {
+		s.log.Warn("telemetry was not all sent", "error", err.Error())
+	}
 }
 
 // followChanges reloads on SIGHUP and when the file changes, until ctx ends.

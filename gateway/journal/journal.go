@@ -19,6 +19,7 @@ const (
 	keptAsking   = 100 // that asked a backend
 	keptTroubled = 100 // that failed, or were not whole
 	keptEvents   = 50
+	keptCalls    = 64 // of an entry: a list in full view makes a thousand
 )
 
 // Journal is safe for concurrent use. A nil one keeps nothing.
@@ -27,6 +28,7 @@ type Journal struct {
 
 	mu                       sync.Mutex
 	entries                  uint64 // that ended, ever
+	revisions                uint64 // of entries, ever
 	recent, asking, troubled ring[*Entry]
 	happened                 uint64 // ever
 	events                   ring[Event]
@@ -50,10 +52,13 @@ type Entry struct {
 	began     time.Time
 	cause     string // request id of what caused a refresh
 
-	mu     sync.Mutex
-	calls  []Call
-	number uint64 // from 1, by when they ended; 0 while it runs
-	took   time.Duration
+	mu       sync.Mutex
+	calls    []Call
+	more     int    // calls beyond those that are kept
+	number   uint64 // from 1, by when they ended; 0 while it runs
+	revision uint64 // of all that ended or were added to
+	took     time.Duration
+	whole    bool
 	Outcome
 }
 
@@ -79,6 +84,7 @@ type Outcome struct {
 	Status  int
 	Code    string // of a problem
 	KeyID   string
+	Theirs  bool // what was asked for cannot be; nothing here failed
 	Sources []Source
 }
 
@@ -117,6 +123,9 @@ func (j *Journal) Begin(ctx context.Context, requestID string) (context.Context,
 
 // Refresh starts an entry of its own, caused by the one of the context.
 func (j *Journal) Refresh(ctx context.Context) (context.Context, *Entry) {
+	if j == nil {
+		return ctx, nil
+	}
 	cause := RequestID(ctx)
 	ctx, e := j.Begin(ctx, "")
 	e.cause = cause
@@ -137,17 +146,18 @@ func RequestID(ctx context.Context) string {
 
 // Call takes note of a request to a backend, made in the context.
 func (j *Journal) Call(ctx context.Context, c Call) {
-	if e, ok := ctx.Value(entryKey{}).(*Entry); ok {
-		e.mu.Lock()
-		e.calls = append(e.calls, c)
-		e.mu.Unlock()
-	}
-	if c.Shared != "" {
+	if j == nil {
 		return
 	}
 	now := j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if e, ok := ctx.Value(entryKey{}).(*Entry); ok {
+		j.addTo(e, c)
+	}
+	if c.Shared != "" {
+		return
+	}
 	at := j.of(c.Backend).at(now)
 	at.counts[calls]++
 	if c.Failed {
@@ -159,8 +169,26 @@ func (j *Journal) Call(ctx context.Context, c Call) {
 	at.latency.add(c.Took)
 }
 
+// addTo adds a call to its entry. One that ended before is shown once more.
+func (j *Journal) addTo(e *Entry, c Call) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.calls) < keptCalls {
+		e.calls = append(e.calls, c)
+	} else {
+		e.more++
+	}
+	if e.number > 0 {
+		j.revisions++
+		e.revision = j.revisions
+	}
+}
+
 // Happened takes note of a change.
 func (j *Journal) Happened(e Event) {
+	if j == nil {
+		return
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.happened++
@@ -176,24 +204,19 @@ func (j *Journal) End(e *Entry, o Outcome) {
 	now := j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.entries++
-	e.mu.Lock()
-	e.Outcome, e.took, e.number = o, now.Sub(e.began), j.entries
-	asked := len(e.calls) > 0
-	e.mu.Unlock()
-
+	refresh := e.requestID == "" // nobody's request
 	at := j.gateway.at(now)
-	whole, refresh := true, e.requestID == ""
+	whole := true
 	for _, s := range o.Sources {
 		if s.Cache != "" {
 			for _, of := range [2]*step{at, j.of(s.Backend).at(now)} {
 				of.counts[reads]++
-				if s.Cache == "hit" || s.Cache == "stale" {
+				if s.Cache == "hit" {
 					of.counts[fromCache]++
 				}
 			}
 		}
-		if s.Status == statusOK || o.Status >= 400 && o.Status < 500 { // what a caller did wrong
+		if s.Status == statusOK || s.Code == "" || o.Theirs { // without a code it is the caller's wish that it cannot meet
 			continue
 		}
 		whole = false
@@ -201,22 +224,30 @@ func (j *Journal) End(e *Entry, o Outcome) {
 			at.note(Incomplete{Backend: s.Backend, Status: s.Status, Code: s.Code})
 		}
 	}
+	failed := o.Status >= 400 && !o.Theirs
+	j.entries++
+	j.revisions++
+	e.mu.Lock()
+	e.Outcome, e.took, e.number, e.revision, e.whole = o, now.Sub(e.began), j.entries, j.revisions, whole && !failed
+	asked := len(e.calls) > 0
+	e.mu.Unlock()
+
 	j.recent.add(e)
 	if asked {
 		j.asking.add(e)
 	}
-	if !whole || o.Status >= 500 {
+	if !whole || failed {
 		j.troubled.add(e)
 	}
-	if refresh { // nobody's request
+	if refresh {
 		return
 	}
-	at.latency.add(e.took)
+	at.latency.add(now.Sub(e.began))
 	switch {
-	case o.Status >= 500:
-		at.counts[serverErrors]++
-	case o.Status >= 400:
-		at.counts[clientErrors]++
+	case o.Theirs:
+		at.counts[callerErrors]++
+	case failed:
+		at.counts[failedAnswers]++
 	case !whole:
 		at.counts[incompleteAnswers]++
 	default:
@@ -226,6 +257,9 @@ func (j *Journal) End(e *Entry, o Outcome) {
 
 // Keep forgets the backends that are not named: they are configured no more.
 func (j *Journal) Keep(names []string) {
+	if j == nil {
+		return
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for name := range j.backends {

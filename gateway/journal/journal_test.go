@@ -37,8 +37,9 @@ func TestCounts(t *testing.T) {
 	j := New(c.now)
 	request(j, c, "whole", time.Millisecond, Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "ok"}}}, Call{Backend: "klen", Took: 20 * time.Millisecond, Status: 200})
 	request(j, c, "incomplete", time.Millisecond, Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_timeout"}}}, Call{Backend: "klen", Error: "timeout", Failed: true}, Call{Backend: "klen", Error: "timeout", Failed: true, Resend: 1})
-	request(j, c, "theirs", time.Millisecond, Outcome{Status: 404, Sources: []Source{{Backend: "klen", Status: "error", Code: "agent_not_found"}}})
+	request(j, c, "theirs", time.Millisecond, Outcome{Status: 404, Theirs: true, Sources: []Source{{Backend: "klen", Status: "error", Code: "agent_not_found"}}})
 	request(j, c, "ours", time.Millisecond, Outcome{Status: 502, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_error"}}})
+	request(j, c, "not theirs", time.Millisecond, Outcome{Status: 429, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_rate_limited"}}})
 	request(j, c, "shared", time.Millisecond, Outcome{Status: 200}, Call{Backend: "klen", Shared: "whole"})
 	for _, result := range []string{"hit", "stale", "miss", "coalesced"} {
 		request(j, c, result, time.Millisecond, Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "ok", Cache: result}}})
@@ -47,15 +48,15 @@ func TestCounts(t *testing.T) {
 	if int64(len(v.Gateway.Answers)) != Steps || v.Start+int64(v.StepS)*(Steps-1) != c.at.Unix()/5*5 {
 		t.Errorf("%d steps from %d", len(v.Gateway.Answers), v.Start)
 	}
-	got := fmt.Sprint(last(v.Gateway.Answers), last(v.Gateway.IncompleteAnswers), last(v.Gateway.ClientErrors), last(v.Gateway.ServerErrors), last(v.Gateway.Reads), last(v.Gateway.FromCache))
-	if got != "6 1 1 1 4 2" {
+	got := fmt.Sprint(last(v.Gateway.Answers), last(v.Gateway.IncompleteAnswers), last(v.Gateway.CallerErrors), last(v.Gateway.FailedAnswers), last(v.Gateway.Reads), last(v.Gateway.FromCache))
+	if got != "6 1 1 2 4 1" {
 		t.Errorf("the gateway's counts are %s", got)
 	}
 	klen := v.Backends["klen"]
 	if got := fmt.Sprint(last(klen.Calls), last(klen.Failures), last(klen.Retries), last(klen.Reads)); got != "3 2 1 4" {
 		t.Errorf("the backend's counts are %s", got)
 	}
-	if got := fmt.Sprint(v.Incomplete); got != "[{{klen error upstream_error} 1} {{klen error upstream_timeout} 1}]" {
+	if got := fmt.Sprint(v.Incomplete); got != "[{{klen error upstream_error} 1} {{klen error upstream_rate_limited} 1} {{klen error upstream_timeout} 1}]" {
 		t.Errorf("incomplete: %s", got)
 	}
 	if p95 := last(klen.P95); p95 == nil || *p95 < 17 || *p95 > 23 {
@@ -110,6 +111,9 @@ func TestWhatMattersStays(t *testing.T) {
 	request(j, c, "new", 0, Outcome{Status: 200})
 	j.Happened(Event{Kind: "breaker", Backend: "klen", To: "open"})
 	news := j.View(v.Entry, v.Event, 2)
+	if again := j.View(news.Entry, news.Event, 2); len(again.Requests)+len(again.Events) != 0 {
+		t.Errorf("the same is new again: %v", again.Requests)
+	}
 	if len(news.Requests) != 1 || news.Requests[0].RequestID != "new" || len(news.Events) != 1 || len(news.Gateway.Answers) != 2 {
 		t.Errorf("new are %v, %v", news.Requests, news.Events)
 	}
@@ -123,7 +127,7 @@ func TestARefreshIsNobodysRequest(t *testing.T) {
 	refreshing, refresh := j.Refresh(ctx)
 	j.End(e, Outcome{Status: 200})
 	j.Call(refreshing, Call{Backend: "klen", Began: c.at})
-	j.End(refresh, Outcome{Sources: []Source{{Backend: "klen", Status: "error"}}})
+	j.End(refresh, Outcome{Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_error"}}})
 	if RequestID(refreshing) != "cause" {
 		t.Errorf("who shares its work is told of %q", RequestID(refreshing))
 	}
@@ -136,6 +140,37 @@ func TestARefreshIsNobodysRequest(t *testing.T) {
 	}
 	if _, err := json.Marshal(v); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLateCalls: what is asked after the answer is shown with it, once more; and of very
+// many calls so many are kept.
+func TestLateCalls(t *testing.T) {
+	c := newClock()
+	j := New(c.now)
+	ctx, e := j.Begin(context.Background(), "early")
+	j.End(e, Outcome{Status: 504})
+	v := j.View(0, 0, Steps)
+	for range keptCalls + 5 {
+		j.Call(ctx, Call{Backend: "klen", Began: c.at})
+	}
+	news := j.View(v.Entry, v.Event, 2)
+	if len(news.Requests) != 1 || news.Requests[0].Number != v.Requests[0].Number || len(news.Requests[0].Calls) != keptCalls || news.Requests[0].More != 5 {
+		t.Errorf("new are %+v", news.Requests)
+	}
+}
+
+// TestANilJournalKeepsNothing, and does no harm.
+func TestANilJournalKeepsNothing(t *testing.T) {
+	var j *Journal
+	ctx, e := j.Begin(context.Background(), "id")
+	ctx, _ = j.Refresh(ctx)
+	j.Call(ctx, Call{Backend: "klen"})
+	j.Happened(Event{})
+	j.End(e, Outcome{Status: 200})
+	j.Keep(nil)
+	if v := j.View(0, 0, Steps); len(v.Requests) != 0 {
+		t.Error("it kept something")
 	}
 }
 

@@ -16,13 +16,13 @@ const (
 const (
 	answers           = iota // of the gateway, whole
 	incompleteAnswers        // of which a backend's part was not
-	clientErrors             // 4xx
-	serverErrors             // 5xx
+	callerErrors             // that asked for what cannot be
+	failedAnswers            // that are ours, or a backend's
 	calls                    // requests to a backend
 	failures                 // that failed
 	retries                  // that were a second or third attempt
 	reads                    // of lists and agents that were asked for
-	fromCache                // that asked no backend
+	fromCache                // of these, that asked no backend
 	counted
 )
 

@@ -10,7 +10,7 @@ import (
 
 // View is what a journal shows: all of it, or what is new.
 type View struct {
-	// Number of the last entry and of the last event: to ask from for what is new.
+	// Revision of the entries, and number of the last event: to ask from for what is new.
 	Entry uint64 `json:"entry"`
 	Event uint64 `json:"event"`
 	// Start is the time of the first step of the series, in seconds since 1970; the
@@ -31,8 +31,8 @@ type View struct {
 type Series struct {
 	Answers           []uint32   `json:"answers"`
 	IncompleteAnswers []uint32   `json:"incomplete_answers"`
-	ClientErrors      []uint32   `json:"client_errors"`
-	ServerErrors      []uint32   `json:"server_errors"`
+	CallerErrors      []uint32   `json:"caller_errors"`
+	FailedAnswers     []uint32   `json:"failed_answers"`
 	Calls             []uint32   `json:"calls"`
 	Failures          []uint32   `json:"failures"`
 	Retries           []uint32   `json:"retries"`
@@ -57,6 +57,8 @@ type Request struct {
 	TookMs    float64    `json:"took_ms"`
 	Sources   []Source   `json:"sources,omitzero"`
 	Calls     []CallView `json:"calls,omitzero"`
+	More      int        `json:"more,omitzero"` // calls beyond these
+	Whole     bool       `json:"whole"`         // nothing failed and nothing was missing
 }
 
 // CallView is a call, as it is shown.
@@ -79,16 +81,29 @@ type IncompleteCount struct {
 	Count uint32 `json:"count"`
 }
 
-// View shows what is new since an earlier view: entries and events after those numbers,
-// and of the series the last steps. Zeros, and Steps, show everything.
+// View shows what is new since an earlier view: entries after that revision, events after
+// that number, and of the series the last steps. Zeros, and Steps, show everything.
 func (j *Journal) View(entry, event uint64, last int64) View {
+	if j == nil {
+		return View{}
+	}
+	v, entries := j.collect(entry, event, last)
+	for _, e := range entries { // they are written while others go on
+		v.Requests = append(v.Requests, e.view())
+	}
+	slices.SortFunc(v.Requests, func(a, b Request) int { return cmp.Compare(b.Number, a.Number) })
+	return v
+}
+
+// collect is a view without its entries, and these.
+func (j *Journal) collect(revision, event uint64, last int64) (View, []*Entry) {
 	now := j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	end := number(now)
 	begin := end - min(last, steps) + 1
 	v := View{
-		Entry: j.entries, Event: j.happened,
+		Entry: j.revisions, Event: j.happened,
 		Start: begin * int64(Step) / int64(time.Second), StepS: int(Step / time.Second),
 		Gateway: j.gateway.view(begin, end), Backends: map[string]Series{},
 		Requests: []Request{}, Events: []Event{}, Incomplete: j.incomplete(end),
@@ -103,19 +118,22 @@ func (j *Journal) View(entry, event uint64, last int64) View {
 	}
 	slices.SortFunc(v.Events, func(a, b Event) int { return cmp.Compare(b.Number, a.Number) })
 	seen := map[*Entry]bool{}
+	var entries []*Entry
 	for _, kept := range []ring[*Entry]{j.recent, j.asking, j.troubled} {
 		for _, e := range kept.items {
-			if seen[e] {
-				continue
+			if !seen[e] && e.isNew(revision) {
+				entries = append(entries, e)
 			}
 			seen[e] = true
-			if r := e.view(); r.Number > entry {
-				v.Requests = append(v.Requests, r)
-			}
 		}
 	}
-	slices.SortFunc(v.Requests, func(a, b Request) int { return cmp.Compare(b.Number, a.Number) })
-	return v
+	return v, entries
+}
+
+func (e *Entry) isNew(revision uint64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.revision > revision
 }
 
 // Steps is how many there are in a whole view.
@@ -143,7 +161,7 @@ func (j *Journal) incomplete(end int64) []IncompleteCount {
 func (s *series) view(begin, end int64) Series {
 	var v Series
 	columns := [counted]*[]uint32{
-		answers: &v.Answers, incompleteAnswers: &v.IncompleteAnswers, clientErrors: &v.ClientErrors, serverErrors: &v.ServerErrors,
+		answers: &v.Answers, incompleteAnswers: &v.IncompleteAnswers, callerErrors: &v.CallerErrors, failedAnswers: &v.FailedAnswers,
 		calls: &v.Calls, failures: &v.Failures, retries: &v.Retries, reads: &v.Reads, fromCache: &v.FromCache,
 	}
 	for n := begin; n <= end; n++ {
@@ -174,7 +192,7 @@ func (e *Entry) view() Request {
 	r := Request{
 		Number: e.number, At: e.began.UTC(), RequestID: e.requestID, Cause: e.cause,
 		Method: e.Method, Route: e.Route, Status: e.Status, Code: e.Code, KeyID: e.KeyID,
-		TookMs: milliseconds(e.took), Sources: e.Sources,
+		TookMs: milliseconds(e.took), Sources: e.Sources, More: e.more, Whole: e.whole,
 	}
 	if e.Trace != [16]byte{} {
 		r.TraceID = hex.EncodeToString(e.Trace[:])

@@ -50,7 +50,7 @@ type Served struct {
 
 func (s Served) attributes() []attribute.KeyValue {
 	of := []attribute.KeyValue{
-		attribute.String("http.request.method", knownMethod(s.Method)),
+		attribute.String("http.request.method", s.Method),
 		attribute.String("url.scheme", s.Scheme),
 		attribute.Int("http.response.status_code", s.Status),
 	}
@@ -166,6 +166,7 @@ func backendOnly(backend string) metric.MeasurementOption {
 // ServerRequest measures a request to the gateway; a span in ctx that is recorded becomes
 // its exemplar.
 func (t *Telemetry) ServerRequest(ctx context.Context, s Served, d time.Duration) {
+	s.Method = knownMethod(s.Method)
 	t.served.record(ctx, s, d)
 }
 

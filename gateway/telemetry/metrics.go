@@ -73,5 +73,5 @@ func (t *Telemetry) metricExporter(ctx context.Context) (sdkmetric.Exporter, err
 
 // Metrics is the page that Prometheus reads. With exemplars in its OpenMetrics form.
 func (t *Telemetry) Metrics() http.Handler {
-	return promhttp.HandlerFor(t.page, promhttp.HandlerOpts{EnableOpenMetrics: true})
+	return promhttp.HandlerFor(t.page, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError})
 }

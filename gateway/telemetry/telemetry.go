@@ -125,9 +125,11 @@ func (t *Telemetry) Log() *slog.Logger { return t.log }
 
 // Shutdown sends what is still to be sent, within ctx.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
-	var errs []error
-	for _, shutdown := range t.shutdowns {
-		errs = append(errs, shutdown(ctx))
+	errs := make([]error, len(t.shutdowns))
+	var wg sync.WaitGroup
+	for i, shutdown := range t.shutdowns { // at the same time: one may have nobody to tell
+		wg.Go(func() { errs[i] = shutdown(ctx) })
 	}
+	wg.Wait()
 	return errors.Join(errs...)
 }

@@ -78,6 +78,10 @@ func TestOutsidersDoNotDecideWhatIsSampled(t *testing.T) {
 	f("parentbased_traceidratio", "0", "01", false)
 	f("parentbased_traceidratio", "1", "01", true)
 	f("always_off", "", "01", false)
+	f("", "", "00", false)
+	f("parentbased_always_on", "", "00", false)
+	f("always_on", "", "00", true)
+	f("traceidratio", "1", "00", true)
 }
 
 func TestNoExporterRecordsNothing(t *testing.T) {

@@ -98,7 +98,11 @@ func sampler(name, arg string) (sdktrace.Sampler, error) {
 		return nil, fmt.Errorf("OTEL_TRACES_SAMPLER=%q is not one of always_on, always_off, traceidratio, or these with parentbased_", name)
 	}
 	root := sdktrace.TraceIDRatioBased(ratio)
-	return sdktrace.ParentBased(root, sdktrace.WithRemoteParentSampled(root)), nil
+	options := []sdktrace.ParentBasedSamplerOption{sdktrace.WithRemoteParentSampled(root)}
+	if name == "always_on" || name == "traceidratio" { // whatever the parent says
+		options = append(options, sdktrace.WithRemoteParentNotSampled(root))
+	}
+	return sdktrace.ParentBased(root, options...), nil
 }
 
 // Child starts a span below that of ctx. Below one that is not recorded nothing is, and

@@ -2,10 +2,13 @@ package e2e
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
@@ -169,5 +172,53 @@ func TestNothingUnaskedIsLogged(t *testing.T) {
 	waitFor(t, "the log", func() bool { return strings.Count(p.stderr.String(), `"request"`) >= 2 })
 	if log := p.stderr.String(); strings.Contains(log, "canary") || strings.Contains(log, "credential-") {
 		t.Errorf("%s", log)
+	}
+}
+
+// TestNobodyElseEndsIt: a reader of the log who goes away costs lines, and a collector that
+// hangs does not use up the grace.
+func TestNobodyElseEndsIt(t *testing.T) {
+	w := newWorld(t)
+	hanging, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hanging.Close()
+	r, stderr, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "serve", "--config", w.path)
+	cmd.Env = append(append(os.Environ(), w.env...), "OTEL_TRACES_EXPORTER=otlp", "OTEL_METRICS_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+hanging.Addr().String())
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	stderr.Close()
+	var said struct{ Server, Admin string }
+	for lines := bufio.NewScanner(r); said.Server == "" && lines.Scan(); {
+		_ = json.Unmarshal(lines.Bytes(), &said) // the lines before it are none
+	}
+	r.Close() // nobody reads on
+	for range 20 {
+		if got := ask(t, w.key, "GET", "http://"+said.Server+"/v1/agents", ""); got.status != 200 {
+			t.Fatalf("%d %s", got.status, got.text)
+		}
+	}
+	waitFor(t, "the lines that nobody reads to be counted", func() bool {
+		page := ask(t, "", "GET", "http://"+said.Admin+"/metrics", "").text
+		return strings.Contains(page, `agentgw_telemetry_dropped_total{signal="logs"}`) && !strings.Contains(page, `{signal="logs"} 0`)
+	})
+	began := time.Now()
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	t.Logf("it ended after %s", time.Since(began).Round(10*time.Millisecond))
+	if grace := 10 * time.Second; time.Since(began) > grace*4/5 { // most of it is drain_for, as it is meant to be
+		t.Errorf("a collector that hangs took %s of the grace", time.Since(began))
 	}
 }

@@ -111,7 +111,9 @@ func TestADeadCollectorSlowsNobody(t *testing.T) {
 	lost := live.Start(t, live.Options{})
 	c := startCollector(t, both(t))
 	sendTo(t, c.endpoint)
-	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "")
+	for _, name := range []string{"OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_METRIC_EXPORT_TIMEOUT"} {
+		t.Setenv(name, "")
+	}
 	heard := live.Start(t, live.Options{})
 
 	median := func(l *live.Live) time.Duration {

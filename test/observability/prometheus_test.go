@@ -229,7 +229,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 	p := startPrometheus(t, running.Admin)
 
 	queries := map[string]string{}
-	variables := strings.NewReplacer("$backend", ".*", "$source", "talkifai", "$target", "krosai", "$__rate_interval", "30s")
+	variables := strings.NewReplacer("$backend", ".+", "$source", "talkifai", "$target", "krosai", "$__rate_interval", "30s")
 	for name, d := range dashboards(t) {
 		for _, panel := range d.Panels {
 			for i, target := range panel.Targets {
@@ -238,7 +238,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		}
 		for _, v := range d.Templating.List {
 			if definition, ok := v.Query.(map[string]any); ok {
-				label := regexp.MustCompile(`label_values\((\w+), (\w+)\)`).FindStringSubmatch(fmt.Sprint(definition["query"]))
+				label := regexp.MustCompile(`label_values\((\w+)(?:{[^}]*})?, (\w+)\)`).FindStringSubmatch(fmt.Sprint(definition["query"]))
 				queries[name+": the variable "+v.Name] = fmt.Sprintf("count by (%s) (%s)", label[2], label[1])
 			}
 		}

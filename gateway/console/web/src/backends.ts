@@ -46,7 +46,7 @@ class Card {
 }
 
 function quota(q: { remaining: number; limit: number }): HTMLElement {
-  const meter = h('meter', { min: '0', max: String(q.limit), low: String(q.limit / 5), optimum: String(q.limit), value: String(q.remaining) });
+  const meter = h('meter', { min: '0', max: String(Math.max(1, q.limit)), low: String(q.limit / 5), optimum: String(q.limit), value: String(q.remaining) });
   return h('span', {}, meter, ` ${q.remaining} of ${q.limit}`);
 }
 

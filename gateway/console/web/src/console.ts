@@ -10,6 +10,7 @@ import { Summary } from './summary';
 
 const store = new Store(), summary = new Summary(), backends = new Backends(), requests = new Requests();
 const pause = find<HTMLButtonElement>('pause'), theme = find<HTMLButtonElement>('theme'), keys = find<HTMLDialogElement>('keys');
+const shortcuts = find<HTMLInputElement>('shortcuts');
 let paused = false;
 
 function show() {
@@ -37,32 +38,60 @@ function heard() {
   show();
 }
 
-function connect() {
+/** heardAt is when the gateway last said anything; only what it says changes it. */
+let heardAt = Date.now();
+
+/** the longest pause between attempts to connect, in milliseconds. */
+const longestPause = 15_000;
+
+function connect(pauseMs = 1000) {
   const events = new EventSource('/console/events');
-  let last = Date.now();
-  const again = () => {
-    clearInterval(watch);
+  const again = (ms: number) => {
     events.close();
-    connect();
+    setTimeout(() => connect(Math.min(2 * ms, longestPause)), ms);
   };
   const told = (e: MessageEvent<string>) => {
-    last = Date.now();
+    heardAt = Date.now();
     return JSON.parse(e.data) as Message;
   };
   events.addEventListener('all', (e) => {
+    pauseMs = 1000;
     store.replace(told(e));
     heard();
   });
   events.addEventListener('new', (e) => {
     if (store.add(told(e))) heard();
-    else again(); // something between was lost
+    else again(0); // something between was lost
   });
-  const watch = setInterval(() => {
-    const silent = Math.round((Date.now() - last) / 1000);
-    if (silent > 3) status(`no word for ${silent} s; trying again`, 'lost');
-    if (events.readyState === EventSource.CLOSED || silent > 15) again();
-  }, 1000);
+  events.addEventListener('error', () => {
+    if (events.readyState === EventSource.CLOSED) again(pauseMs); // refused: the browser does not try again
+  });
 }
+
+setInterval(() => {
+  if (Date.now() - heardAt <= 3000) return;
+  // The words stay the same, so that they are read out once.
+  status('no word from the gateway; trying again', 'lost');
+  find('about').textContent = `the last was ${duration(Math.round((Date.now() - heardAt) / 1000))} ago`;
+}, 1000);
+
+/** kept is what the browser remembers for this page, where it lets it. */
+const kept = {
+  get(name: string): string | null {
+    try {
+      return localStorage.getItem(name);
+    } catch {
+      return null;
+    }
+  },
+  set(name: string, value: string) {
+    try {
+      localStorage.setItem(name, value);
+    } catch {
+      // it is asked again next time
+    }
+  },
+};
 
 const themes = ['auto', 'light', 'dark'] as const;
 type Theme = (typeof themes)[number];
@@ -70,7 +99,7 @@ type Theme = (typeof themes)[number];
 function setTheme(t: Theme) {
   document.documentElement.dataset.theme = t;
   theme.textContent = `Theme: ${t}`;
-  localStorage.setItem('theme', t);
+  kept.set('theme', t);
   for (const c of [...summary.charts(), ...backends.charts()]) c.redraw();
 }
 
@@ -92,7 +121,7 @@ find('help').addEventListener('click', () => keys.showModal());
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => setTheme((document.documentElement.dataset.theme ?? 'auto') as Theme));
 document.addEventListener('keydown', (e) => {
   const at = e.target as HTMLElement;
-  if (e.ctrlKey || e.metaKey || e.altKey || keys.open || at.matches('input[type=search], select')) {
+  if (!shortcuts.checked || e.ctrlKey || e.metaKey || e.altKey || keys.open || at.matches('input[type=search], select')) {
     if (e.key === 'Escape' && at.matches('input[type=search]')) at.blur();
     return;
   }
@@ -107,5 +136,7 @@ document.addEventListener('keydown', (e) => {
   }
 });
 
-setTheme((themes.find((t) => t === localStorage.getItem('theme')) ?? 'auto'));
+shortcuts.checked = kept.get('shortcuts') !== 'off';
+shortcuts.addEventListener('change', () => kept.set('shortcuts', shortcuts.checked ? 'on' : 'off'));
+setTheme((themes.find((t) => t === kept.get('theme')) ?? 'auto'));
 connect();

@@ -26,7 +26,7 @@ export interface View {
 export type Column = (number | null)[];
 
 export interface Series {
-  answers: Column; incomplete_answers: Column; client_errors: Column; server_errors: Column;
+  answers: Column; incomplete_answers: Column; caller_errors: Column; failed_answers: Column;
   calls: Column; failures: Column; retries: Column; reads: Column; from_cache: Column;
   p50_ms: Column; p95_ms: Column;
 }
@@ -34,7 +34,8 @@ export interface Series {
 export interface Request {
   number: number; at: string; took_ms: number;
   request_id?: string; cause?: string; trace_id?: string; method?: string; route?: string;
-  status?: number; code?: string; key_id?: string; sources?: Source[]; calls?: Call[];
+  status?: number; code?: string; key_id?: string; sources?: Source[]; calls?: Call[]; more?: number;
+  whole: boolean;
 }
 
 export interface Source { backend: string; status: string; cache?: string; code?: string; breaker?: string }

@@ -12,7 +12,7 @@ class Row {
   readonly button: HTMLButtonElement;
   private readonly details: HTMLElement;
 
-  constructor(readonly request: Request) {
+  constructor(public request: Request) {
     const r = request, id = `request-${r.number}`;
     this.details = h('div', { id, class: 'details', hidden: true });
     this.button = h('button', { type: 'button', 'aria-expanded': 'false', 'aria-controls': id },
@@ -29,6 +29,14 @@ class Row {
     return !this.details.hidden;
   }
 
+  /** renew takes what is told of the request once more; false if only another row can. */
+  renew(request: Request): boolean {
+    if (request.status !== this.request.status || request.at !== this.request.at) return false;
+    this.request = request;
+    if (this.details.firstChild) this.details.replaceChildren(facts(request), waterfall(request));
+    return true;
+  }
+
   toggle() {
     const open = !this.open;
     this.details.hidden = !open;
@@ -43,7 +51,7 @@ function outcome(r: Request): string {
 }
 
 function tone(r: Request): string {
-  if ((r.status ?? 0) >= 500) return 'bad';
+  if (troubled(r) && (r.status ?? 0) >= 400) return 'bad';
   return troubled(r) ? 'warn' : (r.status ?? 0) >= 400 ? 'quiet' : 'good';
 }
 
@@ -56,6 +64,7 @@ function facts(r: Request): HTMLElement {
 /** Requests is the list of them. */
 export class Requests {
   private readonly rows = new Map<number, Row>();
+  private startedAt = '';
   private readonly filter = find<HTMLFormElement>('filter');
   private again = () => {};
 
@@ -68,11 +77,14 @@ export class Requests {
     this.again = () => this.show(state, v);
     this.offer(state.backends.map((b) => b.name));
     const wanted = v.requests.filter((r) => this.wants(r)).slice(0, shown);
-    const numbers = new Set(wanted.map((r) => r.number));
+    const current = new Map(wanted.map((r) => [r.number, r]));
     const list = find('list');
+    const anew = this.startedAt !== state.started_at; // another process counts from 1 again
+    this.startedAt = state.started_at;
     for (const [number, row] of this.rows) {
-      const stays = numbers.has(number) || (row.open && this.wants(row.request));
-      if (!stays) {
+      const held = (row.open || row.element.contains(document.activeElement)) && this.wants(row.request);
+      const told = current.get(number);
+      if (anew || (told ? told !== row.request && !row.renew(told) : !held)) {
         row.element.remove();
         this.rows.delete(number);
       }

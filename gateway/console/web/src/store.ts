@@ -8,8 +8,7 @@ const keptEvents = 50;
 export const asked = (r: Request) => (r.calls ?? []).length > 0;
 
 /** troubled says whether it failed, or was not whole. */
-export const troubled = (r: Request) =>
-  (r.status ?? 0) >= 500 || ((r.status ?? 0) < 400 && (r.sources ?? []).some((s) => s.status !== 'ok'));
+export const troubled = (r: Request) => !r.whole;
 
 /** Store is what is known: everything that was told, put together. */
 export class Store {
@@ -43,11 +42,17 @@ export class Store {
       start: view.start + shift * view.step_s,
       gateway: moved(view.gateway, news.gateway, shift),
       backends,
-      requests: keep([...news.requests, ...view.requests]),
+      requests: keep(merged(news.requests, view.requests)),
       events: [...news.events, ...view.events].slice(0, keptEvents) as Event[],
     };
     return true;
   }
+}
+
+/** merged has each request once, as it was told last, the newest first. */
+function merged(news: Request[], old: Request[]): Request[] {
+  const told = new Set(news.map((r) => r.number));
+  return [...news, ...old.filter((r) => !told.has(r.number))].sort((a, b) => b.number - a.number);
 }
 
 function keep(newestFirst: Request[]): Request[] {
@@ -61,7 +66,7 @@ function keep(newestFirst: Request[]): Request[] {
 }
 
 const names: (keyof Series)[] = [
-  'answers', 'incomplete_answers', 'client_errors', 'server_errors', 'calls', 'failures', 'retries', 'reads', 'from_cache', 'p50_ms', 'p95_ms',
+  'answers', 'incomplete_answers', 'caller_errors', 'failed_answers', 'calls', 'failures', 'retries', 'reads', 'from_cache', 'p50_ms', 'p95_ms',
 ];
 
 function moved(old: Series, news: Series, shift: number): Series {

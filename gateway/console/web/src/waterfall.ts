@@ -21,6 +21,7 @@ export function waterfall(r: Request): HTMLElement {
       lines.push(line(`${backend} ${c.operation}`, what(c), bar(c.after_ms, c.took_ms, c.shared ? 'shared' : c.failed ? 'failed' : 'done')));
     }
   }
+  if (r.more) lines.push(line('', `and ${r.more} more calls`));
   return h('ol', { class: 'plain waterfall', 'aria-label': 'What was asked, on a time line' }, ...lines);
 }
 
