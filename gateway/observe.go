@@ -30,6 +30,11 @@ type exchange struct {
 	cache     CacheStatus      // how the answer came about; empty if no agent was read
 	agent     *normalize.Agent // the one that it is about, if there is one
 	entry     *journal.Entry
+	// What is known when it has ended.
+	method string
+	status int
+	ended  time.Time
+	took   time.Duration
 }
 
 const exchangeLocal = "agentgw.exchange"
@@ -70,7 +75,7 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	ctx, span := g.telemetry.Tracer.Start(ctx, "HTTP", serverSpan...)
 	defer span.End()
 	x.trace = span.SpanContext().TraceID()
-	ctx, x.entry = g.journal.Begin(ctx, x.requestID)
+	ctx, x.entry = g.journal.Begin(ctx, x.requestID, started)
 	ctx, cancel := context.WithTimeout(ctx, g.state.Load().config.File.Server.RequestTimeout.D())
 	defer cancel()
 	c.SetUserContext(ctx)
@@ -85,29 +90,38 @@ func (s *Server) observe(c *fiber.Ctx) error {
 		c.Context().SetConnectionClose()
 	}
 
-	status, took := c.Response().StatusCode(), time.Since(started)
-	if name := method(c); x.route != "" && name != otherMethod {
-		span.SetName(name + " " + x.route)
-	} else if x.route != "" {
-		span.SetName("HTTP " + x.route) // as the conventions name it
-	}
+	x.method, x.status, x.ended = method(c), c.Response().StatusCode(), time.Now()
+	x.took = x.ended.Sub(started)
 	if span.IsRecording() {
-		span.SetAttributes(x.attributes(c, status)...)
-		if status >= 500 {
+		span.SetName(x.spanName())
+		span.SetAttributes(x.attributes(c)...)
+		if x.status >= 500 {
 			span.SetStatus(codes.Error, "")
 		}
 	}
-	s.note(ctx, c, took, x)
+	s.note(ctx, c, x)
 	return nil
+}
+
+// spanName is the method and the route, as the conventions have it.
+func (x *exchange) spanName() string {
+	name := x.method
+	if name == otherMethod {
+		name = "HTTP"
+	}
+	if x.route == "" {
+		return name
+	}
+	return name + " " + x.route
 }
 
 // attributes are those of the request's span (semantic conventions for HTTP servers). The
 // path is only said where it is one of ours, or an agent's: anything can stand in another.
-func (x *exchange) attributes(c *fiber.Ctx, status int) []attribute.KeyValue {
+func (x *exchange) attributes(c *fiber.Ctx) []attribute.KeyValue {
 	attributes := []attribute.KeyValue{
-		attribute.String("http.request.method", method(c)),
+		attribute.String("http.request.method", x.method),
 		attribute.String("url.scheme", scheme(c)),
-		attribute.Int("http.response.status_code", status),
+		attribute.Int("http.response.status_code", x.status),
 	}
 	add := func(name, value string) {
 		if value != "" {
@@ -131,7 +145,7 @@ func (x *exchange) attributes(c *fiber.Ctx, status int) []attribute.KeyValue {
 			add("gen_ai.agent.name", *x.agent.Name)
 		}
 	}
-	if status >= 500 {
+	if x.status >= 500 {
 		add("error.type", string(x.code))
 	}
 	return attributes
@@ -160,28 +174,32 @@ func theirs(status int, code Code) bool {
 	return status >= 400 && status < 500 && code != CodeUpstreamRateLimited || status == fiber.StatusNotImplemented
 }
 
-// note measures an answered request, writes its access line and enters it in the journal.
-func (s *Server) note(ctx context.Context, c *fiber.Ctx, took time.Duration, x *exchange) {
-	g, method, status := s.gateway, method(c), c.Response().StatusCode()
-	served := telemetry.Served{Method: method, Scheme: scheme(c), Route: x.route, Status: status}
-	if status >= 500 {
+// note measures an answered request, enters it in the journal and has its access line
+// written.
+func (s *Server) note(ctx context.Context, c *fiber.Ctx, x *exchange) {
+	g := s.gateway
+	served := telemetry.Served{Method: x.method, Scheme: scheme(c), Route: x.route, Status: x.status}
+	if x.status >= 500 {
 		served.Error = string(x.code)
 	}
-	g.telemetry.ServerRequest(ctx, served, took)
-	g.journal.End(x.entry, journal.Outcome{
-		Trace: x.trace, Method: method, Route: x.route, Status: status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
-		Theirs: theirs(status, x.code),
+	g.telemetry.ServerRequest(ctx, served, x.took)
+	g.journal.End(x.entry, x.ended, journal.Outcome{
+		Trace: x.trace, Method: x.method, Route: x.route, Status: x.status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
+		Theirs: theirs(x.status, x.code),
 	})
-	if log := g.log.Handler(); log.Enabled(ctx, slog.LevelInfo) {
-		line := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0) // a Logger would look for its caller
-		line.AddAttrs(
-			slog.String("method", method), slog.String("route", x.route), slog.Int("status", status),
-			slog.Float64("duration_ms", float64(took.Microseconds())/1000),
-			slog.String("request_id", x.requestID), slog.String("key_id", x.keyID),
-			slog.Any("sources", sources(x.sources)), slog.String("code", string(x.code)),
-		)
-		_ = log.Handle(ctx, line) // there is nobody to tell
-	}
+	telemetry.LogLater(ctx, g.log, slog.LevelInfo, x)
+}
+
+// Record is the access line.
+func (x *exchange) Record() slog.Record {
+	line := slog.NewRecord(x.ended, slog.LevelInfo, "request", 0)
+	line.AddAttrs(
+		slog.String("method", x.method), slog.String("route", x.route), slog.Int("status", x.status),
+		slog.Float64("duration_ms", float64(x.took.Microseconds())/1000),
+		slog.String("request_id", x.requestID), slog.String("key_id", x.keyID),
+		slog.String("sources", describe(x.sources)), slog.String("code", string(x.code)),
+	)
+	return line
 }
 
 // sourcesOf are the backends' parts of an answer.
@@ -223,10 +241,8 @@ func sourcesOfProblem(p *Problem) []journal.Source {
 	return sources
 }
 
-// sources are "klen=hit talkifai=error" in the log, where somebody writes it.
-type sources []journal.Source
-
-func (sources sources) LogValue() slog.Value {
+// describe is "klen=hit talkifai=error".
+func describe(sources []journal.Source) string {
 	var b strings.Builder
 	for i, s := range sources {
 		if i > 0 {
@@ -240,5 +256,5 @@ func (sources sources) LogValue() slog.Value {
 			b.WriteString(s.Status)
 		}
 	}
-	return slog.StringValue(b.String())
+	return b.String()
 }

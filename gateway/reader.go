@@ -158,7 +158,7 @@ func (r *reader) trace(ctx context.Context, refresh bool) (context.Context, func
 			span.SetAttributes(attribute.String("error.type", errorType(err)))
 		}
 		span.End()
-		r.cache.journal.End(entry, journal.Outcome{Trace: span.SpanContext().TraceID(), Sources: []journal.Source{source}})
+		r.cache.journal.End(entry, time.Now(), journal.Outcome{Trace: span.SpanContext().TraceID(), Sources: []journal.Source{source}})
 	}
 }
 

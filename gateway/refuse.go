@@ -19,13 +19,13 @@ func (s *Server) handleRefused(c *fiber.Ctx, err error) error {
 		return err
 	}
 	lingerOn(c.Context().Conn()) // the peer may still be sending what is refused
-	ctx, entry := s.gateway.journal.Begin(context.Background(), x.requestID)
-	x.entry = entry
-	var took time.Duration
+	x.method, x.status, x.ended = method(c), c.Response().StatusCode(), time.Now()
 	if c.Context().ConnRequestNum() <= 1 { // of later ones, when they began is not known
-		took = time.Since(c.Context().ConnTime())
+		x.took = x.ended.Sub(c.Context().ConnTime())
 	}
-	s.note(ctx, c, took, x)
+	ctx, entry := s.gateway.journal.Begin(context.Background(), x.requestID, x.ended.Add(-x.took))
+	x.entry = entry
+	s.note(ctx, c, x)
 	return nil
 }
 

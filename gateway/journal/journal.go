@@ -112,12 +112,12 @@ type Event struct {
 
 type entryKey struct{}
 
-// Begin starts an entry, which calls made in the context are part of.
-func (j *Journal) Begin(ctx context.Context, requestID string) (context.Context, *Entry) {
+// Begin starts an entry that began then, which calls made in the context are part of.
+func (j *Journal) Begin(ctx context.Context, requestID string, began time.Time) (context.Context, *Entry) {
 	if j == nil {
 		return ctx, nil
 	}
-	e := &Entry{requestID: requestID, began: j.now()}
+	e := &Entry{requestID: requestID, began: began}
 	return context.WithValue(ctx, entryKey{}, e), e
 }
 
@@ -127,7 +127,7 @@ func (j *Journal) Refresh(ctx context.Context) (context.Context, *Entry) {
 		return ctx, nil
 	}
 	cause := RequestID(ctx)
-	ctx, e := j.Begin(ctx, "")
+	ctx, e := j.Begin(ctx, "", j.now())
 	e.cause = cause
 	return ctx, e
 }
@@ -196,12 +196,11 @@ func (j *Journal) Happened(e Event) {
 	j.events.add(e)
 }
 
-// End takes note of how an entry ended.
-func (j *Journal) End(e *Entry, o Outcome) {
+// End takes note of when and how an entry ended.
+func (j *Journal) End(e *Entry, now time.Time, o Outcome) {
 	if j == nil {
 		return
 	}
-	now := j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	refresh := e.requestID == "" // nobody's request

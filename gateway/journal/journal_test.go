@@ -21,13 +21,13 @@ func newClock() *clock { return &clock{time.Date(2026, 11, 22, 3, 0, 0, 0, time.
 
 // request is one that took so long and ended so.
 func request(j *Journal, c *clock, id string, took time.Duration, o Outcome, calls ...Call) {
-	ctx, e := j.Begin(context.Background(), id)
+	ctx, e := j.Begin(context.Background(), id, c.at)
 	for _, call := range calls {
 		call.Began = c.at
 		j.Call(ctx, call)
 	}
 	c.forward(took)
-	j.End(e, o)
+	j.End(e, c.at, o)
 }
 
 func last[T any](column []T) T { return column[len(column)-1] }
@@ -123,11 +123,11 @@ func TestWhatMattersStays(t *testing.T) {
 func TestARefreshIsNobodysRequest(t *testing.T) {
 	c := newClock()
 	j := New(c.now)
-	ctx, e := j.Begin(context.Background(), "cause")
+	ctx, e := j.Begin(context.Background(), "cause", c.at)
 	refreshing, refresh := j.Refresh(ctx)
-	j.End(e, Outcome{Status: 200})
+	j.End(e, c.at, Outcome{Status: 200})
 	j.Call(refreshing, Call{Backend: "klen", Began: c.at})
-	j.End(refresh, Outcome{Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_error"}}})
+	j.End(refresh, c.at, Outcome{Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_error"}}})
 	if RequestID(refreshing) != "cause" {
 		t.Errorf("who shares its work is told of %q", RequestID(refreshing))
 	}
@@ -148,8 +148,8 @@ func TestARefreshIsNobodysRequest(t *testing.T) {
 func TestLateCalls(t *testing.T) {
 	c := newClock()
 	j := New(c.now)
-	ctx, e := j.Begin(context.Background(), "early")
-	j.End(e, Outcome{Status: 504})
+	ctx, e := j.Begin(context.Background(), "early", c.at)
+	j.End(e, c.at, Outcome{Status: 504})
 	v := j.View(0, 0, Steps)
 	for range keptCalls + 5 {
 		j.Call(ctx, Call{Backend: "klen", Began: c.at})
@@ -163,11 +163,11 @@ func TestLateCalls(t *testing.T) {
 // TestANilJournalKeepsNothing, and does no harm.
 func TestANilJournalKeepsNothing(t *testing.T) {
 	var j *Journal
-	ctx, e := j.Begin(context.Background(), "id")
+	ctx, e := j.Begin(context.Background(), "id", time.Now())
 	ctx, _ = j.Refresh(ctx)
 	j.Call(ctx, Call{Backend: "klen"})
 	j.Happened(Event{})
-	j.End(e, Outcome{Status: 200})
+	j.End(e, time.Now(), Outcome{Status: 200})
 	j.Keep(nil)
 	if v := j.View(0, 0, Steps); len(v.Requests) != 0 {
 		t.Error("it kept something")
@@ -179,7 +179,7 @@ func BenchmarkHit(b *testing.B) {
 	outcome := Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "ok", Cache: "hit"}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		_, e := j.Begin(context.Background(), "id")
-		j.End(e, outcome)
+		_, e := j.Begin(context.Background(), "id", time.Now())
+		j.End(e, time.Now(), outcome)
 	}
 }

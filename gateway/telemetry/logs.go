@@ -26,10 +26,30 @@ type Log struct {
 	closed bool
 }
 
+// Later is a line that is put together when it is written. It must not change any more.
+type Later interface {
+	Record() slog.Record
+}
+
+// LogLater logs a line of that level, if it is logged; in a log of NewLog whoever logs pays
+// for neither its members nor its form.
+func LogLater(ctx context.Context, log *slog.Logger, level slog.Level, l Later) {
+	handler := log.Handler()
+	if !handler.Enabled(ctx, level) {
+		return
+	}
+	if q, ok := handler.(queued); ok {
+		_ = q.send(line{handler: q.next, later: l, span: trace.SpanContextFromContext(ctx)})
+		return
+	}
+	_ = handler.Handle(ctx, l.Record()) // there is nobody to tell
+}
+
 // line is one, before it is formatted.
 type line struct {
 	handler slog.Handler
-	record  slog.Record
+	record  *slog.Record // or
+	later   Later
 	span    trace.SpanContext
 }
 
@@ -89,10 +109,14 @@ func (l *Log) run() {
 }
 
 func (l line) write() {
+	if l.later != nil {
+		record := l.later.Record()
+		l.record = &record
+	}
 	if l.span.IsValid() {
 		l.record.AddAttrs(slog.String("trace_id", l.span.TraceID().String()), slog.String("span_id", l.span.SpanID().String()))
 	}
-	_ = l.handler.Handle(context.Background(), l.record)
+	_ = l.handler.Handle(context.Background(), *l.record)
 }
 
 // queued is the handler that others see.
@@ -112,7 +136,11 @@ func (q queued) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (q queued) WithGroup(name string) slog.Handler { return queued{q.log, q.next.WithGroup(name)} }
 
 func (q queued) Handle(ctx context.Context, r slog.Record) error {
-	next := line{q.next, r, trace.SpanContextFromContext(ctx)}
+	return q.send(line{handler: q.next, record: &r, span: trace.SpanContextFromContext(ctx)})
+}
+
+// send queues a line; after Close it writes it.
+func (q queued) send(next line) error {
 	if q.log.enqueue(next) {
 		return nil
 	}

@@ -9,11 +9,16 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 )
 
 func text(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }
+
+type late struct{}
+
+func (late) Record() slog.Record { return slog.NewRecord(time.Time{}, slog.LevelInfo, "later", 0) }
 
 func TestLinesHaveTheirTrace(t *testing.T) {
 	var out bytes.Buffer
@@ -21,8 +26,14 @@ func TestLinesHaveTheirTrace(t *testing.T) {
 	ctx := trace.ContextWithSpanContext(context.Background(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}}))
 	log.With("a", 1).WithGroup("g").InfoContext(ctx, "with", "b", 2)
 	log.Info("without")
+	LogLater(ctx, log, slog.LevelInfo, late{})
+	LogLater(ctx, log, slog.LevelDebug, late{})
 	lines.Close()
-	with, without, _ := strings.Cut(out.String(), "\n")
+	with, rest, _ := strings.Cut(out.String(), "\n")
+	without, later, _ := strings.Cut(rest, "\n")
+	if strings.Count(later, "\n") != 1 || !strings.Contains(later, "msg=later trace_id=01000000000000000000000000000000 span_id=0200000000000000") {
+		t.Errorf("later is %q", later)
+	}
 	if !strings.Contains(with, "a=1 g.b=2 g.trace_id=01000000000000000000000000000000 g.span_id=0200000000000000") || strings.Contains(without, "trace_id") {
 		t.Errorf("%s", out.String())
 	}

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -61,6 +62,7 @@ type bench struct {
 	gateway   *process
 	api       string
 	backends  map[string]string // of the gateway: base URLs by name
+	collector string            // takes what it is sent and forgets it
 	started   time.Duration     // until the gateway was ready
 	idle      int64             // its memory then, in bytes
 	size      int64             // of the program, in bytes
@@ -91,10 +93,18 @@ func prepare() (*bench, error) {
 		return b, err
 	}
 	b.size = info.Size()
+	sink, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return b, err
+	}
+	b.collector = "http://" + sink.Addr().String()
+	go func() {
+		_ = http.Serve(sink, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })) // until we end
+	}()
 	if b.backends, err = b.vendors(0); err != nil {
 		return b, err
 	}
-	b.gateway, b.api, err = b.serve(b.backends)
+	b.gateway, b.api, err = b.serve(b.backends, unsampled)
 	return b, err
 }
 
@@ -122,11 +132,32 @@ func (b *bench) vendors(delay time.Duration) (map[string]string, error) {
 	return backends, json.Unmarshal([]byte(line), &backends)
 }
 
+// way is a way to observe a gateway.
+type way struct {
+	name  string
+	level string // of the log
+	env   []string
+}
+
+var (
+	off       = way{"off", "warn", []string{"OTEL_SDK_DISABLED=true"}}
+	unsampled = way{"unsampled", "info", []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=0"}}
+	ways      = []way{
+		off, unsampled,
+		{"1 %", "info", []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=0.01"}},
+		{"100 %", "info", []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_TRACES_SAMPLER=always_on"}},
+	}
+)
+
 // serve starts a gateway before these backends: key check, rate limit, quota of none, breaker,
-// cache, metrics, access log, spans unsampled.
-func (b *bench) serve(backends map[string]string) (*process, string, error) {
+// cache, metrics, access log and spans in that way.
+func (b *bench) serve(backends map[string]string, observed way) (*process, string, error) {
+	listen, err := free()
+	if err != nil {
+		return nil, "", err
+	}
 	var file strings.Builder
-	file.WriteString("server: {listen: \"127.0.0.1:0\"}\nadmin: {listen: \"127.0.0.1:0\"}\nlog: {level: info, format: json}\nbackends:\n")
+	fmt.Fprintf(&file, "server: {listen: %q}\nadmin: {listen: \"127.0.0.1:0\"}\nlog: {level: %s, format: json}\nbackends:\n", listen, observed.level)
 	var credentials []string
 	for _, name := range names(backends) {
 		fmt.Fprintf(&file, "  %s: {provider: %s, base_url: %q, max_concurrent: 512, cache: {ttl: 1h}}\n", name, name, backends[name])
@@ -139,22 +170,40 @@ func (b *bench) serve(backends map[string]string) (*process, string, error) {
 		return nil, "", err
 	}
 	began := time.Now()
-	p, err := b.start(true, []string{"BENCH_CREDENTIAL=bench", "OTEL_TRACES_EXPORTER=otlp", "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=0"}, "agentgw", "serve", "--config", config)
+	environ := append([]string{"BENCH_CREDENTIAL=bench", "OTEL_EXPORTER_OTLP_ENDPOINT=" + b.collector, "OTEL_METRICS_EXPORTER=otlp"}, observed.env...)
+	p, err := b.start(true, environ, "agentgw", "serve", "--config", config)
 	if err != nil {
 		return nil, "", err
 	}
-	line, err := p.line(`"msg":"listening"`)
+	api, err := listening(p, listen)
 	if err != nil {
 		return nil, "", err
 	}
 	b.started = time.Since(began)
 	p.drain()
-	var said struct{ Server string }
-	if err := json.Unmarshal([]byte(line), &said); err != nil {
-		return nil, "", err
-	}
 	b.idle, err = p.memory()
-	return p, "http://" + said.Server, err
+	return p, api, err
+}
+
+// free is an address of loopback that nobody has.
+func free() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// listening waits until a gateway answers at its address.
+func listening(p *process, address string) (string, error) {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if conn, err := net.Dial("tcp", address); err == nil {
+			return "http://" + address, conn.Close()
+		}
+	}
+	p.stop()
+	return "", fmt.Errorf("nothing listens at %s", address)
 }
 
 func names(backends map[string]string) []string {
@@ -251,6 +300,9 @@ func (b *bench) measure() error {
 		}
 		r.Closed = append(r.Closed, row)
 	}
+	if r.Observed, err = b.observed(); err != nil {
+		return err
+	}
 	if r.Open, err = b.slow(); err != nil {
 		return err
 	}
@@ -292,6 +344,35 @@ func (b *bench) compare(c comparison) (closedRow, error) {
 	return row, nil
 }
 
+// observed is the list from memory in each way of observing it.
+func (b *bench) observed() ([]observedRow, error) {
+	rows := make([]observedRow, len(ways))
+	gateways, targets := make([]*process, len(ways)), make([]target, len(ways))
+	for i, w := range ways {
+		p, api, err := b.serve(b.backends, w)
+		if err != nil {
+			return nil, err
+		}
+		gateways[i], targets[i] = p, b.asked(list)
+		targets[i].url = api + list
+		rows[i].Name = w.name
+		defer p.stop()
+		if _, _, err := fetch(targets[i]); err != nil { // it is in memory from now on
+			return nil, err
+		}
+	}
+	for range *rounds {
+		for i := range ways {
+			cpu, rate, err := closed(targets[i], gateways[i], *length)
+			if err != nil {
+				return nil, err
+			}
+			rows[i].add(cpu, rate)
+		}
+	}
+	return rows, nil
+}
+
 // slow is the list of vendors that take 20 ms, in an open loop, against the fan-out alone.
 func (b *bench) slow() ([]openRow, error) {
 	const delay = 20 * time.Millisecond
@@ -311,7 +392,7 @@ func (b *bench) slow() ([]openRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, api, err := b.serve(backends)
+	_, api, err := b.serve(backends, unsampled)
 	if err != nil {
 		return nil, err
 	}

@@ -15,13 +15,14 @@ import (
 
 // report is what was measured.
 type report struct {
-	At      time.Time   `json:"at"`
-	Go      string      `json:"go"`
-	CPUs    int         `json:"cpus"`
-	Agents  int         `json:"agents_per_backend"`
-	Closed  []closedRow `json:"closed_loop"`
-	Open    []openRow   `json:"open_loop"`
-	Process processRow  `json:"process"`
+	At       time.Time     `json:"at"`
+	Go       string        `json:"go"`
+	CPUs     int           `json:"cpus"`
+	Agents   int           `json:"agents_per_backend"`
+	Closed   []closedRow   `json:"closed_loop"`
+	Observed []observedRow `json:"list_from_memory_observed"`
+	Open     []openRow     `json:"open_loop"`
+	Process  processRow    `json:"process"`
 }
 
 type closedRow struct {
@@ -40,6 +41,12 @@ type side struct {
 func (s *side) add(cpu time.Duration, perSecond float64) {
 	s.Micros = append(s.Micros, float64(cpu.Nanoseconds())/1000)
 	s.PerSecond = append(s.PerSecond, perSecond)
+}
+
+// observedRow is a way to observe the list from memory.
+type observedRow struct {
+	Name string `json:"name"`
+	side
 }
 
 // openRow has p50 and p99 of both sides.
@@ -78,6 +85,12 @@ func (r *report) print(w io.Writer) {
 	for _, row := range r.Closed {
 		middle, low, high := row.ratio()
 		fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.2f\t%.2f–%.2f\t%.2f\n", row.Name, median(row.Bare.Micros), median(row.Gateway.Micros), middle, low, high, row.Goal)
+	}
+	fmt.Fprintf(table, "\nlist from memory, observed\tCPU µs\tto off\trange\n")
+	for _, row := range r.Observed {
+		of := closedRow{Bare: r.Observed[0].side, Gateway: row.side}
+		middle, low, high := of.ratio()
+		fmt.Fprintf(table, "%s\t%.1f\t%+.1f %%\t%+.1f–%+.1f\n", row.Name, median(row.Micros), 100*(middle-1), 100*(low-1), 100*(high-1))
 	}
 	fmt.Fprintf(table, "\nopen loop, list of 4 asked anew\tbare p50 / p99, ms\tgateway\tadded\tfailed\n")
 	for _, row := range r.Open {
