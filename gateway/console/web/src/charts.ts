@@ -31,7 +31,7 @@ export class Chart {
     this.plot?.destroy();
     this.plot = undefined;
     if (this.data[0].length) this.draw();
-    this.legend();
+    requestAnimationFrame(() => this.legend()); // a new plot writes its own when it is drawn
   }
 
   /** legend has the latest values, as long as nobody points at others. */
