@@ -113,15 +113,21 @@ func (g *Gateway) backend(caller *Caller, name string) (*response, error) {
 func viewOf(b CallerBackend) backendView {
 	v := backendView{
 		Object: "backend", Backend: b.Name, Provider: b.Info.Provider,
-		Breaker:       breakerView{State: b.breaker.state()},
+		Breaker:       b.breaker.view(),
 		Quota:         b.quotas.view(b.Credential.ID(), time.Now()),
 		LastSuccessAt: b.health.success.Load(),
 		LastError:     b.health.failure.Load(),
 		Capabilities:  CapabilitiesOf(b.Info),
 	}
-	if v.Breaker.State == "open" {
-		s := retryAfterSeconds(b.breaker.retryAfter())
-		v.Breaker.RetryAfterS = &s
+	return v
+}
+
+// view is the state, and while it is open in how many seconds to ask again.
+func (b *breaker) view() breakerView {
+	v := breakerView{State: b.state()}
+	if v.State == "open" {
+		s := retryAfterSeconds(b.retryAfter())
+		v.RetryAfterS = &s
 	}
 	return v
 }

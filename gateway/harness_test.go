@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -27,6 +26,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/sandbox"
 	"github.com/agentgw/agentgw/test/described"
+	"github.com/agentgw/agentgw/test/locked"
 )
 
 func TestMain(m *testing.M) {
@@ -49,35 +49,12 @@ type bench struct {
 	gateway *Gateway
 	server  *Server
 	vendors map[string]sandbox.Emulator
-	log     *lockedBuffer
+	log     *locked.Buffer
 	lines   *telemetry.Log // that write to it
 	spans   *tracetest.InMemoryExporter
 	keys    map[string]string
 	file    string
 	env     map[string]string
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func (b *lockedBuffer) reset() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.buf.Reset()
 }
 
 // Keys of the bench. Each has credentials of its own at every vendor.
@@ -91,7 +68,7 @@ const (
 // the providers may be replaced.
 func newBench(t *testing.T, perBackend string, providers ...adapters.Provider) *bench {
 	t.Helper()
-	b := &bench{t: t, vendors: map[string]sandbox.Emulator{}, log: &lockedBuffer{}, spans: tracetest.NewInMemoryExporter(), keys: map[string]string{}, env: map[string]string{}}
+	b := &bench{t: t, vendors: map[string]sandbox.Emulator{}, log: &locked.Buffer{}, spans: tracetest.NewInMemoryExporter(), keys: map[string]string{}, env: map[string]string{}}
 	var file strings.Builder
 	file.WriteString("server: {request_timeout: 10s, max_inflight: 2048}\nbackends:\n")
 	for _, v := range all.Vendors() {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +30,7 @@ type exchange struct {
 	agent     *normalize.Agent // the one that it is about, if there is one
 	entry     *journal.Entry
 	// What is known when it has ended.
-	method string
+	method string // otherMethod for what HTTP does not define: a caller writes it
 	status int
 	ended  time.Time
 	took   time.Duration
@@ -90,7 +89,7 @@ func (s *Server) observe(c *fiber.Ctx) error {
 		c.Context().SetConnectionClose()
 	}
 
-	x.method, x.status, x.ended = method(c), c.Response().StatusCode(), time.Now()
+	x.method, x.status, x.ended = knownMethod(c.Method()), c.Response().StatusCode(), time.Now()
 	x.took = x.ended.Sub(started)
 	if span.IsRecording() {
 		span.SetName(x.spanName())
@@ -149,15 +148,6 @@ func (x *exchange) attributes(c *fiber.Ctx) []attribute.KeyValue {
 		add("error.type", string(x.code))
 	}
 	return attributes
-}
-
-// method is the request's; what HTTP does not define is _OTHER, as it stands in no span,
-// metric or line of the log: a caller writes it.
-func method(c *fiber.Ctx) string {
-	if !slices.Contains(fiber.DefaultMethods, c.Method()) {
-		return otherMethod
-	}
-	return c.Method()
 }
 
 // scheme is of the connection. Fiber would have it of a header, which a caller writes.

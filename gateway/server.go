@@ -98,11 +98,19 @@ const otherMethod = "_OTHER"
 // does; Fiber would answer it in plain text before them.
 func knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(c *fasthttp.RequestCtx) {
-		if !slices.Contains(fiber.DefaultMethods, string(c.Method())) {
+		if knownMethod(string(c.Method())) == otherMethod {
 			c.Request.Header.SetMethod(otherMethod)
 		}
 		next(c)
 	}
+}
+
+// knownMethod is a method that HTTP defines, or otherMethod.
+func knownMethod(name string) string {
+	if !slices.Contains(fiber.DefaultMethods, name) {
+		return otherMethod
+	}
+	return name
 }
 
 // discardLogger: fasthttp's own lines can quote a request.

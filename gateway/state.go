@@ -20,13 +20,10 @@ func (g *Gateway) consoleState() console.State {
 }
 
 func (b *Backend) consoleState() console.Backend {
+	breaker := b.breaker.view()
 	v := console.Backend{
-		Name: b.Name, Provider: b.Info.Provider, Breaker: b.breaker.state(), LastSuccessAt: b.health.success.Load(),
+		Name: b.Name, Provider: b.Info.Provider, Breaker: breaker.State, RetryAfterS: breaker.RetryAfterS, LastSuccessAt: b.health.success.Load(),
 		Running: b.bulkhead.places.running(), MaxConcurrent: b.bulkhead.limit, Credentials: int(b.bulkhead.tenants.Load()),
-	}
-	if v.Breaker == "open" {
-		s := retryAfterSeconds(b.breaker.retryAfter())
-		v.RetryAfterS = &s
 	}
 	if left, limit, known := b.quotas.lowest(); known {
 		v.Quota = &console.Quota{Remaining: left, Limit: limit}

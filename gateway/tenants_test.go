@@ -126,7 +126,7 @@ func (h *hammer) operate(r *rand.Rand, n int) {
 	}
 	if n%500 == 0 { // what is recorded would fill the memory
 		h.spans.Reset()
-		h.log.reset()
+		h.log.Reset()
 		for _, v := range h.vendors {
 			v.Control().Forget()
 		}

@@ -55,20 +55,20 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 			if failure, ok := err.(*normalize.Error); ok && status == 0 {
 				status = failure.Status // its body did not arrive
 			}
-			took, kind := time.Since(started), errorType(err)
+			took, kind, breaker := time.Since(started), errorType(err), b.breaker.state()
 			t.UpstreamRequest(ctx, telemetry.Upstream{
 				Backend: b.Name, Operation: string(req.Op), Method: req.Method, Address: address, Port: port, Status: status, Error: kind,
 			}, took)
 			j.Call(ctx, journal.Call{
 				Backend: b.Name, Operation: string(req.Op), Began: started, Took: took,
-				Status: status, Error: kind, Failed: err != nil && verdictOf(err) == verdictFailure, Resend: req.Resend, Breaker: b.breaker.state(),
+				Status: status, Error: kind, Failed: err != nil && verdictOf(err) == verdictFailure, Resend: req.Resend, Breaker: breaker,
 			})
 			if span.IsRecording() {
 				span.SetAttributes(static...)
 				span.SetAttributes(
 					attribute.String("url.full", baseURL+req.Path), // without the query
 					attribute.String("agentgw.operation", string(req.Op)),
-					attribute.String("agentgw.breaker.state", b.breaker.state()),
+					attribute.String("agentgw.breaker.state", breaker),
 					attribute.String("http.request.method", req.Method),
 				)
 				if req.Resend > 0 {

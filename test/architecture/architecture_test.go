@@ -77,8 +77,9 @@ var rules = []struct {
 	{"test/lossless", []string{"adapters", "config/secret", "normalize"}, "tests of any vendor"},
 	{"test/conformance", []string{"adapters", "adapters/upstream", "config/secret", "normalize", "sandbox"}, "tests of any vendor"},
 	{"test/described", nil, "answers, whoever gives them"},
+	{"test/locked", nil, "a leaf"},
 	{"test/bench/*", []string{"adapters/all", "sandbox"}, "programs that a benchmark runs"},
-	{"test/*", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize", "sandbox", "test/live", "test/faults", "test/described", "test/node", "test/demo"}, "tests of the whole"},
+	{"test/*", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize", "sandbox", "test/live", "test/faults", "test/described", "test/locked", "test/node", "test/demo"}, "tests of the whole"},
 }
 
 func TestDependenciesPointOneWay(t *testing.T) {

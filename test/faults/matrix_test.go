@@ -1,11 +1,9 @@
 package faults
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 
 	"github.com/agentgw/agentgw/sandbox"
 	"github.com/agentgw/agentgw/test/live"
+	"github.com/agentgw/agentgw/test/locked"
 )
 
 func TestMain(m *testing.M) { live.Main(m) }
@@ -44,7 +43,7 @@ func TestMatrix(t *testing.T) {
 // runCell brings the cache into its state, injects the fault, asks once, and holds
 // the answer and everything that was to happen against the table.
 func runCell(t *testing.T, f Fault, op Operation, state Cached, lateness *live.Lateness) {
-	logged := &buffer{}
+	logged := &locked.Buffer{}
 	l := start(t, f, state, logged)
 	if state != Cold {
 		for _, warm := range []Operation{Read, List} {
@@ -96,7 +95,7 @@ func TestDeadline(t *testing.T) {
 		for _, op := range Operations {
 			group.Go(func() error {
 				t.Run(fmt.Sprintf("%s/%s", f.Name, op), func(t *testing.T) {
-					l := start(t, f, Cold, &buffer{})
+					l := start(t, f, Cold, &locked.Buffer{})
 					if err := l.Reload(fmt.Sprintf("request_timeout: %s", matrixTimeout), fmt.Sprintf("request_timeout: %s", requestTimeout)); err != nil {
 						t.Fatal(err)
 					}
@@ -117,7 +116,7 @@ func TestDeadline(t *testing.T) {
 // ttlOld is how soon what is read is stale, where it is to be.
 const ttlOld = 5 * time.Millisecond
 
-func start(t *testing.T, f Fault, state Cached, logged *buffer) *live.Live {
+func start(t *testing.T, f Fault, state Cached, logged *locked.Buffer) *live.Live {
 	each := timeout
 	if f.Timeout > 0 {
 		each = f.Timeout
@@ -289,7 +288,7 @@ func TestNeutralIsNotFine(t *testing.T) {
 			continue
 		}
 		t.Run(f.Name, func(t *testing.T) {
-			l := start(t, f, Cold, &buffer{})
+			l := start(t, f, Cold, &locked.Buffer{})
 			control := l.Vendors[vendor].Control()
 			fail := func() {
 				control.Heal()
@@ -314,7 +313,7 @@ func TestNeutralIsNotFine(t *testing.T) {
 
 // TestOnlyTheConfiguredHostIsCalled: whatever a redirect says.
 func TestOnlyTheConfiguredHostIsCalled(t *testing.T) {
-	l := start(t, Fault{}, Cold, &buffer{})
+	l := start(t, Fault{}, Cold, &locked.Buffer{})
 	klen := len(l.Vendors["klen"].Control().Requests())
 	host := "http://" + strings.TrimPrefix(strings.SplitAfter(l.File(), "base_url: http://")[1], "http://")
 	answers(307, "Location", strings.SplitN(host, "\n", 2)[0]+"/agents")(l)
@@ -326,22 +325,4 @@ func TestOnlyTheConfiguredHostIsCalled(t *testing.T) {
 	if got := len(l.Vendors["klen"].Control().Requests()); got > klen+1 { // the list's own
 		t.Errorf("the redirect was followed: %d requests", got-klen)
 	}
-}
-
-// buffer is a log that several goroutines write.
-type buffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

@@ -1,7 +1,6 @@
 package observability
 
 import (
-	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	_ "embed"
@@ -22,6 +21,7 @@ import (
 	collectortraces "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/agentgw/agentgw/test/locked"
 	"github.com/agentgw/agentgw/test/node"
 )
 
@@ -194,7 +194,7 @@ func (c *collector) measured(name string) bool {
 // start runs a program until the test ends; what it prints is shown if the test fails.
 func start(t *testing.T, program string, arguments ...string) {
 	t.Helper()
-	var out lockedBuffer
+	var out locked.Buffer
 	cmd := exec.Command(program, arguments...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -207,23 +207,6 @@ func start(t *testing.T, program string, arguments ...string) {
 			t.Logf("%s: %s", filepath.Base(program), out.String())
 		}
 	})
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 func freeAddress(t *testing.T) string {
