@@ -66,7 +66,7 @@ func runCell(t *testing.T, f Fault, op Operation, state Cached, lateness *live.L
 
 	checkAnswer(t, op, want, got)
 	// Each request to the vendor has its timeout, and a retry its delay.
-	lateness.Check(t, got.Took, time.Duration(want.Requests)*timeout+retryDelay)
+	lateness.Check(t, got.Took, time.Duration(want.Requests)*f.timeout()+retryDelay)
 	checkCounts(t, f, op, want, before, after)
 	checkBreaker(t, l, f, op, want)
 	checkKept(t, l, f, op, state)
@@ -117,10 +117,6 @@ func TestDeadline(t *testing.T) {
 const ttlOld = 5 * time.Millisecond
 
 func start(t *testing.T, f Fault, state Cached, logged *locked.Buffer) *live.Live {
-	each := timeout
-	if f.Timeout > 0 {
-		each = f.Timeout
-	}
 	cache := "{ttl: 1h, stale_while_revalidate: 0s, stale_if_error: 1h}"
 	if state == Old {
 		cache = fmt.Sprintf("{ttl: %s, stale_while_revalidate: 0s, stale_if_error: 1h}", ttlOld)
@@ -129,7 +125,7 @@ func start(t *testing.T, f Fault, state Cached, logged *locked.Buffer) *live.Liv
 		Server:   fmt.Sprintf("request_timeout: %s", matrixTimeout),
 		Backends: []string{"klen", vendor},
 		PerBackend: fmt.Sprintf("timeout: %s\nmax_response_bytes: %dB\nmax_concurrent: %d\nbreaker: {consecutive: %d, min_requests: 1000, open_for: 1h}\ncache: %s",
-			each, maxBytes, maxConcurrent, consecutive, cache),
+			f.timeout(), maxBytes, maxConcurrent, consecutive, cache),
 		Proxied: []string{vendor}, OneRequest: true, TLS: f.TLS, Log: logged,
 	})
 }

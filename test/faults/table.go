@@ -52,6 +52,9 @@ type Fault struct {
 	// where they are sent.
 	Unseen bool
 	TLS    bool // it takes https
+	// Waits: the gateway gives up on it only when its timeout is over. Where nobody
+	// waits for the timeout, it is one that a busy machine does not reach.
+	Waits bool
 	// Timeout is that of a request to the vendor, where it is not the others'.
 	Timeout time.Duration
 
@@ -74,7 +77,8 @@ const (
 // What the gateway that the table is about is configured with.
 const (
 	matrixTimeout = 6 * time.Second // of a request to the gateway
-	timeout       = time.Second     // of one request to a vendor
+	waited        = time.Second     // timeout of one request to a vendor that is waited for
+	unreached     = 5 * time.Second // timeout of one that answers, or fails, at once
 	maxBytes      = 64 << 10
 	maxConcurrent = 1
 	consecutive   = 2 // failures open the breaker
@@ -149,27 +153,27 @@ func Faults() []Fault {
 			Breaker: Counts, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "no connection in time", Unseen: true, TLS: true, Inject: toxic(`{"type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`),
+			Name: "no connection in time", Waits: true, Unseen: true, TLS: true, Inject: toxic(`{"type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`),
 			Read: out(504, "upstream_timeout", 2), List: out(200, "upstream_timeout", 2), Write: out(504, "upstream_timeout", 1),
 			Breaker: Counts, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "black hole", Unseen: true, Inject: toxic(`{"type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`),
+			Name: "black hole", Waits: true, Unseen: true, Inject: toxic(`{"type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`),
 			Read: out(504, "upstream_timeout", 2), List: out(200, "upstream_timeout", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "accepts and never answers", Inject: fails(sandbox.Fault{Hang: true}),
+			Name: "accepts and never answers", Waits: true, Inject: fails(sandbox.Fault{Hang: true}),
 			Read: out(504, "upstream_timeout", 2), List: out(200, "upstream_timeout", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "body drips", Inject: fails(sandbox.Fault{Drip: 100 * time.Millisecond}),
+			Name: "body drips", Waits: true, Inject: fails(sandbox.Fault{Drip: 100 * time.Millisecond}),
 			Read: out(504, "upstream_timeout", 1), List: out(200, "upstream_timeout", 1), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "body crawls", Inject: toxic(`{"type": "slicer", "stream": "downstream", "attributes": {"average_size": 40, "size_variation": 0, "delay": 200000}}`),
+			Name: "body crawls", Waits: true, Inject: toxic(`{"type": "slicer", "stream": "downstream", "attributes": {"average_size": 40, "size_variation": 0, "delay": 200000}}`),
 			Read: out(504, "upstream_timeout", 1), List: out(200, "upstream_timeout", 1), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
@@ -367,6 +371,17 @@ func (f Fault) Cell(op Operation, state Cached) Cell {
 	}
 	c.Source = "error"
 	return c
+}
+
+// timeout is that of each request to the vendor.
+func (f Fault) timeout() time.Duration {
+	switch {
+	case f.Timeout > 0:
+		return f.Timeout
+	case f.Waits:
+		return waited
+	}
+	return unreached
 }
 
 // Verdict is what the breaker makes of an operation that fails so.
