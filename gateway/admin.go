@@ -39,7 +39,7 @@ func (a *Admin) Close() { a.end() }
 // Handler has the routes.
 func (a *Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, map[string]any{"status": "ok"}) })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, map[string]any{"status": "ok"}) })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /metrics", a.gateway.telemetry.Metrics())
 	live := console.Handler(console.Options{State: a.state, Journal: a.gateway.journal, Ended: a.ended})
@@ -76,10 +76,10 @@ func (a *Admin) profiled(serve http.HandlerFunc) http.HandlerFunc {
 // ready asks no backend: whether one answers is no reason to restart us.
 func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
 	if a.draining.Load() {
-		answer(w, http.StatusServiceUnavailable, map[string]any{"status": "draining"})
+		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "draining"})
 		return
 	}
-	answer(w, http.StatusOK, map[string]any{"status": "ready"})
+	writeJSON(w, http.StatusOK, map[string]any{"status": "ready"})
 }
 
 const maxAdminBody = 64 << 10
@@ -92,7 +92,7 @@ func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 	dec := json.NewDecoder(io.LimitReader(r.Body, maxAdminBody))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&q); err != nil && !errors.Is(err, io.EOF) {
-		answer(w, http.StatusBadRequest, map[string]any{"error": `want {"backend": "…", "key": "<key id>"}, both optional`})
+		writeJSON(w, http.StatusBadRequest, map[string]any{"error": `want {"backend": "…", "key": "<key id>"}, both optional`})
 		return
 	}
 	var backend, key string
@@ -101,27 +101,27 @@ func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if *given.to = *given.from; *given.to == "" { // an unset variable must not purge everything
-			answer(w, http.StatusBadRequest, map[string]any{"error": name + " is empty; leave it out to mean all"})
+			writeJSON(w, http.StatusBadRequest, map[string]any{"error": name + " is empty; leave it out to mean all"})
 			return
 		}
 	}
 	if unknown := a.gateway.unknownNames(backend, key); unknown != "" {
-		answer(w, http.StatusNotFound, map[string]any{"error": unknown})
+		writeJSON(w, http.StatusNotFound, map[string]any{"error": unknown})
 		return
 	}
-	answer(w, http.StatusOK, map[string]any{"purged": a.gateway.Purge(backend, key)})
+	writeJSON(w, http.StatusOK, map[string]any{"purged": a.gateway.Purge(backend, key)})
 }
 
 func (a *Admin) reloadNow(w http.ResponseWriter, _ *http.Request) {
 	needRestart, err := a.reload()
 	if err != nil {
-		answer(w, http.StatusUnprocessableEntity, map[string]any{"reloaded": false, "error": err.Error()})
+		writeJSON(w, http.StatusUnprocessableEntity, map[string]any{"reloaded": false, "error": err.Error()})
 		return
 	}
-	answer(w, http.StatusOK, map[string]any{"reloaded": true, "need_restart": needRestart})
+	writeJSON(w, http.StatusOK, map[string]any{"reloaded": true, "need_restart": needRestart})
 }
 
-func answer(w http.ResponseWriter, status int, v map[string]any) {
+func writeJSON(w http.ResponseWriter, status int, v map[string]any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	enc := json.NewEncoder(w)

@@ -32,15 +32,14 @@ func (s *Server) admit(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// share gives a key its share of max_inflight, until leave is called.
-func (s *Server) share(keyID string) (leave func(), err error) {
+// share gives a key its share of max_inflight, until it is left.
+func (s *Server) share(keyID string) error {
 	state := s.gateway.state.Load()
-	leave = s.byKey.take(keyID, state.config.File.Server.MaxInflight, len(state.keys.byHash) > 1)
-	if leave == nil {
+	if !s.byKey.take(keyID, state.config.File.Server.MaxInflight, len(state.keys.byHash) > 1) {
 		s.gateway.telemetry.Refused(refusedShare)
-		return nil, overloaded("the key has its share of server.max_inflight requests running")
+		return overloaded("the key has its share of server.max_inflight requests running")
 	}
-	return leave, nil
+	return nil
 }
 
 func overloaded(detail string) *Problem {

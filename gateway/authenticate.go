@@ -1,20 +1,22 @@
 package gateway
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 )
 
 // authenticate finds the caller. All that can be wrong with a key is one
 // answer; only the metric tells which it was.
-func (s *Server) authenticate(c *fiber.Ctx) (*Caller, error) {
-	key, ambiguous := presentedKey(headerLines(c, fiber.HeaderAuthorization), headerLines(c, "X-API-Key"))
+func (s *Server) authenticate(c *fiber.Ctx, x *exchange) (*Caller, error) {
+	key, ambiguous := presentedKey(&c.Request().Header, x.has)
 	if ambiguous {
 		return nil, newProblem(CodeInvalidParameter, "the Authorization and X-API-Key headers hold different keys; send one")
 	}
-	caller, reason := s.gateway.state.Load().keys.find(key, time.Now())
+	caller, reason := s.gateway.state.Load().keys.find(key, x.began)
 	if caller == nil {
 		s.gateway.telemetry.AuthFailure(reason)
 		return nil, newProblem(CodeUnauthenticated, "send a valid key as Authorization: Bearer … or X-API-Key: …")
@@ -22,17 +24,45 @@ func (s *Server) authenticate(c *fiber.Ctx) (*Caller, error) {
 	return caller, nil
 }
 
+// presentedKey is the key in a request's headers, each of which may come more
+// than once; ambiguous where there are different ones. It is the header's own bytes.
+func presentedKey(header *fasthttp.RequestHeader, has present) (found []byte, ambiguous bool) {
+	add := func(key []byte) {
+		ambiguous = ambiguous || len(found) > 0 && len(key) > 0 && !bytes.Equal(found, key)
+		if len(key) > 0 {
+			found = key
+		}
+	}
+	if has.any(hasAPIKey) {
+		for _, key := range header.PeekAll("X-Api-Key") {
+			add(key)
+		}
+	}
+	for _, line := range header.PeekAll("Authorization") {
+		if scheme, bearer, _ := bytes.Cut(line, []byte{' '}); bytes.EqualFold(scheme, []byte("Bearer")) {
+			add(bytes.TrimSpace(bearer))
+		}
+	}
+	return found, ambiguous
+}
+
+// Names of the rate limit's headers, as they are sent.
+var rateLimit, rateLimitPolicy = []byte("Ratelimit"), []byte("Ratelimit-Policy")
+
 // limitRate counts the request against the key's limit, and says in every
 // answer what is left (draft-ietf-httpapi-ratelimit-headers).
-func limitRate(c *fiber.Ctx, caller *Caller) error {
+func limitRate(c *fiber.Ctx, caller *Caller, now time.Time) error {
 	if caller.limit == nil {
 		return nil
 	}
-	now := time.Now()
 	wait := caller.limit.take(now)
 	remaining, reset := caller.limit.remaining(now)
-	c.Set("RateLimit-Policy", caller.limit.policy)
-	c.Set("RateLimit", `"key";r=`+strconv.Itoa(remaining)+";t="+strconv.Itoa(reset))
+	header := &c.Response().Header
+	header.SetCanonical(rateLimitPolicy, caller.limit.policy)
+	var text [64]byte
+	left := append(text[:0], `"key";r=`...)
+	left = append(strconv.AppendInt(left, int64(remaining), 10), ";t="...)
+	header.SetCanonical(rateLimit, strconv.AppendInt(left, int64(reset), 10))
 	if wait > 0 {
 		rate := caller.limit.config
 		p := newProblem(CodeRateLimited, "the key may ask %d times in %s", rate.Requests, rate.Per)

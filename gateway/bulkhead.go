@@ -24,11 +24,10 @@ func newBulkhead(provider string, limit int) *bulkhead {
 func (b *bulkhead) middleware() ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			leave := b.places.take(req.Credential.ID(), b.limit, b.tenants.Load() > 1)
-			if leave == nil {
+			if !b.places.take(req.Credential.ID(), b.limit, b.tenants.Load() > 1) {
 				return &normalize.Error{Kind: normalize.KindBusy, Provider: b.provider, Op: string(req.Op), Message: "max_concurrent requests are running"}
 			}
-			defer leave()
+			defer b.places.leave(req.Credential.ID())
 			return next(ctx, req)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -44,12 +45,23 @@ type entry struct {
 	owner  owner
 	result Result
 	size   int64 // in bytes
+	serving
+	gone atomic.Bool // it is not in the cache
+}
+
+// serving is how long an entry is for whom.
+type serving struct {
 	// fresh until, then served while one refresh runs until, then served in
 	// place of a failure until.
 	fresh, revalidate, ifError time.Time
 	refresh                    time.Time // not refreshed before: the last try failed
 	// besideOdd: a newer list is kept beside this one, see putOdd.
 	besideOdd bool
+}
+
+// with is the same, served otherwise.
+func (e *entry) with(s serving) *entry {
+	return &entry{owner: e.owner, result: e.result, size: e.size, serving: s}
 }
 
 func newCache(t *telemetry.Telemetry, j *journal.Journal) *cache {
@@ -146,9 +158,9 @@ func (c *cache) putOdd(key string, odd, whole *entry) (kept bool) {
 		kept = c.store.put(oddKey(key), odd, keep)
 	}
 	if keep := whole.ifError.Sub(now); keep > 0 {
-		old := *whole
+		old := whole.serving
 		old.fresh, old.revalidate, old.besideOdd = now, now, true
-		c.store.put(key, &old, keep)
+		c.store.put(key, whole.with(old), keep)
 	}
 	return kept
 }
@@ -196,9 +208,9 @@ func (c *cache) postpone(r *reader, began time.Time, asked time.Duration) {
 		if key == r.key {
 			keep = max(keep, known.ifError.Sub(now))
 		}
-		later := *known
+		later := known.serving
 		later.refresh = now.Add(wait)
-		c.store.put(key, &later, keep)
+		c.store.put(key, known.with(later), keep)
 	}
 }
 
@@ -208,9 +220,8 @@ func newEntry(who owner, result Result, ages config.BackendCache) *entry {
 	ttl := time.Duration(float64(ages.TTL.D()) * (0.9 + 0.2*rand.Float64()))
 	fresh := result.Fetched.Add(ttl)
 	e := &entry{
-		owner: who, result: result, size: result.size(), fresh: fresh,
-		revalidate: fresh.Add(ages.StaleWhileRevalidate.D()),
-		ifError:    fresh.Add(ages.StaleIfError.D()),
+		owner: who, result: result, size: result.size(),
+		serving: serving{fresh: fresh, revalidate: fresh.Add(ages.StaleWhileRevalidate.D()), ifError: fresh.Add(ages.StaleIfError.D())},
 	}
 	if ages.TTL == 0 { // never served unasked
 		e.revalidate = fresh

@@ -10,7 +10,7 @@
 //
 // It must not know any vendor: what differs between them is in their
 // adapters.Info. Fiber stays in server.go, observe.go, framing.go, admit.go,
-// authenticate.go, refuse.go, request.go and respond.go.
+// authenticate.go, refuse.go, present.go, request.go and respond.go.
 package gateway
 
 import (
@@ -53,6 +53,8 @@ type Result struct {
 	Stale *normalize.Error
 	// Work is the span of the last request to the backend that it took.
 	Work trace.SpanContext
+	// of is what it was served from, as long as that is fresh.
+	of madeFrom
 	// Asker is the id of the request that this was done for.
 	Asker string
 }

@@ -1,54 +1,71 @@
 package gateway
 
 import (
+	"bytes"
 	"strconv"
-	"strings"
 
 	"github.com/agentgw/agentgw/gateway/payload"
 )
 
 // preferredCoding is the content coding that the caller likes best of those that
-// there are (RFC 9110, 12.5.3); of equally liked ones, the better one.
-func preferredCoding(lines []string) payload.Coding {
-	best, weight := payload.Identity, 0.0
-	accepted := acceptedCodings(strings.Join(lines, ","))
-	for _, c := range payload.Codings() {
-		q, named := accepted[string(c)]
-		if !named {
-			q = accepted["*"]
-		}
-		if q > weight {
-			best, weight = c, q
+// there are (RFC 9110, 12.5.3), by the lines of its Accept-Encoding; of equally liked ones,
+// the better one.
+func preferredCoding(lines [][]byte) payload.Coding {
+	if len(lines) == 0 {
+		return payload.Identity
+	}
+	var zstd, gzip, any, identity weight
+	for _, line := range lines {
+		for item := range bytes.SplitSeq(line, []byte{','}) {
+			name, parameters, weighted := bytes.Cut(item, []byte{';'})
+			name = bytes.TrimSpace(name)
+			given := weight{1, true}
+			if weighted {
+				given.q = quality(parameters)
+			}
+			switch {
+			case bytes.EqualFold(name, []byte(payload.Zstd)):
+				zstd = given
+			case bytes.EqualFold(name, []byte(payload.Gzip)), bytes.EqualFold(name, []byte("x-gzip")): // RFC 9110, 8.4.1.3
+				gzip = given
+			case bytes.EqualFold(name, []byte(payload.Identity)):
+				identity = given
+			case string(name) == "*":
+				any = given
+			}
 		}
 	}
-	if accepted[string(payload.Identity)] > weight { // preferred by name
+	best, most := payload.Identity, 0.0
+	for _, c := range [...]struct {
+		coding payload.Coding
+		weight weight
+	}{{payload.Zstd, zstd}, {payload.Gzip, gzip}} { // the better one first
+		if !c.weight.named {
+			c.weight = any
+		}
+		if c.weight.q > most {
+			best, most = c.coding, c.weight.q
+		}
+	}
+	if identity.q > most { // preferred by name
 		return payload.Identity
 	}
 	return best
 }
 
-// acceptedCodings are the codings of Accept-Encoding, each with its weight. One
-// that cannot be read is not accepted.
-func acceptedCodings(header string) map[string]float64 {
-	accepted := map[string]float64{}
-	for _, item := range strings.Split(header, ",") {
-		name, parameters, weighted := strings.Cut(item, ";")
-		name = strings.ToLower(strings.TrimSpace(name))
-		if name == "x-gzip" { // RFC 9110, 8.4.1.3
-			name = string(payload.Gzip)
-		}
-		q := 1.0
-		if weighted {
-			key, value, _ := strings.Cut(parameters, "=")
-			var err error
-			q, err = strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil || !strings.EqualFold(strings.TrimSpace(key), "q") || !(q >= 0 && q <= 1) {
-				q = 0
-			}
-		}
-		if name != "" {
-			accepted[name] = q
-		}
+// weight is how much a coding is liked; of one that is not named, that of any other.
+type weight struct {
+	q     float64
+	named bool
+}
+
+// quality is the weight in a coding's parameters. One that cannot be read is 0: not
+// accepted.
+func quality(parameters []byte) float64 {
+	key, value, _ := bytes.Cut(parameters, []byte{'='})
+	q, err := strconv.ParseFloat(string(bytes.TrimSpace(value)), 64)
+	if err != nil || !bytes.EqualFold(bytes.TrimSpace(key), []byte("q")) || !(q >= 0 && q <= 1) {
+		return 0
 	}
-	return accepted
+	return q
 }

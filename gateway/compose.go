@@ -54,6 +54,7 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 	if call.Row != nil {
 		detail, err := next(ctx, call)
 		if err == nil {
+			detail.of = madeFrom{}
 			detail.Detail, err = detail.Detail.Join(b.Info, call.Row)
 		}
 		return detail, err
@@ -80,6 +81,7 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 	}
 	list := <-listed
 	if list.err != nil || call.Fresh && list.result.Stale != nil {
+		detail.of = madeFrom{} // the next one may have it
 		return detail, nil
 	}
 	if i := list.result.Snapshot.Find(call.NativeID); i >= 0 {
@@ -87,6 +89,7 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 			return Result{}, err
 		}
 	}
+	detail.of = detail.of.and(list.result.of)
 	if list.result.Fetched.Before(detail.Fetched) { // an answer is as old as its oldest part
 		detail.Fetched = list.result.Fetched
 	}

@@ -39,7 +39,7 @@ func TestNoneMatch(t *testing.T) {
 func TestPreferredCoding(t *testing.T) {
 	f := func(header string, want payload.Coding) {
 		t.Helper()
-		if got := preferredCoding([]string{header}); got != want {
+		if got := preferredCoding([][]byte{[]byte(header)}); got != want {
 			t.Errorf("%q: %s, want %s", header, got, want)
 		}
 	}

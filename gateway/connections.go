@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,7 +23,8 @@ type connections struct {
 	mu       sync.Mutex
 	open     map[*guardedConn]bool
 	byOrigin map[netip.Addr]int
-	last     time.Time // nothing is read later; zero: no such time
+
+	last atomic.Pointer[time.Time] // nothing is read later; nil: no such time
 }
 
 // Guard bounds the listener's connections. The TLS listener, if there is one,
@@ -84,7 +86,7 @@ func (cs *connections) admit(c net.Conn) net.Conn {
 		cs.telemetry.Refused(refusedAddress)
 		return nil
 	}
-	guarded := &guardedConn{Conn: c, connections: cs, origin: from}
+	guarded := &guardedConn{Conn: &gathered{Conn: c}, connections: cs, origin: from}
 	cs.open[guarded] = true
 	cs.byOrigin[from]++
 	return guarded
@@ -116,7 +118,7 @@ func (cs *connections) closed(c *guardedConn) {
 func (cs *connections) end(at time.Time) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	cs.last = at
+	cs.last.Store(&at)
 	for c := range cs.open {
 		_ = c.Conn.SetReadDeadline(at) // one that is closed already needs none
 	}
@@ -124,10 +126,14 @@ func (cs *connections) end(at time.Time) {
 
 // setReadDeadline sets a connection's, but not beyond that time.
 func (cs *connections) setReadDeadline(c *guardedConn, asked time.Time) error {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	if !cs.last.IsZero() && (asked.IsZero() || asked.After(cs.last)) {
-		asked = cs.last
+	for {
+		last := cs.last.Load()
+		if last != nil && (asked.IsZero() || asked.After(*last)) {
+			asked = *last
+		}
+		// The end may have come meanwhile, and set an earlier one.
+		if err := c.Conn.SetReadDeadline(asked); err != nil || cs.last.Load() == last {
+			return err
+		}
 	}
-	return c.Conn.SetReadDeadline(asked)
 }

@@ -96,6 +96,7 @@ func (g *Gateway) loadDetails(ctx context.Context, p *part, rows []int, fresh bo
 	defer func() { p.took += time.Since(started) }()
 	if p.details == nil {
 		p.details = map[int]*catalog.Detail{}
+		p.of = madeFrom{} // and of these
 	}
 	var missing []int
 	for _, row := range rows {

@@ -29,6 +29,7 @@ type Gateway struct {
 	journal       *journal.Journal
 	cache         *cache
 	pages         *pages
+	remembered    *remembered
 	creates       *idempotency.Records[kept, attempt]
 	made          *made
 	builds        atomic.Uint64
@@ -59,7 +60,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g := &Gateway{
 		providers: map[string]adapters.Provider{},
 		version:   o.Version, log: o.Log, telemetry: o.Telemetry, journal: journal.New(time.Now), started: time.Now(),
-		pages:   newPages(),
+		pages: newPages(), remembered: newRemembered(),
 		creates: idempotency.New[kept, attempt](idempotency.Options{MaxBytes: maxKept, Now: time.Now}), made: newMade(),
 	}
 	g.cache = newCache(o.Telemetry, g.journal)
@@ -136,6 +137,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	g.state.Store(next)
 	g.cache.keep(next.keys.credentials())
 	g.pages.clear() // a key that is gone leaves nothing behind
+	g.remembered.clear()
 	g.creates.Keep(next.keys.ids())
 	g.journal.Keep(backendNames(next.backends))
 	if previous != nil {

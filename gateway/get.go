@@ -30,8 +30,8 @@ func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*respons
 	if q.Raw {
 		body = result.Detail.AnswerWithRaw()
 	}
-	r := &response{status: 200, body: body, etag: result.Detail.ETag(), read: true, agent: result.Detail.Agent, parts: []part{{backend: b, cache: result.Cache, took: time.Since(started)}}}
-	r.header("Age", age(result.Fetched))
+	r := &response{status: 200, body: body, etag: result.Detail.ETag(), read: true, about: aboutAgent(result.Detail.Agent),
+		parts: []part{{backend: b, cache: result.Cache, took: time.Since(started), of: result.of}}, oldest: result.Fetched, again: !q.Raw}
 	return r, nil
 }
 

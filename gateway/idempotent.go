@@ -139,7 +139,7 @@ func (k kept) replay() (*response, error) {
 		return nil, &p
 	}
 	r := *k.response
-	r.headers = append(slices.Clone(r.headers), [2]string{"Idempotency-Replayed", "true"})
+	r.headers = append(slices.Clone(r.headers), newField("Idempotency-Replayed", "true"))
 	return &r, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -110,8 +109,8 @@ const (
 )
 
 // find is who holds the key, or why nobody does.
-func (r *keyring) find(key string, now time.Time) (*Caller, string) {
-	if key == "" {
+func (r *keyring) find(key []byte, now time.Time) (*Caller, string) {
+	if len(key) == 0 {
 		return nil, reasonMissing
 	}
 	if !apikey.Valid(key) {
@@ -142,31 +141,11 @@ func (r *keyring) credentials() map[owner]bool {
 	return inUse
 }
 
-// presentedKey is the key in a request's headers, each of which may come more
-// than once; ambiguous where there are different ones.
-func presentedKey(authorization, apiKey []string) (key string, ambiguous bool) {
-	found := slices.DeleteFunc(slices.Clone(apiKey), func(k string) bool { return k == "" })
-	for _, a := range authorization {
-		scheme, bearer, _ := strings.Cut(a, " ")
-		if bearer = strings.TrimSpace(bearer); strings.EqualFold(scheme, "Bearer") && bearer != "" {
-			found = append(found, bearer)
-		}
-	}
-	slices.Sort(found)
-	switch found = slices.Compact(found); len(found) {
-	case 0:
-		return "", false
-	case 1:
-		return found[0], false
-	}
-	return "", true
-}
-
 // keyLimit bounds a key's requests.
 type keyLimit struct {
 	config  config.KeyRate
 	limiter *rate.Limiter
-	policy  string // as the header RateLimit-Policy has it
+	policy  []byte // as the header RateLimit-Policy has it
 }
 
 // newKeyLimit keeps the previous limit if it says the same.
@@ -182,7 +161,7 @@ func newKeyLimit(c *config.KeyRate, previous *keyLimit) *keyLimit {
 	if burst == 0 {
 		burst = c.Requests
 	}
-	policy := fmt.Sprintf(`"key";q=%d;w=%d`, c.Requests, max(1, int(c.Per.D().Seconds())))
+	policy := fmt.Appendf(nil, `"key";q=%d;w=%d`, c.Requests, max(1, int(c.Per.D().Seconds())))
 	return &keyLimit{config: *c, limiter: rate.NewLimiter(rate.Limit(perSecond), burst), policy: policy}
 }
 

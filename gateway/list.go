@@ -80,6 +80,7 @@ type part struct {
 	cache    CacheStatus
 	took     time.Duration
 	fetched  time.Time // its oldest part
+	of       madeFrom  // that all of it was served from; none where there is more to it
 }
 
 // list asks all backends at the same time and answers one page of what they
@@ -209,7 +210,7 @@ func (g *Gateway) fanOut(ctx context.Context, backends []CallerBackend, q ListQu
 }
 
 func partOf(b CallerBackend, result Result, err error, took time.Duration) part {
-	p := part{backend: b, cache: result.Cache, took: took, source: Source{Backend: b.Name, Status: SourceOK}}
+	p := part{backend: b, cache: result.Cache, took: took, of: result.of, source: Source{Backend: b.Name, Status: SourceOK}}
 	if err != nil {
 		p.fail(SourceError, adapters.OpList, err)
 		return p

@@ -265,17 +265,17 @@ var benchKey = apikey.New(apikey.Test)
 // its one caller. What is read is fresh for a second where there are several.
 func benchGateway(b *testing.B, agents int, vendors ...string) (*Gateway, *Caller, []sandbox.Emulator) {
 	b.Helper()
-	return benchGatewayWith(b, slog.New(slog.DiscardHandler), agents, vendors...)
+	ttl := time.Hour
+	if len(vendors) > 1 {
+		ttl = time.Second
+	}
+	return benchGatewayWith(b, slog.New(slog.DiscardHandler), ttl, agents, vendors...)
 }
 
 // benchGatewayWith is the same with a log, and with telemetry by the environment.
-func benchGatewayWith(b testing.TB, log *slog.Logger, agents int, vendors ...string) (*Gateway, *Caller, []sandbox.Emulator) {
+func benchGatewayWith(b testing.TB, log *slog.Logger, ttl time.Duration, agents int, vendors ...string) (*Gateway, *Caller, []sandbox.Emulator) {
 	b.Helper()
 	var emulators []sandbox.Emulator
-	ttl := "1h"
-	if len(vendors) > 1 {
-		ttl = "1s"
-	}
 	file, credentials := "backends:\n", ""
 	for _, v := range all.Vendors() {
 		name := v.Info.Provider

@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"encoding/binary"
 	"log/slog"
+	"math/rand/v2"
 	"regexp"
 	"strings"
 	"time"
@@ -15,22 +17,25 @@ import (
 
 	"github.com/agentgw/agentgw/gateway/journal"
 	"github.com/agentgw/agentgw/gateway/telemetry"
-	"github.com/agentgw/agentgw/normalize"
 )
 
 // exchange is what is noted of one request and its answer.
 type exchange struct {
 	requestID string
 	trace     trace.TraceID
+	has       present
+	recorded  bool      // by a span
+	began     time.Time // of one that HTTP itself refused, when it was
+	deadline  deadline
 	route     string
 	keyID     string
 	code      Code // of a problem
 	sources   []journal.Source
-	cache     CacheStatus      // how the answer came about; empty if no agent was read
-	agent     *normalize.Agent // the one that it is about, if there is one
+	cache     CacheStatus // how the answer came about; empty if no agent was read
+	about     about
 	entry     *journal.Entry
 	// What is known when it has ended.
-	method string // otherMethod for what HTTP does not define: a caller writes it
+	method string // telemetry.OtherMethod for what HTTP does not define: a caller writes it
 	status int
 	ended  time.Time
 	took   time.Duration
@@ -52,46 +57,58 @@ var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // newExchange keeps the caller's request id if it has the form of one.
 func newExchange(c *fiber.Ctx) *exchange {
-	x := &exchange{requestID: c.Get("X-Request-Id")}
+	x := &exchange{began: time.Now(), has: presentIn(&c.Request().Header)}
+	if x.has.any(hasRequestID) {
+		x.requestID = strings.Clone(c.Get("X-Request-Id"))
+	}
 	if x.requestID == "" || !requestID.MatchString(x.requestID) {
-		x.requestID = ulid.Make().String()
+		x.requestID = newRequestID(x.began)
 	}
 	return x
+}
+
+// newRequestID is a ULID: the time, and 80 bits of chance, so that they can be sorted and
+// none comes twice.
+func newRequestID(now time.Time) string {
+	var id ulid.ULID
+	_ = id.SetTime(ulid.Timestamp(now)) // it fails in the year 10889
+	binary.BigEndian.PutUint16(id[6:], uint16(rand.Uint32()))
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64())
+	return id.String()
 }
 
 // observe gives the request its id, span, deadline, access line and metric,
 // and turns every error into a problem.
 func (s *Server) observe(c *fiber.Ctx) error {
-	started := time.Now()
 	x := newExchange(c)
 	c.Locals(exchangeLocal, x)
 
 	g := s.gateway
 	ctx := context.Background()
-	if parent := c.Get("traceparent"); parent != "" {
-		ctx = telemetry.Extract(ctx, parent, c.Get("tracestate"))
+	if x.has.any(hasTraceparent) {
+		ctx = telemetry.Extract(ctx, strings.Clone(c.Get("traceparent")), strings.Clone(c.Get("tracestate")))
 	}
 	ctx, span := g.telemetry.Tracer.Start(ctx, "HTTP", serverSpan...)
 	defer span.End()
-	x.trace = span.SpanContext().TraceID()
-	ctx, x.entry = g.journal.Begin(ctx, x.requestID, started)
-	ctx, cancel := context.WithTimeout(ctx, g.state.Load().config.File.Server.RequestTimeout.D())
-	defer cancel()
-	c.SetUserContext(ctx)
+	x.trace, x.recorded = span.SpanContext().TraceID(), span.IsRecording()
+	ctx, x.entry = g.journal.Begin(ctx, x.requestID, x.began)
+	x.deadline = deadline{Context: ctx, at: x.began.Add(g.requestTimeout())}
+	defer x.deadline.end()
+	c.SetUserContext(&x.deadline)
 
 	if err := c.Next(); err != nil {
 		if err := s.handleError(c, err); err != nil {
 			return err
 		}
 	}
-	c.Set("X-Request-Id", x.requestID)
+	c.Response().Header.SetCanonical(requestIDHeader, []byte(x.requestID))
 	if s.leaving.Load() {
 		c.Context().SetConnectionClose()
 	}
 
-	x.method, x.status, x.ended = knownMethod(c.Method()), c.Response().StatusCode(), time.Now()
-	x.took = x.ended.Sub(started)
-	if span.IsRecording() {
+	x.method, x.status, x.ended = telemetry.KnownMethod(c.Method()), c.Response().StatusCode(), time.Now()
+	x.took = x.ended.Sub(x.began)
+	if x.recorded {
 		span.SetName(x.spanName())
 		span.SetAttributes(x.attributes(c)...)
 		if x.status >= 500 {
@@ -105,7 +122,7 @@ func (s *Server) observe(c *fiber.Ctx) error {
 // spanName is the method and the route, as the conventions have it.
 func (x *exchange) spanName() string {
 	name := x.method
-	if name == otherMethod {
+	if name == telemetry.OtherMethod {
 		name = "HTTP"
 	}
 	if x.route == "" {
@@ -133,17 +150,13 @@ func (x *exchange) attributes(c *fiber.Ctx) []attribute.KeyValue {
 	switch {
 	case x.route != "" && !strings.Contains(x.route, "{"):
 		add("url.path", x.route)
-	case x.agent != nil:
-		add("url.path", "/v1/agents/"+x.agent.ID)
+	case x.about.id != "":
+		add("url.path", "/v1/agents/"+x.about.id)
 	}
 	add("agentgw.key.id", x.keyID)
 	add("agentgw.cache", string(x.cache))
-	if x.agent != nil {
-		add("gen_ai.agent.id", x.agent.ID)
-		if x.agent.Name != nil {
-			add("gen_ai.agent.name", *x.agent.Name)
-		}
-	}
+	add("gen_ai.agent.id", x.about.id)
+	add("gen_ai.agent.name", x.about.name)
 	if x.status >= 500 {
 		add("error.type", string(x.code))
 	}
@@ -180,16 +193,14 @@ func (s *Server) note(ctx context.Context, c *fiber.Ctx, x *exchange) {
 	telemetry.LogLater(ctx, g.log, slog.LevelInfo, x)
 }
 
-// Record is the access line.
-func (x *exchange) Record() slog.Record {
-	line := slog.NewRecord(x.ended, slog.LevelInfo, "request", 0)
-	line.AddAttrs(
+// Line is the access line.
+func (x *exchange) Line(attrs []slog.Attr) (time.Time, string, []slog.Attr) {
+	return x.ended, "request", append(attrs,
 		slog.String("method", x.method), slog.String("route", x.route), slog.Int("status", x.status),
 		slog.Float64("duration_ms", float64(x.took.Microseconds())/1000),
 		slog.String("request_id", x.requestID), slog.String("key_id", x.keyID),
 		slog.String("sources", describe(x.sources)), slog.String("code", string(x.code)),
 	)
-	return line
 }
 
 // sourcesOf are the backends' parts of an answer.

@@ -5,9 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -32,10 +30,7 @@ func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w ca
 		}
 		made = g.pages.put(key, of, made, generation)
 	}
-	r := &response{status: 200, body: made.body, etag: made.etag, parts: parts, read: true}
-	if !made.oldest.IsZero() {
-		r.header("Age", age(made.oldest))
-	}
+	r := &response{status: 200, body: made.body, etag: made.etag, parts: parts, read: true, oldest: made.oldest, again: q.Cursor == ""}
 	if !made.complete {
 		r.header("X-Agentgw-Complete", "false")
 	}
@@ -208,6 +203,3 @@ func (p *part) append(dst []byte, i int, q ListQuery) []byte {
 	}
 	return row.Append(dst, ending)
 }
-
-// age is the seconds since then, as the header Age has them (RFC 9111).
-func age(at time.Time) string { return strconv.Itoa(int(time.Since(at).Seconds())) }

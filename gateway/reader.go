@@ -44,7 +44,9 @@ func (r *reader) read(ctx context.Context) (Result, error) {
 	}
 	if served != nil && !r.call.Fresh {
 		if now.Before(served.fresh) {
-			return served.result.as(CacheHit), nil
+			hit := served.result.as(CacheHit)
+			hit.of = madeFrom{served}
+			return hit, nil
 		}
 		if now.Before(served.revalidate) {
 			if !now.Before(served.refresh) {

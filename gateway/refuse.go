@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
 // handleRefused answers what HTTP itself refused: it never came through
@@ -19,7 +21,7 @@ func (s *Server) handleRefused(c *fiber.Ctx, err error) error {
 		return err
 	}
 	lingerOn(c.Context().Conn()) // the peer may still be sending what is refused
-	x.method, x.status, x.ended = knownMethod(c.Method()), c.Response().StatusCode(), time.Now()
+	x.method, x.status, x.ended = telemetry.KnownMethod(c.Method()), c.Response().StatusCode(), time.Now()
 	if c.Context().ConnRequestNum() <= 1 { // of later ones, when they began is not known
 		x.took = x.ended.Sub(c.Context().ConnTime())
 	}

@@ -69,6 +69,16 @@ func readRequest(c *fiber.Ctx, route route, caller *Caller) (*request, error) {
 	return r, nil
 }
 
+// wish is what the request asks, if it may be answered as it was before: no header has a
+// say in it.
+func (r route) wish(c *fiber.Ctx, has present, caller *Caller) (wish, bool) {
+	query := c.Context().URI().QueryString()
+	if !r.again || caller == nil || len(query) > maxWish || has.any(hasPrefer|hasCacheControl) {
+		return wish{}, false
+	}
+	return wish{caller: caller, route: r.name, id: strings.Clone(c.Params("id")), query: string(query)}, true
+}
+
 // headerLines are the values of a header that may come more than once.
 func headerLines(c *fiber.Ctx, name string) []string {
 	var lines []string

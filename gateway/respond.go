@@ -3,6 +3,7 @@ package gateway
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/gofiber/fiber/v2"
@@ -14,69 +15,118 @@ import (
 // response is what a handler answers.
 type response struct {
 	status  int
-	headers [][2]string
+	headers []field
 	media   string // empty: JSON
 	body    *payload.Payload
 	etag    string
-	read    bool             // a read of the caller's own data
-	parts   []part           // the backends that were asked
-	agent   *normalize.Agent // the one that it is about; nil for none, or several
+	oldest  time.Time // when the oldest part of it was read; zero: it has no Age
+	read    bool      // a read of the caller's own data
+	again   bool      // it is the same as long as what it was served from
+	parts   []part    // the backends that were asked
+	about   about
 }
 
-func (r *response) header(name, value string) { r.headers = append(r.headers, [2]string{name, value}) }
+// about is the agent that an answer is about; empty for none, or several.
+type about struct{ id, name string }
 
-// respond writes a handler's answer.
-func respond(c *fiber.Ctx, r *response) error {
-	c.Status(r.status)
+func aboutAgent(a *normalize.Agent) about {
+	if a.Name == nil {
+		return about{id: a.ID}
+	}
+	return about{a.ID, *a.Name}
+}
+
+// field is a header field (RFC 9110, 5); its name is in canonical form.
+type field struct{ name, value []byte }
+
+func newField(name, value string) field { return field{[]byte(name), []byte(value)} }
+
+func (r *response) header(name, value string) { r.headers = append(r.headers, newField(name, value)) }
+
+// answer is what is sent: all that is the same each time that it is sent.
+type answer struct {
+	status  int
+	headers []field
+	vary    []byte
+	media   string
+	etag    string
+	oldest  time.Time
+	body    *payload.Payload
+}
+
+// answer is the response as it is sent.
+func (r *response) answer() answer {
+	a := answer{status: r.status, headers: slices.Clip(r.headers), media: r.media, etag: r.etag, oldest: r.oldest, body: r.body}
+	header := func(name, value string) { a.headers = append(a.headers, newField(name, value)) }
 	if r.read {
-		c.Set(fiber.HeaderCacheControl, "private, no-cache")
-		vary(c, "Authorization, X-API-Key, Accept-Encoding")
-	}
-	if len(r.parts) > 0 {
-		c.Set("Cache-Status", cacheStatus(r.parts))
-		c.Set("Server-Timing", serverTiming(r.parts))
-	}
-	for _, h := range r.headers {
-		c.Set(h[0], h[1])
-	}
-	if !r.read && r.body != nil && len(r.body.Plain()) > payload.MinSize { // on a 304 too
-		vary(c, fiber.HeaderAcceptEncoding)
+		header(fiber.HeaderCacheControl, "private, no-cache")
+		a.vary = varyRead
+	} else if r.body != nil && len(r.body.Plain()) > payload.MinSize { // on a 304 too
+		a.vary = varyCoding
 	}
 	if r.etag != "" {
-		c.Set(fiber.HeaderETag, r.etag)
-		if getting(c.Method()) && noneMatch(headerLines(c, fiber.HeaderIfNoneMatch), r.etag) {
-			c.Status(fiber.StatusNotModified)
-			return nil
-		}
+		header("Etag", r.etag)
 	}
-	if r.status == fiber.StatusNoContent {
-		return nil
+	if len(r.parts) > 0 {
+		header("Cache-Status", cacheStatus(r.parts))
+		header("Server-Timing", serverTiming(r.parts))
 	}
-	media := r.media
-	if media == "" {
-		media = fiber.MIMEApplicationJSON
+	if a.media == "" {
+		a.media = fiber.MIMEApplicationJSON
 	}
-	c.Set(fiber.HeaderContentType, media)
-	send(c, r.body)
-	return nil
+	return a
 }
 
-// vary says what the answer depends on, beside what CORS may have said already.
-func vary(c *fiber.Ctx, names string) {
-	if len(c.Response().Header.Peek(fiber.HeaderVary)) > 0 {
-		c.Append(fiber.HeaderVary, names)
+// send writes an answer. Its age is that at a time: asking for it costs.
+func (a answer) send(c *fiber.Ctx, has present, now time.Time) {
+	header := &c.Response().Header
+	c.Status(a.status)
+	for _, f := range a.headers {
+		header.SetCanonical(f.name, f.value)
+	}
+	if len(a.vary) > 0 {
+		vary(c, a.vary)
+	}
+	if !a.oldest.IsZero() {
+		var text [20]byte
+		header.SetCanonical(ageHeader, strconv.AppendInt(text[:0], int64(now.Sub(a.oldest).Seconds()), 10))
+	}
+	if a.etag != "" && has.any(hasIfNoneMatch) && getting(c.Method()) && noneMatch(headerLines(c, fiber.HeaderIfNoneMatch), a.etag) {
+		c.Status(fiber.StatusNotModified)
 		return
 	}
-	c.Set(fiber.HeaderVary, names)
+	if a.status == fiber.StatusNoContent {
+		return
+	}
+	header.SetContentType(a.media)
+	sendBody(c, a.body, has)
+}
+
+// Names and values of header fields, as they are sent.
+var (
+	ageHeader       = []byte(fiber.HeaderAge)
+	varyHeader      = []byte(fiber.HeaderVary)
+	requestIDHeader = []byte("X-Request-Id")
+	varyRead        = []byte("Authorization, X-API-Key, Accept-Encoding")
+	varyCoding      = []byte(fiber.HeaderAcceptEncoding)
+)
+
+// vary says what the answer depends on, beside what CORS may have said already.
+func vary(c *fiber.Ctx, names []byte) {
+	if len(c.Response().Header.Peek(fiber.HeaderVary)) > 0 {
+		c.Append(fiber.HeaderVary, string(names))
+		return
+	}
+	c.Response().Header.SetCanonical(varyHeader, names)
 }
 
 func getting(method string) bool { return method == fiber.MethodGet || method == fiber.MethodHead }
 
-// send writes a body, in the coding that the caller likes best.
-func send(c *fiber.Ctx, body *payload.Payload) {
+// sendBody writes a body, in the coding that the caller likes best.
+func sendBody(c *fiber.Ctx, body *payload.Payload, has present) {
 	bytes, coding := body.Plain(), payload.Identity
-	if len(bytes) > payload.MinSize {
-		bytes, coding = body.In(preferredCoding(headerLines(c, fiber.HeaderAcceptEncoding)))
+	if len(bytes) > payload.MinSize && has.any(hasAcceptEncoding) {
+		bytes, coding = body.In(preferredCoding(c.Request().Header.PeekAll(fiber.HeaderAcceptEncoding)))
 	}
 	if coding != payload.Identity {
 		c.Set(fiber.HeaderContentEncoding, string(coding))
@@ -110,7 +160,7 @@ func respondProblem(c *fiber.Ctx, p *Problem) error {
 	if len(answer.Plain()) > payload.MinSize {
 		c.Vary(fiber.HeaderAcceptEncoding)
 	}
-	send(c, answer)
+	sendBody(c, answer, presentIn(&c.Request().Header))
 	return nil
 }
 

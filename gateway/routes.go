@@ -19,6 +19,7 @@ type route struct {
 	scope  string // beside a key; "" for any key
 	query  []string
 	body   []string // media types of the body it takes
+	again  bool     // what is read may be answered as it was before
 	handle func(*Gateway, *request) (*response, error)
 }
 
@@ -31,8 +32,8 @@ var (
 
 // routes is everything on the public listener.
 var routes = []route{
-	{method: "GET", path: "/v1/agents", name: "/v1/agents", scope: ScopeRead, query: listParameters, handle: (*Gateway).handleList},
-	{method: "GET", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeRead, query: []string{"include"}, handle: (*Gateway).handleGet},
+	{method: "GET", path: "/v1/agents", name: "/v1/agents", scope: ScopeRead, query: listParameters, again: true, handle: (*Gateway).handleList},
+	{method: "GET", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeRead, query: []string{"include"}, again: true, handle: (*Gateway).handleGet},
 	{method: "POST", path: "/v1/agents", name: "/v1/agents", scope: ScopeWrite, query: writeParameters, body: jsonTypes, handle: (*Gateway).handleCreate},
 	{method: "PATCH", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: writeParameters, body: patchTypes, handle: (*Gateway).handlePatch},
 	{method: "DELETE", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: writeParameters, handle: (*Gateway).handleDelete},

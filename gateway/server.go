@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
 // Server is the public listener.
@@ -57,14 +58,16 @@ func NewServer(g *Gateway) *Server {
 		telemetry: g.telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{},
 	}}
 	s.bodyLimit = int64(c.BodyLimit)
+	// Strings of a context are the connection's buffers: whatever outlives its handler is a
+	// copy. Immutable would copy each of them, always.
 	s.app = fiber.New(fiber.Config{
 		AppName:               "agentgw",
 		DisableStartupMessage: true,
-		Immutable:             true, // strings from a context outlive the handler
 		ErrorHandler:          s.handleRefused,
-		RequestMethods:        append(slices.Clone(fiber.DefaultMethods), otherMethod),
+		RequestMethods:        append(slices.Clone(fiber.DefaultMethods), telemetry.OtherMethod),
 		BodyLimit:             int(c.BodyLimit),
 		ReadBufferSize:        maxHeaderBytes,
+		WriteBufferSize:       writeBuffer,
 		ReadTimeout:           headerTimeout,
 		WriteTimeout:          writeTimeout,
 		IdleTimeout:           idleTimeout,
@@ -75,7 +78,10 @@ func NewServer(g *Gateway) *Server {
 	s.app.Server().SecureErrorLogMessage = true
 	s.app.Server().CloseOnShutdown = true
 	s.app.Server().Logger = discardLogger{}
-	s.app.Server().HeaderReceived = func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+	s.app.Server().HeaderReceived = func(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
+		if n := header.ContentLength(); n != chunked && n <= 0 {
+			return fasthttp.RequestConfig{} // there is no body to wait for
+		}
 		return fasthttp.RequestConfig{ReadTimeout: bodyTimeout}
 	}
 
@@ -91,27 +97,19 @@ func NewServer(g *Gateway) *Server {
 	return s
 }
 
-// otherMethod stands for every method that HTTP does not define.
-const otherMethod = "_OTHER"
-
 // knownMethods has such a request come through the middlewares as any other
 // does; Fiber would answer it in plain text before them.
 func knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(c *fasthttp.RequestCtx) {
-		if knownMethod(string(c.Method())) == otherMethod {
-			c.Request.Header.SetMethod(otherMethod)
+		if telemetry.KnownMethod(string(c.Method())) == telemetry.OtherMethod {
+			c.Request.Header.SetMethod(telemetry.OtherMethod)
 		}
 		next(c)
 	}
 }
 
-// knownMethod is a method that HTTP defines, or otherMethod.
-func knownMethod(name string) string {
-	if !slices.Contains(fiber.DefaultMethods, name) {
-		return otherMethod
-	}
-	return name
-}
+// chunked is what fasthttp has for the length of a body that says where it ends itself.
+const chunked = -1
 
 // discardLogger: fasthttp's own lines can quote a request.
 type discardLogger struct{}
@@ -188,34 +186,54 @@ func (s *Server) serve(r route) fiber.Handler {
 		var caller *Caller
 		if !r.open {
 			var err error
-			if caller, err = s.authenticate(c); err != nil {
+			if caller, err = s.authenticate(c, x); err != nil {
 				return err
 			}
 			x.keyID = caller.KeyID
-			if err := limitRate(c, caller); err != nil {
+			if err := limitRate(c, caller, x.began); err != nil {
 				return err
 			}
-			leave, err := s.share(caller.KeyID)
-			if err != nil {
+			if err := s.share(caller.KeyID); err != nil {
 				return err
 			}
-			defer leave()
+			defer s.byKey.leave(caller.KeyID)
 			if !caller.has(r.scope) {
 				return newProblem(CodeScopeMissing, "the key lacks the scope %s", r.scope)
 			}
-			if c.Accepts(fiber.MIMEApplicationJSON, "application/problem+json") == "" {
+			if x.has.any(hasAccept) && !acceptsJSON(c) {
 				return newProblem(CodeNotAcceptable, "answers are application/json")
+			}
+		}
+		wish, again := r.wish(c, x.has, caller)
+		if again {
+			if known, ok := s.gateway.answered(c.UserContext(), wish, x); ok {
+				known.send(c, x.has, x.began)
+				return nil
 			}
 		}
 		req, err := readRequest(c, r, caller)
 		if err != nil {
 			return err
 		}
-		answer, err := r.handle(s.gateway, req)
+		made, err := r.handle(s.gateway, req)
 		if err != nil {
 			return err
 		}
-		x.sources, x.cache, x.agent = sourcesOf(answer.parts), worst(answer.parts), answer.agent
-		return respond(c, answer)
+		x.sources, x.cache, x.about = sourcesOf(made.parts), worst(made.parts), made.about
+		ready := made.answer()
+		if again && made.again {
+			s.gateway.remembered.put(wish, made, ready, x.sources)
+		}
+		ready.send(c, x.has, time.Now())
+		return nil
 	}
+}
+
+// acceptsJSON reports whether the caller takes what there is (RFC 9110, 12.5.1).
+func acceptsJSON(c *fiber.Ctx) bool {
+	switch string(c.Request().Header.Peek(fiber.HeaderAccept)) {
+	case "", "*/*", fiber.MIMEApplicationJSON: // nearly always; the rest is read in full
+		return true
+	}
+	return c.Accepts(fiber.MIMEApplicationJSON, "application/problem+json") != ""
 }

@@ -17,9 +17,9 @@ func newShares() *shares { return &shares{held: map[string]int{}} }
 // reservedShare of all places is for names below their fair share.
 const reservedShare = 8
 
-// take is a place of the limit, until leave is called; nil if there is none.
-// others reports whether there may be any other name at all.
-func (s *shares) take(name string, limit int, others bool) (leave func()) {
+// take takes a place of the limit, until leave, and reports whether there is one. others
+// says whether there may be any other name at all.
+func (s *shares) take(name string, limit int, others bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	free, held := limit-s.taken, s.held[name]
@@ -36,11 +36,11 @@ func (s *shares) take(name string, limit int, others bool) (leave func()) {
 		reserved = max(1, limit/reservedShare)
 	}
 	if free <= reserved {
-		return nil
+		return false
 	}
 	s.taken++
 	s.held[name]++
-	return func() { s.leave(name) }
+	return true
 }
 
 // running is how many places are taken.
@@ -50,6 +50,7 @@ func (s *shares) running() int {
 	return s.taken
 }
 
+// leave gives the place back.
 func (s *shares) leave(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,21 +15,21 @@ import (
 // and nothing is kept from those who are alone.
 func TestShares(t *testing.T) {
 	s := newShares()
-	take := func(name string, n, want int, others bool) (leaves []func()) {
+	take := func(name string, n, want int, others bool) (taken []string) {
 		t.Helper()
 		for range n {
-			if leave := s.take(name, 80, others); leave != nil {
-				leaves = append(leaves, leave)
+			if s.take(name, 80, others) {
+				taken = append(taken, name)
 			}
 		}
-		if len(leaves) != want {
-			t.Errorf("%s got %d places, want %d", name, len(leaves), want)
+		if len(taken) != want {
+			t.Errorf("%s got %d places, want %d", name, len(taken), want)
 		}
-		return leaves
+		return taken
 	}
-	leave := func(leaves []func()) {
-		for _, l := range leaves {
-			l()
+	leave := func(taken []string) {
+		for _, name := range taken {
+			s.leave(name)
 		}
 	}
 	flood := take("flood", 200, 70, true) // of 80; the last eighth is for others
@@ -53,11 +53,11 @@ func TestShares(t *testing.T) {
 	for limit, most := range map[int]int{1: 1, 2: 1, 7: 6} { // one is kept back where there is more than one
 		got := 0
 		for range limit {
-			if s.take("x", limit, true) != nil {
+			if s.take("x", limit, true) {
 				got++
 			}
 		}
-		if got != most || (s.take("y", limit, true) == nil) != (limit == 1) || s.take("z", limit, true) != nil {
+		if got != most || s.take("y", limit, true) == (limit == 1) || s.take("z", limit, true) {
 			t.Errorf("%d of %d places for one name, then %v", got, limit, s.held)
 		}
 		s = newShares()

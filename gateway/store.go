@@ -28,7 +28,11 @@ func newStore(t *telemetry.Telemetry) *store {
 	// No janitor: it would be a goroutine to stop. What is expired goes when
 	// room is needed.
 	s := &store{items: gocache.New(gocache.NoExpiration, 0), telemetry: t}
-	s.items.OnEvicted(func(_ string, v any) { s.bytes -= v.(*entry).size }) // always under mu
+	s.items.OnEvicted(func(_ string, v any) { // always under mu
+		e := v.(*entry)
+		s.bytes -= e.size
+		e.gone.Store(true)
+	})
 	return s
 }
 
@@ -66,6 +70,7 @@ func (s *store) put(key string, e *entry, keep time.Duration) bool {
 }
 
 func (s *store) set(key string, e *entry, keep time.Duration) {
+	e.gone.Store(false)
 	s.items.Set(key, e, keep)
 	s.bytes += e.size
 }

@@ -8,10 +8,11 @@
 package apikey
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"hash/crc32"
-	"strings"
+	"slices"
 )
 
 // The environments that a key says it is for.
@@ -26,6 +27,14 @@ const (
 	sumChars    = 6
 	maxLength   = 256
 )
+
+// base62 says of each byte whether it is in the alphabet.
+var base62 = func() (in [256]bool) {
+	for _, c := range []byte(alphabet) {
+		in[c] = true
+	}
+	return in
+}()
 
 // New is a fresh key with about 190 bits of chance.
 func New(environment string) string {
@@ -46,12 +55,12 @@ func New(environment string) string {
 
 // Seal appends the checksum of a key's other characters.
 func Seal(body string) string {
-	sum := checksum(body)
+	sum := checksum([]byte(body))
 	return body + string(sum[:])
 }
 
-func checksum(body string) (digits [sumChars]byte) {
-	sum := crc32.ChecksumIEEE([]byte(body))
+func checksum(body []byte) (digits [sumChars]byte) {
+	sum := crc32.ChecksumIEEE(body)
 	for i := sumChars - 1; i >= 0; i-- {
 		digits[i] = alphabet[sum%62]
 		sum /= 62
@@ -59,27 +68,32 @@ func checksum(body string) (digits [sumChars]byte) {
 	return digits
 }
 
+// text is a key as it is written, or as it arrived.
+type text interface{ ~string | ~[]byte }
+
 // Valid reports whether key has the form of one and its checksum fits.
-func Valid(key string) bool {
+func Valid[K text](key K) bool {
 	if len(key) > maxLength {
 		return false
 	}
-	rest, live := strings.CutPrefix(key, "agw_live_")
+	whole := []byte(key)
+	rest, live := bytes.CutPrefix(whole, []byte("agw_live_"))
 	if !live {
 		var test bool
-		if rest, test = strings.CutPrefix(key, "agw_test_"); !test {
+		if rest, test = bytes.CutPrefix(whole, []byte("agw_test_")); !test {
 			return false
 		}
 	}
-	if len(rest) < randomChars+sumChars || strings.Trim(rest, alphabet) != "" {
+	if len(rest) < randomChars+sumChars || slices.ContainsFunc(rest, func(c byte) bool { return !base62[c] }) {
 		return false
 	}
-	body, sum := key[:len(key)-sumChars], checksum(key[:len(key)-sumChars])
-	return key[len(body):] == string(sum[:])
+	body, given := whole[:len(whole)-sumChars], whole[len(whole)-sumChars:]
+	sum := checksum(body)
+	return bytes.Equal(given, sum[:])
 }
 
 // Hash is what is stored of a key.
-func Hash(key string) [32]byte { return sha256.Sum256([]byte(key)) }
+func Hash[K text](key K) [32]byte { return sha256.Sum256([]byte(key)) }
 
 // Last4 is what may be shown of a key later.
 func Last4(key string) string { return key[max(0, len(key)-4):] }

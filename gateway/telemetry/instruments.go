@@ -3,21 +3,21 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 )
 
-// buckets are the HTTP conventions' for durations in seconds.
-var buckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
-
 // instruments are what is measured.
 type instruments struct {
-	served           histogram[Served]
-	upstream         histogram[Upstream]
+	served           *durations[Served]
+	upstream         *durations[Upstream]
 	cacheRequests    counter
 	cacheRefused     counter
 	cacheEvicted     counter
@@ -93,22 +93,16 @@ func (u Upstream) attributes() []attribute.KeyValue {
 
 func (t *Telemetry) makeInstruments(meter metric.Meter) error {
 	var errs []error
-	durations := func(name, description string) metric.Float64Histogram {
-		h, err := meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(buckets...))
-		errs = append(errs, err)
-		return h
-	}
 	counted := func(name, description string, labels ...string) counter {
-		c, err := meter.Int64Counter(name, metric.WithDescription(description))
+		c := newCounter(labels...)
+		_, err := meter.Int64ObservableCounter(name, metric.WithDescription(description), metric.WithInt64Callback(c.observe))
 		errs = append(errs, err)
-		return newCounter(c, labels...)
+		return c
 	}
 	gauge := func(name, description string, observe metric.Int64Callback, options ...metric.Int64ObservableGaugeOption) {
 		_, err := meter.Int64ObservableGauge(name, append(options, metric.WithDescription(description), metric.WithInt64Callback(t.locked(observe)))...)
 		errs = append(errs, err)
 	}
-	t.served = newHistogram(durations("http.server.request.duration", "Duration of requests to the gateway."), Served.attributes)
-	t.upstream = newHistogram(durations("http.client.request.duration", "Duration of requests to backends."), Upstream.attributes)
 	t.cacheRequests = counted("agentgw.cache.requests", "Reads through the cache, by how they were answered.", "backend", "result")
 	t.cacheRefused = counted("agentgw.cache.refused", "Answers that were not kept because the cache is full.", "backend")
 	t.cacheEvicted = counted("agentgw.cache.evicted", "Answers, kept for the case that their backend fails, that made room for others.", "backend")
@@ -166,7 +160,7 @@ func backendOnly(backend string) metric.MeasurementOption {
 // ServerRequest measures a request to the gateway; a span in ctx that is recorded becomes
 // its exemplar.
 func (t *Telemetry) ServerRequest(ctx context.Context, s Served, d time.Duration) {
-	s.Method = knownMethod(s.Method)
+	s.Method = KnownMethod(s.Method)
 	t.served.record(ctx, s, d)
 }
 
@@ -298,70 +292,80 @@ func (t *Telemetry) observeQuotas(observe func(backend string, left, limit int64
 	}
 }
 
-// knownMethod bounds the label: a method that HTTP does not define is _OTHER.
-func knownMethod(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace:
-		return method
+// OtherMethod stands for every method that HTTP does not define (semantic conventions for
+// HTTP, http.request.method).
+const OtherMethod = "_OTHER"
+
+// methods are those that HTTP defines (RFC 9110, 9.3, and RFC 5789).
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+	http.MethodOptions, http.MethodConnect, http.MethodTrace,
+}
+
+// KnownMethod bounds what a method is counted as: one that HTTP defines, or OtherMethod. It
+// is not the string that was given, which may be a buffer that is used again.
+func KnownMethod(method string) string {
+	if i := slices.Index(methods, method); i >= 0 {
+		return methods[i]
 	}
-	return "_OTHER"
+	return OtherMethod
 }
 
 // known makes something of each key once: sets of attributes cost more than what is done
-// with them.
+// with them. Of the keys there is a bounded number, so the map is copied for a new one, and
+// whoever looks up waits for nobody.
 type known[K comparable, V any] struct {
-	mu   sync.RWMutex
-	made map[K]V
+	mu   sync.Mutex // of who makes
+	made atomic.Pointer[map[K]V]
 	make func(K) V
 }
 
+func newKnown[K comparable, V any](make func(K) V) *known[K, V] {
+	k := &known[K, V]{make: make}
+	k.made.Store(&map[K]V{})
+	return k
+}
+
 func (k *known[K, V]) of(key K) V {
-	k.mu.RLock()
-	v, ok := k.made[key]
-	k.mu.RUnlock()
-	if ok {
+	if v, ok := (*k.made.Load())[key]; ok {
 		return v
 	}
-	v = k.make(key)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.made[key] = v
+	v, ok := (*k.made.Load())[key]
+	if !ok {
+		v = k.make(key)
+		more := maps.Clone(*k.made.Load())
+		more[key] = v
+		k.made.Store(&more)
+	}
 	return v
-}
-
-// histogram of durations, by a K of which there is a bounded number.
-type histogram[K comparable] struct {
-	metric.Float64Histogram
-	options *known[K, []metric.RecordOption]
-}
-
-func newHistogram[K comparable](h metric.Float64Histogram, attributes func(K) []attribute.KeyValue) histogram[K] {
-	return histogram[K]{h, &known[K, []metric.RecordOption]{made: map[K][]metric.RecordOption{}, make: func(k K) []metric.RecordOption {
-		return []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attributes(k)...))}
-	}}}
-}
-
-func (h histogram[K]) record(ctx context.Context, k K, d time.Duration) {
-	h.Record(ctx, d.Seconds(), h.options.of(k)...)
 }
 
 // maxLabels is how many labels a counter has at most.
 const maxLabels = 3
 
-// counter counts by values of its labels, of which there is a bounded number.
+// counter counts by values of its labels, of which there is a bounded number. Adding to it
+// is one atomic addition, and the sum is told when somebody collects: the SDK's own
+// counters cost half a microsecond each time, and a list of four backends counts four.
 type counter struct {
-	metric.Int64Counter
-	options *known[[maxLabels]string, []metric.AddOption]
+	counts *known[[maxLabels]string, *count]
 }
 
-func newCounter(c metric.Int64Counter, labels ...string) counter {
-	return counter{c, &known[[maxLabels]string, []metric.AddOption]{made: map[[maxLabels]string][]metric.AddOption{}, make: func(values [maxLabels]string) []metric.AddOption {
+// count is what was counted of the values of labels.
+type count struct {
+	atomic.Int64
+	of metric.MeasurementOption
+}
+
+func newCounter(labels ...string) counter {
+	return counter{newKnown(func(values [maxLabels]string) *count {
 		of := make([]attribute.KeyValue, len(labels))
 		for i, label := range labels {
 			of[i] = attribute.String(label, values[i])
 		}
-		return []metric.AddOption{metric.WithAttributeSet(attribute.NewSet(of...))}
-	}}}
+		return &count{of: metric.WithAttributeSet(attribute.NewSet(of...))}
+	})}
 }
 
 func (c counter) count(values ...string) { c.add(1, values...) }
@@ -369,5 +373,13 @@ func (c counter) count(values ...string) { c.add(1, values...) }
 func (c counter) add(n int64, values ...string) {
 	var key [maxLabels]string
 	copy(key[:], values)
-	c.Add(context.Background(), n, c.options.of(key)...)
+	c.counts.of(key).Add(n)
+}
+
+// observe tells what was counted so far.
+func (c counter) observe(_ context.Context, o metric.Int64Observer) error {
+	for _, counted := range *c.counts.made.Load() {
+		o.Observe(counted.Load(), counted.of)
+	}
+	return nil
 }

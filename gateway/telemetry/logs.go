@@ -17,7 +17,11 @@ import (
 // a queue, and does not wait for whoever reads the log. If he is too slow for too long,
 // lines are dropped and counted. It is safe for concurrent use.
 type Log struct {
-	out     *bufio.Writer // of whoever writes: the background, and after Close everyone under mu
+	// Of whoever writes: the background, and after Close everyone under mu.
+	out   *bufio.Writer
+	text  []byte
+	attrs []slog.Attr
+
 	dropped atomic.Int64
 	ended   chan struct{}
 
@@ -28,7 +32,16 @@ type Log struct {
 
 // Later is a line that is put together when it is written. It must not change any more.
 type Later interface {
-	Record() slog.Record
+	// Line is when it happened, what is said, and its members, appended to attrs.
+	Line(attrs []slog.Attr) (at time.Time, message string, with []slog.Attr)
+}
+
+// record is the line as a handler takes it.
+func record(l Later, level slog.Level) slog.Record {
+	at, message, attrs := l.Line(nil)
+	r := slog.NewRecord(at, level, message, 0)
+	r.AddAttrs(attrs...)
+	return r
 }
 
 // LogLater logs a line of that level, if it is logged; in a log of NewLog whoever logs pays
@@ -39,18 +52,19 @@ func LogLater(ctx context.Context, log *slog.Logger, level slog.Level, l Later) 
 		return
 	}
 	if q, ok := handler.(queued); ok {
-		_ = q.send(line{handler: q.next, later: l, span: trace.SpanContextFromContext(ctx)})
+		_ = q.send(line{to: q, later: l, level: level, span: trace.SpanContextFromContext(ctx)})
 		return
 	}
-	_ = handler.Handle(ctx, l.Record()) // there is nobody to tell
+	_ = handler.Handle(ctx, record(l, level)) // there is nobody to tell
 }
 
 // line is one, before it is formatted.
 type line struct {
-	handler slog.Handler
-	record  *slog.Record // or
-	later   Later
-	span    trace.SpanContext
+	to     queued
+	record *slog.Record // or
+	later  Later
+	level  slog.Level // of later
+	span   trace.SpanContext
 }
 
 const (
@@ -63,12 +77,15 @@ const (
 )
 
 // NewLog starts a log to w, until Close; format makes the handler of its lines. What is
-// logged in a context with a span has its trace_id and span_id.
+// logged in a context with a span has its trace_id and span_id. A JSON handler is taken for
+// one without ReplaceAttr.
 func NewLog(w io.Writer, format func(io.Writer) slog.Handler) (*slog.Logger, *Log) {
 	l := &Log{queue: make(chan line, queuedLines), ended: make(chan struct{})}
 	l.out = bufio.NewWriterSize(countedWriter{w, l}, 64<<10)
 	go l.run()
-	return slog.New(queued{l, format(l.out)}), l
+	handler := format(l.out)
+	_, json := handler.(*slog.JSONHandler)
+	return slog.New(queued{log: l, next: handler, json: json}), l
 }
 
 // Dropped is how many lines were not written.
@@ -109,20 +126,36 @@ func (l *Log) run() {
 }
 
 func (l line) write() {
+	if l.later != nil && l.to.json && l.writeJSON() {
+		return
+	}
 	if l.later != nil {
-		record := l.later.Record()
-		l.record = &record
+		made := record(l.later, l.level)
+		l.record = &made
 	}
 	if l.span.IsValid() {
 		l.record.AddAttrs(slog.String("trace_id", l.span.TraceID().String()), slog.String("span_id", l.span.SpanID().String()))
 	}
-	_ = l.handler.Handle(context.Background(), *l.record)
+	_ = l.to.next.Handle(context.Background(), *l.record)
+}
+
+// writeJSON writes a later line without the handler, if it can.
+func (l line) writeJSON() bool {
+	log := l.to.log
+	at, message, attrs := l.later.Line(log.attrs[:0])
+	log.attrs = attrs
+	var ok bool
+	if log.text, ok = appendJSONLine(log.text[:0], at, l.level, message, attrs, l.span); ok {
+		_, _ = log.out.Write(log.text) // what could not be written was counted
+	}
+	return ok
 }
 
 // queued is the handler that others see.
 type queued struct {
 	log  *Log
 	next slog.Handler
+	json bool // next writes JSON, with nothing of its own in it
 }
 
 func (q queued) Enabled(ctx context.Context, level slog.Level) bool {
@@ -130,13 +163,15 @@ func (q queued) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (q queued) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return queued{q.log, q.next.WithAttrs(attrs)}
+	return queued{log: q.log, next: q.next.WithAttrs(attrs)}
 }
 
-func (q queued) WithGroup(name string) slog.Handler { return queued{q.log, q.next.WithGroup(name)} }
+func (q queued) WithGroup(name string) slog.Handler {
+	return queued{log: q.log, next: q.next.WithGroup(name)}
+}
 
 func (q queued) Handle(ctx context.Context, r slog.Record) error {
-	return q.send(line{handler: q.next, record: &r, span: trace.SpanContextFromContext(ctx)})
+	return q.send(line{to: q, record: &r, span: trace.SpanContextFromContext(ctx)})
 }
 
 // send queues a line; after Close it writes it.

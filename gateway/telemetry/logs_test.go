@@ -1,16 +1,19 @@
 package telemetry
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -18,7 +21,31 @@ func text(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }
 
 type late struct{}
 
-func (late) Record() slog.Record { return slog.NewRecord(time.Time{}, slog.LevelInfo, "later", 0) }
+func (late) Line(attrs []slog.Attr) (time.Time, string, []slog.Attr) {
+	return time.Date(2026, 11, 22, 3, 4, 5, 600, time.UTC), "later", append(attrs, slog.String("text", "\"<a>\n\xff\u2028"), slog.Int("number", -3), slog.Float64("float", 0.125))
+}
+
+// TestLaterLines: they are the handler's own, member for member.
+func TestLaterLines(t *testing.T) {
+	var now, later bytes.Buffer
+	made := record(late{}, slog.LevelWarn)
+	made.AddAttrs(slog.String("trace_id", "01000000000000000000000000000000"), slog.String("span_id", "0200000000000000"))
+	if err := slog.NewJSONHandler(&now, nil).Handle(context.Background(), made); err != nil {
+		t.Fatal(err)
+	}
+	log, lines := NewLog(&later, func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) })
+	LogLater(trace.ContextWithSpanContext(context.Background(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})), log, slog.LevelWarn, late{})
+	LogLater(context.Background(), log.With("name", "value"), slog.LevelInfo, late{})
+	lines.Close()
+	line, with, _ := strings.Cut(later.String(), "\n")
+	var want, got any
+	if err := errors.Join(json.Unmarshal(now.Bytes(), &want), json.Unmarshal([]byte(line), &got)); err != nil || !reflect.DeepEqual(want, got) {
+		t.Errorf("%v\n%s\nis not\n%s", err, line, now.String())
+	}
+	if strings.Count(later.String(), "\n") != 2 || !strings.Contains(with, `"name":"value","text":`) {
+		t.Errorf("%s", later.String())
+	}
+}
 
 func TestLinesHaveTheirTrace(t *testing.T) {
 	var out bytes.Buffer
@@ -31,7 +58,7 @@ func TestLinesHaveTheirTrace(t *testing.T) {
 	lines.Close()
 	with, rest, _ := strings.Cut(out.String(), "\n")
 	without, later, _ := strings.Cut(rest, "\n")
-	if strings.Count(later, "\n") != 1 || !strings.Contains(later, "msg=later trace_id=01000000000000000000000000000000 span_id=0200000000000000") {
+	if strings.Count(later, "\n") != 1 || !strings.Contains(later, "float=0.125 trace_id=01000000000000000000000000000000 span_id=0200000000000000") {
 		t.Errorf("later is %q", later)
 	}
 	if !strings.Contains(with, "a=1 g.b=2 g.trace_id=01000000000000000000000000000000 g.span_id=0200000000000000") || strings.Contains(without, "trace_id") {
@@ -91,5 +118,20 @@ func BenchmarkLog(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		log.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("method", "GET"), slog.Int("status", 200))
+	}
+}
+
+// BenchmarkLaterLine is what an access line takes of whoever writes it: by the handler, and
+// by itself.
+func BenchmarkLaterLine(b *testing.B) {
+	for name, byItself := range map[string]bool{"handler": false, "itself": true} {
+		b.Run(name, func(b *testing.B) {
+			log := &Log{out: bufio.NewWriter(io.Discard)}
+			next := line{to: queued{log: log, next: slog.NewJSONHandler(log.out, nil), json: byItself}, later: late{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				next.write()
+			}
+		})
 	}
 }

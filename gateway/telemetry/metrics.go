@@ -24,10 +24,13 @@ func (t *Telemetry) setUpMetrics(ctx context.Context, res *resource.Resource) er
 	ours, runtime := prometheus.NewRegistry(), prometheus.NewRegistry()
 	runtime.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	t.page = prometheus.Gatherers{ours, runtime}
+	t.served = newDurations("http.server.request.duration", "Duration of requests to the gateway.", Served.attributes)
+	t.upstream = newDurations("http.client.request.duration", "Duration of requests to backends.", Upstream.attributes)
 	if disabled() {
 		return t.makeInstruments(noop.Meter{})
 	}
-	page, err := promexporter.New(promexporter.WithRegisterer(ours), promexporter.WithoutScopeInfo())
+	histograms := measured{t.served, t.upstream}
+	page, err := promexporter.New(promexporter.WithRegisterer(ours), promexporter.WithoutScopeInfo(), promexporter.WithProducer(histograms))
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
@@ -39,7 +42,7 @@ func (t *Telemetry) setUpMetrics(ctx context.Context, res *resource.Resource) er
 	if exporter != nil {
 		// What Prometheus' own collectors know of the Go runtime goes along.
 		runtimeToo := sdkmetric.WithProducer(prometheusbridge.NewMetricProducer(prometheusbridge.WithGatherer(runtime)))
-		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(countedMetrics{exporter, t.metricDeliveries}, runtimeToo)))
+		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(countedMetrics{exporter, t.metricDeliveries}, runtimeToo, sdkmetric.WithProducer(histograms))))
 	}
 	provider := sdkmetric.NewMeterProvider(options...)
 	t.shutdowns = append(t.shutdowns, provider.Shutdown)

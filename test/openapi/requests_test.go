@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "1500"); err != nil { // a hundred do not come to every answer
+	if err := flag.Set("rapid.checks", "5000"); err != nil { // fewer do not come to every answer
 		panic(err)
 	}
 	live.Main(m)
@@ -64,7 +64,7 @@ func TestRequestsOfTheDocument(t *testing.T) {
 	})
 	t.Log(statuses)
 	for _, want := range []string{"get 200", "get 404", "post 201", "post 422", "patch 200", "delete 204"} {
-		if statuses[want] == 0 {
+		if statuses[want] == 0 && !testing.Short() { // which is a fifth of them
 			t.Errorf("no request came to %s", want)
 		}
 	}

@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/gateway/catalog"
+)
+
+// TestAllocationsFromMemory: what is answered from memory makes no more garbage than a few
+// small things for each request, its access line and unsampled span included; however
+// many agents there are.
+func TestAllocationsFromMemory(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes allocations of its own; make test runs this without it first")
+	}
+	const unsampled = 1
+	ask := observedServer(t, unsampled, 25, all.Names()...)
+	etag := string(ask("/v1/agents").Header.Peek("Etag"))
+	if ask("/v1/agents").StatusCode() != 200 || etag == "" {
+		t.Fatal("there is no list")
+	}
+	for _, c := range []struct {
+		name    string
+		path    string
+		headers []string
+		status  int
+		most    float64
+	}{
+		{"list", "/v1/agents", nil, 200, 10},
+		{"list with a query", "/v1/agents?limit=1000&order_by=name&language=en", nil, 200, 10},
+		{"list, compressed", "/v1/agents", []string{"Accept-Encoding", "gzip, deflate, br, zstd", "Accept", "*/*"}, 200, 10},
+		{"list that the caller has", "/v1/agents", []string{"If-None-Match", etag}, 304, 12},
+		{"agent", "/v1/agents/krosai:agent-1", nil, 200, 10},
+	} {
+		for range 3 { // what is kept is kept
+			ask(c.path, c.headers...)
+		}
+		got := testing.AllocsPerRun(500, func() {
+			if r := ask(c.path, c.headers...); r.StatusCode() != c.status {
+				t.Errorf("%s: %d: %.200s", c.name, r.StatusCode(), r.Body())
+			}
+		})
+		if got > c.most {
+			t.Errorf("%s: %v allocations, at most %v", c.name, got, c.most)
+		}
+		t.Logf("%s: %v allocations", c.name, got)
+	}
+}
+
+// TestAllocationsOfAMiss: what is read anew is decoded, normalized and encoded once, with
+// so many allocations for each agent.
+func TestAllocationsOfAMiss(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes allocations of its own; make test runs this without it first")
+	}
+	for _, provider := range all.Providers() {
+		name, agents := provider.Info.Provider, 100
+		reply := vendorReply(name, agents)
+		adapter := provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+			return req.Decode(adapters.Response{Status: 200, Body: reply})
+		}})
+		got := testing.AllocsPerRun(20, func() {
+			listing, err := adapter.List(context.Background(), adapters.NewCredential(secret.New("credential")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := catalog.NewSnapshot(provider.Info, listing, time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+		}) / float64(agents)
+		if most := map[string]float64{"klen": 38, "agenthuman": 70, "krosai": 30, "talkifai": 26}[name]; got > most {
+			t.Errorf("%s: %.1f allocations for each agent, at most %v", name, got, most)
+		}
+		t.Logf("%s: %.1f allocations for each agent", name, got)
+	}
+}

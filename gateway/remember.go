@@ -1,0 +1,139 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+	"weak"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/agentgw/agentgw/gateway/journal"
+	"github.com/agentgw/agentgw/gateway/payload"
+)
+
+// remembered finds answers by what was asked, to the letter. As long as all that an answer
+// was made of is still kept and fresh, it is given again: neither is the query read nor
+// anything put together, which is two thirds of what a list from memory costs. It holds no
+// snapshot and no page: they are in the cache and in pages, and go when they go.
+//
+// It is safe for concurrent use.
+type remembered struct {
+	mu  sync.Mutex
+	lru *simplelru.LRU[wish, *recipe]
+}
+
+// wish is who asks for what. A reload makes other callers: nothing of before is found.
+type wish struct {
+	caller    *Caller
+	route     string
+	id, query string // as they came
+}
+
+// recipe is an answer, and what it is made of.
+type recipe struct {
+	of      []weak.Pointer[entry]
+	answer  answer // without its body
+	body    weak.Pointer[payload.Payload]
+	pinned  *payload.Payload // the body too, where it is small
+	parts   []part           // what is told of them: no snapshot is in it
+	sources []journal.Source
+	about   about
+}
+
+const (
+	// maxRemembered is how many are kept.
+	maxRemembered = 4096
+	// maxWish is how long a query may be that is worth it, in bytes.
+	maxWish = 512
+	// maxPinned is how large a body may be that is kept for its own sake, in bytes: an
+	// agent that its backend's list shows in full is in nothing else.
+	maxPinned = 8 << 10
+)
+
+func newRemembered() *remembered {
+	lru, err := simplelru.NewLRU[wish, *recipe](maxRemembered, nil)
+	if err != nil { // the number is constant
+		panic(err)
+	}
+	return &remembered{lru: lru}
+}
+
+// clear lets go of all, so that it holds on to nothing of an older state.
+func (r *remembered) clear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lru.Purge()
+}
+
+// again is how a wish was answered, and the answer, if it is the same at that time.
+func (r *remembered) again(w wish, now time.Time) (*recipe, answer, bool) {
+	r.mu.Lock()
+	known, ok := r.lru.Get(w)
+	r.mu.Unlock()
+	if !ok {
+		return nil, answer{}, false
+	}
+	for _, of := range known.of {
+		if e := of.Value(); e == nil || e.gone.Load() || !now.Before(e.fresh) {
+			return nil, answer{}, false
+		}
+	}
+	a := known.answer
+	a.body = known.body.Value()
+	return known, a, a.body != nil
+}
+
+// put remembers an answer, if it is made of nothing but what is kept.
+func (r *remembered) put(w wish, made *response, ready answer, sources []journal.Source) {
+	known := &recipe{answer: ready, body: weak.Make(made.body), sources: sources, about: made.about}
+	known.answer.body = nil
+	if len(made.body.Plain()) <= maxPinned {
+		known.pinned = made.body
+	}
+	for _, p := range made.parts {
+		if p.of[0] == nil || p.failure != nil {
+			return
+		}
+		for _, e := range p.of {
+			if e != nil {
+				known.of = append(known.of, weak.Make(e))
+			}
+		}
+		known.parts = append(known.parts, part{backend: p.backend, cache: p.cache, source: Source{Status: p.source.Status}})
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lru.Add(w, known)
+}
+
+// answered is what was answered to a wish before, if it is the same still. Spans, metrics
+// and the journal show what reading the cache once more would.
+func (g *Gateway) answered(ctx context.Context, w wish, x *exchange) (answer, bool) {
+	known, ready, ok := g.remembered.again(w, x.began)
+	if !ok {
+		return answer{}, false
+	}
+	for _, p := range known.parts {
+		g.telemetry.CacheRequest(p.backend.Name, string(p.cache))
+	}
+	if x.recorded && known.about == (about{}) {
+		_, span := g.telemetry.Child(ctx, "fanout", trace.SpanKindInternal)
+		traceParts(span, known.parts)
+		span.End()
+	}
+	x.sources, x.cache, x.about = known.sources, CacheHit, known.about
+	return ready, true
+}
+
+// madeFrom is what an answer was served from: a list, an agent, or both.
+type madeFrom [2]*entry
+
+// and are those of both; none if one has none.
+func (e madeFrom) and(other madeFrom) madeFrom {
+	if e[0] == nil || other[0] == nil {
+		return madeFrom{}
+	}
+	return madeFrom{e[0], other[0]}
+}

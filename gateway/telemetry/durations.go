@@ -1,0 +1,92 @@
+package telemetry
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// buckets are the HTTP conventions' for durations in seconds.
+var buckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+
+// durations is a histogram of how long things of the kind K took, of which there is a
+// bounded number; cumulative, in seconds, with an exemplar for each bucket. Recording is
+// three atomic additions: the SDK's own histogram takes a microsecond for it, a tenth of
+// what a list from memory costs. It is safe for concurrent use.
+type durations[K comparable] struct {
+	name, description string
+	since             time.Time
+	of                *known[K, *distribution]
+}
+
+// distribution is what was recorded of one kind.
+type distribution struct {
+	attributes attribute.Set
+	sum        atomic.Int64 // in nanoseconds
+	counts     []atomic.Uint64
+	exemplars  []atomic.Pointer[metricdata.Exemplar[float64]]
+}
+
+func newDurations[K comparable](name, description string, attributes func(K) []attribute.KeyValue) *durations[K] {
+	return &durations[K]{name: name, description: description, since: time.Now(), of: newKnown(func(k K) *distribution {
+		return &distribution{
+			attributes: attribute.NewSet(attributes(k)...),
+			counts:     make([]atomic.Uint64, len(buckets)+1),
+			exemplars:  make([]atomic.Pointer[metricdata.Exemplar[float64]], len(buckets)+1),
+		}
+	})}
+}
+
+// record adds a duration; a span in ctx that is sampled becomes its bucket's exemplar.
+func (d *durations[K]) record(ctx context.Context, k K, took time.Duration) {
+	to, seconds := d.of.of(k), took.Seconds()
+	bucket, _ := slices.BinarySearch(buckets, seconds) // the first bound that is not below
+	to.counts[bucket].Add(1)
+	to.sum.Add(int64(took))
+	if span := trace.SpanContextFromContext(ctx); span.IsSampled() {
+		traceID, spanID := span.TraceID(), span.SpanID()
+		to.exemplars[bucket].Store(&metricdata.Exemplar[float64]{Time: time.Now(), Value: seconds, TraceID: traceID[:], SpanID: spanID[:]})
+	}
+}
+
+// metric is all that was recorded so far.
+func (d *durations[K]) metric() metricdata.Metrics {
+	recorded := metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality}
+	now := time.Now()
+	for _, one := range *d.of.made.Load() {
+		point := metricdata.HistogramDataPoint[float64]{
+			Attributes: one.attributes, StartTime: d.since, Time: now, Bounds: buckets,
+			BucketCounts: make([]uint64, len(one.counts)), Sum: time.Duration(one.sum.Load()).Seconds(),
+		}
+		for i := range one.counts {
+			point.BucketCounts[i] = one.counts[i].Load()
+			point.Count += point.BucketCounts[i]
+			if exemplar := one.exemplars[i].Load(); exemplar != nil {
+				point.Exemplars = append(point.Exemplars, *exemplar)
+			}
+		}
+		recorded.DataPoints = append(recorded.DataPoints, point)
+	}
+	return metricdata.Metrics{Name: d.name, Description: d.description, Unit: "s", Data: recorded}
+}
+
+// measured are the histograms, as a reader of the SDK's metrics takes them along.
+type measured []interface{ metric() metricdata.Metrics }
+
+var _ sdkmetric.Producer = measured{}
+
+// Produce is what was recorded so far. It never fails.
+func (m measured) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
+	metrics := make([]metricdata.Metrics, len(m))
+	for i, histogram := range m {
+		metrics[i] = histogram.metric()
+	}
+	return []metricdata.ScopeMetrics{{Scope: instrumentation.Scope{Name: scope}, Metrics: metrics}}, nil
+}
