@@ -27,7 +27,7 @@ func agent(id, name, description, status string) *normalize.Agent {
 	return a
 }
 
-func snapshot(t *testing.T, agents ...*normalize.Agent) *Snapshot {
+func snapshot(t testing.TB, agents ...*normalize.Agent) *Snapshot {
 	t.Helper()
 	s, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents}, time.Unix(1, 0))
 	if err != nil {

@@ -75,13 +75,10 @@ func (q Query) sel(p Part) selection {
 	if len(q.Filters) == 0 && q.Text == "" && len(p.Gone) == 0 {
 		return selection{rows: order.rows}
 	}
-	found := selection{rows: []int{}}
+	rows := q.candidates(s, order)
+	found := selection{rows: make([]int, 0, len(rows))}
 	folded := fold(q.Text)
-	for i := range s.Agents {
-		row := i
-		if order.rows != nil {
-			row = order.rows[i]
-		}
+	for _, row := range rows {
 		if p.Gone[row] {
 			continue
 		}
@@ -102,6 +99,20 @@ func (q Query) sel(p Part) selection {
 		}
 	}
 	return found
+}
+
+// candidates are rows that may match, in the query's order; the others do not.
+func (q Query) candidates(s *Snapshot, order ordered) []int {
+	if len(q.Filters) == 0 || !s.postings.ready() {
+		return order.all(len(s.Agents))
+	}
+	found := s.postings.candidates(s, q.Filters)
+	rows := make([]int, len(found))
+	for i, row := range found {
+		rows[i] = int(row)
+	}
+	order.sort(rows)
+	return rows
 }
 
 // apply holds an agent against the filters: which cannot be applied to it, and
@@ -127,7 +138,7 @@ var searched = normalize.Fields(normalize.FieldName, normalize.FieldDescription)
 
 // apply reports whether the agent's value is known, and is one of the filter's.
 func (f Filter) apply(a *normalize.Agent) (known, match bool) {
-	if a.Unavailable.Has(f.Field) || a.NotLoaded.Has(f.Field) {
+	if !knows(a, f.Field) {
 		return false, false
 	}
 	v := a.Text(f.Field)

@@ -118,13 +118,16 @@ func (o Order) compare(a, b key) int {
 type lazyOrder struct {
 	once     sync.Once
 	keys     []key
-	up, down []int
+	up, down direction
 }
+
+// direction is the rows of a snapshot in an order, and the place of each row in it.
+type direction struct{ rows, places []int }
 
 // ordered is a snapshot in an order. Without rows it is the snapshot's own.
 type ordered struct {
 	keys []key
-	rows []int
+	direction
 }
 
 func (s *Snapshot) order(o Order) ordered {
@@ -145,14 +148,34 @@ func (s *Snapshot) order(o Order) ordered {
 	return ordered{l.keys, l.up}
 }
 
-func (l *lazyOrder) sorted(o Order) []int {
-	rows := make([]int, len(l.keys))
+func (l *lazyOrder) sorted(o Order) direction {
+	rows := ordered{}.all(len(l.keys))
+	// Stable: ties stay in the order of ids.
+	slices.SortStableFunc(rows, func(a, b int) int { return o.compare(l.keys[a], l.keys[b]) })
+	places := make([]int, len(rows))
+	for place, row := range rows {
+		places[row] = place
+	}
+	return direction{rows, places}
+}
+
+// all are the rows of n agents, in order.
+func (o ordered) all(n int) []int {
+	if o.rows != nil {
+		return o.rows
+	}
+	rows := make([]int, n)
 	for i := range rows {
 		rows[i] = i
 	}
-	// Stable: ties stay in the order of ids.
-	slices.SortStableFunc(rows, func(a, b int) int { return o.compare(l.keys[a], l.keys[b]) })
 	return rows
+}
+
+// sort puts rows that are in the order of ids in order.
+func (o ordered) sort(rows []int) {
+	if o.rows != nil {
+		slices.SortFunc(rows, func(a, b int) int { return o.places[a] - o.places[b] })
+	}
 }
 
 func (o ordered) key(row int) key {

@@ -26,6 +26,9 @@ func (p Part) lost(q Query) bool {
 	if p.Snapshot == nil || p.Snapshot.Interrupted {
 		return true
 	}
+	if p.Snapshot.lacks&p.Needed == 0 {
+		return false
+	}
 	for i, a := range p.Snapshot.Agents {
 		if a.NotLoaded&p.Needed != 0 && !p.Gone[i] && !q.Excludes(a) {
 			return true

@@ -32,11 +32,14 @@ type Snapshot struct {
 	byID   map[string]int     // whole ids, alternate ones too
 	orders [orderFields]lazyOrder
 	texts  func() []string
+	// postings find what filters look for; nil where it is not worth it.
+	postings *postings
 
 	// Unavailable and NotLoaded are what most rows say; a row that differs
 	// carries its own.
 	Unavailable normalize.FieldSet
 	NotLoaded   normalize.FieldSet
+	lacks       normalize.FieldSet // what some row has not loaded
 
 	Fetched time.Time
 	// Partial is why this is not all of it; nil if it is.
@@ -59,6 +62,7 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing, fetched time.Tim
 		rows:    make([]normalize.Row, len(agents)),
 		byID:    make(map[string]int, len(agents)),
 		Fetched: fetched, Partial: listing.Partial, Interrupted: listing.Interrupted,
+		postings: newPostings(),
 	}
 	for i, a := range agents {
 		row, err := encode(info, adapters.OpList, a)
@@ -66,6 +70,7 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing, fetched time.Tim
 			return nil, err
 		}
 		s.rows[i] = row
+		s.lacks |= a.NotLoaded
 		s.byID[a.ID] = i
 		s.size += sizeOf(a, row)
 	}
@@ -87,7 +92,7 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing, fetched time.Tim
 func (s *Snapshot) With(details map[int]*Detail) *Snapshot {
 	w := &Snapshot{
 		ID: s.ID, Agents: slices.Clone(s.Agents), rows: s.rows, byID: s.byID,
-		Unavailable: s.Unavailable, NotLoaded: s.NotLoaded,
+		Unavailable: s.Unavailable, NotLoaded: s.NotLoaded, lacks: s.lacks,
 		Fetched: s.Fetched, Partial: s.Partial, Interrupted: s.Interrupted, size: s.size,
 	}
 	for i, d := range details {
