@@ -17,6 +17,7 @@ import (
 type target struct {
 	url     string
 	headers map[string]string
+	script  string // of wrk; empty for none
 }
 
 // connections is how many wrk keeps busy.
@@ -33,6 +34,9 @@ func closed(t target, p *process, length time.Duration) (perRequest time.Duratio
 	arguments := []string{"-c", strconv.Itoa(connections), "-t", "2", "-d", fmt.Sprint(length)}
 	for name, value := range t.headers {
 		arguments = append(arguments, "-H", name+": "+value)
+	}
+	if t.script != "" {
+		arguments = append(arguments, "-s", t.script)
 	}
 	before, err := p.cpu()
 	if err != nil {
@@ -60,15 +64,18 @@ func closed(t target, p *process, length time.Duration) (perRequest time.Duratio
 	return (after - before) / time.Duration(requests), float64(requests) / length.Seconds(), nil
 }
 
+const warmUp = time.Second
+
 // open sends so many requests a second, whatever becomes of them, and is how long each took
-// from when it was to be sent: a server that falls behind is not given time to catch up.
+// from when it was to be sent: a server that falls behind is not given time to catch up. What
+// is sent before warmUp is over makes connections, and is not counted.
 func open(t target, perSecond int, length time.Duration) (took []time.Duration, failed int, err error) {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}}
 	defer client.CloseIdleConnections()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	start, interval := time.Now(), time.Second/time.Duration(perSecond)
-	for i := range int(length / interval) {
+	for i := range int((warmUp + length) / interval) {
 		intended := start.Add(time.Duration(i) * interval)
 		time.Sleep(time.Until(intended))
 		wg.Go(func() {
@@ -79,7 +86,9 @@ func open(t target, perSecond int, length time.Duration) (took []time.Duration, 
 				failed++
 				return
 			}
-			took = append(took, time.Since(intended))
+			if intended.Sub(start) >= warmUp {
+				took = append(took, time.Since(intended))
+			}
 		})
 	}
 	wg.Wait()

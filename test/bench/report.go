@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -19,10 +18,12 @@ type report struct {
 	Go       string        `json:"go"`
 	CPUs     int           `json:"cpus"`
 	Agents   int           `json:"agents_per_backend"`
-	Closed   []closedRow   `json:"closed_loop"`
-	Observed []observedRow `json:"list_from_memory_observed"`
-	Open     []openRow     `json:"open_loop"`
-	Process  processRow    `json:"process"`
+	Closed   []closedRow   `json:"closed_loop,omitzero"`
+	Observed []observedRow `json:"list_from_memory_observed,omitzero"`
+	Open     []openRow     `json:"open_loop,omitzero"`
+	Process  *processRow   `json:"process,omitzero"`
+	Tenants  *tenantsRow   `json:"tenants,omitzero"`
+	Growth   []curve       `json:"growth,omitzero"`
 }
 
 type closedRow struct {
@@ -30,6 +31,7 @@ type closedRow struct {
 	Goal    float64 `json:"goal"` // of the ratio, at most
 	Bare    side    `json:"bare"`
 	Gateway side    `json:"gateway"`
+	Nginx   *side   `json:"nginx,omitzero"` // as a cache of the same; nil where it was not there
 }
 
 // side is one side of a comparison, a figure for each round.
@@ -49,13 +51,19 @@ type observedRow struct {
 	side
 }
 
-// openRow has p50 and p99 of both sides.
+// openRow is both sides at a rate.
 type openRow struct {
 	PerSecond int       `json:"requests_per_second"`
 	DelayMs   float64   `json:"upstream_ms"`
 	Failed    int       `json:"failed"`
-	BareMs    []float64 `json:"bare_ms"`
-	GatewayMs []float64 `json:"gateway_ms"`
+	Bare      latencies `json:"bare"`
+	Gateway   latencies `json:"gateway"`
+}
+
+// latencies are a figure for each round.
+type latencies struct {
+	P50Ms []float64 `json:"p50_ms"`
+	P99Ms []float64 `json:"p99_ms"`
 }
 
 type processRow struct {
@@ -81,28 +89,58 @@ func (r closedRow) ratio() (middle, low, high float64) {
 
 func (r *report) print(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "closed loop, %d connections, 4 × %d agents\tbare, CPU µs\tgateway\tratio\trange\tgoal\n", connections, r.Agents)
+	if len(r.Closed) > 0 {
+		fmt.Fprintf(table, "closed loop, %d connections, 4 × %d agents\tbare, CPU µs\tgateway\tratio\trange\tgoal\tnginx cache\n", connections, r.Agents)
+	}
 	for _, row := range r.Closed {
 		middle, low, high := row.ratio()
-		fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.2f\t%.2f–%.2f\t%.2f\n", row.Name, median(row.Bare.Micros), median(row.Gateway.Micros), middle, low, high, row.Goal)
+		nginx := ""
+		if row.Nginx != nil {
+			nginx = fmt.Sprintf("%.1f", median(row.Nginx.Micros))
+		}
+		fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.2f\t%.2f–%.2f\t%.2f\t%s\n", row.Name, median(row.Bare.Micros), median(row.Gateway.Micros), middle, low, high, row.Goal, nginx)
 	}
-	fmt.Fprintf(table, "\nlist from memory, observed\tCPU µs\tto off\trange\n")
-	for _, row := range r.Observed {
+	if p := r.Process; p != nil {
+		fmt.Fprintf(table, "\nprocess\tready in %.0f ms\tidle %.1f MiB\tafter load %.1f MiB\tbinary %.1f MiB\n", p.ReadyMs, p.IdleMiB, p.LoadedMiB, p.BinaryMiB)
+	}
+	for i, row := range r.Observed {
+		if i == 0 {
+			fmt.Fprintf(table, "\nlist from memory, observed\tCPU µs\tto off\trange\n")
+		}
 		of := closedRow{Bare: r.Observed[0].side, Gateway: row.side}
 		middle, low, high := of.ratio()
 		fmt.Fprintf(table, "%s\t%.1f\t%+.1f %%\t%+.1f–%+.1f\n", row.Name, median(row.Micros), 100*(middle-1), 100*(low-1), 100*(high-1))
 	}
-	fmt.Fprintf(table, "\nopen loop, list of 4 asked anew\tbare p50 / p99, ms\tgateway\tadded\tfailed\n")
-	for _, row := range r.Open {
-		fmt.Fprintf(table, "%d/s, upstreams at %.0f ms\t%.1f / %.1f\t%.1f / %.1f\t%.1f / %.1f\t%d\n", row.PerSecond, row.DelayMs,
-			row.BareMs[0], row.BareMs[1], row.GatewayMs[0], row.GatewayMs[1], row.GatewayMs[0]-row.BareMs[0], row.GatewayMs[1]-row.BareMs[1], row.Failed)
+	for i, row := range r.Open {
+		if i == 0 {
+			fmt.Fprintf(table, "\nopen loop, list of 4 asked anew\tbare p50 / p99, ms\tgateway\tadded\tfailed\n")
+		}
+		bare50, bare99, ours50, ours99 := median(row.Bare.P50Ms), median(row.Bare.P99Ms), median(row.Gateway.P50Ms), median(row.Gateway.P99Ms)
+		fmt.Fprintf(table, "%d/s, upstreams at %.0f ms\t%.1f / %.1f\t%.1f / %.1f\t%.1f / %.1f\t%d\n",
+			row.PerSecond, row.DelayMs, bare50, bare99, ours50, ours99, ours50-bare50, ours99-bare99, row.Failed)
 	}
-	p := r.Process
-	fmt.Fprintf(table, "\nprocess\tready in %.0f ms\tidle %.1f MiB\tafter load %.1f MiB\tbinary %.1f MiB\n", p.ReadyMs, p.IdleMiB, p.LoadedMiB, p.BinaryMiB)
+	if t := r.Tenants; t != nil {
+		fmt.Fprintf(table, "\n%d keys, 4 × %d agents each\tone key %.1f µs\tin turn %.1f µs\tencoded %.1f MiB\tmemory %.1f MiB\t(%.2f × encoded + 25)\n",
+			t.Keys, t.Agents, t.OneMicros, t.EachMicros, t.EncodedMiB, t.MemoryMiB, (t.MemoryMiB-25)/t.EncodedMiB)
+	}
+	for _, c := range r.Growth {
+		fmt.Fprintf(table, "\n%s, %s\t", c.Over, c.Unit)
+		for _, at := range c.At {
+			fmt.Fprintf(table, "%.0f\t", at)
+		}
+		fmt.Fprintln(table)
+		for _, s := range c.Series {
+			fmt.Fprintf(table, "%s\t", s.Name)
+			for _, value := range s.Values {
+				fmt.Fprintf(table, "%.1f\t", value)
+			}
+			fmt.Fprintln(table)
+		}
+	}
 	_ = table.Flush() // to a terminal
 }
 
-// write keeps the figures as JSON and as a chart.
+// write keeps the figures as JSON, and charts of them.
 func (r *report) write(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
@@ -111,34 +149,14 @@ func (r *report) write(folder string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(folder, "bench.json"), append(data, '\n'), 0o644); err != nil {
-		return err
+	files := map[string]string{"bench.json": string(data) + "\n", "bench.svg": r.chart()}
+	for _, c := range r.Growth {
+		files[c.File] = c.chart()
 	}
-	return os.WriteFile(filepath.Join(folder, "bench.svg"), []byte(r.chart()), 0o644)
-}
-
-// chart is a bar for each case: how many times the bare limit's CPU time a request takes,
-// with its range and its goal.
-func (r *report) chart() string {
-	const left, right, rowHeight, top = 190, 560, 40, 40
-	highest := 1.0
-	for _, row := range r.Closed {
-		_, _, high := row.ratio()
-		highest = max(highest, high, row.Goal)
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o644); err != nil {
+			return err
+		}
 	}
-	x := func(ratio float64) float64 { return left + (right-left)*ratio/highest }
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 %d" font-family="system-ui, sans-serif" font-size="13">`+"\n", top+rowHeight*len(r.Closed)+30)
-	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="#fff"/><text x="10" y="22" font-size="14">CPU time per request, in times of the bare limit's (line: range; mark: goal)</text>`+"\n")
-	for i, row := range r.Closed {
-		middle, low, high := row.ratio()
-		y := float64(top + rowHeight*i)
-		fmt.Fprintf(&b, `<text x="%d" y="%.0f" text-anchor="end">%s</text>`, left-10, y+19, row.Name)
-		fmt.Fprintf(&b, `<rect x="%d" y="%.0f" width="%.1f" height="18" fill="#2f7d5b"/>`, left, y+6, x(middle)-left)
-		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="%.0f" y2="%.0f" stroke="#1a1f24"/>`, x(low), x(high), y+15, y+15)
-		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="%.0f" y2="%.0f" stroke="#b3261e" stroke-width="2"/>`, x(row.Goal), x(row.Goal), y+2, y+28)
-		fmt.Fprintf(&b, `<text x="%.1f" y="%.0f">%.2f</text>`+"\n", x(max(high, row.Goal))+8, y+19, middle)
-	}
-	fmt.Fprintf(&b, `<text x="10" y="%d" fill="#5c6670" font-size="11">%s, %d CPUs, 4 × %d agents, %s</text></svg>`+"\n", top+rowHeight*len(r.Closed)+20, r.Go, r.CPUs, r.Agents, r.At.Format(time.DateOnly))
-	return b.String()
+	return nil
 }

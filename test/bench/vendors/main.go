@@ -5,7 +5,7 @@
 //	vendors -agents 25 -delay 20ms
 //
 // prints a JSON object, the base URL of each vendor by its name, and runs until it is
-// killed. The credential is "bench".
+// killed. The credential is "bench", with or without a number behind it.
 package main
 
 import (
@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,7 @@ var templates []byte
 func main() {
 	agents := flag.Int("agents", 25, "agents of each vendor")
 	delay := flag.Duration("delay", 0, "before each answer")
+	text := flag.Int("text", 0, "bytes of an agent's longest text; 0: a few words")
 	flag.Parse()
 	var of map[string]string
 	if err := json.Unmarshal(templates, &of); err != nil {
@@ -46,7 +48,7 @@ func main() {
 	for _, v := range all.Vendors() {
 		name, emulator := v.Info.Provider, v.Emulator()
 		for i := range *agents {
-			emulator.Seed("bench", json.RawMessage(strings.ReplaceAll(of[name], "%d", fmt.Sprint(i+1))))
+			emulator.Seed("bench", json.RawMessage(agent(of[name], i, *text)))
 		}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -60,6 +62,24 @@ func main() {
 		log.Fatal(err)
 	}
 	select {}
+}
+
+// longest are the values of the longest text of an agent.
+var longest = strings.NewReplacer(
+	`"inbound agent"`, `"LONGEST"`, `"You are a helpful sales assistant."`, `"LONGEST"`, `"You are a product expert."`, `"LONGEST"`, `"systemPrompt": "p"`, `"systemPrompt": "LONGEST"`,
+)
+
+// agent is one of a vendor, by its template.
+func agent(template string, i, text int) string {
+	if text > 0 {
+		template = strings.ReplaceAll(longest.Replace(template), "LONGEST", strings.Repeat("Be helpful. ", text/12+1)[:text])
+	}
+	number := fmt.Sprint(i + 1)
+	template = strings.ReplaceAll(template, "%d", number)
+	if i%1000 == 7 { // few
+		template = strings.ReplaceAll(template, `"language": "en"`, `"language": "fr"`)
+	}
+	return template
 }
 
 // memory gives an emulator's answers.
@@ -96,10 +116,13 @@ func (m *memory) serve(c *fasthttp.RequestCtx) {
 	c.Response.SetBodyRaw(r.body)
 }
 
+// numbered are credentials of different keys. They all see the same.
+var numbered = regexp.MustCompile(`bench\d+`)
+
 func (m *memory) ask(c *fasthttp.RequestCtx) *reply {
 	req := httptest.NewRequest(string(c.Method()), "http://vendor"+string(c.RequestURI()), bytes.NewReader(c.PostBody()))
 	for name, value := range c.Request.Header.All() {
-		req.Header.Set(string(name), string(value))
+		req.Header.Set(string(name), numbered.ReplaceAllString(string(value), "bench"))
 	}
 	w := httptest.NewRecorder()
 	m.emulator.ServeHTTP(w, req)

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	list = "/v1/agents?limit=1000"
+	one  = "/v1/agents/krosai:agent-1"
+)
+
+// comparison is a case: the gateway against a bare limit.
+type comparison struct {
+	name  string
+	bare  []string // flags of the program bare; none: the gateway's own list
+	asked target
+	goal  float64 // of the ratio
+	nginx bool    // is measured, too, as a cache of the same
+}
+
+// comparisons are the cases; the bodies that the bare limit answers are the gateway's own.
+func (b *bench) comparisons() ([]comparison, error) {
+	tag := ""
+	for name, path := range map[string]string{"list.json": list, "one.json": one} {
+		body, header, err := fetch(b.gateway.asked(path))
+		if err != nil {
+			return nil, err
+		}
+		if path == list {
+			tag = header.Get("ETag")
+		}
+		if err := os.WriteFile(b.path(name), body, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	var lists []string
+	for _, name := range names(b.backends) {
+		lists = append(lists, b.backends[name]+"/agents")
+	}
+	return []comparison{
+		{"list from memory", []string{"-fixed", b.path("list.json")}, b.gateway.asked(list), 1.25, true},
+		{"agent from memory", []string{"-fixed", b.path("one.json")}, b.gateway.asked(one), 1.45, true},
+		{"not modified, to the list", nil, b.gateway.asked(list, "If-None-Match: "+tag), 1, false},
+		{"agent, asked anew", []string{"-proxy", b.backends["krosai"] + "/agents/agent-1"}, b.gateway.asked(one, "Cache-Control: no-cache"), 2, false},
+		{"list of 4, asked anew", []string{"-merge", strings.Join(lists, ",")}, b.gateway.asked(list, "Cache-Control: no-cache"), 3.5, false},
+	}, nil
+}
+
+func fetch(t target) ([]byte, http.Header, error) {
+	req, err := http.NewRequest(http.MethodGet, t.url, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	for name, value := range t.headers {
+		req.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %d: %.200s", t.url, resp.StatusCode, body)
+	}
+	return body, resp.Header, err
+}
+
+// closedLoop measures the comparisons, and what the process is.
+func (b *bench) closedLoop(r *report) error {
+	r.Process = &processRow{ReadyMs: milliseconds(b.gateway.up), IdleMiB: mebibytes(b.gateway.idle), BinaryMiB: mebibytes(b.size)}
+	comparisons, err := b.comparisons()
+	if err != nil {
+		return err
+	}
+	for _, c := range comparisons {
+		row, err := b.compare(c)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		r.Closed = append(r.Closed, row)
+	}
+	loaded, err := b.gateway.memory()
+	r.Process.LoadedMiB = mebibytes(loaded)
+	return err
+}
+
+// compare has the sides take turns.
+func (b *bench) compare(c comparison) (closedRow, error) {
+	row := closedRow{Name: c.name, Goal: c.goal}
+	gateway := turn{b.gateway.process, c.asked, &row.Gateway}
+	if len(c.bare) == 0 {
+		return row, takeTurns([]turn{{b.gateway.process, b.gateway.asked(list), &row.Bare}, gateway})
+	}
+	p, err := b.start(false, nil, "bare", c.bare...)
+	if err != nil {
+		return row, err
+	}
+	defer p.stop()
+	address, err := p.line("http")
+	if err != nil {
+		return row, err
+	}
+	sides := []turn{{p, target{url: address + "/x"}, &row.Bare}, gateway}
+	if c.nginx {
+		proxy, at, err := b.nginx(address)
+		switch {
+		case err != nil:
+			return row, err
+		case proxy != nil:
+			defer proxy.stop()
+			row.Nginx = &side{}
+			sides = append(sides, turn{proxy, target{url: at + "/x"}, row.Nginx})
+		}
+	}
+	return row, takeTurns(sides)
+}
+
+// turn is a side of a comparison.
+type turn struct {
+	of     *process
+	target target
+	into   *side
+}
+
+func takeTurns(sides []turn) error {
+	for range *rounds {
+		for _, s := range sides {
+			cpu, rate, err := closed(s.target, s.of, *length)
+			if err != nil {
+				return err
+			}
+			s.into.add(cpu, rate)
+		}
+	}
+	return nil
+}
+
+// observed is the list from memory in each way of observing it.
+func (b *bench) observed(r *report) error {
+	r.Observed = make([]observedRow, len(ways))
+	var sides []turn
+	for i, w := range ways {
+		r.Observed[i].Name = w.name
+		g, err := b.serve(setup{program: "agentgw", backends: b.backends, observed: w})
+		if err != nil {
+			return err
+		}
+		defer g.stop()
+		if err := g.warm(); err != nil {
+			return err
+		}
+		sides = append(sides, turn{g.process, g.asked(list), &r.Observed[i].side})
+	}
+	return takeTurns(sides)
+}
+
+// slow is the list of vendors that take 20 ms, in an open loop, against the fan-out alone.
+func (b *bench) slow(r *report) error {
+	const delay = 20 * time.Millisecond
+	backends, err := b.vendors(*agents, delay.String())
+	if err != nil {
+		return err
+	}
+	var lists []string
+	for _, name := range names(backends) {
+		lists = append(lists, backends[name]+"/agents")
+	}
+	bare, err := b.start(false, nil, "bare", "-merge", strings.Join(lists, ","))
+	if err != nil {
+		return err
+	}
+	defer bare.stop()
+	address, err := bare.line("http")
+	if err != nil {
+		return err
+	}
+	g, err := b.serve(setup{program: "agentgw", backends: backends, observed: unsampled})
+	if err != nil {
+		return err
+	}
+	defer g.stop()
+	rates := []int{250, 1000}
+	if *short {
+		rates = []int{50}
+	}
+	for _, perSecond := range rates {
+		row := openRow{PerSecond: perSecond, DelayMs: milliseconds(delay)}
+		for range *rounds {
+			for _, side := range []struct {
+				target target
+				into   *latencies
+			}{{target{url: address + "/x"}, &row.Bare}, {g.asked(list, "Cache-Control: no-cache"), &row.Gateway}} {
+				took, failed, err := open(side.target, perSecond, max(*length, 2*time.Second))
+				if err != nil {
+					return err
+				}
+				row.Failed += failed
+				side.into.P50Ms = append(side.into.P50Ms, milliseconds(quantile(took, 0.5)))
+				side.into.P99Ms = append(side.into.P99Ms, milliseconds(quantile(took, 0.99)))
+			}
+		}
+		r.Open = append(r.Open, row)
+	}
+	return nil
+}
