@@ -17,6 +17,8 @@ import (
 
 	"go.opentelemetry.io/otel"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
+
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway"
@@ -72,6 +74,7 @@ type service struct {
 func newService(ctx context.Context, c *config.Config, log *slog.Logger, lines *telemetry.Log, load func() (*config.Config, error)) (*service, error) {
 	// A reader of the log who is gone costs lines; by default he would end the process.
 	signal.Ignore(syscall.SIGPIPE)
+	limitMemory(log, memlimit.FromCgroup)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err.Error()) }))
 	t, err := telemetry.New(ctx, telemetry.Options{Version: version, Log: log, DroppedLines: lines.Dropped})
 	if err != nil {
