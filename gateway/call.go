@@ -32,7 +32,7 @@ type Call struct {
 	Change     normalize.Change // create, update
 	// Row is the agent as the list shows it, where whoever gets it has it
 	// already: the list is not asked for again.
-	Row *normalize.Agent
+	Row catalog.Listed
 	// Fresh asks the backend even if the answer is at hand; AtHand does not ask
 	// it at all, and ends with errNotAtHand if that would be needed.
 	Fresh, AtHand bool

@@ -51,7 +51,7 @@ func listOf(get Call) Call {
 // list that is only an older one does not complete an answer that was asked for
 // afresh.
 func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *slog.Logger) (Result, error) {
-	if call.Row != nil {
+	if !call.Row.IsZero() {
 		detail, err := next(ctx, call)
 		if err == nil {
 			detail.of = madeFrom{}
@@ -85,7 +85,7 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 		return detail, nil
 	}
 	if i := list.result.Snapshot.Find(call.NativeID); i >= 0 {
-		if detail.Detail, err = detail.Detail.Join(b.Info, list.result.Snapshot.Agents[i]); err != nil {
+		if detail.Detail, err = detail.Detail.Join(b.Info, list.result.Snapshot.At(i)); err != nil {
 			return Result{}, err
 		}
 	}

@@ -26,8 +26,8 @@ func (g *Gateway) loadNeeded(ctx context.Context, parts []part, q ListQuery) {
 	needed := q.Fields()
 	g.each(ctx, parts, func(p *part, _ int) {
 		var rows []int
-		for i, a := range p.snapshot.Agents {
-			if a.NotLoaded&needed != 0 && !q.Excludes(a) { // whatever else it may have
+		for i := range p.snapshot.Len() {
+			if p.snapshot.Sets(i).NotLoaded&needed != 0 && !q.ExcludesAt(p.snapshot, i) { // whatever else it may have
 				rows = append(rows, i)
 			}
 		}
@@ -48,7 +48,7 @@ func (g *Gateway) loadPage(ctx context.Context, parts []part, found catalog.Page
 	wanted := make([][]int, len(parts))
 	for _, r := range found.Rows {
 		p := parts[r.Part]
-		if _, tried := p.details[r.Index]; !tried && p.snapshot.Agents[r.Index].NotLoaded != 0 {
+		if _, tried := p.details[r.Index]; !tried && p.snapshot.Sets(r.Index).NotLoaded != 0 {
 			wanted[r.Part] = append(wanted[r.Part], r.Index)
 		}
 	}
@@ -160,8 +160,7 @@ func (g *Gateway) leavingTimeToAnswer(ctx context.Context) (context.Context, con
 }
 
 func (p *part) call(row int) Call {
-	agent := p.snapshot.Agents[row]
-	return Call{Op: adapters.OpGet, Credential: p.backend.Credential, NativeID: agent.NativeID, Row: agent}
+	return Call{Op: adapters.OpGet, Credential: p.backend.Credential, NativeID: p.snapshot.NativeID(row), Row: p.snapshot.At(row)}
 }
 
 // loadAtHand takes a detail that need not be asked for.

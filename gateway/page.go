@@ -163,22 +163,22 @@ func (p *part) sets(i int, found catalog.Page, q ListQuery) (unavailable, notLoa
 	if !q.Full {
 		return p.snapshot.Unavailable, p.snapshot.NotLoaded
 	}
-	var agents []*normalize.Agent
+	var sets []catalog.Sets
 	for _, r := range found.Rows {
 		if r.Part == i {
-			agent, _ := p.row(r.Index)
-			agents = append(agents, agent)
+			of, _ := p.row(r.Index)
+			sets = append(sets, of)
 		}
 	}
-	return catalog.CommonSets(agents, p.backend.Info.Unavailable(), p.backend.Info.NotLoaded(adapters.InList|adapters.InGet))
+	return catalog.CommonSets(sets, catalog.Sets{Unavailable: p.backend.Info.Unavailable(), NotLoaded: p.backend.Info.NotLoaded(adapters.InList | adapters.InGet)})
 }
 
-// row is an agent of the part, and its encoded row, as full as it was read.
-func (p *part) row(i int) (*normalize.Agent, normalize.Row) {
+// row is an agent's encoded row, as full as it was read, and its sets.
+func (p *part) row(i int) (catalog.Sets, normalize.Row) {
 	if d := p.details[i]; d != nil {
-		return d.Agent, d.Row
+		return catalog.Sets{Unavailable: d.Agent.Unavailable, NotLoaded: d.Agent.NotLoaded}, d.Row
 	}
-	return p.snapshot.Agents[i], p.snapshot.Row(i)
+	return p.snapshot.Sets(i), p.snapshot.Row(i)
 }
 
 var (
@@ -189,17 +189,20 @@ var (
 // append writes an agent as the page shows it. A row that differs from its
 // source carries its own sets.
 func (p *part) append(dst []byte, i int, q ListQuery) []byte {
-	agent, row := p.row(i)
+	sets, row := p.row(i)
 	ending := basicEnding
 	// An agent of whom the list shows all that there is, is in full view too.
-	if q.Full && (p.details[i] != nil || agent.NotLoaded == 0) {
+	if q.Full && (p.details[i] != nil || sets.NotLoaded == 0) {
 		ending = fullEnding
 	}
-	if agent.Unavailable != *p.source.Unavailable || agent.NotLoaded != *p.source.NotLoaded {
-		ending = ending.WithSets(agent.Unavailable, agent.NotLoaded)
+	if sets.Unavailable != *p.source.Unavailable || sets.NotLoaded != *p.source.NotLoaded {
+		ending = ending.WithSets(sets.Unavailable, sets.NotLoaded)
 	}
-	if q.Raw {
-		return row.AppendWithRaw(dst, ending, agent)
+	switch d := p.details[i]; {
+	case !q.Raw:
+		return row.Append(dst, ending)
+	case d != nil:
+		return row.AppendWithRaw(dst, ending, d.Agent.RawList, d.Agent.RawDetail)
 	}
-	return row.Append(dst, ending)
+	return row.AppendWithRaw(dst, ending, p.snapshot.Raw(i), nil)
 }

@@ -40,7 +40,7 @@ func (g *Gateway) Probe(ctx context.Context) []Probe {
 			if err != nil {
 				p.Problem = backendProblem(b.Name, adapters.OpList, err).Detail
 			} else {
-				p.Agents = len(result.Snapshot.Agents)
+				p.Agents = result.Snapshot.Len()
 			}
 			probes = append(probes, p)
 		}

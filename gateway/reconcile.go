@@ -66,7 +66,8 @@ func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Ch
 	var same []*normalize.Agent // made then, and just so
 	var doubtful []string
 	read := 0
-	for _, row := range result.Snapshot.Agents {
+	for i := range result.Snapshot.Len() {
+		row := result.Snapshot.Agent(i)
 		when, whose := try.madeThen(row), g.made.whose(b, row.NativeID)
 		if !isNamed(row, change) || when == madeEarlier || whose == b.Credential.ID() {
 			continue
@@ -155,7 +156,8 @@ func namesakes(ctx context.Context, b CallerBackend, change normalize.Change) ma
 		return nil
 	}
 	known := map[string]bool{}
-	for _, row := range result.Snapshot.Agents {
+	for i := range result.Snapshot.Len() {
+		row := result.Snapshot.Agent(i)
 		if isNamed(row, change) {
 			known[row.NativeID] = true
 		}

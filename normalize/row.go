@@ -1,6 +1,8 @@
 package normalize
 
 import (
+	"bytes"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -17,14 +19,21 @@ type written struct {
 }
 
 // Row encodes the agent for as many answers as there will be.
-func (a *Agent) Row() (Row, error) {
+func (a *Agent) Row() (Row, error) { return json.Marshal(a.written(), encodeOptions) }
+
+// WriteRow writes the agent's row behind those that are there.
+func (a *Agent) WriteRow(to *bytes.Buffer) error {
+	return json.MarshalWrite(to, a.written(), encodeOptions)
+}
+
+func (a *Agent) written() written {
 	w := written{Agent: a}
 	if a.Extensions == nil {
 		shallow := *a
 		shallow.Extensions = emptyObject
 		w.Agent = &shallow
 	}
-	return json.Marshal(w, encodeOptions)
+	return w
 }
 
 // Ending is what is written behind a row's own members, made once for all rows
@@ -56,8 +65,22 @@ func (r Row) Append(dst []byte, e Ending) []byte {
 	return append(dst, '}')
 }
 
-// AppendWithRaw is Append with `raw`, the vendor's own JSON of the agent.
-func (r Row) AppendWithRaw(dst []byte, e Ending, a *Agent) []byte {
+// Agent is the agent that the row was made of, but for what is not in a row: its view, its
+// sets and its raw JSON.
+func (r Row) Agent() (*Agent, error) {
+	a := &Agent{}
+	if err := json.Unmarshal(r, a); err != nil {
+		return nil, err
+	}
+	if string(a.Extensions) == string(emptyObject) {
+		a.Extensions = nil
+	}
+	return a, nil
+}
+
+// AppendWithRaw is Append with `raw`, the vendor's own JSON of the agent, as its list and
+// as its detail have it; nil for none.
+func (r Row) AppendWithRaw(dst []byte, e Ending, list, detail jsontext.Value) []byte {
 	dst = append(dst, r[:len(r)-1]...)
 	dst = append(dst, e...)
 	dst = append(dst, `,"raw":{`...)
@@ -65,7 +88,7 @@ func (r Row) AppendWithRaw(dst []byte, e Ending, a *Agent) []byte {
 	for _, part := range []struct {
 		name  string
 		value jsontext.Value
-	}{{`"list":`, a.RawList}, {`"detail":`, a.RawDetail}} {
+	}{{`"list":`, list}, {`"detail":`, detail}} {
 		if part.value == nil {
 			continue
 		}

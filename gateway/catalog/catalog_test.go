@@ -41,7 +41,8 @@ func TestSnapshotIsSortedAndFound(t *testing.T) {
 	second.AlternateIDs = []string{"b:10", "b:assistant"}
 	s := snapshot(t, agent("10", "ten", "", ""), second, agent("9", "nine", "", ""), agent("2", "another two", "", ""))
 	var names []string
-	for _, a := range s.Agents {
+	for i := range s.Len() {
+		a := s.Agent(i)
 		names = append(names, *a.Name)
 	}
 	if want := []string{"two", "nine", "ten"}; !reflect.DeepEqual(names, want) {
@@ -62,7 +63,7 @@ func selected(q Query, s *Snapshot) (ids []string, unfiltered []string) {
 	ids = []string{}
 	found := q.sel(Part{Snapshot: s})
 	for i := range found.len(s) {
-		ids = append(ids, s.Agents[found.at(i)].NativeID)
+		ids = append(ids, s.NativeID(found.at(i)))
 	}
 	return ids, found.unfiltered.Names()
 }
@@ -177,14 +178,18 @@ func TestDetails(t *testing.T) {
 	}
 	row := agent("1", "n", "d", "active")
 	row.Avatar = &normalize.Avatar{Name: &now}
-	joined, err := same.Join(someInfo, row)
+	s := snapshot(t, row)
+	joined, err := same.Join(someInfo, s.At(0))
 	if err != nil || joined.Agent.Avatar == nil {
 		t.Fatal(err)
 	}
-	if again, _ := same.Join(someInfo, row); again != joined {
+	if again, _ := same.Join(someInfo, s.At(0)); again != joined {
 		t.Error("a join was made twice")
 	}
-	if alone, _ := same.Join(someInfo, nil); alone != same {
+	if other, _ := same.Join(someInfo, snapshot(t, row).At(0)); other == joined {
+		t.Error("a join with another list is the same")
+	}
+	if alone, _ := same.Join(someInfo, Listed{}); alone != same {
 		t.Error("a detail without a row is another one")
 	}
 }
@@ -192,7 +197,7 @@ func TestDetails(t *testing.T) {
 // TestRowsAreTheAgentsWithoutTheirView: whichever ending they get.
 func TestRowsAreTheAgentsWithoutTheirView(t *testing.T) {
 	s := snapshot(t, agent("1", "n", "", "active"))
-	if s.Full(0).Agent.View != normalize.ViewFull || s.Agents[0].View != normalize.ViewBasic {
+	if s.Full(0).Agent.View != normalize.ViewFull || s.Agent(0).View != normalize.ViewBasic {
 		t.Error("the full view changed the row")
 	}
 	var basic, full map[string]any

@@ -25,15 +25,15 @@ type Detail struct {
 
 // join is a detail completed with a row of the list.
 type join struct {
-	row    *normalize.Agent
+	row    rowID
 	detail *Detail
 }
 
 // NewDetail encodes an agent that was read by itself.
 func NewDetail(info *adapters.Info, a *normalize.Agent) (*Detail, error) {
-	row, err := encode(info, adapters.OpGet, a)
+	row, err := a.Row()
 	if err != nil {
-		return nil, err
+		return nil, notEncoded(info, adapters.OpGet, err)
 	}
 	return newDetail(a, row), nil
 }
@@ -61,7 +61,7 @@ func (d *Detail) Answer() *payload.Payload { return d.answer() }
 
 // AnswerWithRaw is Answer with the vendor's own JSON.
 func (d *Detail) AnswerWithRaw() *payload.Payload {
-	return payload.New(d.Row.AppendWithRaw(nil, d.Agent.Ending(), d.Agent))
+	return payload.New(d.Row.AppendWithRaw(nil, d.Agent.Ending(), d.Agent.RawList, d.Agent.RawDetail))
 }
 
 // ETag is a strong entity tag (RFC 9110, 8.8.3) of the agent's configuration,
@@ -69,19 +69,20 @@ func (d *Detail) AnswerWithRaw() *payload.Payload {
 func (d *Detail) ETag() string { return d.etag() }
 
 // Join is the detail completed with what only the agent's row in the list
-// shows; the last such join is remembered. A nil row completes nothing.
-func (d *Detail) Join(info *adapters.Info, row *normalize.Agent) (*Detail, error) {
-	if row == nil {
+// shows; the last such join is remembered. None completes nothing.
+func (d *Detail) Join(info *adapters.Info, row Listed) (*Detail, error) {
+	if row.IsZero() {
 		return d, nil
 	}
-	if known := d.joined.Load(); known != nil && known.row == row {
+	id := rowID{row.of.ID, row.index}
+	if known := d.joined.Load(); known != nil && known.row == id {
 		return known.detail, nil
 	}
-	whole, err := NewDetail(info, normalize.Join(d.Agent, row))
+	whole, err := NewDetail(info, normalize.Join(d.Agent, row.of.Agent(row.index)))
 	if err != nil {
 		return nil, err
 	}
-	d.joined.Store(&join{row, whole})
+	d.joined.Store(&join{id, whole})
 	return whole, nil
 }
 
@@ -89,4 +90,9 @@ func (d *Detail) Join(info *adapters.Info, row *normalize.Agent) (*Detail, error
 // the answer, and the join, whether they have been made or not.
 func (d *Detail) Size() int64 {
 	return 3*sizeOf(d.Agent, d.Row) + int64(unsafe.Sizeof(*d))
+}
+
+// sizeOf: the agent's own strings are about as long as its raw JSON.
+func sizeOf(a *normalize.Agent, row normalize.Row) int64 {
+	return int64(unsafe.Sizeof(normalize.Agent{})) + 650 + int64(len(row)+2*(len(a.RawList)+len(a.RawDetail))+len(a.ID))
 }

@@ -15,15 +15,6 @@ type Filter struct {
 	Values []string
 }
 
-// FilterFields are the fields that lists can be filtered by, in the order in
-// which they are documented.
-func FilterFields() []normalize.Field {
-	return []normalize.Field{
-		normalize.FieldStatus, normalize.FieldArchitecture, normalize.FieldDirection,
-		normalize.FieldVisibility, normalize.FieldLanguage, normalize.FieldModality,
-	}
-}
-
 // Query says which agents a list has, and in which order.
 type Query struct {
 	Filters []Filter
@@ -56,7 +47,7 @@ type selection struct {
 
 func (s selection) len(of *Snapshot) int {
 	if s.rows == nil {
-		return len(of.Agents)
+		return of.Len()
 	}
 	return len(s.rows)
 }
@@ -75,18 +66,21 @@ func (q Query) sel(p Part) selection {
 	if len(q.Filters) == 0 && q.Text == "" && len(p.Gone) == 0 {
 		return selection{rows: order.rows}
 	}
-	rows := q.candidates(s, order)
+	rows, certain := q.candidates(s, order)
+	if certain && q.Text == "" && len(p.Gone) == 0 {
+		return selection{rows: rows}
+	}
 	found := selection{rows: make([]int, 0, len(rows))}
 	folded := fold(q.Text)
 	for _, row := range rows {
 		if p.Gone[row] {
 			continue
 		}
-		unknown, excluded := q.apply(s.Agents[row])
+		unknown, excluded := q.apply(&s.listed[row])
 		if folded != "" && !strings.Contains(s.texts()[row], folded) {
 			// What the vendor does not have cannot be meant; what was only not
 			// loaded may be.
-			missing := s.Agents[row].NotLoaded & searched
+			missing := s.listed[row].NotLoaded & searched
 			unknown |= missing
 			excluded = excluded || missing == 0
 		}
@@ -101,23 +95,24 @@ func (q Query) sel(p Part) selection {
 	return found
 }
 
-// candidates are rows that may match, in the query's order; the others do not.
-func (q Query) candidates(s *Snapshot, order ordered) []int {
+// candidates are rows that may match, in the query's order; the others do not. If that is
+// certain, they all do, by the filters.
+func (q Query) candidates(s *Snapshot, order ordered) (candidates []int, certain bool) {
 	if len(q.Filters) == 0 || !s.postings.ready() {
-		return order.all(len(s.Agents))
+		return order.all(s.Len()), false
 	}
-	found := s.postings.candidates(s, q.Filters)
+	found, certain := s.postings.candidates(s, q.Filters)
 	rows := make([]int, len(found))
 	for i, row := range found {
 		rows[i] = int(row)
 	}
 	order.sort(rows)
-	return rows
+	return rows, certain
 }
 
 // apply holds an agent against the filters: which cannot be applied to it, and
 // whether another excludes it anyway.
-func (q Query) apply(a *normalize.Agent) (unknown normalize.FieldSet, excluded bool) {
+func (q Query) apply(a *facts) (unknown normalize.FieldSet, excluded bool) {
 	for _, f := range q.Filters {
 		known, match := f.apply(a)
 		if !known {
@@ -130,33 +125,43 @@ func (q Query) apply(a *normalize.Agent) (unknown normalize.FieldSet, excluded b
 
 // Excludes reports whether what is known of an agent does not match.
 func (q Query) Excludes(a *normalize.Agent) bool {
-	_, excluded := q.apply(a)
+	of := factsOf(a)
+	return q.excludes(&of)
+}
+
+// ExcludesAt is the same of the agent at an index.
+func (q Query) ExcludesAt(s *Snapshot, i int) bool { return q.excludes(&s.listed[i]) }
+
+func (q Query) excludes(of *facts) bool {
+	_, excluded := q.apply(of)
 	return excluded
 }
 
 var searched = normalize.Fields(normalize.FieldName, normalize.FieldDescription)
 
 // apply reports whether the agent's value is known, and is one of the filter's.
-func (f Filter) apply(a *normalize.Agent) (known, match bool) {
-	if !knows(a, f.Field) {
+func (f Filter) apply(a *facts) (known, match bool) {
+	if !a.knows(f.Field) {
 		return false, false
 	}
-	v := a.Text(f.Field)
+	v := a.value(f.Field)
 	return true, v != nil && slices.Contains(f.Values, *v)
 }
 
 // searchable is what the text of a query is looked for in, of each agent.
 func (s *Snapshot) searchable() []string {
-	texts := make([]string, len(s.Agents))
-	for i, a := range s.Agents {
+	texts := make([]string, s.Len())
+	for i := range texts {
+		of := s.shown(i)
 		var parts []string
-		for _, f := range []normalize.Field{normalize.FieldName, normalize.FieldDescription} {
-			if v := a.Text(f); v != nil {
+		for _, v := range []*string{of.Name, of.Description} {
+			if v != nil {
 				parts = append(parts, *v)
 			}
 		}
 		// No query has the separator in it: nothing matches across two parts.
-		texts[i] = fold(strings.Join(append(append(parts, a.ID), a.AlternateIDs...), separator))
+		id := normalize.ID{Backend: s.backend, Native: s.listed[i].native}.String()
+		texts[i] = fold(strings.Join(append(append(parts, id), of.AlternateIDs...), separator))
 	}
 	return texts
 }

@@ -69,8 +69,8 @@ type key struct {
 // their beginning.
 const maxKey = 128
 
-func (f OrderField) key(a *normalize.Agent) key {
-	v := a.Text(f.field())
+// keyOf is what a value orders by.
+func (f OrderField) keyOf(v *string) key {
 	if v == nil {
 		return key{}
 	}
@@ -136,9 +136,10 @@ func (s *Snapshot) order(o Order) ordered {
 	}
 	l := &s.orders[o.By]
 	l.once.Do(func() {
-		l.keys = make([]key, len(s.Agents))
-		for i, a := range s.Agents {
-			l.keys[i] = o.By.key(a)
+		l.keys = make([]key, s.Len())
+		for i := range l.keys {
+			of := s.shown(i)
+			l.keys[i] = o.By.keyOf([orderFields]*string{ByName: of.Name, ByCreatedAt: of.CreatedAt, ByUpdatedAt: of.UpdatedAt}[o.By])
 		}
 		l.up, l.down = l.sorted(Order{By: o.By}), l.sorted(Order{By: o.By, Descending: true})
 	})
@@ -171,10 +172,24 @@ func (o ordered) all(n int) []int {
 	return rows
 }
 
-// sort puts rows that are in the order of ids in order.
+// sort puts rows that are in the order of ids in order: a few by their places, and many by
+// going through all.
 func (o ordered) sort(rows []int) {
-	if o.rows != nil {
+	switch {
+	case o.rows == nil:
+	case len(rows) < len(o.rows)/16:
 		slices.SortFunc(rows, func(a, b int) int { return o.places[a] - o.places[b] })
+	default:
+		wanted := make([]bool, len(o.rows))
+		for _, row := range rows {
+			wanted[row] = true
+		}
+		rows = rows[:0]
+		for _, row := range o.rows {
+			if wanted[row] {
+				rows = append(rows, row)
+			}
+		}
 	}
 }
 

@@ -29,8 +29,8 @@ func (p Part) lost(q Query) bool {
 	if p.Snapshot.lacks&p.Needed == 0 {
 		return false
 	}
-	for i, a := range p.Snapshot.Agents {
-		if a.NotLoaded&p.Needed != 0 && !p.Gone[i] && !q.Excludes(a) {
+	for i := range p.Snapshot.listed {
+		if p.Snapshot.listed[i].NotLoaded&p.Needed != 0 && !p.Gone[i] && !q.ExcludesAt(p.Snapshot, i) {
 			return true
 		}
 	}
@@ -160,7 +160,7 @@ func (p *pager) open(q Query, i int) {
 func (l *lane) place(n int) Place {
 	row := l.selected.at(n)
 	k := l.ordered.key(row)
-	return Place{Backend: l.part.Backend, Native: l.part.Snapshot.Agents[row].NativeID, Present: k.present, Value: k.value}
+	return Place{Backend: l.part.Backend, Native: l.part.Snapshot.listed[row].native, Present: k.present, Value: k.value}
 }
 
 // left is how many rows the lane has.
@@ -176,8 +176,8 @@ func (l *lane) left() int {
 
 // gives reports whether the row is to be given, now or later.
 func (l *lane) gives(n int) bool {
-	a := l.part.Snapshot.Agents[l.selected.at(n)]
-	return a.NotLoaded&l.unplaced == 0 && (len(l.before) == 0 || !l.before[shortHash(a.NativeID)])
+	a := &l.part.Snapshot.listed[l.selected.at(n)]
+	return a.NotLoaded&l.unplaced == 0 && (len(l.before) == 0 || !l.before[shortHash(a.native)])
 }
 
 // peek is the place of the lane's next row; false at its end.

@@ -24,7 +24,7 @@ func TestLongNamesFitIntoACursor(t *testing.T) {
 	q, walk, got := Query{Order: Order{By: ByName}}, Walk{}, ""
 	for range 5 {
 		page := Paginate(q, walk, []string{"b"}, []Part{{Backend: "b", Snapshot: s}}, 1)
-		got += s.Agents[page.Rows[0].Index].NativeID
+		got += s.NativeID(page.Rows[0].Index)
 		if page.Next == nil {
 			break
 		}
@@ -144,7 +144,7 @@ func TestAgentsThatCannotBePlaced(t *testing.T) {
 	rest := Paginate(q, *first.Resume, []string{"b"}, parts(agent("2", "a", "", "")), 5)
 	var ids string
 	for _, r := range rest.Rows {
-		ids += parts(unread)[0].Snapshot.Agents[r.Index].NativeID
+		ids += parts(unread)[0].Snapshot.NativeID(r.Index)
 	}
 	if ids != "23" || rest.Next != nil || rest.Resume != nil {
 		t.Errorf("%s, %+v", ids, rest)

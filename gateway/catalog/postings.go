@@ -39,9 +39,9 @@ func (p *postings) of(s *Snapshot, f normalize.Field) *posting {
 	of := p.fields[f]
 	of.once.Do(func() {
 		of.byValue = map[string][]int32{}
-		for i, a := range s.Agents {
-			switch v := a.Text(f); {
-			case !knows(a, f):
+		for i := range s.listed {
+			switch v := s.listed[i].value(f); {
+			case !s.listed[i].knows(f):
 				of.unknown = append(of.unknown, int32(i))
 			case v != nil:
 				of.byValue[*v] = append(of.byValue[*v], int32(i))
@@ -51,16 +51,13 @@ func (p *postings) of(s *Snapshot, f normalize.Field) *posting {
 	return of
 }
 
-// knows reports whether an agent's value of a field is known, be it that it has none.
-func knows(a *normalize.Agent, f normalize.Field) bool {
-	return !a.Unavailable.Has(f) && !a.NotLoaded.Has(f)
-}
-
-// candidates are the rows that no filter excludes, in the order of ids.
-func (p *postings) candidates(s *Snapshot, filters []Filter) []int32 {
-	var rows []int32
+// candidates are the rows that no filter excludes, in the order of ids; all of them match
+// if it is certain, because every value is known.
+func (p *postings) candidates(s *Snapshot, filters []Filter) (rows []int32, certain bool) {
+	certain = true
 	for i, f := range filters {
 		of := p.of(s, f.Field)
+		certain = certain && len(of.unknown) == 0
 		these := of.unknown
 		for _, v := range f.Values { // which differ, so that no row comes twice
 			these = merged(these, of.byValue[v])
@@ -70,7 +67,7 @@ func (p *postings) candidates(s *Snapshot, filters []Filter) []int32 {
 		}
 		rows = these
 	}
-	return rows
+	return rows, certain
 }
 
 // merged are the rows of both; none is in both.

@@ -10,30 +10,38 @@
 package catalog
 
 import (
+	"bytes"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Snapshot is all agents of one backend as one credential sees them: sorted,
-// and each row encoded once. It is not changed after it was made, and safe for
-// concurrent use.
+// Snapshot is all agents of one backend as one credential sees them: sorted, and each row
+// encoded once. Of an agent only its row is kept, and what lists are filtered by; the rest
+// is read out of the row when it is needed. It is not changed after it was made, and safe
+// for concurrent use.
 type Snapshot struct {
 	// ID tells it from every other snapshot of this process.
 	ID uint64
 
-	Agents []*normalize.Agent // by normalize.Compare of native ids
-	rows   []normalize.Row    // of each agent
-	byID   map[string]int     // whole ids, alternate ones too
-	orders [orderFields]lazyOrder
-	texts  func() []string
+	backend    string
+	listed     []facts // by normalize.Compare of native ids
+	rows       packed
+	raw        archive
+	alternates map[string]int // by whole alternate ids
+	orders     [orderFields]lazyOrder
+	texts      func() []string
 	// postings find what filters look for; nil where it is not worth it.
 	postings *postings
+	// details take the place of rows, by index; nil outside of With.
+	details map[int]*Detail
 
 	// Unavailable and NotLoaded are what most rows say; a row that differs
 	// carries its own.
@@ -50,39 +58,66 @@ type Snapshot struct {
 	size int64
 }
 
+// packed are rows, one behind the other.
+type packed struct {
+	bytes []byte
+	ends  []int
+}
+
+func (p packed) at(i int) normalize.Row {
+	start := 0
+	if i > 0 {
+		start = p.ends[i-1]
+	}
+	return normalize.Row(p.bytes[start:p.ends[i]:p.ends[i]])
+}
+
 var lastID atomic.Uint64
 
-// NewSnapshot encodes a listing. Of two agents with one id the first is kept.
+// encoding are buffers that rows are encoded in, before it is known how much they take.
+var encoding = sync.Pool{New: func() any { return &bytes.Buffer{} }}
+
+// NewSnapshot encodes a listing. Of two agents with one id the first is kept. It keeps
+// nothing of the listing itself.
 func NewSnapshot(info *adapters.Info, listing adapters.Listing, fetched time.Time) (*Snapshot, error) {
 	agents := slices.Clone(listing.Agents)
 	slices.SortStableFunc(agents, func(a, b *normalize.Agent) int { return normalize.Compare(a.NativeID, b.NativeID) })
 	agents = slices.CompactFunc(agents, func(a, b *normalize.Agent) bool { return a.NativeID == b.NativeID })
 	s := &Snapshot{
-		ID: lastID.Add(1), Agents: agents,
-		rows:    make([]normalize.Row, len(agents)),
-		byID:    make(map[string]int, len(agents)),
+		ID: lastID.Add(1), listed: make([]facts, len(agents)),
+		rows:    packed{ends: make([]int, len(agents))},
 		Fetched: fetched, Partial: listing.Partial, Interrupted: listing.Interrupted,
 		postings: newPostings(),
 	}
+	raw, sets := make([]jsontext.Value, len(agents)), make([]Sets, len(agents))
+	rows := encoding.Get().(*bytes.Buffer)
+	defer encoding.Put(rows)
+	rows.Reset()
+	same := shared{}
 	for i, a := range agents {
-		row, err := encode(info, adapters.OpList, a)
-		if err != nil {
-			return nil, err
+		if err := a.WriteRow(rows); err != nil {
+			return nil, notEncoded(info, adapters.OpList, err)
 		}
-		s.rows[i] = row
+		s.rows.ends[i], raw[i] = rows.Len(), a.RawList
+		s.backend = a.Backend
+		s.listed[i] = factsOf(a).shared(same)
 		s.lacks |= a.NotLoaded
-		s.byID[a.ID] = i
-		s.size += sizeOf(a, row)
-	}
-	for i, a := range agents {
+		sets[i] = s.listed[i].Sets
 		for _, alternate := range a.AlternateIDs {
-			if _, taken := s.byID[alternate]; !taken { // an agent's own id goes before another's alternate
-				s.byID[alternate] = i
+			if _, taken := s.alternates[alternate]; taken {
+				continue
 			}
+			if s.alternates == nil {
+				s.alternates = make(map[string]int, len(agents))
+			}
+			s.alternates[alternate] = i
 		}
 	}
-	s.Unavailable, s.NotLoaded = CommonSets(agents, info.Unavailable(), info.NotLoaded(adapters.InList))
+	s.rows.bytes = append(make([]byte, 0, rows.Len()), rows.Bytes()...) // not as large as it grew
+	s.raw = newArchive(raw)
+	s.Unavailable, s.NotLoaded = CommonSets(sets, Sets{info.Unavailable(), info.NotLoaded(adapters.InList)})
 	s.texts = sync.OnceValue(s.searchable)
+	s.size = int64(unsafe.Sizeof(*s)) + int64(rows.Len()) + s.raw.size() + overhead*int64(len(agents))
 	return s, nil
 }
 
@@ -91,82 +126,112 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing, fetched time.Tim
 // old ones.
 func (s *Snapshot) With(details map[int]*Detail) *Snapshot {
 	w := &Snapshot{
-		ID: s.ID, Agents: slices.Clone(s.Agents), rows: s.rows, byID: s.byID,
+		ID: s.ID, backend: s.backend, listed: slices.Clone(s.listed), rows: s.rows, raw: s.raw, alternates: s.alternates, details: details,
 		Unavailable: s.Unavailable, NotLoaded: s.NotLoaded, lacks: s.lacks,
 		Fetched: s.Fetched, Partial: s.Partial, Interrupted: s.Interrupted, size: s.size,
 	}
 	for i, d := range details {
 		if d != nil {
-			w.Agents[i] = d.Agent
+			w.listed[i] = factsOf(d.Agent)
 		}
 	}
 	w.texts = sync.OnceValue(w.searchable)
 	return w
 }
 
-func encode(info *adapters.Info, op adapters.Operation, a *normalize.Agent) (normalize.Row, error) {
-	row, err := a.Row()
-	if err != nil {
-		return nil, &normalize.Error{Kind: normalize.KindInternal, Provider: info.Provider, Op: string(op), Message: "an agent cannot be encoded", Err: err}
-	}
-	return row, nil
+func notEncoded(info *adapters.Info, op adapters.Operation, err error) error {
+	return &normalize.Error{Kind: normalize.KindInternal, Provider: info.Provider, Op: string(op), Message: "an agent cannot be encoded", Err: err}
 }
 
-// Row is the encoded row of the agent at that index.
-func (s *Snapshot) Row(i int) normalize.Row { return s.rows[i] }
+// Len is how many agents there are.
+func (s *Snapshot) Len() int { return len(s.listed) }
+
+// NativeID is that of the agent at an index.
+func (s *Snapshot) NativeID(i int) string { return s.listed[i].native }
+
+// Sets are those of the agent at an index.
+func (s *Snapshot) Sets(i int) Sets { return s.listed[i].Sets }
+
+// Row is the encoded row of the agent at an index.
+func (s *Snapshot) Row(i int) normalize.Row { return s.rows.at(i) }
+
+// Raw is the vendor's own JSON of the agent at an index.
+func (s *Snapshot) Raw(i int) jsontext.Value { return s.raw.get(i) }
+
+// Agent is the agent at an index, read out of its row. Nobody else has it.
+func (s *Snapshot) Agent(i int) *normalize.Agent {
+	if d := s.details[i]; d != nil {
+		whole := *d.Agent
+		return &whole
+	}
+	a, err := s.rows.at(i).Agent()
+	if err != nil { // we have encoded it
+		panic(err)
+	}
+	a.View, a.RawList = normalize.ViewBasic, s.raw.get(i)
+	a.Unavailable, a.NotLoaded = s.listed[i].Unavailable, s.listed[i].NotLoaded
+	return a
+}
+
+// At is the agent at an index, for whoever may not need it.
+func (s *Snapshot) At(i int) Listed { return Listed{s, i} }
+
+// Listed is an agent as a list shows it. The zero value is none.
+type Listed struct {
+	of    *Snapshot
+	index int
+}
+
+// IsZero reports whether it is none.
+func (l Listed) IsZero() bool { return l.of == nil }
+
+// rowID tells a row from every other one.
+type rowID struct {
+	snapshot uint64
+	index    int
+}
 
 // Find is the index of the agent with that native id, its own or an alternate
 // one; -1 if there is none.
 func (s *Snapshot) Find(nativeID string) int {
-	if len(s.Agents) == 0 {
-		return -1
+	i, found := slices.BinarySearchFunc(s.listed, nativeID, func(f facts, id string) int { return normalize.Compare(f.native, id) })
+	if found {
+		return i
 	}
-	i, ok := s.byID[normalize.ID{Backend: s.Agents[0].Backend, Native: nativeID}.String()]
-	if !ok {
-		return -1
+	if i, found = s.alternates[normalize.ID{Backend: s.backend, Native: nativeID}.String()]; found {
+		return i
 	}
-	return i
+	return -1
 }
 
 // Full is the agent at that index in full view, for a backend whose list shows
 // all that there is of it.
 func (s *Snapshot) Full(i int) *Detail {
-	full := *s.Agents[i]
+	full := s.Agent(i)
 	full.View = normalize.ViewFull
-	return newDetail(&full, s.rows[i])
+	return newDetail(full, s.rows.at(i))
 }
 
 // Size is the memory that the snapshot takes, in bytes, by estimate:
 // BenchmarkMemory holds it against the truth.
-func (s *Snapshot) Size() int64 { return s.size + int64(unsafe.Sizeof(*s)) }
+func (s *Snapshot) Size() int64 { return s.size }
 
-// Per agent: its struct; what the pointers in it and the maps and slices that
-// find and order it take.
-const overhead = int64(unsafe.Sizeof(normalize.Agent{})) + 650
+// overhead is what an agent takes beside its row and raw JSON, in bytes: its facts, its
+// ids, and what finds and orders it.
+const overhead = int64(unsafe.Sizeof(facts{})) + 430
 
-// sizeOf: the agent's own strings are about as long as its raw JSON; what is
-// searched is its name, description and id once more.
-func sizeOf(a *normalize.Agent, row normalize.Row) int64 {
-	size := overhead + int64(len(row)+2*(len(a.RawList)+len(a.RawDetail))+len(a.ID))
-	for _, text := range []*string{a.Name, a.Description} {
-		if text != nil {
-			size += int64(len(*text))
-		}
-	}
-	return size
-}
+// Sets are what an agent says of its fields.
+type Sets struct{ Unavailable, NotLoaded normalize.FieldSet }
 
 // CommonSets is what most agents say of their fields; without agents, what is
 // given.
-func CommonSets(agents []*normalize.Agent, unavailable, notLoaded normalize.FieldSet) (normalize.FieldSet, normalize.FieldSet) {
-	type sets struct{ unavailable, notLoaded normalize.FieldSet }
-	best, most := sets{unavailable, notLoaded}, 0
-	count := map[sets]int{}
-	for _, a := range agents {
-		s := sets{a.Unavailable, a.NotLoaded}
+func CommonSets(agents []Sets, given Sets) (unavailable, notLoaded normalize.FieldSet) {
+	best, most := given, 0
+	count := map[Sets]int{}
+	for _, s := range agents {
 		if count[s]++; count[s] > most {
 			best, most = s, count[s]
 		}
 	}
-	return best.unavailable, best.notLoaded
+	return best.Unavailable, best.NotLoaded
 }

@@ -59,8 +59,9 @@ func (w *world) change(a *normalize.Agent) {
 }
 
 func (w *world) matches(a *normalize.Agent) bool {
+	of := factsOf(a)
 	for _, f := range w.query.Filters {
-		if _, match := f.apply(a); !match {
+		if _, match := f.apply(&of); !match {
 			return false
 		}
 	}
@@ -90,7 +91,7 @@ func (w *world) turn() {
 			changed := *old
 			w.change(&changed)
 			w.agents[backend][old.NativeID] = &changed
-			if w.query.Order.By.key(old) != w.query.Order.By.key(&changed) {
+			if w.query.Order.By.keyOf(old.Text(w.query.Order.Field())) != w.query.Order.By.keyOf(changed.Text(w.query.Order.Field())) {
 				w.moved[old.ID] = true
 				delete(w.stayed, old.ID)
 			}
@@ -264,7 +265,7 @@ func (w *world) page(t *testing.T, walk Walk, limit int, trouble float64) (ids [
 	found := Paginate(w.query, walk, backends, parts, limit)
 	w.next = found
 	for _, r := range found.Rows {
-		ids = append(ids, parts[r.Part].Snapshot.Agents[r.Index].ID)
+		ids = append(ids, parts[r.Part].Snapshot.Agent(r.Index).ID)
 	}
 	w.inOrder(t, parts, found)
 	return ids, failed, ok
@@ -274,8 +275,8 @@ func (w *world) page(t *testing.T, walk Walk, limit int, trouble float64) (ids [
 func (w *world) inOrder(t *testing.T, parts []Part, found Page) {
 	for n := 1; n < len(found.Rows); n++ {
 		a, b := found.Rows[n-1], found.Rows[n]
-		x, y := parts[a.Part].Snapshot.Agents[a.Index], parts[b.Part].Snapshot.Agents[b.Index]
-		kx, ky := w.query.Order.By.key(x), w.query.Order.By.key(y)
+		x, y := parts[a.Part].Snapshot.Agent(a.Index), parts[b.Part].Snapshot.Agent(b.Index)
+		kx, ky := w.query.Order.By.keyOf(x.Text(w.query.Order.Field())), w.query.Order.By.keyOf(y.Text(w.query.Order.Field()))
 		var wrong bool
 		switch {
 		case kx == ky:

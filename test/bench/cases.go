@@ -152,7 +152,7 @@ func (b *bench) observed(r *report) error {
 			return err
 		}
 		defer g.stop()
-		if err := g.warm(); err != nil {
+		if err := g.warm(list); err != nil {
 			return err
 		}
 		sides = append(sides, turn{g.process, g.asked(list), &r.Observed[i].side})

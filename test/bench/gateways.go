@@ -218,10 +218,10 @@ func (g *server) asked(path string, headers ...string) target {
 	return t
 }
 
-// warm has the list of every key in memory.
-func (g *server) warm() error {
+// warm has the lists of every key in memory, and a page of them ready to be sent.
+func (g *server) warm(page string) error {
 	for _, key := range g.keys {
-		if _, _, err := fetch(target{url: g.api + list, headers: map[string]string{"Authorization": "Bearer " + key}}); err != nil {
+		if _, _, err := fetch(target{url: g.api + page, headers: map[string]string{"Authorization": "Bearer " + key}}); err != nil {
 			return err
 		}
 	}

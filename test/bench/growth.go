@@ -100,7 +100,7 @@ func (b *bench) overAgents() (curve, error) {
 		if err != nil {
 			return c, err
 		}
-		if err := g.warm(); err != nil {
+		if err := g.warm(page); err != nil {
 			return c, err
 		}
 		c.At = append(c.At, float64(n))
@@ -127,7 +127,7 @@ func (b *bench) overBackends() (curve, error) {
 		if err != nil {
 			return c, err
 		}
-		if err := g.warm(); err != nil {
+		if err := g.warm(page); err != nil {
 			return c, err
 		}
 		c.At = append(c.At, float64(n))
@@ -148,7 +148,7 @@ func (b *bench) overKeys() (curve, error) {
 		if err != nil {
 			return c, err
 		}
-		if err := g.warm(); err != nil {
+		if err := g.warm(page); err != nil {
 			return c, err
 		}
 		c.At = append(c.At, float64(n))
@@ -190,7 +190,7 @@ func (b *bench) overBody() (curve, error) {
 		if err != nil {
 			return c, err
 		}
-		if err := g.warm(); err != nil {
+		if err := g.warm(page); err != nil {
 			return c, err
 		}
 		c.At = append(c.At, float64(n))
@@ -238,7 +238,7 @@ func (b *bench) tenants(r *report) error {
 		encoded += len(body) * keys
 	}
 	row := &tenantsRow{Keys: keys, Agents: agents, EncodedMiB: mebibytes(int64(encoded)), IdleMiB: mebibytes(g.idle)}
-	if err := g.warm(); err != nil {
+	if err := g.warm(page); err != nil {
 		return err
 	}
 	memory, err := g.memory()

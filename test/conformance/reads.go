@@ -48,7 +48,11 @@ func checkIdentity(t T, b *Bench, a *normalize.Agent, view normalize.View) {
 	}
 	if row, err := a.Row(); err != nil {
 		t.Errorf("%s cannot be encoded: %v", a.ID, err)
-	} else if encoded := jsontext.Value(row.AppendWithRaw(nil, a.Ending(), a)); !encoded.IsValid() {
+	} else if back, err := row.Agent(); err != nil {
+		t.Errorf("the row of %s cannot be read: %v", a.ID, err)
+	} else if again, err := back.Row(); err != nil || string(again) != string(row) {
+		t.Errorf("the row of %s is read as another agent: %v", a.ID, err)
+	} else if encoded := jsontext.Value(row.AppendWithRaw(nil, a.Ending(), a.RawList, a.RawDetail)); !encoded.IsValid() {
 		t.Errorf("%s is not written as JSON: %s", a.ID, encoded)
 	}
 }

@@ -42,7 +42,7 @@ func Fuzz(f *testing.F, p adapters.Provider, op adapters.Operation, seeds ...str
 			if err != nil {
 				t.Fatalf("an agent cannot be written: %v", err)
 			}
-			encoded := jsontext.Value(row.AppendWithRaw(nil, a.Ending(), a))
+			encoded := jsontext.Value(row.AppendWithRaw(nil, a.Ending(), a.RawList, a.RawDetail))
 			if !encoded.IsValid(jsontext.AllowDuplicateNames(true)) {
 				t.Fatalf("what is written is not JSON: %s", encoded)
 			}
