@@ -9,6 +9,39 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
+// read has the adapter read a list or an agent; one that is the same as before is not made
+// again.
+func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapters.Info, call Call) (err error) {
+	heard := &transcript{}
+	if call.Previous != nil {
+		heard.before = call.Previous.reply
+	}
+	ctx = context.WithValue(ctx, transcriptKey{}, heard)
+	var listing adapters.Listing
+	var agent *normalize.Agent
+	if call.Op == adapters.OpList {
+		listing, err = adapter.List(ctx, call.Credential)
+	} else {
+		agent, err = adapter.Get(ctx, call.Credential, call.NativeID)
+	}
+	r.reply = heard.heard()
+	switch {
+	case heard.recognised:
+		r.Snapshot, r.Detail = call.Previous.Snapshot, call.Previous.Detail
+		return nil
+	case err != nil:
+		return err
+	case call.Op == adapters.OpList:
+		r.Snapshot, err = catalog.NewSnapshot(info, listing)
+	default:
+		r.Detail, err = catalog.NewDetail(info, agent)
+	}
+	if listing.Partial != nil {
+		r.reply = nil // there may be more the next time
+	}
+	return err
+}
+
 // callAdapter is the innermost endpoint: the vendor's adapter.
 func callAdapter(adapter adapters.Adapter, b *Backend) Endpoint {
 	return func(ctx context.Context, call Call) (Result, error) {
@@ -16,16 +49,8 @@ func callAdapter(adapter adapters.Adapter, b *Backend) Endpoint {
 		result := Result{Fetched: started, Cache: CacheMiss}
 		var err error
 		switch call.Op {
-		case adapters.OpList:
-			var listing adapters.Listing
-			if listing, err = adapter.List(ctx, call.Credential); err == nil {
-				result.Snapshot, err = catalog.NewSnapshot(b.Info, listing, started)
-			}
-		case adapters.OpGet:
-			var agent *normalize.Agent
-			if agent, err = adapter.Get(ctx, call.Credential, call.NativeID); err == nil {
-				result.Detail, err = catalog.NewDetail(b.Info, agent)
-			}
+		case adapters.OpList, adapters.OpGet:
+			err = result.read(ctx, adapter, b.Info, call)
 		case adapters.OpCreate:
 			result.Created, err = adapter.Create(ctx, call.Credential, call.Change)
 		case adapters.OpUpdate:

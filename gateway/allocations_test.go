@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
@@ -69,7 +68,7 @@ func TestAllocationsOfAMiss(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := catalog.NewSnapshot(provider.Info, listing, time.Time{}); err != nil {
+			if _, err := catalog.NewSnapshot(provider.Info, listing); err != nil {
 				t.Fatal(err)
 			}
 		}) / float64(agents)

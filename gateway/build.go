@@ -85,6 +85,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 	g.telemetry.ObserveQuota(name, backend.quotas.lowest)
 	retries := &retries{backend: name, timeout: b.Timeout.D(), closed: func() bool { return backend.breaker.state() == "closed" }, budget: backend.retries}
 	exchange := chainExchange(backend.client.Exchange,
+		recognise,
 		retries.middleware(g.telemetry),
 		backend.breaker.middleware(),
 		backend.bulkhead.middleware(),

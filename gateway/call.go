@@ -33,6 +33,9 @@ type Call struct {
 	// Row is the agent as the list shows it, where whoever gets it has it
 	// already: the list is not asked for again.
 	Row catalog.Listed
+	// Previous is what the same read gave the last time, as far as it is kept: it is given
+	// again if the backend's reply is.
+	Previous *Result
 	// Fresh asks the backend even if the answer is at hand; AtHand does not ask
 	// it at all, and ends with errNotAtHand if that would be needed.
 	Fresh, AtHand bool
@@ -55,6 +58,8 @@ type Result struct {
 	Work trace.SpanContext
 	// of is what it was served from, as long as that is fresh.
 	of madeFrom
+	// reply is what it was made of; nil if that was more than one reply.
+	reply *replyHash
 	// Asker is the id of the request that this was done for.
 	Asker string
 }

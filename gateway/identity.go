@@ -65,6 +65,7 @@ func madeOfParts(parts []part, found catalog.Page) madeOf {
 		h.flag(p.snapshot != nil)
 		if p.snapshot != nil {
 			h.number(p.snapshot.ID)
+			h.number(uint64(p.listed.Unix()))
 		}
 		h.text(p.source.Status)
 		h.flag(p.source.Error != nil)

@@ -79,6 +79,7 @@ type part struct {
 	failure  *Problem // why the source is not ok; nil if only a filter could not be applied
 	cache    CacheStatus
 	took     time.Duration
+	listed   time.Time // when the snapshot was read
 	fetched  time.Time // its oldest part
 	of       madeFrom  // that all of it was served from; none where there is more to it
 }
@@ -215,7 +216,7 @@ func partOf(b CallerBackend, result Result, err error, took time.Duration) part 
 		p.fail(SourceError, adapters.OpList, err)
 		return p
 	}
-	p.snapshot, p.fetched = result.Snapshot, result.Snapshot.Fetched
+	p.snapshot, p.listed, p.fetched = result.Snapshot, result.Fetched, result.Fetched
 	switch {
 	case result.Stale != nil:
 		p.stale = true
@@ -248,7 +249,7 @@ func (g *Gateway) settle(p *part, i int, page catalog.Page, q ListQuery) {
 	found := page.Parts[i]
 	p.source.Count = found.Count
 	if p.snapshot != nil {
-		fetched := p.snapshot.Fetched.UTC().Truncate(time.Second)
+		fetched := p.listed.UTC().Truncate(time.Second)
 		p.source.FetchedAt = &fetched
 		unavailable, notLoaded := p.sets(i, page, q)
 		p.source.Unavailable, p.source.NotLoaded = &unavailable, &notLoaded

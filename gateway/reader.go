@@ -131,7 +131,11 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 			}
 			defer leave()
 		}
-		result, err := r.next(bounded, r.call)
+		call := r.call
+		if known, ok := r.cache.store.get(r.key); ok {
+			call.Previous = &known.result
+		}
+		result, err := r.next(bounded, call)
 		if err != nil {
 			r.cache.void(r, normalize.KindOf(err))
 			return Result{Work: lastRequest(work), Asker: journal.RequestID(work)}, err // for those who share it

@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -29,7 +28,7 @@ func agent(id, name, description, status string) *normalize.Agent {
 
 func snapshot(t testing.TB, agents ...*normalize.Agent) *Snapshot {
 	t.Helper()
-	s, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents}, time.Unix(1, 0))
+	s, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config/secret"
@@ -44,7 +43,7 @@ func TestLongNamesFitIntoACursor(t *testing.T) {
 // some is a snapshot of a list that broke off.
 func some(t *testing.T, agents []*normalize.Agent) *Snapshot {
 	t.Helper()
-	s, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents, Partial: &normalize.Error{}, Interrupted: true}, time.Time{})
+	s, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents, Partial: &normalize.Error{}, Interrupted: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +95,7 @@ func TestInterruptedLists(t *testing.T) {
 // the walk does not say that it is complete.
 func TestOldAndOddListsAreRemembered(t *testing.T) {
 	agents := many(4)
-	odd, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents, Partial: &normalize.Error{}}, time.Time{})
+	odd, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents, Partial: &normalize.Error{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -49,7 +48,6 @@ type Snapshot struct {
 	NotLoaded   normalize.FieldSet
 	lacks       normalize.FieldSet // what some row has not loaded
 
-	Fetched time.Time
 	// Partial is why this is not all of it; nil if it is.
 	Partial *normalize.Error
 	// Interrupted: it is partial because the rest could not be asked for.
@@ -79,14 +77,14 @@ var encoding = sync.Pool{New: func() any { return &bytes.Buffer{} }}
 
 // NewSnapshot encodes a listing. Of two agents with one id the first is kept. It keeps
 // nothing of the listing itself.
-func NewSnapshot(info *adapters.Info, listing adapters.Listing, fetched time.Time) (*Snapshot, error) {
+func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, error) {
 	agents := slices.Clone(listing.Agents)
 	slices.SortStableFunc(agents, func(a, b *normalize.Agent) int { return normalize.Compare(a.NativeID, b.NativeID) })
 	agents = slices.CompactFunc(agents, func(a, b *normalize.Agent) bool { return a.NativeID == b.NativeID })
 	s := &Snapshot{
 		ID: lastID.Add(1), listed: make([]facts, len(agents)),
 		rows:    packed{ends: make([]int, len(agents))},
-		Fetched: fetched, Partial: listing.Partial, Interrupted: listing.Interrupted,
+		Partial: listing.Partial, Interrupted: listing.Interrupted,
 		postings: newPostings(),
 	}
 	raw, sets := make([]jsontext.Value, len(agents)), make([]Sets, len(agents))
@@ -128,7 +126,7 @@ func (s *Snapshot) With(details map[int]*Detail) *Snapshot {
 	w := &Snapshot{
 		ID: s.ID, backend: s.backend, listed: slices.Clone(s.listed), rows: s.rows, raw: s.raw, alternates: s.alternates, details: details,
 		Unavailable: s.Unavailable, NotLoaded: s.NotLoaded, lacks: s.lacks,
-		Fetched: s.Fetched, Partial: s.Partial, Interrupted: s.Interrupted, size: s.size,
+		Partial: s.Partial, Interrupted: s.Interrupted, size: s.size,
 	}
 	for i, d := range details {
 		if d != nil {

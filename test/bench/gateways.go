@@ -34,6 +34,10 @@ func (b *bench) stop() {
 	_ = os.RemoveAll(b.folder)
 }
 
+// manyKeys are more than there are connections: what one key asks for anew, two requests at
+// the same time would share.
+const manyKeys = 128
+
 // prepare builds the programs and starts the vendors and the gateway.
 func prepare() (*bench, error) {
 	folder, err := os.MkdirTemp("", "agentgw-bench-")
@@ -62,7 +66,7 @@ func prepare() (*bench, error) {
 	if b.backends, err = b.vendors(*agents, "0"); err != nil {
 		return b, err
 	}
-	b.gateway, err = b.serve(setup{program: "agentgw", backends: b.backends, observed: unsampled})
+	b.gateway, err = b.serve(setup{program: "agentgw", backends: b.backends, keys: manyKeys, observed: unsampled})
 	return b, err
 }
 
@@ -226,4 +230,24 @@ func (g *server) warm(page string) error {
 		}
 	}
 	return nil
+}
+
+// inTurn is a target that each key asks for in its turn; the two threads of wrk begin with
+// different ones.
+func (b *bench) inTurn(g *server, path string, headers ...string) (target, error) {
+	t := g.asked(path, headers...)
+	delete(t.headers, "Authorization")
+	t.script = b.path(fmt.Sprintf("keys-%d.lua", g.cmd.Process.Pid))
+	return t, os.WriteFile(t.script, []byte(fmt.Sprintf(`local keys = {"%s"}
+local threads = 0
+function setup(thread)
+  threads = threads + 1
+  thread:set("number", threads * math.floor(#keys / 2))
+end
+function request()
+  number = number + 1
+  wrk.headers["Authorization"] = "Bearer " .. keys[number %% #keys + 1]
+  return wrk.format()
+end
+`, strings.Join(g.keys, `", "`))), 0o600)
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -152,7 +150,7 @@ func (b *bench) overKeys() (curve, error) {
 			return c, err
 		}
 		c.At = append(c.At, float64(n))
-		asked, err := b.ofEachKey(g)
+		asked, err := b.inTurn(g, page)
 		if err == nil {
 			err = b.costs(&c, g, "page of 100 from memory, keys in turn, µs", asked)
 		}
@@ -167,15 +165,6 @@ func (b *bench) overKeys() (curve, error) {
 		g.stop()
 	}
 	return c, nil
-}
-
-// ofEachKey is the page, with each key in turn.
-func (b *bench) ofEachKey(g *server) (target, error) {
-	script := fmt.Sprintf("local keys = {%q}\nlocal i = 0\nrequest = function()\n  i = i + 1\n  wrk.headers[\"Authorization\"] = \"Bearer \" .. keys[i %% #keys + 1]\n  return wrk.format()\nend\n",
-		strings.Join(g.keys, "\", \""))
-	script = strings.ReplaceAll(script, `\"`, `"`)
-	file := b.path("keys.lua")
-	return target{url: g.api + page, script: file}, os.WriteFile(file, []byte(script), 0o600)
 }
 
 // overBody has the agents' texts grow.
@@ -246,7 +235,7 @@ func (b *bench) tenants(r *report) error {
 		return err
 	}
 	row.MemoryMiB = mebibytes(memory)
-	each, err := b.ofEachKey(g)
+	each, err := b.inTurn(g, page)
 	if err != nil {
 		return err
 	}
