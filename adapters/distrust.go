@@ -1,6 +1,7 @@
 package adapters
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"mime"
@@ -89,21 +90,38 @@ func saysJSON(contentType string) bool {
 // deeperThan reports whether JSON is nested deeper than so many levels. It looks
 // at brackets alone; whether it is JSON at all is the decoder's to say.
 func deeperThan(data []byte, levels int) bool {
-	depth, quoted := 0, false
+	depth := 0
 	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
+		switch data[i] {
+		case '"':
+			i += stringEnd(data[i:])
+		case '{', '[':
 			if depth++; depth > levels {
 				return true
 			}
-		case c == '}' || c == ']':
+		case '}', ']':
 			depth--
 		}
 	}
 	return false
+}
+
+// stringEnd is where the string ends that data begins with: most of a reply is strings, and
+// a quote is found in many bytes at a time.
+func stringEnd(data []byte) int {
+	for at := 1; ; {
+		quote := bytes.IndexByte(data[at:], '"')
+		if quote < 0 {
+			return len(data)
+		}
+		end := at + quote
+		escapes := end
+		for escapes > at && data[escapes-1] == '\\' {
+			escapes--
+		}
+		if (end-escapes)%2 == 0 {
+			return end
+		}
+		at = end + 1
+	}
 }

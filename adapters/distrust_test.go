@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"pgregory.net/rapid"
 
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -92,4 +93,30 @@ func TestRowsAreBounded(t *testing.T) {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
+}
+
+// TestDepth holds the search for deep nesting against looking at each byte.
+func TestDepth(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		data := rapid.SliceOf(rapid.SampledFrom([]byte(`{}[]""\ab`))).Draw(t, "data")
+		levels := rapid.IntRange(0, 4).Draw(t, "levels")
+		depth, quoted, want := 0, false, false
+		for i := 0; i < len(data) && !want; i++ {
+			switch c := data[i]; {
+			case quoted && c == '\\':
+				i++
+			case c == '"':
+				quoted = !quoted
+			case quoted:
+			case c == '{' || c == '[':
+				depth++
+				want = depth > levels
+			case c == '}' || c == ']':
+				depth--
+			}
+		}
+		if got := deeperThan(data, levels); got != want {
+			t.Fatalf("%q is deeper than %d: %v", data, levels, got)
+		}
+	})
 }

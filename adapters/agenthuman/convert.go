@@ -80,9 +80,9 @@ func decodeAgent(backend string, op adapters.Operation, r adapters.Response, poi
 	if err := adapters.DecodeAt(provider, op, r, pointer, data, &w); err != nil {
 		return nil, err
 	}
-	id, spare := w.AgentID, "id"
+	id, other, spare := w.AgentID, w.ID, "id"
 	if op == adapters.OpGet && w.ID.Sent || !w.AgentID.Sent {
-		id, spare = w.ID, "agent_id"
+		id, other, spare = w.ID, w.AgentID, "agent_id"
 	}
 	if id.Value == nil || id.Value.ID == "" {
 		return nil, adapters.BadResponse(provider, op, r, pointer+"/agent_id is missing")
@@ -93,8 +93,8 @@ func decodeAgent(backend string, op adapters.Operation, r adapters.Response, poi
 		view = normalize.ViewFull
 	}
 	b := wire.NewBuilder(normalize.New(provider, backend, id.Value.ID, view), w.Rest)
-	if other := normalize.Members(data)[spare]; other != nil {
-		b.Extend(spare, other)
+	if other.Sent {
+		b.Extend(spare, normalize.Members(data)[spare])
 	}
 	modality := normalize.ModalityAvatar
 	b.Modality = &modality

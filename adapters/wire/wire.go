@@ -7,9 +7,9 @@
 package wire
 
 import (
-	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -165,7 +165,7 @@ func (b *Builder) Build(unavailable, notLoaded normalize.FieldSet) *normalize.Ag
 func Rows(pointer string, rows []jsontext.Value, decode func(pointer string, row jsontext.Value) (*normalize.Agent, error)) ([]*normalize.Agent, error) {
 	agents := make([]*normalize.Agent, 0, len(rows))
 	for i, row := range rows {
-		agent, err := decode(fmt.Sprintf("%s/%d", pointer, i), row)
+		agent, err := decode(pointer+"/"+strconv.Itoa(i), row)
 		if err != nil {
 			return nil, err
 		}

@@ -12,18 +12,22 @@ import (
 const (
 	list = "/v1/agents?limit=1000"
 	one  = "/v1/agents/krosai:agent-1"
+
+	noCache = "Cache-Control: no-cache"
 )
 
 // comparison is a case: the gateway against a bare limit.
 type comparison struct {
 	name  string
 	bare  []string // flags of the program bare; none: the gateway's own list
+	of    *server
 	asked target
 	goal  float64 // of the ratio
 	nginx bool    // is measured, too, as a cache of the same
 }
 
 // comparisons are the cases; the bodies that the bare limit answers are the gateway's own.
+// Asked anew, most backends say what they said before; changing ones never do.
 func (b *bench) comparisons() ([]comparison, error) {
 	tag := ""
 	for name, path := range map[string]string{"list.json": list, "one.json": one} {
@@ -38,25 +42,46 @@ func (b *bench) comparisons() ([]comparison, error) {
 			return nil, err
 		}
 	}
-	var lists []string
-	for _, name := range names(b.backends) {
-		lists = append(lists, b.backends[name]+"/agents")
+	cases := []comparison{
+		{name: "list from memory", bare: []string{"-fixed", b.path("list.json")}, of: b.gateway, asked: b.gateway.asked(list), goal: 1.25, nginx: true},
+		{name: "agent from memory", bare: []string{"-fixed", b.path("one.json")}, of: b.gateway, asked: b.gateway.asked(one), goal: 1.45, nginx: true},
+		{name: "not modified, to the list", of: b.gateway, asked: b.gateway.asked(list, "If-None-Match: "+tag), goal: 1},
 	}
-	oneAnew, err := b.inTurn(b.gateway, one, anew)
+	changing, err := b.vendors(*agents, "0", "-changing")
 	if err != nil {
 		return nil, err
 	}
-	listAnew, err := b.inTurn(b.gateway, list, anew)
+	other, err := b.serve(setup{program: "agentgw", backends: changing, keys: manyKeys, observed: unsampled})
 	if err != nil {
 		return nil, err
 	}
-	return []comparison{
-		{"list from memory", []string{"-fixed", b.path("list.json")}, b.gateway.asked(list), 1.25, true},
-		{"agent from memory", []string{"-fixed", b.path("one.json")}, b.gateway.asked(one), 1.45, true},
-		{"not modified, to the list", nil, b.gateway.asked(list, "If-None-Match: "+tag), 1, false},
-		{"agent, asked anew", []string{"-proxy", b.backends["krosai"] + "/agents/agent-1"}, oneAnew, 2, false},
-		{"list of 4, asked anew", []string{"-merge", strings.Join(lists, ",")}, listAnew, 3.5, false},
-	}, nil
+	for _, anew := range []struct {
+		of       *server
+		backends map[string]string
+		how      string
+	}{{b.gateway, b.backends, "asked anew"}, {other, changing, "asked anew, changed"}} {
+		oneAnew, err := b.inTurn(anew.of, one, noCache)
+		if err != nil {
+			return nil, err
+		}
+		listAnew, err := b.inTurn(anew.of, list, noCache)
+		if err != nil {
+			return nil, err
+		}
+		cases = append(cases,
+			comparison{name: "agent, " + anew.how, bare: []string{"-proxy", anew.backends["krosai"] + "/agents/agent-1"}, of: anew.of, asked: oneAnew, goal: 2},
+			comparison{name: "list of 4, " + anew.how, bare: []string{"-merge", strings.Join(lists(anew.backends), ",")}, of: anew.of, asked: listAnew, goal: 3.5},
+		)
+	}
+	return cases, nil
+}
+
+// lists are the URLs of what is to be merged.
+func lists(backends map[string]string) (urls []string) {
+	for _, name := range names(backends) {
+		urls = append(urls, backends[name]+"/agents")
+	}
+	return urls
 }
 
 func fetch(t target) ([]byte, http.Header, error) {
@@ -101,7 +126,7 @@ func (b *bench) closedLoop(r *report) error {
 // compare has the sides take turns.
 func (b *bench) compare(c comparison) (closedRow, error) {
 	row := closedRow{Name: c.name, Goal: c.goal}
-	gateway := turn{b.gateway.process, c.asked, &row.Gateway}
+	gateway := turn{c.of.process, c.asked, &row.Gateway}
 	if len(c.bare) == 0 {
 		return row, takeTurns([]turn{{b.gateway.process, b.gateway.asked(list), &row.Bare}, gateway})
 	}
@@ -175,11 +200,7 @@ func (b *bench) slow(r *report) error {
 	if err != nil {
 		return err
 	}
-	var lists []string
-	for _, name := range names(backends) {
-		lists = append(lists, backends[name]+"/agents")
-	}
-	bare, err := b.start(false, nil, "bare", "-merge", strings.Join(lists, ","))
+	bare, err := b.start(false, nil, "bare", "-merge", strings.Join(lists(backends), ","))
 	if err != nil {
 		return err
 	}
@@ -203,7 +224,7 @@ func (b *bench) slow(r *report) error {
 			for _, side := range []struct {
 				target target
 				into   *latencies
-			}{{target{url: address + "/x"}, &row.Bare}, {g.asked(list, "Cache-Control: no-cache"), &row.Gateway}} {
+			}{{target{url: address + "/x"}, &row.Bare}, {g.asked(list, noCache), &row.Gateway}} {
 				took, failed, err := open(side.target, perSecond, max(*length, 2*time.Second))
 				if err != nil {
 					return err

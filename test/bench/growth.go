@@ -38,7 +38,6 @@ const (
 	page      = "/v1/agents?limit=100"
 	filtered  = "/v1/agents?limit=100&language=en&order_by=-name"
 	few       = "/v1/agents?limit=100&backend=krosai&language=fr"
-	anew      = "Cache-Control: no-cache"
 	unlike    = "Prefer: handling=lenient"
 	fromMem   = "page of 100, from memory"
 	putNew    = "page of 100, put together"
@@ -103,7 +102,7 @@ func (b *bench) overAgents() (curve, error) {
 		}
 		c.At = append(c.At, float64(n))
 		err = b.costs(&c, g, fromMem, g.asked(page), putNew, g.asked(page, unlike), byFilter, g.asked(filtered, unlike),
-			byFew, g.asked(few, unlike), askedAnew, g.asked(page, anew))
+			byFew, g.asked(few, unlike), askedAnew, g.asked(page, noCache))
 		g.stop()
 		if err != nil {
 			return c, err
@@ -129,7 +128,7 @@ func (b *bench) overBackends() (curve, error) {
 			return c, err
 		}
 		c.At = append(c.At, float64(n))
-		err = b.costs(&c, g, fromMem, g.asked(page), putNew, g.asked(page, unlike), askedAnew, g.asked(page, anew))
+		err = b.costs(&c, g, fromMem, g.asked(page), putNew, g.asked(page, unlike), askedAnew, g.asked(page, noCache))
 		g.stop()
 		if err != nil {
 			return c, err
@@ -183,7 +182,7 @@ func (b *bench) overBody() (curve, error) {
 			return c, err
 		}
 		c.At = append(c.At, float64(n))
-		err = b.costs(&c, g, "agent, from memory", g.asked(one), "agent, asked anew", g.asked(one, anew), askedAnew, g.asked(page, anew))
+		err = b.costs(&c, g, "agent, from memory", g.asked(one), "agent, asked anew", g.asked(one, noCache), askedAnew, g.asked(page, noCache))
 		g.stop()
 		if err != nil {
 			return c, err

@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -38,6 +39,7 @@ var templates []byte
 func main() {
 	agents := flag.Int("agents", 25, "agents of each vendor")
 	delay := flag.Duration("delay", 0, "before each answer")
+	changing := flag.Bool("changing", false, "no reply is the same as the one before: there are spaces behind it")
 	text := flag.Int("text", 0, "bytes of an agent's longest text; 0: a few words")
 	flag.Parse()
 	var of map[string]string
@@ -55,7 +57,7 @@ func main() {
 			log.Fatal(err)
 		}
 		addresses[name] = "http://" + l.Addr().String() + emulator.Prefix()
-		memory := &memory{emulator: emulator, delay: *delay, replies: map[string]*reply{}}
+		memory := &memory{emulator: emulator, delay: *delay, changing: *changing, replies: map[string]*reply{}}
 		go func() { log.Fatal((&fasthttp.Server{Handler: memory.serve, NoDefaultServerHeader: true}).Serve(l)) }()
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(addresses); err != nil {
@@ -86,6 +88,7 @@ func agent(template string, i, text int) string {
 type memory struct {
 	emulator sandbox.Emulator
 	delay    time.Duration
+	changing bool
 
 	mu      sync.RWMutex
 	replies map[string]*reply
@@ -96,6 +99,8 @@ type reply struct {
 	header http.Header
 	body   []byte
 }
+
+var spaces = strings.Repeat(" ", 256)
 
 func (m *memory) serve(c *fasthttp.RequestCtx) {
 	key := string(c.RequestURI())
@@ -112,6 +117,11 @@ func (m *memory) serve(c *fasthttp.RequestCtx) {
 	c.SetStatusCode(r.status)
 	for name, values := range r.header {
 		c.Response.Header.Set(name, values[0])
+	}
+	if m.changing {
+		c.Response.SetBody(r.body)
+		c.Response.AppendBodyString(spaces[:rand.IntN(len(spaces))])
+		return
 	}
 	c.Response.SetBodyRaw(r.body)
 }

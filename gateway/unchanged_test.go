@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+// snapshot is the one that a backend's list is served from; nil for none.
+func (b *bench) snapshot(backend string) *catalog.Snapshot {
+	b.t.Helper()
+	for _, item := range b.gateway.cache.store.items.Items() {
+		if e := item.Object.(*entry); e.owner.backend == backend && e.result.Snapshot != nil {
+			return e.result.Snapshot
+		}
+	}
+	return nil
+}
+
+// TestUnchangedReplies: a reply that is the same as before is not decoded again, and one
+// that differs in anything is. Whatever was read, it was asked for, and it says when.
+func TestUnchangedReplies(t *testing.T) {
+	b := newBench(t, "")
+	const list = "/v1/agents?backend=krosai"
+	first := b.get(list).wants(t, 200, "")
+	asked, before := b.requests("krosai"), b.snapshot("krosai")
+	again := b.get(list, "Cache-Control: no-cache").wants(t, 200, "")
+	if b.requests("krosai") != asked+1 || again.Header.Get("Cache-Status") != "agentgw; fwd=request" {
+		t.Errorf("asked %d times, %s", b.requests("krosai")-asked, again.Header.Get("Cache-Status"))
+	}
+	if b.snapshot("krosai") != before || again.Header.Get("ETag") != first.Header.Get("ETag") {
+		t.Error("the same reply was decoded again")
+	}
+	if r := b.get(krosaiAgent).wants(t, 200, ""); r.Header.Get("ETag") != b.get(krosaiAgent, "Cache-Control: no-cache").Header.Get("ETag") {
+		t.Error("an agent that is the same has another tag")
+	}
+
+	krosai := b.vendors["krosai"].Control()
+	krosai.Fail(sandbox.Fault{Change: func(body []byte) []byte {
+		return bytes.Replace(body, []byte("Product Expert"), []byte("Renamed there"), 1)
+	}})
+	if r := b.get(list, "Cache-Control: no-cache").wants(t, 200, ""); !bytes.Contains([]byte(r.text), []byte("Renamed there")) || b.snapshot("krosai") == before {
+		t.Errorf("a changed reply was not read: %s", r.text)
+	}
+	changed := b.snapshot("krosai")
+	krosai.Heal()
+	krosai.Fail(sandbox.Fault{Status: 200, Body: "<html>"}) // once, and then the same: it is a failure each time
+	for range 2 {
+		b.get(list, "Cache-Control: no-cache")
+	}
+	krosai.Heal()
+	if r := b.get(list, "Cache-Control: no-cache").wants(t, 200, ""); r.text == "" || b.snapshot("krosai") == changed {
+		t.Error("what it was before is not read again")
+	}
+	// After a write nothing is known, so nothing is recognised.
+	before = b.snapshot("krosai")
+	b.ask(keyAcme, "PATCH", krosaiAgent, `{"name": "Product Expert"}`).wants(t, 200, "")
+	b.get(list).wants(t, 200, "")
+	if b.snapshot("krosai") == before {
+		t.Error("a snapshot of before a write was served")
+	}
+}
+
+// TestUnchangedPages: of a list of several replies each may change, so none is recognised.
+func TestUnchangedPages(t *testing.T) {
+	b := newBench(t, "")
+	for i := range 250 {
+		b.vendors["krosai"].Seed(b.env["ACME_KROSAI"], []byte(fmt.Sprintf(seeded("krosai"), i)))
+	}
+	b.get("/v1/agents?backend=krosai").wants(t, 200, "")
+	before, asked := b.snapshot("krosai"), b.requests("krosai")
+	b.get("/v1/agents?backend=krosai", "Cache-Control: no-cache").wants(t, 200, "")
+	if replies := b.requests("krosai") - asked; replies > 1 == (b.snapshot("krosai") == before) {
+		t.Errorf("%d replies, and the same snapshot is %v", replies, b.snapshot("krosai") == before)
+	}
+}
