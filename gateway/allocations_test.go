@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"math"
 	"testing"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -39,7 +40,7 @@ func TestAllocationsFromMemory(t *testing.T) {
 		for range 3 { // what is kept is kept
 			ask(c.path, c.headers...)
 		}
-		got := testing.AllocsPerRun(500, func() {
+		got := allocations(500, func() {
 			if r := ask(c.path, c.headers...); r.StatusCode() != c.status {
 				t.Errorf("%s: %d: %.200s", c.name, r.StatusCode(), r.Body())
 			}
@@ -49,6 +50,16 @@ func TestAllocationsFromMemory(t *testing.T) {
 		}
 		t.Logf("%s: %v allocations", c.name, got)
 	}
+}
+
+// allocations is the least of several counts: what others allocate meanwhile is counted,
+// too.
+func allocations(runs int, f func()) float64 {
+	least := math.Inf(1)
+	for range 5 {
+		least = min(least, testing.AllocsPerRun(runs, f))
+	}
+	return least
 }
 
 // TestAllocationsOfAMiss: what is read anew is decoded, normalized and encoded once, with
@@ -63,7 +74,7 @@ func TestAllocationsOfAMiss(t *testing.T) {
 		adapter := provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
 			return req.Decode(adapters.Response{Status: 200, Body: reply})
 		}})
-		got := testing.AllocsPerRun(20, func() {
+		got := allocations(20, func() {
 			listing, err := adapter.List(context.Background(), adapters.NewCredential(secret.New("credential")))
 			if err != nil {
 				t.Fatal(err)

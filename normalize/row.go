@@ -1,7 +1,7 @@
 package normalize
 
 import (
-	"bytes"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -12,28 +12,10 @@ import (
 // never changed.
 type Row []byte
 
-// written is an agent as its row has it.
-type written struct {
-	*Agent `json:",embed"`
-	View   *View `json:"view,omitzero"` // takes the place of the agent's own
-}
-
 // Row encodes the agent for as many answers as there will be.
-func (a *Agent) Row() (Row, error) { return json.Marshal(a.written(), encodeOptions) }
-
-// WriteRow writes the agent's row behind those that are there.
-func (a *Agent) WriteRow(to *bytes.Buffer) error {
-	return json.MarshalWrite(to, a.written(), encodeOptions)
-}
-
-func (a *Agent) written() written {
-	w := written{Agent: a}
-	if a.Extensions == nil {
-		shallow := *a
-		shallow.Extensions = emptyObject
-		w.Agent = &shallow
-	}
-	return w
+func (a *Agent) Row() (Row, error) {
+	row, err := a.AppendRow(make([]byte, 0, 1<<10))
+	return slices.Clip(row), err
 }
 
 // Ending is what is written behind a row's own members, made once for all rows

@@ -10,7 +10,6 @@
 package catalog
 
 import (
-	"bytes"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -73,7 +72,7 @@ func (p packed) at(i int) normalize.Row {
 var lastID atomic.Uint64
 
 // encoding are buffers that rows are encoded in, before it is known how much they take.
-var encoding = sync.Pool{New: func() any { return &bytes.Buffer{} }}
+var encoding = sync.Pool{New: func() any { return new([]byte) }}
 
 // NewSnapshot encodes a listing. Of two agents with one id the first is kept. It keeps
 // nothing of the listing itself.
@@ -88,15 +87,16 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, erro
 		postings: newPostings(),
 	}
 	raw, sets := make([]jsontext.Value, len(agents)), make([]Sets, len(agents))
-	rows := encoding.Get().(*bytes.Buffer)
-	defer encoding.Put(rows)
-	rows.Reset()
+	buffer := encoding.Get().(*[]byte)
+	defer encoding.Put(buffer)
+	rows := normalize.Row((*buffer)[:0])
 	same := shared{}
 	for i, a := range agents {
-		if err := a.WriteRow(rows); err != nil {
+		var err error
+		if rows, err = a.AppendRow(rows); err != nil {
 			return nil, notEncoded(info, adapters.OpList, err)
 		}
-		s.rows.ends[i], raw[i] = rows.Len(), a.RawList
+		s.rows.ends[i], raw[i] = len(rows), a.RawList
 		s.backend = a.Backend
 		s.listed[i] = factsOf(a).shared(same)
 		s.lacks |= a.NotLoaded
@@ -111,11 +111,12 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, erro
 			s.alternates[alternate] = i
 		}
 	}
-	s.rows.bytes = append(make([]byte, 0, rows.Len()), rows.Bytes()...) // not as large as it grew
+	*buffer = rows
+	s.rows.bytes = append(make([]byte, 0, len(rows)), rows...) // not as large as it grew
 	s.raw = newArchive(raw)
 	s.Unavailable, s.NotLoaded = CommonSets(sets, Sets{info.Unavailable(), info.NotLoaded(adapters.InList)})
 	s.texts = sync.OnceValue(s.searchable)
-	s.size = int64(unsafe.Sizeof(*s)) + int64(rows.Len()) + s.raw.size() + overhead*int64(len(agents))
+	s.size = int64(unsafe.Sizeof(*s)) + int64(len(rows)) + s.raw.size() + overhead*int64(len(agents))
 	return s, nil
 }
 
