@@ -11,12 +11,12 @@ import (
 
 // authenticate finds the caller. All that can be wrong with a key is one
 // answer; only the metric tells which it was.
-func (s *Server) authenticate(c *fiber.Ctx, x *exchange) (*Caller, error) {
+func (s *Server) authenticate(c *fiber.Ctx, x *exchange, state *state) (*Caller, error) {
 	key, ambiguous := presentedKey(&c.Request().Header, x.has)
 	if ambiguous {
 		return nil, newProblem(CodeInvalidParameter, "the Authorization and X-API-Key headers hold different keys; send one")
 	}
-	caller, reason := s.gateway.state.Load().keys.find(key, x.began)
+	caller, reason := state.keys.find(key, x.began)
 	if caller == nil {
 		s.gateway.telemetry.AuthFailure(reason)
 		return nil, newProblem(CodeUnauthenticated, "send a valid key as Authorization: Bearer … or X-API-Key: …")
@@ -51,10 +51,11 @@ var rateLimit, rateLimitPolicy = []byte("Ratelimit"), []byte("Ratelimit-Policy")
 
 // limitRate counts the request against the key's limit, and says in every
 // answer what is left (draft-ietf-httpapi-ratelimit-headers).
-func limitRate(c *fiber.Ctx, caller *Caller, now time.Time) error {
+func limitRate(c *fiber.Ctx, caller *Caller) error {
 	if caller.limit == nil {
 		return nil
 	}
+	now := time.Now() // not when the request began: the limiter's time must not go back
 	wait := caller.limit.take(now)
 	remaining, reset := caller.limit.remaining(now)
 	header := &c.Response().Header

@@ -41,6 +41,7 @@ type Backend struct {
 // and each of the adapter's requests, those below the retry each time that they
 // are sent:
 //
+//	recognise a reply that is the same as before is not decoded again
 //	retry     a read whose failure may be a passing one is sent once more
 //	breaker   a backend that keeps failing is not asked
 //	bulkhead  a backend gets only so many requests at once, a credential its share

@@ -40,7 +40,7 @@ type owner struct {
 	build               uint64
 }
 
-// entry is one kept result. It is not changed after it was stored.
+// entry is one kept result. It is not changed after it was stored, but that it is gone.
 type entry struct {
 	owner  owner
 	result Result

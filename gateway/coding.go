@@ -14,37 +14,41 @@ func preferredCoding(lines [][]byte) payload.Coding {
 	if len(lines) == 0 {
 		return payload.Identity
 	}
-	var zstd, gzip, any, identity weight
+	codings := payload.Codings()
+	var named [8]weight // of each of them
+	var any, identity weight
 	for _, line := range lines {
 		for item := range bytes.SplitSeq(line, []byte{','}) {
 			name, parameters, weighted := bytes.Cut(item, []byte{';'})
 			name = bytes.TrimSpace(name)
+			if bytes.EqualFold(name, []byte("x-gzip")) { // RFC 9110, 8.4.1.3
+				name = []byte(payload.Gzip)
+			}
 			given := weight{1, true}
 			if weighted {
 				given.q = quality(parameters)
 			}
 			switch {
-			case bytes.EqualFold(name, []byte(payload.Zstd)):
-				zstd = given
-			case bytes.EqualFold(name, []byte(payload.Gzip)), bytes.EqualFold(name, []byte("x-gzip")): // RFC 9110, 8.4.1.3
-				gzip = given
 			case bytes.EqualFold(name, []byte(payload.Identity)):
 				identity = given
 			case string(name) == "*":
 				any = given
 			}
+			for i, c := range codings {
+				if bytes.EqualFold(name, []byte(c)) {
+					named[i] = given
+				}
+			}
 		}
 	}
 	best, most := payload.Identity, 0.0
-	for _, c := range [...]struct {
-		coding payload.Coding
-		weight weight
-	}{{payload.Zstd, zstd}, {payload.Gzip, gzip}} { // the better one first
-		if !c.weight.named {
-			c.weight = any
+	for i, c := range codings {
+		liked := named[i]
+		if !liked.named {
+			liked = any
 		}
-		if c.weight.q > most {
-			best, most = c.coding, c.weight.q
+		if liked.q > most {
+			best, most = c, liked.q
 		}
 	}
 	if identity.q > most { // preferred by name

@@ -240,6 +240,7 @@ func (g *Gateway) Purge(backend, keyID string) int {
 		}
 	}
 	defer g.pages.clear()
+	defer g.remembered.clear()
 	return g.cache.purge(func(o owner) bool {
 		return (backend == "" || o.backend == backend) && (visible == nil || visible[o])
 	})

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/catalog"
@@ -30,7 +32,7 @@ func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w ca
 		}
 		made = g.pages.put(key, of, made, generation)
 	}
-	r := &response{status: 200, body: made.body, etag: made.etag, parts: parts, read: true, oldest: made.oldest, again: q.Cursor == ""}
+	r := &response{status: 200, body: made.body, etag: made.etag, parts: parts, read: true, oldest: oldest(parts), again: q.Cursor == ""}
 	if !made.complete {
 		r.header("X-Agentgw-Complete", "false")
 	}
@@ -42,11 +44,17 @@ func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery, w cata
 	made := page{complete: true}
 	body := append(make([]byte, 0, guess(parts, found)), `{"object":"list","data":[`...)
 	start := len(body)
+	raw := make([]func(int) jsontext.Value, len(parts))
+	for i, p := range parts {
+		if q.Raw && p.snapshot != nil {
+			raw[i] = p.snapshot.Raw()
+		}
+	}
 	for i, r := range found.Rows {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = parts[r.Part].append(body, r.Index, q)
+		body = parts[r.Part].append(body, r.Index, q, raw[r.Part])
 	}
 	data := body[start:]
 
@@ -60,9 +68,6 @@ func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery, w cata
 	for _, p := range parts {
 		tail.Sources = append(tail.Sources, p.source)
 		tail.Complete = tail.Complete && p.source.Status == SourceOK
-		if p.snapshot != nil && (made.oldest.IsZero() || p.fetched.Before(made.oldest)) {
-			made.oldest = p.fetched
-		}
 	}
 	made.complete = tail.Complete
 	var err error
@@ -81,6 +86,16 @@ func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery, w cata
 	}
 	made.body = payload.New(append(append(body, ']', ','), encoded[1:]...))
 	return made, nil
+}
+
+// oldest is when the oldest part was read; the zero time if none was.
+func oldest(parts []part) (at time.Time) {
+	for _, p := range parts {
+		if p.snapshot != nil && (at.IsZero() || p.fetched.Before(at)) {
+			at = p.fetched
+		}
+	}
+	return at
 }
 
 // warningsOf are what a caller may not have meant.
@@ -187,8 +202,8 @@ var (
 )
 
 // append writes an agent as the page shows it. A row that differs from its
-// source carries its own sets.
-func (p *part) append(dst []byte, i int, q ListQuery) []byte {
+// source carries its own sets; raw gives what a snapshot has of it.
+func (p *part) append(dst []byte, i int, q ListQuery, raw func(int) jsontext.Value) []byte {
 	sets, row := p.row(i)
 	ending := basicEnding
 	// An agent of whom the list shows all that there is, is in full view too.
@@ -204,5 +219,5 @@ func (p *part) append(dst []byte, i int, q ListQuery) []byte {
 	case d != nil:
 		return row.AppendWithRaw(dst, ending, d.Agent.RawList, d.Agent.RawDetail)
 	}
-	return row.AppendWithRaw(dst, ending, p.snapshot.Raw(i), nil)
+	return row.AppendWithRaw(dst, ending, raw(i), nil)
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"sync"
-	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
@@ -29,10 +28,8 @@ type madeOf [32]byte
 
 // page is a list's answer, ready to be sent.
 type page struct {
-	body *payload.Payload
-	etag string
-	// oldest is when the oldest part of it was read; the zero time if none was.
-	oldest   time.Time
+	body     *payload.Payload
+	etag     string
 	complete bool
 }
 

@@ -110,6 +110,9 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 		detached = behind(detached)
 	}
 	return r.cache.flight.DoChan(flight, func() (answer any, err error) {
+		if known := r.justKept(refresh); known != nil {
+			return known.result, nil
+		}
 		kept, started := false, time.Now()
 		work, end := r.trace(detached, refresh)
 		defer func() { end(err) }() // after a panic is an error
@@ -144,6 +147,18 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 		kept = r.cache.put(r, began, result)
 		return result, nil
 	})
+}
+
+// justKept is what another one has read while this one was about to: between its look and
+// its turn a whole read may have ended.
+func (r *reader) justKept(refresh bool) *entry {
+	if refresh || r.call.Fresh {
+		return nil
+	}
+	if known, ok := r.cache.store.get(r.key); ok && time.Now().Before(known.fresh) {
+		return known
+	}
+	return nil
 }
 
 // trace has the spans of the requests to the backend noted. A refresh is nobody's

@@ -10,6 +10,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -67,7 +68,7 @@ func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Ch
 	var doubtful []string
 	read := 0
 	for i := range result.Snapshot.Len() {
-		row := result.Snapshot.Agent(i)
+		row := result.Snapshot.Brief(i)
 		when, whose := try.madeThen(row), g.made.whose(b, row.NativeID)
 		if !isNamed(row, change) || when == madeEarlier || whose == b.Credential.ID() {
 			continue
@@ -108,7 +109,7 @@ const (
 	madePerhapsThen // its clock may be wrong by hours
 )
 
-func (a *attempt) madeThen(row *normalize.Agent) int {
+func (a *attempt) madeThen(row catalog.Brief) int {
 	if a.before[row.NativeID] {
 		return madeEarlier
 	}
@@ -127,7 +128,7 @@ func (a *attempt) madeThen(row *normalize.Agent) int {
 	return madeEarlier
 }
 
-func isNamed(row *normalize.Agent, change normalize.Change) bool {
+func isNamed(row catalog.Brief, change normalize.Change) bool {
 	return row.Name != nil && folded(*row.Name) == foldedName(change)
 }
 
@@ -157,7 +158,7 @@ func namesakes(ctx context.Context, b CallerBackend, change normalize.Change) ma
 	}
 	known := map[string]bool{}
 	for i := range result.Snapshot.Len() {
-		row := result.Snapshot.Agent(i)
+		row := result.Snapshot.Brief(i)
 		if isNamed(row, change) {
 			known[row.NativeID] = true
 		}

@@ -38,7 +38,9 @@ type recipe struct {
 	body    weak.Pointer[payload.Payload]
 	pinned  *payload.Payload // the body too, where it is small
 	parts   []part           // what is told of them: no snapshot is in it
+	reads   []string         // the backend of each that it is made of
 	sources []journal.Source
+	cache   CacheStatus
 	about   about
 }
 
@@ -49,7 +51,7 @@ const (
 	maxWish = 512
 	// maxPinned is how large a body may be that is kept for its own sake, in bytes: an
 	// agent that its backend's list shows in full is in nothing else.
-	maxPinned = 8 << 10
+	maxPinned = 4 << 10
 )
 
 func newRemembered() *remembered {
@@ -75,19 +77,32 @@ func (r *remembered) again(w wish, now time.Time) (*recipe, answer, bool) {
 	if !ok {
 		return nil, answer{}, false
 	}
-	for _, of := range known.of {
-		if e := of.Value(); e == nil || e.gone.Load() || !now.Before(e.fresh) {
-			return nil, answer{}, false
-		}
-	}
 	a := known.answer
-	a.body = known.body.Value()
-	return known, a, a.body != nil
+	if a.body = known.body.Value(); a.body == nil || !known.holds(now) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if same, ok := r.lru.Peek(w); ok && same == known {
+			r.lru.Remove(w)
+		}
+		return nil, answer{}, false
+	}
+	return known, a, true
 }
 
-// put remembers an answer, if it is made of nothing but what is kept.
-func (r *remembered) put(w wish, made *response, ready answer, sources []journal.Source) {
-	known := &recipe{answer: ready, body: weak.Make(made.body), sources: sources, about: made.about}
+// holds reports whether all that the answer is made of is as it was.
+func (r *recipe) holds(now time.Time) bool {
+	for _, of := range r.of {
+		if e := of.Value(); e == nil || e.gone.Load() || !now.Before(e.fresh) {
+			return false
+		}
+	}
+	return true
+}
+
+// put remembers an answer, if it is made of nothing but what is kept, and if that is what
+// there is still: after a reload nobody would look for it.
+func (r *remembered) put(w wish, made *response, ready answer, x *exchange, current func() bool) {
+	known := &recipe{answer: ready, body: weak.Make(made.body), sources: x.sources, cache: x.cache, about: made.about}
 	known.answer.body = nil
 	if len(made.body.Plain()) <= maxPinned {
 		known.pinned = made.body
@@ -99,13 +114,16 @@ func (r *remembered) put(w wish, made *response, ready answer, sources []journal
 		for _, e := range p.of {
 			if e != nil {
 				known.of = append(known.of, weak.Make(e))
+				known.reads = append(known.reads, p.backend.Name)
 			}
 		}
 		known.parts = append(known.parts, part{backend: p.backend, cache: p.cache, source: Source{Status: p.source.Status}})
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lru.Add(w, known)
+	if current() {
+		r.lru.Add(w, known)
+	}
 }
 
 // answered is what was answered to a wish before, if it is the same still. Spans, metrics
@@ -115,15 +133,15 @@ func (g *Gateway) answered(ctx context.Context, w wish, x *exchange) (answer, bo
 	if !ok {
 		return answer{}, false
 	}
-	for _, p := range known.parts {
-		g.telemetry.CacheRequest(p.backend.Name, string(p.cache))
+	for _, backend := range known.reads {
+		g.telemetry.CacheRequest(backend, string(CacheHit))
 	}
 	if x.recorded && known.about == (about{}) {
 		_, span := g.telemetry.Child(ctx, "fanout", trace.SpanKindInternal)
 		traceParts(span, known.parts)
 		span.End()
 	}
-	x.sources, x.cache, x.about = known.sources, CacheHit, known.about
+	x.sources, x.cache, x.about = known.sources, known.cache, known.about
 	return ready, true
 }
 

@@ -89,7 +89,7 @@ func (a answer) send(c *fiber.Ctx, has present, now time.Time) {
 	}
 	if !a.oldest.IsZero() {
 		var text [20]byte
-		header.SetCanonical(ageHeader, strconv.AppendInt(text[:0], int64(now.Sub(a.oldest).Seconds()), 10))
+		header.SetCanonical(ageHeader, strconv.AppendInt(text[:0], int64(max(0, now.Sub(a.oldest)).Seconds()), 10))
 	}
 	if a.etag != "" && has.any(hasIfNoneMatch) && getting(c.Method()) && noneMatch(headerLines(c, fiber.HeaderIfNoneMatch), a.etag) {
 		c.Status(fiber.StatusNotModified)

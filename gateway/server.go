@@ -181,16 +181,16 @@ func (s *Server) cors() fiber.Handler {
 // serve is a route's own part: who asks, may they, and the handler.
 func (s *Server) serve(r route) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		x := exchangeOf(c)
+		x, state := exchangeOf(c), s.gateway.state.Load()
 		x.route = r.name
 		var caller *Caller
 		if !r.open {
 			var err error
-			if caller, err = s.authenticate(c, x); err != nil {
+			if caller, err = s.authenticate(c, x, state); err != nil {
 				return err
 			}
 			x.keyID = caller.KeyID
-			if err := limitRate(c, caller, x.began); err != nil {
+			if err := limitRate(c, caller); err != nil {
 				return err
 			}
 			if err := s.share(caller.KeyID); err != nil {
@@ -222,7 +222,7 @@ func (s *Server) serve(r route) fiber.Handler {
 		x.sources, x.cache, x.about = sourcesOf(made.parts), worst(made.parts), made.about
 		ready := made.answer()
 		if again && made.again {
-			s.gateway.remembered.put(wish, made, ready, x.sources)
+			s.gateway.remembered.put(wish, made, ready, x, func() bool { return s.gateway.state.Load() == state })
 		}
 		ready.send(c, x.has, time.Now())
 		return nil

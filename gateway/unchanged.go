@@ -21,6 +21,7 @@ type transcript struct {
 
 	mu         sync.Mutex
 	replies    int
+	odd        bool // one was not 200
 	last       replyHash
 	recognised bool
 }
@@ -34,10 +35,11 @@ var errRecognised = errors.New("the reply is the same as before")
 func (t *transcript) heard() *replyHash {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.replies != 1 {
+	if t.replies != 1 || t.odd {
 		return nil
 	}
-	return &t.last
+	last := t.last // and nothing else of this: it will be the next one's before
+	return &last
 }
 
 // hear takes note of a reply, and reports whether it is known.
@@ -48,8 +50,9 @@ func (t *transcript) hear(r adapters.Response) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.replies++
+	t.odd = t.odd || r.Status != 200
 	h.Sum(t.last[:0])
-	t.recognised = t.replies == 1 && t.before != nil && t.last == *t.before
+	t.recognised = t.replies == 1 && !t.odd && t.before != nil && t.last == *t.before
 	return t.recognised
 }
 
@@ -63,7 +66,7 @@ func recognise(next adapters.Exchange) adapters.Exchange {
 		}
 		decode, known := req.Decode, false
 		req.Decode = func(r adapters.Response) error {
-			if known = r.Status == 200 && t.hear(r); known {
+			if known = t.hear(r); known {
 				return nil
 			}
 			return decode(r)

@@ -3,8 +3,10 @@ package gateway
 import (
 	"bytes"
 	"fmt"
+	"net/http"
 	"testing"
 
+	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/sandbox"
 )
@@ -75,5 +77,34 @@ func TestUnchangedPages(t *testing.T) {
 	b.get("/v1/agents?backend=krosai", "Cache-Control: no-cache").wants(t, 200, "")
 	if replies := b.requests("krosai") - asked; replies > 1 == (b.snapshot("krosai") == before) {
 		t.Errorf("%d replies, and the same snapshot is %v", replies, b.snapshot("krosai") == before)
+	}
+}
+
+// TestOddRepliesAreNotRecognised: where any reply was another success than 200, nothing is.
+func TestOddRepliesAreNotRecognised(t *testing.T) {
+	heard := &transcript{}
+	heard.hear(adapters.Response{Status: 200, Body: []byte("{}")})
+	first := heard.heard()
+	if first == nil {
+		t.Fatal("one reply has no hash")
+	}
+	for name, replies := range map[string][]adapters.Response{
+		"another body": {{Status: 200, Body: []byte("{ }")}},
+		"another type": {{Status: 200, Body: []byte("{}"), Header: http.Header{"Content-Type": {"text/html"}}}},
+		"not 200":      {{Status: 203, Body: []byte("{}")}},
+	} {
+		next := &transcript{before: first}
+		for _, r := range replies {
+			if next.hear(r) {
+				t.Errorf("%s is recognised", name)
+			}
+		}
+	}
+	next := &transcript{before: first}
+	if !next.hear(adapters.Response{Status: 200, Body: []byte("{}")}) || *next.heard() != *first {
+		t.Error("the same is not recognised")
+	}
+	if next.hear(adapters.Response{Status: 203, Body: []byte("[]")}); next.heard() != nil {
+		t.Error("of two replies, there is one hash")
 	}
 }

@@ -50,16 +50,40 @@ func newArchive(of []jsontext.Value) archive {
 	return a
 }
 
-// get is that of the agent at an index; nil for none.
+// get is that of the agent at an index; nil for none. What it is given pins nothing more.
 func (a archive) get(i int) jsontext.Value {
-	b := a[sort.Search(len(a), func(n int) bool { return a[n].first > i })-1]
-	plain := b.bytes
-	if b.packed {
-		var err error
-		if plain, err = s2.Decode(nil, b.bytes); err != nil { // we have encoded it
-			panic(err)
-		}
+	r := a.reader()
+	if v := r(i); v != nil {
+		return v.Clone()
 	}
+	return nil
+}
+
+// reader gets one after the other, and unpacks a block once for those that follow each
+// other. What it gives is part of a block.
+func (a archive) reader() func(i int) jsontext.Value {
+	at, plain := -1, []byte(nil)
+	return func(i int) jsontext.Value {
+		n := sort.Search(len(a), func(n int) bool { return a[n].first > i }) - 1
+		if n != at {
+			at, plain = n, a[n].plain()
+		}
+		return a[n].get(plain, i)
+	}
+}
+
+func (b block) plain() []byte {
+	if !b.packed {
+		return b.bytes
+	}
+	plain, err := s2.Decode(nil, b.bytes)
+	if err != nil { // we have encoded it
+		panic(err)
+	}
+	return plain
+}
+
+func (b block) get(plain []byte, i int) jsontext.Value {
 	start := 0
 	if n := i - b.first; n > 0 {
 		start = b.ends[n-1]

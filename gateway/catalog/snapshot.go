@@ -154,8 +154,20 @@ func (s *Snapshot) Sets(i int) Sets { return s.listed[i].Sets }
 // Row is the encoded row of the agent at an index.
 func (s *Snapshot) Row(i int) normalize.Row { return s.rows.at(i) }
 
-// Raw is the vendor's own JSON of the agent at an index.
-func (s *Snapshot) Raw(i int) jsontext.Value { return s.raw.get(i) }
+// Raw gives the vendor's own JSON of the agent at an index, best of one after the other.
+func (s *Snapshot) Raw() func(i int) jsontext.Value { return s.raw.reader() }
+
+// Brief is what tells agents apart.
+type Brief struct {
+	ID, NativeID    string
+	Name, CreatedAt *string
+}
+
+// Brief is that of the agent at an index, without the rest of it.
+func (s *Snapshot) Brief(i int) Brief {
+	of, native := s.shown(i), s.listed[i].native
+	return Brief{normalize.ID{Backend: s.backend, Native: native}.String(), native, of.Name, of.CreatedAt}
+}
 
 // Agent is the agent at an index, read out of its row. Nobody else has it.
 func (s *Snapshot) Agent(i int) *normalize.Agent {

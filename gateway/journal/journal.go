@@ -117,21 +117,8 @@ func (j *Journal) Begin(ctx context.Context, requestID string, began time.Time) 
 	if j == nil {
 		return ctx, nil
 	}
-	of := &entryContext{ctx, Entry{requestID: requestID, began: began}}
-	return of, &of.entry
-}
-
-// entryContext is a context with its entry, in one piece.
-type entryContext struct {
-	context.Context
-	entry Entry
-}
-
-func (c *entryContext) Value(key any) any {
-	if key == (entryKey{}) {
-		return &c.entry
-	}
-	return c.Context.Value(key)
+	e := &Entry{requestID: requestID, began: began}
+	return context.WithValue(ctx, entryKey{}, e), e
 }
 
 // Refresh starts an entry of its own, caused by the one of the context.

@@ -24,7 +24,9 @@ const (
 )
 
 // Codings are those that compress, the better one first.
-func Codings() []Coding { return []Coding{Zstd, Gzip} }
+func Codings() []Coding { return codings[:] }
+
+var codings = [...]Coding{Zstd, Gzip}
 
 // MinSize is the size in bytes above which a payload is worth compressing.
 const MinSize = 1 << 10

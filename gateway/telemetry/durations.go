@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 var buckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
 
 // durations is a histogram of how long things of the kind K took, of which there is a
-// bounded number; cumulative, in seconds, with an exemplar for each bucket. Recording is
+// bounded number; in seconds, with an exemplar for each bucket. Recording is
 // three atomic additions: the SDK's own histogram takes a microsecond for it, a tenth of
 // what a list from memory costs. It is safe for concurrent use.
 type durations[K comparable] struct {
@@ -56,37 +57,92 @@ func (d *durations[K]) record(ctx context.Context, k K, took time.Duration) {
 	}
 }
 
-// metric is all that was recorded so far.
-func (d *durations[K]) metric() metricdata.Metrics {
+// metric is what was recorded: all of it, or what came since the collection before.
+func (d *durations[K]) metric(since *collected) metricdata.Metrics {
 	recorded := metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality}
+	if since != nil {
+		recorded.Temporality = metricdata.DeltaTemporality
+	}
 	now := time.Now()
 	for _, one := range *d.of.made.Load() {
 		point := metricdata.HistogramDataPoint[float64]{
 			Attributes: one.attributes, StartTime: d.since, Time: now, Bounds: buckets,
-			BucketCounts: make([]uint64, len(one.counts)), Sum: time.Duration(one.sum.Load()).Seconds(),
+			BucketCounts: make([]uint64, len(one.counts)),
 		}
 		for i := range one.counts {
 			point.BucketCounts[i] = one.counts[i].Load()
-			point.Count += point.BucketCounts[i]
 			if exemplar := one.exemplars[i].Load(); exemplar != nil {
 				point.Exemplars = append(point.Exemplars, *exemplar)
 			}
 		}
-		recorded.DataPoints = append(recorded.DataPoints, point)
+		sum := one.sum.Load()
+		if since != nil {
+			sum = since.part(one, point.BucketCounts, sum)
+			if !since.at.IsZero() {
+				point.StartTime = since.at
+			}
+			point.Exemplars = slices.DeleteFunc(point.Exemplars, func(e metricdata.Exemplar[float64]) bool { return e.Time.Before(point.StartTime) })
+		}
+		for _, n := range point.BucketCounts {
+			point.Count += n
+		}
+		point.Sum = time.Duration(sum).Seconds()
+		if since == nil || point.Count > 0 {
+			recorded.DataPoints = append(recorded.DataPoints, point)
+		}
 	}
 	return metricdata.Metrics{Name: d.name, Description: d.description, Unit: "s", Data: recorded}
 }
 
-// measured are the histograms, as a reader of the SDK's metrics takes them along.
-type measured []interface{ metric() metricdata.Metrics }
+// collected is what one reader was told already.
+type collected struct {
+	at     time.Time
+	counts map[*distribution][]uint64
+	sums   map[*distribution]int64
+}
 
-var _ sdkmetric.Producer = measured{}
+// part leaves in counts what came since, takes note of all, and is the part of the sum.
+func (c *collected) part(of *distribution, counts []uint64, sum int64) int64 {
+	all := slices.Clone(counts)
+	for i, before := range c.counts[of] {
+		counts[i] -= before
+	}
+	part := sum - c.sums[of]
+	c.counts[of], c.sums[of] = all, sum
+	return part
+}
 
-// Produce is what was recorded so far. It never fails.
-func (m measured) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
-	metrics := make([]metricdata.Metrics, len(m))
-	for i, histogram := range m {
-		metrics[i] = histogram.metric()
+// measured are the histograms, as one reader of the SDK's metrics takes them along.
+type measured struct {
+	histograms []interface {
+		metric(since *collected) metricdata.Metrics
+	}
+	mu    sync.Mutex
+	since *collected // nil: the reader is told all each time
+}
+
+var _ sdkmetric.Producer = (*measured)(nil)
+
+// newMeasured is for a reader with that temporality of histograms.
+func (t *Telemetry) newMeasured(temporality metricdata.Temporality) *measured {
+	m := &measured{}
+	m.histograms = append(m.histograms, t.served, t.upstream)
+	if temporality == metricdata.DeltaTemporality {
+		m.since = &collected{counts: map[*distribution][]uint64{}, sums: map[*distribution]int64{}}
+	}
+	return m
+}
+
+// Produce is what was recorded. It never fails.
+func (m *measured) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, metrics := time.Now(), make([]metricdata.Metrics, len(m.histograms))
+	for i, histogram := range m.histograms {
+		metrics[i] = histogram.metric(m.since)
+	}
+	if m.since != nil {
+		m.since.at = now
 	}
 	return []metricdata.ScopeMetrics{{Scope: instrumentation.Scope{Name: scope}, Metrics: metrics}}, nil
 }

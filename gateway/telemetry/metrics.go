@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/exporters/stdout/stdoutmetric"
 	"go.opentelemetry.io/otel/metric/noop"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
@@ -29,8 +30,7 @@ func (t *Telemetry) setUpMetrics(ctx context.Context, res *resource.Resource) er
 	if disabled() {
 		return t.makeInstruments(noop.Meter{})
 	}
-	histograms := measured{t.served, t.upstream}
-	page, err := promexporter.New(promexporter.WithRegisterer(ours), promexporter.WithoutScopeInfo(), promexporter.WithProducer(histograms))
+	page, err := promexporter.New(promexporter.WithRegisterer(ours), promexporter.WithoutScopeInfo(), promexporter.WithProducer(t.newMeasured(metricdata.CumulativeTemporality)))
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
@@ -42,7 +42,7 @@ func (t *Telemetry) setUpMetrics(ctx context.Context, res *resource.Resource) er
 	if exporter != nil {
 		// What Prometheus' own collectors know of the Go runtime goes along.
 		runtimeToo := sdkmetric.WithProducer(prometheusbridge.NewMetricProducer(prometheusbridge.WithGatherer(runtime)))
-		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(countedMetrics{exporter, t.metricDeliveries}, runtimeToo, sdkmetric.WithProducer(histograms))))
+		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(countedMetrics{exporter, t.metricDeliveries}, runtimeToo, sdkmetric.WithProducer(t.newMeasured(exporter.Temporality(sdkmetric.InstrumentKindHistogram))))))
 	}
 	provider := sdkmetric.NewMeterProvider(options...)
 	t.shutdowns = append(t.shutdowns, provider.Shutdown)
