@@ -9,10 +9,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # runs every test, without it.
 RACE := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test soak fmt vet lint bench benchmarks fuzz docs console check clean
+.PHONY: help build demo test soak fmt vet lint bench bench-compare benchmarks fuzz docs console check clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/agentgw.
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/agentgw ./cmd/agentgw
@@ -36,8 +36,11 @@ vet: ## Run go vet.
 lint: ## Run staticcheck.
 	go run $(STATICCHECK) ./...
 
-bench: ## Measure the whole gateway against bare limits, into docs/performance (needs wrk; ten minutes).
+bench: ## Measure the whole gateway against bare limits, into docs/performance (needs wrk; ten minutes; with nginx it is measured, too).
 	go run ./test/bench
+
+bench-compare: ## Measure this tree against another commit, REF (needs wrk).
+	go run ./test/bench -ref $(or $(REF),HEAD)
 
 benchmarks: ## Run each Go benchmark, and a second of each case of bench, so that they keep working.
 	go run ./test/bench -short

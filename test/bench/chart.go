@@ -12,7 +12,7 @@ import (
 // chart is a bar for each case: how many times the bare limit's CPU time a request takes,
 // with its range and its goal.
 func (r *report) chart() string {
-	const left, right, rowHeight, top = 190, 560, 40, 40
+	const left, right, rowHeight, top = 230, 580, 40, 40
 	highest := 1.0
 	for _, row := range r.Closed {
 		_, _, high := row.ratio()
@@ -20,7 +20,7 @@ func (r *report) chart() string {
 	}
 	x := func(ratio float64) float64 { return left + (right-left)*ratio/highest }
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 %d" font-family="system-ui, sans-serif" font-size="13">`+"\n", top+rowHeight*len(r.Closed)+30)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 660 %d" font-family="system-ui, sans-serif" font-size="13">`+"\n", top+rowHeight*len(r.Closed)+30)
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="#fff"/><text x="10" y="22" font-size="14">CPU time per request, in times of the bare limit's (line: range; mark: goal)</text>`+"\n")
 	for i, row := range r.Closed {
 		middle, low, high := row.ratio()

@@ -43,7 +43,7 @@ const (
 	putNew    = "page of 100, put together"
 	byFilter  = "page of 100 by a filter that most pass, in order, put together"
 	byFew     = "page of the 10 that pass a filter, put together"
-	askedAnew = "page of 100, backends asked anew"
+	askedAnew = "page of 100, backends asked anew by one key"
 )
 
 // growth measures each curve.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -140,7 +141,7 @@ func (r *report) print(w io.Writer) {
 	_ = table.Flush() // to a terminal
 }
 
-// write keeps the figures as JSON, and charts of them.
+// write keeps the figures as JSON and as tables, and charts of them.
 func (r *report) write(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
@@ -149,7 +150,13 @@ func (r *report) write(folder string) error {
 	if err != nil {
 		return err
 	}
-	files := map[string]string{"bench.json": string(data) + "\n", "bench.svg": r.chart()}
+	var tables strings.Builder
+	r.print(&tables)
+	files := map[string]string{
+		"bench.json": string(data) + "\n",
+		"bench.svg":  r.chart(),
+		"figures.md": fmt.Sprintf("# Figures\n\nBy `make bench` on %s, %s, %d CPUs. What they mean is in [README.md](README.md).\n\n```text\n%s```\n", r.At.Format(time.DateOnly), r.Go, r.CPUs, tables.String()),
+	}
 	for _, c := range r.Growth {
 		files[c.File] = c.chart()
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "5000"); err != nil { // fewer do not come to every answer
+	if err := flag.Set("rapid.checks", "3000"); err != nil { // fewer do not come to every answer
 		panic(err)
 	}
 	live.Main(m)
