@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/agentgw/agentgw/gateway/apikey"
@@ -20,18 +21,31 @@ import (
 // bench is what runs.
 type bench struct {
 	folder    string // of the programs and files
-	processes []*process
+	configs   int
 	gateway   *server
 	backends  map[string]string // of the gateway: base URLs by name
 	collector string            // takes what it is sent and forgets it
 	size      int64             // of the program, in bytes
+
+	mu        sync.Mutex
+	processes []*process
 }
 
+// stop ends all of it; it may come at any time.
 func (b *bench) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, p := range b.processes {
 		p.stop()
 	}
 	_ = os.RemoveAll(b.folder)
+}
+
+// started has a process stopped in the end.
+func (b *bench) started(p *process) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.processes = append(b.processes, p)
 }
 
 // manyKeys are more than there are connections: what one key asks for anew, two requests at
@@ -39,35 +53,33 @@ func (b *bench) stop() {
 const manyKeys = 128
 
 // prepare builds the programs and starts the vendors and the gateway.
-func prepare() (*bench, error) {
-	folder, err := os.MkdirTemp("", "agentgw-bench-")
-	if err != nil {
-		return nil, err
+func (b *bench) prepare() (err error) {
+	if b.folder, err = os.MkdirTemp("", "agentgw-bench-"); err != nil {
+		return err
 	}
-	b := &bench{folder: folder}
 	for name, from := range map[string]string{"agentgw": "./cmd/agentgw", "vendors": "./test/bench/vendors", "bare": "./test/bench/bare"} {
 		if err := b.build(".", name, from); err != nil {
-			return b, err
+			return err
 		}
 	}
 	info, err := os.Stat(b.path("agentgw"))
 	if err != nil {
-		return b, err
+		return err
 	}
 	b.size = info.Size()
 	sink, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return b, err
+		return err
 	}
 	b.collector = "http://" + sink.Addr().String()
 	go func() {
 		_ = http.Serve(sink, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })) // until we end
 	}()
 	if b.backends, err = b.vendors(*agents, "0"); err != nil {
-		return b, err
+		return err
 	}
 	b.gateway, err = b.serve(setup{program: "agentgw", backends: b.backends, keys: manyKeys, observed: unsampled})
-	return b, err
+	return err
 }
 
 // build makes one of our programs of the sources in a folder.
@@ -85,7 +97,7 @@ func (b *bench) path(name string) string { return filepath.Join(b.folder, name) 
 func (b *bench) start(errorsToo bool, environ []string, program string, arguments ...string) (*process, error) {
 	p, err := run(errorsToo, environ, b.path(program), arguments...)
 	if err == nil {
-		b.processes = append(b.processes, p)
+		b.started(p)
 	}
 	return p, err
 }
@@ -165,7 +177,8 @@ func (b *bench) serve(s setup) (*server, error) {
 		fmt.Fprintf(&file, "  - {id: %s, sha256: \"%x\", scopes: [agents:read], rate_limit: {requests: 1000000, per: 1s, burst: 1000000}, credentials: {%s}}\n",
 			id, apikey.Hash(g.keys[i]), strings.Join(credentials, ", "))
 	}
-	config := b.path(fmt.Sprintf("config-%d.yaml", len(b.processes)))
+	b.configs++
+	config := b.path(fmt.Sprintf("config-%d.yaml", b.configs))
 	if err := os.WriteFile(config, []byte(file.String()), 0o600); err != nil {
 		return nil, err
 	}

@@ -17,9 +17,11 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -42,13 +44,19 @@ func main() {
 	if *short {
 		*rounds, *length = 1, time.Second
 	}
-	b, err := prepare()
+	b := &bench{}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		b.stop()
+		os.Exit(1)
+	}()
+	err := b.prepare()
 	if err == nil {
 		err = b.measure()
 	}
-	if b != nil {
-		b.stop()
-	}
+	b.stop()
 	if err != nil {
 		log.Fatalln("bench:", err)
 	}

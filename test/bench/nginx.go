@@ -40,7 +40,7 @@ func (b *bench) nginx(upstream string) (*process, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	b.processes = append(b.processes, p)
+	b.started(p)
 	p.drain()
 	if err := listening(p, address); err != nil {
 		return nil, "", fmt.Errorf("nginx: %w", err)
