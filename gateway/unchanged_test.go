@@ -88,6 +88,9 @@ func TestOddRepliesAreNotRecognised(t *testing.T) {
 	if first == nil {
 		t.Fatal("one reply has no hash")
 	}
+	if first == &heard.last {
+		t.Error("the hash pins the transcript, and that the one before it, and so on")
+	}
 	for name, replies := range map[string][]adapters.Response{
 		"another body": {{Status: 200, Body: []byte("{ }")}},
 		"another type": {{Status: 200, Body: []byte("{}"), Header: http.Header{"Content-Type": {"text/html"}}}},

@@ -24,6 +24,8 @@ func TestArchive(t *testing.T) {
 		for i, want := range all {
 			if got := a.get(i); !bytes.Equal(got, want) || (got == nil) != (want == nil) {
 				t.Fatalf("%d: %d bytes, want %d", i, len(got), len(want))
+			} else if cap(got) > 2*len(want)+64 {
+				t.Fatalf("%d: %d bytes pin %d", i, len(got), cap(got))
 			}
 		}
 	})

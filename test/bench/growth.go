@@ -85,6 +85,21 @@ func (b *bench) costs(c *curve, g *server, asked ...any) error {
 	return nil
 }
 
+// at adds what is asked of a gateway where so many are.
+func (b *bench) at(c *curve, n int, s setup, asked func(*server) []any) error {
+	s.program, s.observed = "agentgw", unsampled
+	g, err := b.serve(s)
+	if err != nil {
+		return err
+	}
+	defer g.stop()
+	if err := g.warm(page); err != nil {
+		return err
+	}
+	c.At = append(c.At, float64(n))
+	return b.costs(c, g, asked(g)...)
+}
+
 // overAgents has more and more of them at each of the four vendors.
 func (b *bench) overAgents() (curve, error) {
 	c := curve{Name: "CPU time of a request by the number of agents of each of four backends", File: "agents.svg", Over: "agents of each backend", Unit: "µs"}
@@ -93,18 +108,12 @@ func (b *bench) overAgents() (curve, error) {
 		if err != nil {
 			return c, err
 		}
-		g, err := b.serve(setup{program: "agentgw", backends: backends, observed: unsampled})
-		if err != nil {
-			return c, err
-		}
-		if err := g.warm(page); err != nil {
-			return c, err
-		}
-		c.At = append(c.At, float64(n))
-		err = b.costs(&c, g, fromMem, g.asked(page), putNew, g.asked(page, unlike), byFilter, g.asked(filtered, unlike),
-			byFew, g.asked(few, unlike), askedAnew, g.asked(page, noCache))
-		g.stop()
-		if err != nil {
+		if err := b.at(&c, n, setup{backends: backends}, func(g *server) []any {
+			return []any{
+				fromMem, g.asked(page), putNew, g.asked(page, unlike), byFilter, g.asked(filtered, unlike),
+				byFew, g.asked(few, unlike), askedAnew, g.asked(page, noCache),
+			}
+		}); err != nil {
 			return c, err
 		}
 	}
@@ -120,17 +129,9 @@ func (b *bench) overBackends() (curve, error) {
 			vendor := names(b.backends)[i%len(b.backends)]
 			backends[vendor+strconv.Itoa(i)] = b.backends[vendor]
 		}
-		g, err := b.serve(setup{program: "agentgw", backends: backends, observed: unsampled})
-		if err != nil {
-			return c, err
-		}
-		if err := g.warm(page); err != nil {
-			return c, err
-		}
-		c.At = append(c.At, float64(n))
-		err = b.costs(&c, g, fromMem, g.asked(page), putNew, g.asked(page, unlike), askedAnew, g.asked(page, noCache))
-		g.stop()
-		if err != nil {
+		if err := b.at(&c, n, setup{backends: backends}, func(g *server) []any {
+			return []any{fromMem, g.asked(page), putNew, g.asked(page, unlike), askedAnew, g.asked(page, noCache)}
+		}); err != nil {
 			return c, err
 		}
 	}
@@ -174,17 +175,9 @@ func (b *bench) overBody() (curve, error) {
 		if err != nil {
 			return c, err
 		}
-		g, err := b.serve(setup{program: "agentgw", backends: backends, observed: unsampled})
-		if err != nil {
-			return c, err
-		}
-		if err := g.warm(page); err != nil {
-			return c, err
-		}
-		c.At = append(c.At, float64(n))
-		err = b.costs(&c, g, "agent, from memory", g.asked(one), "agent, asked anew", g.asked(one, noCache), askedAnew, g.asked(page, noCache))
-		g.stop()
-		if err != nil {
+		if err := b.at(&c, n, setup{backends: backends}, func(g *server) []any {
+			return []any{"agent, from memory", g.asked(one), "agent, asked anew", g.asked(one, noCache), askedAnew, g.asked(page, noCache)}
+		}); err != nil {
 			return c, err
 		}
 	}
