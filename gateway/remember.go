@@ -16,7 +16,7 @@ import (
 // remembered finds answers by what was asked, to the letter. As long as all that an answer
 // was made of is still kept and fresh, it is given again: neither is the query read nor
 // anything put together, which is two thirds of what a list from memory costs. It holds no
-// snapshot and no page: they are in the cache and in pages, and go when they go.
+// snapshot and no large page: they are in the cache and in pages, and go when they go.
 //
 // It is safe for concurrent use.
 type remembered struct {

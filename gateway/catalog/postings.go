@@ -9,9 +9,9 @@ import (
 )
 
 // postings are the rows of a snapshot by the values of the fields that lists are filtered
-// by, so that a filter costs what it finds and not what there is. Each field's are made when
-// a list is filtered by it for the second time: the first look at a snapshot is often the
-// last. A nil one has none, ever.
+// by, so that a filter costs what it finds and not what there is. From the second filtered
+// list of a snapshot on, each field's are made when it is first filtered by: the first look
+// is often the last. A nil one has none, ever.
 type postings struct {
 	asked  atomic.Bool
 	fields map[normalize.Field]*posting // of FilterFields; only what they point to changes
