@@ -15,6 +15,8 @@ type Config struct {
 	Keys     []ResolvedKey
 	// CursorSecret is empty where none is configured.
 	CursorSecret secret.String
+	// StoreURL may hold a password. StoreKey is empty where none is configured.
+	StoreURL, StoreKey secret.String
 	// Fingerprint is the SHA-256 of the file's bytes.
 	Fingerprint [32]byte
 	// Warnings are what an operator should hear of at start.

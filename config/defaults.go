@@ -16,6 +16,7 @@ func defaults() map[string]any {
 		},
 		"admin": map[string]any{"listen": "127.0.0.1:9090", "pprof": false},
 		"cache": map[string]any{"max_entries": 10000, "max_bytes": "256MiB"},
+		"store": map[string]any{"url": "sqlite:agentgw.db"},
 		"log":   map[string]any{"level": "info", "format": "auto"},
 	}
 }

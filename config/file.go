@@ -21,6 +21,7 @@ type File struct {
 	Admin    Admin              `koanf:"admin" jsonschema_description:"the operators' listener; never the public one"`
 	Backends map[string]Backend `koanf:"backends" jsonschema_description:"the connections to providers, by the operator's name; lists keep their order"`
 	Cache    Cache              `koanf:"cache" jsonschema_description:"what all backends' caches share"`
+	Store    Store              `koanf:"store" jsonschema_description:"what outlives the process: aliases, migrations, the record of idempotency keys, the audit trail"`
 	Keys     []Key              `koanf:"keys" jsonschema_description:"the gateway's keys and what each maps to"`
 	Log      Log                `koanf:"log" jsonschema_description:"logging, to standard error"`
 }
@@ -104,11 +105,17 @@ type Cache struct {
 	MaxBytes   Size `koanf:"max_bytes" jsonschema_description:"memory for them, by estimate; a quarter of it is for pages that are ready to be sent"`
 }
 
+// Store is where what outlives the process is kept.
+type Store struct {
+	URL           string `koanf:"url" jsonschema_description:"sqlite:FILE, or a secret reference to (or itself) postgres://user:password@host/database, where several instances share it"`
+	EncryptionKey string `koanf:"encryption_key" jsonschema_description:"secret reference; encrypts what a migration keeps of its agents, prompts among it"`
+}
+
 // Key is one gateway key.
 type Key struct {
 	ID          string            `koanf:"id" jsonschema:"required" jsonschema_description:"names the key in logs and spans"`
 	SHA256      string            `koanf:"sha256" jsonschema:"required" jsonschema_description:"of the whole key, in hex; agentgw keys new prints it"`
-	Scopes      []string          `koanf:"scopes" jsonschema:"required,enum=agents:read,enum=agents:write" jsonschema_description:"what the key may do"`
+	Scopes      []string          `koanf:"scopes" jsonschema:"required,enum=agents:read,enum=agents:write,enum=aliases:write,enum=migrations:write" jsonschema_description:"what the key may do"`
 	RateLimit   *KeyRate          `koanf:"rate_limit" jsonschema_description:"of this key's requests; none by default"`
 	NotBefore   string            `koanf:"not_before" jsonschema:"format=date-time" jsonschema_description:"RFC 3339; refused earlier"`
 	ExpiresAt   string            `koanf:"expires_at" jsonschema:"format=date-time" jsonschema_description:"RFC 3339; refused from then on"`

@@ -23,6 +23,13 @@ const EnvPrefix = "AGENTGW_"
 // PathVariable names the file where no flag does.
 const PathVariable = EnvPrefix + "CONFIG"
 
+// URLVariable and KeyVariable are for commands that ask a running gateway: where it is, and
+// the key to show.
+const (
+	URLVariable = EnvPrefix + "URL"
+	KeyVariable = EnvPrefix + "KEY"
+)
+
 // Source is where a configuration comes from.
 type Source struct {
 	Path      string                       // of the file

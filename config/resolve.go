@@ -56,10 +56,50 @@ func (s Source) resolve(file File, order, refused []string) (*Config, Problems) 
 		r.warnings = append(r.warnings, Problem{Path: []string{"keys"}, Message: "there is no key, so nobody can ask for anything; make one with agentgw keys new"})
 	}
 	c.Keys = r.keys(file, shared)
+	r.store(file, c)
 	c.File = withoutSecrets(file)
 	r.strayVariables()
 	c.Warnings = r.warnings
 	return c, r.problems
+}
+
+// minStoreKey keeps what is encrypted from being opened by a guess.
+const minStoreKey = 16
+
+// store resolves where the store is, which may be a secret, and its key.
+func (r *resolver) store(file File, c *Config) {
+	c.StoreURL = secret.New(file.Store.URL)
+	if scheme, _, _ := strings.Cut(file.Store.URL, ":"); scheme == "env" || scheme == "file" {
+		c.StoreURL = r.secret(file.Store.URL, "store", "url")
+	}
+	if !c.StoreURL.Empty() || file.Store.URL == "" {
+		r.storeURL(c.StoreURL.Reveal())
+	}
+	migrates := slices.ContainsFunc(c.Keys, func(k ResolvedKey) bool { return slices.Contains(k.Scopes, "migrations:write") })
+	switch {
+	case file.Store.EncryptionKey != "":
+		c.StoreKey = r.secret(file.Store.EncryptionKey, "store", "encryption_key")
+		if n := len(c.StoreKey.Reveal()); n > 0 && n < minStoreKey {
+			r.problem(fmt.Sprintf("is shorter than %d characters", minStoreKey), "store", "encryption_key")
+		}
+	case migrates:
+		r.warnings = append(r.warnings, Problem{Path: []string{"store", "encryption_key"}, Message: "is not set: what migrations keep of agents, prompts among it, is not encrypted"})
+	}
+}
+
+// storeURL says what is wrong with it, without quoting it.
+func (r *resolver) storeURL(text string) {
+	switch scheme, rest, _ := strings.Cut(text, ":"); scheme {
+	case "sqlite":
+		if rest != "" && !strings.HasPrefix(rest, "//") {
+			return
+		}
+	case "postgres", "postgresql":
+		if u, err := url.Parse(text); err == nil && u.Host != "" && strings.Trim(u.Path, "/") != "" {
+			return
+		}
+	}
+	r.problem("want sqlite:FILE, such as sqlite:agentgw.db, or postgres://user:password@host/database", "store", "url")
 }
 
 // minCursorSecret keeps cursors from being sealed by a guess.
@@ -70,7 +110,7 @@ func (r *resolver) strayVariables() {
 	for _, pair := range r.source.Environ {
 		name, _, _ := strings.Cut(pair, "=")
 		rest, ours := strings.CutPrefix(name, EnvPrefix)
-		if !ours || strings.Contains(rest, "__") || r.used[name] || name == PathVariable {
+		if !ours || strings.Contains(rest, "__") || r.used[name] || name == PathVariable || name == URLVariable || name == KeyVariable {
 			continue
 		}
 		message := "is no setting"
@@ -84,7 +124,7 @@ func (r *resolver) strayVariables() {
 // withoutSecrets is the file less its secret references, which may be the
 // secrets themselves.
 func withoutSecrets(f File) File {
-	f.Server.CursorSecret = ""
+	f.Server.CursorSecret, f.Store = "", Store{}
 	f.Backends = maps.Clone(f.Backends)
 	for name, b := range f.Backends {
 		b.SharedCredential = ""

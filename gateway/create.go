@@ -18,6 +18,7 @@ type WriteQuery struct {
 	ID             string // patch, delete: as it stands in the path
 	Body           []byte
 	Lenient        bool     // Prefer: handling=lenient
+	Original       bool     // patch, delete: no alias is followed
 	DryRun         bool     // say what would be sent, and send nothing
 	IfMatch        []string // patch, delete: one for each line of the header
 	IdempotencyKey string   // create; empty for none
@@ -34,8 +35,8 @@ func (g *Gateway) create(ctx context.Context, caller *Caller, q WriteQuery, try 
 	if err != nil {
 		return nil, newProblem(CodeInvalidBody, "%s", err)
 	}
-	if try.lost {
-		body.Backend = try.backend // the one that was chosen
+	if try.Lost {
+		body.Backend = try.Backend // the one that was chosen
 	}
 	plan, err := planFor(caller, body, violations, q.Lenient)
 	if err != nil {
@@ -53,7 +54,7 @@ func (g *Gateway) create(ctx context.Context, caller *Caller, q WriteQuery, try 
 	}
 
 	var agent *normalize.Agent
-	if try.lost {
+	if try.Lost {
 		if agent, err = g.reconcile(ctx, b, change, try); err != nil {
 			return nil, err
 		}
@@ -68,27 +69,38 @@ func (g *Gateway) create(ctx context.Context, caller *Caller, q WriteQuery, try 
 		warnings = append(warnings, g.activate(ctx, b, agent.NativeID)...)
 	}
 	agent, more := g.readBack(ctx, b, agent.NativeID, plan.change, agent, warnings)
-	r, err := writtenResponse(201, agent, append(warnings, more...), q.Lenient)
+	try.warnings = append(warnings, more...)
+	r, err := createdResponse(agent, try.warnings, q.Lenient)
+	if err != nil {
+		return nil, err
+	}
+	try.Lost = false
+	return r, nil
+}
+
+func createdResponse(agent *normalize.Agent, warnings []Warning, lenient bool) (*response, error) {
+	r, err := writtenResponse(201, agent, warnings, lenient)
 	if err != nil {
 		return nil, err
 	}
 	r.header("Location", "/v1/agents/"+agent.ID)
-	try.lost = false
 	return r, nil
 }
 
 // send has the backend create the agent, once.
 func (g *Gateway) send(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
-	try.begin(b, namesakes(ctx, b, change))
+	if err := try.begin(ctx, b, namesakes(ctx, b, change)); err != nil {
+		return nil, err
+	}
 	end := g.made.begin(b, change)
-	defer func() { end(try.native) }()
+	defer func() { end(try.Native) }()
 	result, err := b.Endpoint(ctx, Call{Op: adapters.OpCreate, Credential: b.Credential, Change: change})
 	if err != nil {
 		p := backendProblem(b.Name, adapters.OpCreate, err)
 		try.failed(b, err, p.Code == CodeWriteOutcomeUnknown)
 		return nil, p
 	}
-	try.native = result.Created.NativeID
+	try.Native = result.Created.NativeID
 	return result.Created, nil
 }
 

@@ -8,9 +8,14 @@ import (
 
 // remove deletes an agent for good.
 func (g *Gateway) remove(ctx context.Context, caller *Caller, q WriteQuery) (*response, error) {
-	b, native, err := locate(caller, q.ID)
+	to, release, err := g.hold(ctx, caller, q.ID, q.Original)
 	if err != nil {
 		return nil, err
+	}
+	defer release()
+	b, native := to.backend, to.native
+	if to.from != "" {
+		return nil, newProblem(CodeAliasInTheWay, "%s is an alias of %s: delete that one by its own id, or the alias, or the agent that it stands for with ?resolve=none", to.from, to.id)
 	}
 	if !b.Info.Supports(adapters.OpDelete) {
 		return nil, backendProblem(b.Name, adapters.OpDelete, adapters.Unsupported(b.Info.Provider, adapters.OpDelete))

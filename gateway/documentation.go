@@ -7,6 +7,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/docsite"
+	"github.com/agentgw/agentgw/gateway/migrate"
 	"github.com/agentgw/agentgw/gateway/openapi"
 )
 
@@ -30,6 +31,10 @@ func (g *Gateway) describe() (*response, error) {
 		in.Providers = append(in.Providers, p.Info)
 	}
 	slices.SortFunc(in.Providers, func(a, b *adapters.Info) int { return strings.Compare(a.Provider, b.Provider) })
+	in.Migration = openapi.Migration{
+		States: migrate.States(), Steps: texts(migrate.Steps()), Kinds: texts(migrate.Kinds()), Severities: texts(migrate.Severities()),
+		Verdicts: texts(migrate.Verdicts()), Transforms: migrate.Transforms(),
+	}
 	document, err := openapi.Build(in)
 	if err != nil {
 		return nil, err
@@ -59,4 +64,12 @@ func fixed(f docsite.File) *response {
 	r := &response{status: 200, media: f.Media, body: f.Body, etag: catalog.Tag(f.Digest)}
 	r.header("Cache-Control", "no-cache")
 	return r
+}
+
+func texts[T ~string](values []T) []string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = string(v)
+	}
+	return texts
 }

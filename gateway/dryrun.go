@@ -77,21 +77,13 @@ func unmatched(b CallerBackend, q WriteQuery) []Warning {
 
 // dry has the adapter make the requests of the calls, and sends none of them.
 func dry(ctx context.Context, b CallerBackend, calls []Call, warnings []Warning, lenient bool) (*response, error) {
-	answer := dryRun{Object: "dry_run", Backend: b.Name, Requests: []dryRequest{}, Warnings: warnings}
+	answer := dryRun{Object: "dry_run", Backend: b.Name, Warnings: warnings}
 	if warnings == nil {
 		answer.Warnings = []Warning{}
 	}
-	endpoint := callAdapter(b.newAdapter(adapters.Settings{Backend: b.Name, Exchange: func(_ context.Context, req *adapters.Request) error {
-		path := b.Config.BaseURL.EscapedPath()
-		path = strings.TrimSuffix(path, "/") + strings.ReplaceAll(req.Path, "%7Bid%7D", newAgent)
-		answer.Requests = append(answer.Requests, dryRequest{Method: req.Method, Path: path, Body: req.Body})
-		return nil
-	}}), b.Backend)
-	for _, call := range calls {
-		call.Credential = b.Credential
-		if _, err := endpoint(ctx, call); err != nil {
-			return nil, backendProblem(b.Name, call.Op, err)
-		}
+	var err error
+	if answer.Requests, err = requestsOf(ctx, b, calls); err != nil {
+		return nil, err
 	}
 	body, err := json.Marshal(answer)
 	if err != nil {
@@ -102,4 +94,22 @@ func dry(ctx context.Context, b CallerBackend, calls []Call, warnings []Warning,
 		r.header("Preference-Applied", "handling=lenient")
 	}
 	return r, nil
+}
+
+// requestsOf are those that the adapter makes of the calls. None of them is sent.
+func requestsOf(ctx context.Context, b CallerBackend, calls []Call) ([]dryRequest, error) {
+	requests := []dryRequest{}
+	endpoint := callAdapter(b.newAdapter(adapters.Settings{Backend: b.Name, Exchange: func(_ context.Context, req *adapters.Request) error {
+		path := b.Config.BaseURL.EscapedPath()
+		path = strings.TrimSuffix(path, "/") + strings.ReplaceAll(req.Path, "%7Bid%7D", newAgent)
+		requests = append(requests, dryRequest{Method: req.Method, Path: path, Body: req.Body})
+		return nil
+	}}), b.Backend)
+	for _, call := range calls {
+		call.Credential = b.Credential
+		if _, err := endpoint(ctx, call); err != nil {
+			return nil, backendProblem(b.Name, call.Op, err)
+		}
+	}
+	return requests, nil
 }

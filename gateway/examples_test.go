@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
-	"github.com/agentgw/agentgw/gateway/idempotency"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -137,7 +136,9 @@ func TestExamples(t *testing.T) {
 		{CodeWriteOutcomeUnknown, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, fails(sandbox.Fault{Reset: true})},
 		{CodeDraining, keyAcme, "GET", "/v1/agents", "", nil, func(b *bench) { b.server.closing.Store(true) }},
 		{CodeStoreUnavailable, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, func(b *bench) {
-			b.gateway.creates = idempotency.New[kept, attempt](idempotency.Options{MaxBytes: 1, Now: time.Now})
+			if err := b.store.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}},
 	} {
 		var b *bench

@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,8 +12,9 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/catalog"
-	"github.com/agentgw/agentgw/gateway/idempotency"
 	"github.com/agentgw/agentgw/gateway/journal"
+	"github.com/agentgw/agentgw/gateway/migrate"
+	"github.com/agentgw/agentgw/gateway/sqlstore"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -30,7 +32,13 @@ type Gateway struct {
 	cache         *cache
 	pages         *pages
 	remembered    *remembered
-	creates       *idempotency.Records[kept, attempt]
+	store         *sqlstore.Store // nil: there is none
+	vault         vault
+	storeUp       atomic.Bool
+	router        *router // nil without a store
+	routing       atomic.Pointer[routing]
+	shadowing     *shadowing
+	creates       *creates
 	made          *made
 	builds        atomic.Uint64
 	documentation documentation
@@ -53,6 +61,8 @@ type Options struct {
 	Version   string
 	Log       *slog.Logger
 	Telemetry *telemetry.Telemetry
+	// Store keeps what outlives the process; nil for none. It is its owner's to close.
+	Store *sqlstore.Store
 }
 
 // New makes a gateway that answers by the configuration.
@@ -61,8 +71,10 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 		providers: map[string]adapters.Provider{},
 		version:   o.Version, log: o.Log, telemetry: o.Telemetry, journal: journal.New(time.Now), started: time.Now(),
 		pages: newPages(), remembered: newRemembered(),
-		creates: idempotency.New[kept, attempt](idempotency.Options{MaxBytes: maxKept, Now: time.Now}), made: newMade(),
+		store: o.Store, made: newMade(),
 	}
+	g.routing.Store(&routing{revision: -1})
+	g.creates, g.shadowing = newCreates(o.Store, g.requestTimeout), newShadowing(g)
 	g.cache = newCache(o.Telemetry, g.journal)
 	for _, p := range o.Providers {
 		g.providers[p.Info.Provider] = p
@@ -70,15 +82,27 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g.documentation = documentation{openAPI: sync.OnceValues(g.describe), errors: sync.OnceValue(errorsPage)}
 	g.telemetry.Expect(labelValues)
 	g.telemetry.ObserveInFlight(g.running.Load)
+	g.telemetry.ObserveStore(func() (up bool, aliases int) { return g.storeUp.Load(), len(g.routing.Load().aliases) })
 	g.telemetry.ObserveCache(g.cache.store.size, g.pages.size)
-	return g, g.apply(c)
+	if err := g.apply(c); err != nil {
+		return nil, err
+	}
+	var err error
+	if g.vault, err = newVault(c.StoreKey); err != nil {
+		return nil, err
+	}
+	if o.Store != nil {
+		g.router = g.follow(o.Store)
+	}
+	return g, nil
 }
 
 // labelValues are what counters can be of.
 var labelValues = telemetry.Values{
-	CacheResults: []string{string(CacheHit), string(CacheMiss), string(CacheStale), string(CacheCoalesced), string(CacheBypass)},
-	AuthFailures: []string{reasonMissing, reasonMalformed, reasonUnknown, reasonNotYet, reasonExpired},
-	Refused:      []string{refusedInFlight, refusedShare, refusedConnections, refusedAddress},
+	MigrationSteps: texts(migrate.Steps()),
+	CacheResults:   []string{string(CacheHit), string(CacheMiss), string(CacheStale), string(CacheCoalesced), string(CacheBypass)},
+	AuthFailures:   []string{reasonMissing, reasonMalformed, reasonUnknown, reasonNotYet, reasonExpired},
+	Refused:        []string{refusedInFlight, refusedShare, refusedConnections, refusedAddress},
 	Idempotent: []string{
 		idempotentInProgress, idempotentReused, idempotentRefused, idempotentReplayed, idempotentFound, idempotentCreated, idempotentLost, idempotentNotCreated,
 	},
@@ -138,10 +162,10 @@ func (g *Gateway) apply(c *config.Config) error {
 	g.cache.keep(next.keys.credentials())
 	g.pages.clear() // a key that is gone leaves nothing behind
 	g.remembered.clear()
-	g.creates.Keep(next.keys.ids())
 	g.journal.Keep(backendNames(next.backends))
 	if previous != nil {
 		g.retire(previous, next)
+		g.creates.forget(previous.keys, next.keys)
 	}
 	return nil
 }
@@ -253,12 +277,8 @@ func (g *Gateway) unknownNames(backend, keyID string) string {
 	if backend != "" && named(s, backend) == nil {
 		return unknownName("backend", backend, backendNames(s.backends))
 	}
-	var ids []string
-	for _, e := range s.keys.byHash {
-		ids = append(ids, e.caller.KeyID)
-	}
-	if keyID != "" && !slices.Contains(ids, keyID) {
-		return unknownName("key", keyID, ids)
+	if keyID != "" && s.keys.byID[keyID] == nil {
+		return unknownName("key", keyID, slices.Collect(maps.Keys(s.keys.byID)))
 	}
 	return ""
 }
@@ -271,8 +291,12 @@ func unknownName(what, name string, valid []string) string {
 	return text
 }
 
-// Close gives back the connections to the backends.
+// Close ends what runs beside requests, and gives back the connections to the backends.
 func (g *Gateway) Close() {
+	if g.router != nil {
+		g.router.close()
+	}
+	g.shadowing.close()
 	for _, b := range g.state.Load().backends {
 		b.client.Close()
 	}

@@ -10,17 +10,19 @@ import (
 
 // GetQuery is what is asked of one agent.
 type GetQuery struct {
-	ID    string // as it stands in the path
-	Raw   bool
-	Fresh bool
+	ID       string // as it stands in the path
+	Raw      bool
+	Fresh    bool
+	Original bool // ?resolve=none: no alias is followed
 }
 
 // get answers one agent in full view.
 func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*response, error) {
-	b, native, err := locate(caller, q.ID)
+	to, err := g.lead(caller, q.ID, q.Original)
 	if err != nil {
 		return nil, err
 	}
+	b, native := to.backend, to.native
 	started := time.Now()
 	result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, Fresh: q.Fresh})
 	if err != nil {
@@ -32,11 +34,16 @@ func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*respons
 	}
 	r := &response{status: 200, body: body, etag: result.Detail.ETag(), read: true, about: aboutAgent(result.Detail.Agent),
 		parts: []part{{backend: b, cache: result.Cache, took: time.Since(started), of: result.of}}, oldest: result.Fetched, again: !q.Raw}
+	if to.from != "" {
+		resolved(r, to)
+	} else if g.shadow(ctx, caller, to, result.Detail.Agent) {
+		r.again = false // the next one is counted too
+	}
 	return r, nil
 }
 
-// locate finds the backend that an id names. What does not parse, and what the
-// key does not map to, are the same to a caller: not there.
+// locate finds the backend that an id names, whatever alias there is. What does not
+// parse, and what the key does not map to, are the same to a caller: not there.
 func locate(caller *Caller, id string) (CallerBackend, string, error) {
 	parsed, err := normalize.ParseID(id)
 	if err == nil {
@@ -44,5 +51,5 @@ func locate(caller *Caller, id string) (CallerBackend, string, error) {
 			return b, parsed.Native, nil
 		}
 	}
-	return CallerBackend{}, "", newProblem(CodeAgentNotFound, "no agent with this id on the backends that the key maps to")
+	return CallerBackend{}, "", errNoAgent
 }

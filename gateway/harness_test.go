@@ -23,6 +23,7 @@ import (
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/gateway/sqlstore"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/sandbox"
 	"github.com/agentgw/agentgw/test/described"
@@ -48,13 +49,16 @@ type bench struct {
 	url     string
 	gateway *Gateway
 	server  *Server
-	vendors map[string]sandbox.Emulator
-	log     *locked.Buffer
-	lines   *telemetry.Log // that write to it
-	spans   *tracetest.InMemoryExporter
-	keys    map[string]string
-	file    string
-	env     map[string]string
+	store   *sqlstore.Store
+	// storeURL is where its store is; empty: in memory.
+	storeURL string
+	vendors  map[string]sandbox.Emulator
+	log      *locked.Buffer
+	lines    *telemetry.Log // that write to it
+	spans    *tracetest.InMemoryExporter
+	keys     map[string]string
+	file     string
+	env      map[string]string
 }
 
 // Keys of the bench. Each has credentials of its own at every vendor.
@@ -87,7 +91,7 @@ func newBench(t *testing.T, perBackend string, providers ...adapters.Provider) *
 	}
 	file.WriteString("keys:\n")
 	for _, k := range []struct{ id, scopes, credentials, backends string }{
-		{keyAcme, "agents:read, agents:write", keyAcme, "klen agenthuman krosai talkifai"},
+		{keyAcme, "agents:read, agents:write, aliases:write, migrations:write", keyAcme, "klen agenthuman krosai talkifai"},
 		{keyKlen, "agents:read, agents:write", keyKlen, "klen"},
 		{keyRead, "agents:read", keyAcme, "klen agenthuman krosai talkifai"},
 	} {
@@ -147,7 +151,13 @@ func (b *bench) start(providers []adapters.Provider) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.gateway, err = New(Options{Providers: append(all.Providers(), providers...), Version: "test", Log: log, Telemetry: tel}, c); err != nil {
+	if b.storeURL == "" {
+		b.storeURL = sqlstore.Memory
+	}
+	if b.store, err = sqlstore.Open(context.Background(), b.storeURL, log); err != nil {
+		t.Fatal(err)
+	}
+	if b.gateway, err = New(Options{Providers: append(all.Providers(), providers...), Version: "test", Log: log, Telemetry: tel, Store: b.store}, c); err != nil {
 		t.Fatal(err)
 	}
 	server := NewServer(b.gateway)
@@ -166,6 +176,7 @@ func (b *bench) start(providers []adapters.Provider) {
 		}
 		<-served
 		b.gateway.Close()
+		_ = b.store.Close()
 		_ = tel.Shutdown(context.Background())
 	})
 }

@@ -4,12 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/oklog/ulid/v2"
 
 	"github.com/agentgw/agentgw/gateway/idempotency"
+	"github.com/agentgw/agentgw/gateway/sqlstore"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -26,52 +31,125 @@ const (
 	idempotentNotCreated = "not_created"
 )
 
-// kept is the first answer to a create that reached its backend: one of the two.
+// kept is what outlives the process of the first answer to a create that reached its
+// backend: enough to give it again, and nothing that an agent holds.
 type kept struct {
-	backend, address, credential string
-	response                     *response
-	problem                      *Problem
+	Backend    string    `json:"backend"`
+	Address    string    `json:"address"`
+	Credential string    `json:"credential"`
+	Native     string    `json:"native,omitzero"`
+	Lenient    bool      `json:"lenient,omitzero"`
+	Warnings   []Warning `json:"warnings,omitzero"`
+	// Problem is the backend's refusal, in our words; nil where it made the agent.
+	Problem *Problem `json:"problem,omitzero"`
 }
 
-// visible reports whether the caller still sees where it was.
-func (k kept) visible(caller *Caller) bool {
-	b, ok := caller.Backend(k.backend)
-	return ok && addressOf(b) == k.address && b.Credential.ID() == k.credential
+// visible reports whether the caller still sees where it was, and the backend there.
+func (k kept) visible(caller *Caller) (CallerBackend, bool) {
+	b, ok := caller.Backend(k.Backend)
+	return b, ok && addressOf(b) == k.Address && b.Credential.ID() == k.Credential
 }
 
-// maxKept bounds the memory for kept answers, in bytes.
-const maxKept = 64 << 20
+const (
+	// maxAnswers is how many answers are kept to the letter, while the process lasts, and
+	// maxAnswer how long one of them may be, in bytes. After that the agent is read anew.
+	maxAnswers = 1024
+	maxAnswer  = 64 << 10
+	// maxKept is how many keys are remembered of one caller.
+	maxKept = 50_000
+	// afterDeadline is how long after its deadline a request certainly has sent nothing
+	// more.
+	afterDeadline = time.Second
+)
 
-// attempt is how far a create came.
+// creates is what became of creates with an Idempotency-Key.
+type creates struct {
+	records *idempotency.Records
+	answers *lru.Cache[idempotency.ID, *response]
+}
+
+func newCreates(store *sqlstore.Store, timeout func() time.Duration) *creates {
+	if store == nil {
+		return nil
+	}
+	answers, err := lru.New[idempotency.ID, *response](maxAnswers)
+	if err != nil {
+		panic(err) // the size is a constant
+	}
+	return &creates{answers: answers, records: idempotency.New(idempotency.Options{
+		Store: store, Holder: ulid.Make().String(), MaxPerCaller: maxKept, Now: time.Now,
+		Hold: func() time.Duration { return timeout() + afterDeadline },
+	})}
+}
+
+// forget drops what is kept of keys that are gone. Another instance's keys are not ours to
+// judge.
+func (c *creates) forget(before, now *keyring) {
+	if c == nil {
+		return
+	}
+	for id := range before.byID {
+		if now.byID[id] != nil {
+			continue
+		}
+		for _, kept := range c.answers.Keys() {
+			if kept.Caller == id {
+				c.answers.Remove(kept)
+			}
+		}
+		_ = c.records.Forget(context.Background(), id) // they hold nothing of an agent, and go after a day
+	}
+}
+
+// attempt is how far a create came. It has no value of the agent: it is kept where it
+// outlives the process.
 type attempt struct {
-	lost                         bool // it may have been done, or not
-	backend, address, credential string
-	began                        time.Time
-	// busyUntil is when the backend has given up on it too.
-	busyUntil time.Time
-	// before are the agents of that name that were known before.
-	before map[string]bool
-	native string // what it made, where that much is known
-	found  bool   // the agent of the attempt before was found
+	Lost       bool      `json:"lost"` // it may have been done, or not
+	Backend    string    `json:"backend"`
+	Address    string    `json:"address"`
+	Credential string    `json:"credential"`
+	Began      time.Time `json:"began"`
+	// BusyUntil is when the backend has given up on it too.
+	BusyUntil time.Time `json:"busy_until"`
+	// Before are the agents of that name that were known before.
+	Before map[string]bool `json:"before,omitzero"`
+	Native string          `json:"native,omitzero"` // what it made, where that much is known
+
+	found    bool      // the agent of the attempt before was found
+	warnings []Warning // of the answer
+	// save has the attempt outlive the process, before it is sent; nil where nobody will
+	// ask again.
+	save func(context.Context, *attempt) error
 }
 
-func (a *attempt) begin(b CallerBackend, before map[string]bool) {
-	*a = attempt{lost: true, backend: b.Name, address: addressOf(b), credential: b.Credential.ID(), began: time.Now(), before: before}
+// begin says that the create is about to be sent. An error: it must not be.
+func (a *attempt) begin(ctx context.Context, b CallerBackend, before map[string]bool) error {
+	now := time.Now()
+	*a = attempt{
+		Lost: true, Backend: b.Name, Address: addressOf(b), Credential: b.Credential.ID(), Began: now, Before: before,
+		BusyUntil: now.Add(2 * b.Config.Timeout.D()), // if this process ends before it is known better
+		save:      a.save,
+	}
+	if a.save == nil {
+		return nil
+	}
+	if err := a.save(ctx, a); err != nil {
+		a.Lost = false
+		return storeProblem(err)
+	}
+	return nil
 }
 
 // failed notes whether nobody knows what became of it. Whoever answered has done what
 // it did; one that did not may be at it for as long as it is given time.
 func (a *attempt) failed(b CallerBackend, err error, lost bool) {
-	a.lost, a.busyUntil = lost, time.Now()
+	a.Lost, a.BusyUntil = lost, time.Now()
 	failure, ok := errors.AsType[*normalize.Error](err)
 	proxied := ok && failure.Status > 500 // 502, 504, 524: it was not the backend itself
 	if !ok || failure.Status == 0 || proxied {
-		a.busyUntil = a.busyUntil.Add(b.Config.Timeout.D())
+		a.BusyUntil = a.BusyUntil.Add(b.Config.Timeout.D())
 	}
 }
-
-// size is the memory that it takes, in bytes, by estimate.
-func (a *attempt) size() int64 { return int64(len(a.before)) * 64 }
 
 // createOnce is create for a caller who may ask again: a create that was done is not
 // done again, and answers what it answered. One that certainly was not done is.
@@ -79,7 +157,11 @@ func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) 
 	if q.IdempotencyKey == "" || q.DryRun {
 		return g.create(ctx, caller, q, &attempt{})
 	}
-	claim, before, err := g.creates.Begin(idempotency.ID{Caller: caller.KeyID, Key: q.IdempotencyKey}, fingerprint(q))
+	if g.creates == nil {
+		return nil, storeProblem(sqlstore.ErrUnavailable)
+	}
+	id := idempotency.ID{Caller: caller.KeyID, Key: q.IdempotencyKey}
+	claim, before, err := g.creates.records.Begin(ctx, id, fingerprint(q))
 	switch {
 	case errors.Is(err, idempotency.ErrRunning):
 		g.telemetry.Idempotent(idempotentInProgress)
@@ -94,53 +176,114 @@ func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) 
 		p := newProblem(CodeStoreUnavailable, "there is no room to remember another Idempotency-Key; what is kept goes after %s", idempotency.TTL)
 		p.RetryAfter = time.Minute
 		return nil, p
+	case err != nil:
+		g.telemetry.Idempotent(idempotentRefused)
+		return nil, storeProblem(err)
 	case before != nil:
-		g.telemetry.Idempotent(idempotentReplayed)
-		if !before.visible(caller) {
-			return nil, newProblem(CodeBackendNotFound, "the agent was made at a backend, or with a credential there, that the key no longer maps to")
-		}
-		return before.replay()
+		return g.replay(ctx, caller, id, before)
 	}
-	try := &attempt{}
+	return g.createClaimed(ctx, caller, q, id, claim)
+}
+
+// createClaimed does a create that nobody else is at, and keeps what became of it. It is
+// kept even if the caller's time is up.
+func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuery, id idempotency.ID, claim *idempotency.Claim) (*response, error) {
+	keeping := context.WithoutCancel(ctx)
+	try := &attempt{save: func(ctx context.Context, a *attempt) error { return claim.Attempting(ctx, encoded(a)) }}
 	if claim.Lost != nil {
-		*try = *claim.Lost
+		if err := json.Unmarshal(claim.Lost, try); err != nil {
+			return nil, fmt.Errorf("an attempt cannot be read: %w", err)
+		}
 	}
-	defer func() { claim.LostTrack(*try, try.size()) }() // if it panics
+	ended := false
+	defer func() { // if it panics
+		if !ended {
+			_ = claim.LostTrack(keeping, encoded(try))
+		}
+	}()
 	r, err := g.create(ctx, caller, q, try)
+	ended = true
 	p := problemOf(err)
+	first := kept{Backend: try.Backend, Address: try.Address, Credential: try.Credential, Native: try.Native, Lenient: q.Lenient, Warnings: try.warnings}
 	switch {
 	case err == nil:
-		first := kept{backend: try.backend, address: try.address, credential: try.credential, response: r}
-		claim.Answered(first, 2*r.body.Size()) // it may be compressed later
+		// If it cannot be kept, the attempt is, and the agent is found by it.
+		if claim.Answered(keeping, encoded(first)) == nil && r.body.Size() <= maxAnswer {
+			g.creates.answers.Add(id, r)
+		}
 		if try.found {
 			g.telemetry.Idempotent(idempotentFound)
-			return first.replay()
+			return replayed(r), nil
 		}
 		g.telemetry.Idempotent(idempotentCreated)
 		return r, nil
-	case try.lost:
-		claim.LostTrack(*try, try.size())
+	case try.Lost:
+		_ = claim.LostTrack(keeping, encoded(try))
 		g.telemetry.Idempotent(idempotentLost)
-		return nil, p.again(time.Until(try.busyUntil))
+		return nil, p.again(time.Until(try.BusyUntil))
 	case p.Upstream != nil && (p.Upstream.Status == 400 || p.Upstream.Status == 422): // the backend has seen it, and judged
-		claim.Answered(kept{backend: try.backend, address: try.address, credential: try.credential, problem: p}, int64(len(p.Detail)))
+		first.Problem = p
+		_ = claim.Answered(keeping, encoded(first))
 	default:
-		claim.Forget()
+		_ = claim.Forget(keeping)
 	}
 	g.telemetry.Idempotent(idempotentNotCreated)
 	return nil, err
 }
 
-// replay is the first answer once more.
-func (k kept) replay() (*response, error) {
-	if k.problem != nil {
-		p := *k.problem
-		p.Replayed = true
-		return nil, &p
+// replay is the first answer once more: to the letter while the process lasts, and after
+// that as the agent is now.
+func (g *Gateway) replay(ctx context.Context, caller *Caller, id idempotency.ID, record []byte) (*response, error) {
+	var first kept
+	if err := json.Unmarshal(record, &first); err != nil {
+		return nil, fmt.Errorf("a kept answer cannot be read: %w", err)
 	}
-	r := *k.response
-	r.headers = append(slices.Clone(r.headers), newField("Idempotency-Replayed", "true"))
-	return &r, nil
+	b, ok := first.visible(caller)
+	if !ok {
+		g.telemetry.Idempotent(idempotentRefused)
+		return nil, newProblem(CodeBackendNotFound, "the agent was made at a backend, or with a credential there, that the key no longer maps to")
+	}
+	g.telemetry.Idempotent(idempotentReplayed)
+	if first.Problem != nil {
+		first.Problem.Replayed = true
+		return nil, first.Problem
+	}
+	if r, ok := g.creates.answers.Get(id); ok {
+		return replayed(r), nil
+	}
+	known := unread(b, first.Native)
+	agent, more := g.readBack(ctx, b, first.Native, normalize.Change{}, known, first.Warnings)
+	r, err := createdResponse(agent, append(first.Warnings, more...), first.Lenient)
+	if err != nil {
+		return nil, err
+	}
+	return replayed(r), nil
+}
+
+// replayed is an answer that says that it was given, or that what it is of was done, before.
+func replayed(r *response) *response {
+	again := *r
+	again.headers = append(slices.Clone(r.headers), newField("Idempotency-Replayed", "true"))
+	return &again
+}
+
+// encoded is a record as it is kept. Its types can always be written.
+func encoded(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// storeProblem is what a caller is told who needs the store.
+func storeProblem(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	p := newProblem(CodeStoreUnavailable, "what this request needs to remember cannot be written or read just now; nothing was sent to a backend")
+	p.RetryAfter = 5 * time.Second
+	return p
 }
 
 // again tells a caller who sent an Idempotency-Key, and whose write may have been done,

@@ -244,7 +244,7 @@ func TestIdempotencyKeys(t *testing.T) {
 	b.reload("      krosai: env:ACME_KROSAI\n", "")
 	b.createOnce("a key", body).wants(t, 404, "backend_not_found")
 	metrics := b.metrics()
-	for _, want := range []string{`agentgw_idempotent_requests_total{result="replayed"} 3`, `agentgw_idempotent_requests_total{result="reused"} 2`, `agentgw_idempotent_requests_total{result="created"} 4`} {
+	for _, want := range []string{`agentgw_idempotent_requests_total{result="replayed"} 2`, `agentgw_idempotent_requests_total{result="refused"} 1`, `agentgw_idempotent_requests_total{result="reused"} 2`, `agentgw_idempotent_requests_total{result="created"} 4`} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s in %s", want, metrics)
 		}

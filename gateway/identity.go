@@ -35,6 +35,7 @@ func (q ListQuery) identity(caller *Caller, backends []string) [32]byte {
 	h.number(uint64(q.Order.By))
 	h.flag(q.Order.Descending)
 	h.flag(q.Full)
+	h.flag(q.Collapse)
 	h.texts(backends)
 	for _, f := range q.Filters {
 		h.number(uint64(f.Field))

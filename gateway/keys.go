@@ -50,8 +50,10 @@ func names(backends []CallerBackend) []string {
 
 // Scopes.
 const (
-	ScopeRead  = "agents:read"
-	ScopeWrite = "agents:write"
+	ScopeRead    = "agents:read"
+	ScopeWrite   = "agents:write"
+	ScopeAliases = "aliases:write"
+	ScopeMigrate = "migrations:write"
 )
 
 func (c *Caller) has(scope string) bool { return scope == "" || slices.Contains(c.scopes, scope) }
@@ -60,6 +62,7 @@ func (c *Caller) has(scope string) bool { return scope == "" || slices.Contains(
 // reload makes another.
 type keyring struct {
 	byHash map[[32]byte]*keyEntry
+	byID   map[string]*Caller
 }
 
 type keyEntry struct {
@@ -77,7 +80,7 @@ func newKeyring(keys []config.ResolvedKey, backends []*Backend, previous *keyrin
 			limits[e.caller.KeyID] = e.caller.limit
 		}
 	}
-	ring := &keyring{byHash: make(map[[32]byte]*keyEntry, len(keys))}
+	ring := &keyring{byHash: make(map[[32]byte]*keyEntry, len(keys)), byID: make(map[string]*Caller, len(keys))}
 	for _, k := range keys {
 		caller := &Caller{KeyID: k.ID, scopes: k.Scopes, limit: newKeyLimit(k.Limit, limits[k.ID])}
 		for _, b := range backends {
@@ -86,17 +89,9 @@ func newKeyring(keys []config.ResolvedKey, backends []*Backend, previous *keyrin
 			}
 		}
 		ring.byHash[k.Hash] = &keyEntry{hash: k.Hash, notBefore: k.NotBefore, expiresAt: k.ExpiresAt, caller: caller}
+		ring.byID[k.ID] = caller
 	}
 	return ring
-}
-
-// ids are those of all keys.
-func (r *keyring) ids() map[string]bool {
-	ids := make(map[string]bool, len(r.byHash))
-	for _, e := range r.byHash {
-		ids[e.caller.KeyID] = true
-	}
-	return ids
 }
 
 // Reasons for which a key is refused, for the metric; a caller is not told.

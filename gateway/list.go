@@ -20,11 +20,13 @@ type ListQuery struct {
 	Backends  []string // none: all that the key maps to
 	Providers []string // none: all
 	catalog.Query
-	Full   bool // view=full
-	Raw    bool
-	Limit  int
-	Cursor string
-	Fresh  bool
+	Full bool // view=full
+	// Collapse leaves out agents that an alias supersedes.
+	Collapse bool
+	Raw      bool
+	Limit    int
+	Cursor   string
+	Fresh    bool
 	// RequireAll and Require turn a list into a problem if any source, or one
 	// of these, is not ok.
 	RequireAll bool
@@ -101,6 +103,9 @@ func (g *Gateway) list(ctx context.Context, caller *Caller, q ListQuery) (*respo
 		backends = slices.DeleteFunc(backends, func(b CallerBackend) bool { return !slices.Contains(resumed, b.Name) })
 	}
 	parts := g.fanOut(ctx, backends, q)
+	if q.Collapse {
+		g.collapse(ctx, caller, parts)
+	}
 	if q.Full {
 		g.loadNeeded(ctx, parts, q)
 	}

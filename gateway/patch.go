@@ -16,10 +16,19 @@ import (
 // cannot be written but may be just what was read is held against the agent,
 // which is read only then; so GET, edit, PATCH works.
 func (g *Gateway) patch(ctx context.Context, caller *Caller, q WriteQuery) (*response, error) {
-	b, native, err := locate(caller, q.ID)
+	to, release, err := g.hold(ctx, caller, q.ID, q.Original)
 	if err != nil {
 		return nil, err
 	}
+	defer release()
+	r, err := g.patchAt(ctx, to.backend, to.native, q)
+	if err == nil && to.from != "" && !q.DryRun {
+		resolved(r, to)
+	}
+	return r, err
+}
+
+func (g *Gateway) patchAt(ctx context.Context, b CallerBackend, native string, q WriteQuery) (*response, error) {
 	if !b.Info.Supports(adapters.OpUpdate) {
 		return nil, backendProblem(b.Name, adapters.OpUpdate, adapters.Unsupported(b.Info.Provider, adapters.OpUpdate))
 	}
@@ -71,11 +80,7 @@ func (g *Gateway) update(ctx context.Context, b CallerBackend, native string, p 
 	if _, err := b.Endpoint(ctx, Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: native, Change: p.change}); err != nil {
 		return nil, backendProblem(b.Name, adapters.OpUpdate, err)
 	}
-	// All that is known if it cannot be read back is that it is there.
-	known := normalize.New(b.Info.Provider, b.Name, native, normalize.ViewBasic)
-	known.Unavailable = b.Info.Unavailable()
-	known.NotLoaded = normalize.Optional.Minus(known.Unavailable)
-	agent, more := g.readBack(ctx, b, native, p.change, known, p.warnings)
+	agent, more := g.readBack(ctx, b, native, p.change, unread(b, native), p.warnings)
 	return writtenResponse(200, agent, append(p.warnings, more...), lenient)
 }
 

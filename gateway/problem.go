@@ -24,6 +24,15 @@ const (
 	CodeAgentNotFound         Code = "agent_not_found"
 	CodeBackendNotFound       Code = "backend_not_found"
 	CodeNotFound              Code = "not_found"
+	CodeAliasNotFound         Code = "alias_not_found"
+	CodeMigrationNotFound     Code = "migration_not_found"
+	CodeAliasConflict         Code = "alias_conflict"
+	CodeAliasInTheWay         Code = "alias_in_the_way"
+	CodePlanStale             Code = "plan_stale"
+	CodeTargetDiverged        Code = "target_diverged"
+	CodeMigrationState        Code = "migration_state"
+	CodeLossNotAccepted       Code = "loss_not_accepted"
+	CodeMigrationBlocked      Code = "migration_blocked"
 	CodeMethodNotAllowed      Code = "method_not_allowed"
 	CodeNotAcceptable         Code = "not_acceptable"
 	CodeRequestTimeout        Code = "request_timeout"
@@ -77,6 +86,8 @@ var codeTable = []CodeInfo{
 	{CodeAgentNotFound, 404, "There is no such agent", "It was deleted, never was, or is at a backend that the key does not map to.", "Check the id; only agents of the backends that the key maps to can be seen.", false},
 	{CodeBackendNotFound, 404, "There is no such backend", "It is not configured, or the key has no credential for it.", "GET /v1/backends lists the ones that the key maps to.", false},
 	{CodeNotFound, 404, "There is no such route", "Nothing is served under this path.", "Check the path.", false},
+	{CodeAliasNotFound, 404, "There is no such alias", "It was deleted, never was, or leads to an agent that the key cannot see.", "GET /v1/aliases lists those that the key can see.", false},
+	{CodeMigrationNotFound, 404, "There is no such migration", "It never was, or is of agents that the key cannot see.", "GET /v1/migrations lists those that the key can see.", false},
 	{CodeMethodNotAllowed, 405, "The route has no such method", "The path is there, but not for this method.", "Use one that the Allow header names.", false},
 	{CodeNotAcceptable, 406, "Only JSON can be given", "The Accept header rules JSON out.", "Accept application/json.", false},
 	{CodeRequestTimeout, 408, "The request did not arrive in time", "The headers took over 10 s to arrive, or the body over 30 s.", "Send it again, faster.", true},
@@ -85,12 +96,19 @@ var codeTable = []CodeInfo{
 	{CodeUnsupportedMediaType, 415, "The body is not JSON", "The Content-Type is missing or another one, or the body is compressed.", "Send Content-Type: application/json, or application/merge-patch+json on PATCH.", false},
 	{CodeHeadersTooLarge, 431, "The headers are too large", "All headers together are over 16 KiB.", "Send fewer or shorter headers.", false},
 	{CodeIdempotencyInProgress, 409, "A request with this Idempotency-Key is still running", "The first request with this Idempotency-Key has not been answered yet.", "Wait for its answer, or send it again as Retry-After says.", true},
+	{CodeAliasConflict, 409, "The alias is not as the request says", "It was changed since its version was read, the name is taken, or it would lead back to itself.", "Read the alias, and send the version that it has by now.", false},
+	{CodeAliasInTheWay, 409, "The id is an alias", "Deleting through an alias could delete another agent than is meant.", "Delete the target by its own id, the alias itself, or with ?resolve=none the agent that the id stood for.", false},
+	{CodePlanStale, 409, "The plan is no longer right", "The source was changed since it was planned, or the hash is of another plan.", "Plan again, and apply that plan.", false},
+	{CodeTargetDiverged, 409, "The target is not as it was left", "Somebody changed it; what they did is not overwritten or deleted.", "Look at the target; plan anew, or leave it as it is.", false},
+	{CodeMigrationState, 409, "The migration is not at that step", "The step comes before or after others, or another step of it is running.", "Detail says which state it is in, and what can follow.", false},
 	{CodeETagMismatch, 412, "The agent is not as If-Match says", "It was changed since it was read, by whomever, or the tag is of another agent.", "Read the agent again, and edit what it is now.", false},
 	{CodeValidationFailed, 422, "The body is not valid for this backend", "Members are missing, unknown, of the wrong type, or have values that this backend does not take.", "Correct what errors names.", false},
 	{CodeUnsupportedFields, 422, "The backend cannot hold every field", "The vendor has no place for some members.", "Leave the fields out that errors names, or send Prefer: handling=lenient.", false},
 	{CodeImmutableField, 422, "A field cannot change", "The vendor fixes some of what the patch changes when an agent is created.", "Leave the fields out that errors names, or create a new agent.", false},
 	{CodeNoBackendFits, 422, "No backend can hold this agent", "No backend that the key maps to can hold every member; detail says of each why.", "Name a backend, or leave out what errors names.", false},
 	{CodeIdempotencyKeyReused, 422, "The Idempotency-Key was used for another request", "The same key came before with another body or another preference.", "Send a new key with each new request.", false},
+	{CodeLossNotAccepted, 422, "The plan loses something that was not accepted", "A finding of severity data_loss is not named in accept.", "Accept what errors names, each by name, or give it a place by inputs or maps and plan again.", false},
+	{CodeMigrationBlocked, 422, "The plan cannot be carried out", "Something is missing that the target requires, or cannot be.", "Give what errors names as inputs or maps, and plan again.", false},
 	{CodeUpstreamRejected, 422, "The backend refused the request", "The body is right by all that the vendor documents, and the vendor refused it (400 or 422).", "Check the values against the backend's own rules.", false},
 	{CodeRateLimited, 429, "The key's rate limit is used up", "The key sent more requests than its rate_limit allows.", "Wait as Retry-After says.", true},
 	{CodeUpstreamRateLimited, 429, "The backend's rate limit is used up", "The vendor said so (429), or its quota is known to be used up.", "Wait as Retry-After says.", true},

@@ -25,6 +25,14 @@ func (g *Gateway) readBack(ctx context.Context, b CallerBackend, native string, 
 	return result.Detail.Agent, warnings
 }
 
+// unread is all that is known of an agent that cannot be read back: that it is there.
+func unread(b CallerBackend, native string) *normalize.Agent {
+	known := normalize.New(b.Info.Provider, b.Name, native, normalize.ViewBasic)
+	known.Unavailable = b.Info.Unavailable()
+	known.NotLoaded = normalize.Optional.Minus(known.Unavailable)
+	return known
+}
+
 // differences are what an agent shows otherwise than it was sent, or not at all.
 func differences(b CallerBackend, agent *normalize.Agent, change normalize.Change) []Warning {
 	var warnings []Warning

@@ -28,12 +28,12 @@ const mostNamesakes = 8
 // none: the list is whole and new, the backend is done with the lost request, and no
 // agent in it can be that one. If that cannot be said, the outcome stays unknown.
 func (g *Gateway) reconcile(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
-	if b.Credential.ID() != try.credential || addressOf(b) != try.address {
+	if b.Credential.ID() != try.Credential || addressOf(b) != try.Address {
 		return nil, unknownOutcome(b, "the key maps to another credential there by now, or the backend to another base_url")
 	}
-	if try.native != "" { // it is known, and what followed failed
+	if try.Native != "" { // it is known, and what followed failed
 		try.found = true
-		return g.current(ctx, b, try.native, nil)
+		return g.current(ctx, b, try.Native, nil)
 	}
 	for {
 		agent, asOf, err := g.find(ctx, b, change, try)
@@ -41,13 +41,13 @@ func (g *Gateway) reconcile(ctx context.Context, b CallerBackend, change normali
 			return nil, err
 		}
 		if agent != nil {
-			try.found, try.native = true, agent.NativeID
+			try.found, try.Native = true, agent.NativeID
 			return agent, nil
 		}
-		if asOf.After(try.busyUntil) {
+		if asOf.After(try.BusyUntil) {
 			return nil, nil
 		}
-		wait := time.Until(try.busyUntil)
+		wait := time.Until(try.BusyUntil)
 		if end, ok := ctx.Deadline(); ok && wait > time.Until(end)/2 {
 			return nil, unknownOutcome(b, "no such agent is there, but the backend may still be at work on it")
 		}
@@ -110,7 +110,7 @@ const (
 )
 
 func (a *attempt) madeThen(row catalog.Brief) int {
-	if a.before[row.NativeID] {
+	if a.Before[row.NativeID] {
 		return madeEarlier
 	}
 	if row.CreatedAt == nil {
@@ -120,9 +120,9 @@ func (a *attempt) madeThen(row catalog.Brief) int {
 	switch {
 	case err != nil:
 		return madePerhapsThen
-	case at.After(a.began.Add(-clockSkew)) && at.Before(time.Now().Add(clockSkew)):
+	case at.After(a.Began.Add(-clockSkew)) && at.Before(time.Now().Add(clockSkew)):
 		return madeThen
-	case at.After(a.began.Add(-zoneSkew)):
+	case at.After(a.Began.Add(-zoneSkew)):
 		return madePerhapsThen
 	}
 	return madeEarlier

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"regexp"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/agentgw/agentgw/gateway/catalog"
@@ -21,6 +24,7 @@ type request struct {
 	ctx            context.Context
 	caller         *Caller
 	id             string // {id} in the path, escaped as it came
+	requestID      string
 	query          map[string]string
 	prefer         []string // one for each line of the header
 	cacheControl   []string
@@ -36,6 +40,7 @@ func readRequest(c *fiber.Ctx, route route, caller *Caller) (*request, error) {
 		ctx:            c.UserContext(),
 		caller:         caller,
 		id:             strings.Clone(c.Params("id")),
+		requestID:      exchangeOf(c).requestID,
 		prefer:         headerLines(c, "Prefer"),
 		cacheControl:   headerLines(c, fiber.HeaderCacheControl),
 		ifMatch:        headerLines(c, fiber.HeaderIfMatch),
@@ -128,6 +133,9 @@ func (r *request) listQuery() (ListQuery, error) {
 	if q.Limit, err = r.limit(); err != nil {
 		return q, err
 	}
+	if q.Collapse, err = r.flag("collapse_migrated"); err != nil {
+		return q, err
+	}
 	if cursor, given := r.query["cursor"]; given && cursor == "" {
 		return q, newProblem(CodeInvalidParameter, "cursor has an empty value; leave it out to begin a walk")
 	}
@@ -212,13 +220,72 @@ func (r *request) values(name string) ([]string, error) {
 
 func (r *request) writeQuery() (WriteQuery, error) {
 	q := WriteQuery{ID: r.id, Body: r.body, Lenient: r.handling() == "lenient", IfMatch: r.ifMatch}
-	switch dry, given := r.query["dry_run"]; {
-	case dry == "true":
-		q.DryRun = true
-	case given && dry != "false":
-		return q, newProblem(CodeInvalidParameter, "dry_run=%q is neither true nor false", normalize.Shorten(dry))
+	var err error
+	if q.DryRun, err = r.flag("dry_run"); err != nil {
+		return q, err
 	}
-	return q, nil
+	q.Original, err = r.original()
+	return q, err
+}
+
+// flag is a parameter that is true or false; false if it is not there.
+func (r *request) flag(name string) (bool, error) {
+	switch text, given := r.query[name]; {
+	case text == "true":
+		return true, nil
+	case given && text != "false":
+		return false, newProblem(CodeInvalidParameter, "%s=%q is neither true nor false", name, normalize.Shorten(text))
+	}
+	return false, nil
+}
+
+// original reports whether no alias is to be followed.
+func (r *request) original() (bool, error) {
+	text, given := r.query["resolve"]
+	if given && text != "none" {
+		return false, newProblem(CodeInvalidParameter, "resolve=%q is not none; leave it out to follow aliases", normalize.Shorten(text))
+	}
+	return given, nil
+}
+
+// version is that of the alias that a request is about; 0 for any.
+func (r *request) version() (int64, error) {
+	text, given := r.query["version"]
+	if !given {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		return 0, newProblem(CodeInvalidParameter, "version=%q is not a number from 1 on", normalize.Shorten(text))
+	}
+	return n, nil
+}
+
+// decode reads the body into a struct, which has all members that there can be.
+func (r *request) decode(into any) error {
+	value := jsontext.Value(r.body)
+	if !value.IsValid() {
+		return newProblem(CodeInvalidBody, "the body is not one valid JSON object, without a member twice")
+	}
+	if value.Kind() != '{' {
+		return newProblem(CodeInvalidBody, "the body is not a JSON object")
+	}
+	err := json.Unmarshal(r.body, into, json.RejectUnknownMembers(true))
+	if err == nil {
+		return nil
+	}
+	wrong, ok := errors.AsType[*json.SemanticError](err)
+	if !ok {
+		return newProblem(CodeInvalidBody, "the body cannot be read")
+	}
+	if errors.Is(err, json.ErrUnknownName) {
+		return invalidMember(string(wrong.JSONPointer), normalize.UnknownField, "there is no such member")
+	}
+	return invalidMember(string(wrong.JSONPointer), normalize.WrongType, "got "+normalize.KindName(wrong.JSONKind))
+}
+
+func invalidMember(pointer string, code normalize.ViolationCode, message string) *Problem {
+	return validationProblem("", []normalize.Violation{{Pointer: pointer, Code: code, Message: message}})
 }
 
 var printable = regexp.MustCompile(`^[\x20-\x7e]{1,255}$`)

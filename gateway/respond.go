@@ -221,3 +221,8 @@ func serverTiming(parts []part) string {
 	}
 	return string(entries)
 }
+
+// withMember is a body with one member more.
+func withMember(body *payload.Payload, name string, value []byte) *payload.Payload {
+	return payload.New(normalize.AppendMember(body.Plain(), name, value))
+}

@@ -24,8 +24,9 @@ type route struct {
 }
 
 var (
-	listParameters  = []string{"backend", "provider", "status", "architecture", "direction", "visibility", "language", "modality", "q", "view", "include", "order_by", "limit", "cursor", "require"}
+	listParameters  = []string{"backend", "provider", "status", "architecture", "direction", "visibility", "language", "modality", "q", "view", "include", "order_by", "limit", "cursor", "require", "collapse_migrated"}
 	writeParameters = []string{"dry_run"}
+	namedParameters = []string{"dry_run", "resolve"}
 	jsonTypes       = []string{"application/json"}
 	patchTypes      = []string{"application/merge-patch+json", "application/json"}
 )
@@ -33,12 +34,24 @@ var (
 // routes is everything on the public listener.
 var routes = []route{
 	{method: "GET", path: "/v1/agents", name: "/v1/agents", scope: ScopeRead, query: listParameters, again: true, handle: (*Gateway).handleList},
-	{method: "GET", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeRead, query: []string{"include"}, again: true, handle: (*Gateway).handleGet},
+	{method: "GET", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeRead, query: []string{"include", "resolve"}, again: true, handle: (*Gateway).handleGet},
 	{method: "POST", path: "/v1/agents", name: "/v1/agents", scope: ScopeWrite, query: writeParameters, body: jsonTypes, handle: (*Gateway).handleCreate},
-	{method: "PATCH", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: writeParameters, body: patchTypes, handle: (*Gateway).handlePatch},
-	{method: "DELETE", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: writeParameters, handle: (*Gateway).handleDelete},
+	{method: "PATCH", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: namedParameters, body: patchTypes, handle: (*Gateway).handlePatch},
+	{method: "DELETE", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: namedParameters, handle: (*Gateway).handleDelete},
 	{method: "GET", path: "/v1/backends", name: "/v1/backends", handle: (*Gateway).handleBackends},
 	{method: "GET", path: "/v1/backends/:id", name: "/v1/backends/{backend}", handle: (*Gateway).handleBackend},
+	{method: "GET", path: "/v1/aliases", name: "/v1/aliases", scope: ScopeRead, handle: (*Gateway).handleAliases},
+	{method: "GET", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: ScopeRead, handle: (*Gateway).handleAlias},
+	{method: "PUT", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: ScopeAliases, body: jsonTypes, handle: (*Gateway).handlePutAlias},
+	{method: "DELETE", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: ScopeAliases, query: []string{"version"}, handle: (*Gateway).handleDeleteAlias},
+	{method: "GET", path: "/v1/migrations", name: "/v1/migrations", scope: ScopeMigrate, query: []string{"state", "source", "source_backend", "target_backend", "limit", "cursor"}, handle: (*Gateway).handleMigrations},
+	{method: "GET", path: "/v1/migrations/:id", name: "/v1/migrations/{id}", scope: ScopeMigrate, handle: (*Gateway).handleMigration},
+	{method: "POST", path: "/v1/migrations", name: "/v1/migrations", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handlePlanMigration},
+	{method: "POST", path: "/v1/migrations/:id/apply", name: "/v1/migrations/{id}/apply", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handleApplyMigration},
+	{method: "POST", path: "/v1/migrations/:id/verify", name: "/v1/migrations/{id}/verify", scope: ScopeMigrate, handle: (*Gateway).handleVerifyMigration},
+	{method: "POST", path: "/v1/migrations/:id/shadow", name: "/v1/migrations/{id}/shadow", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handleShadowMigration},
+	{method: "POST", path: "/v1/migrations/:id/cutover", name: "/v1/migrations/{id}/cutover", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handleCutoverMigration},
+	{method: "POST", path: "/v1/migrations/:id/rollback", name: "/v1/migrations/{id}/rollback", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handleRollbackMigration},
 	{method: "GET", path: "/openapi.json", name: "/openapi.json", open: true, handle: (*Gateway).handleOpenAPI},
 	{method: "GET", path: "/docs", name: "/docs", open: true, handle: (*Gateway).handleDocs},
 	{method: "GET", path: "/docs/assets/:id", name: "/docs/assets/{file}", open: true, handle: (*Gateway).handleDocsAsset},
@@ -63,7 +76,11 @@ func (g *Gateway) handleGet(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return g.get(r.ctx, r.caller, GetQuery{ID: r.id, Raw: raw, Fresh: r.fresh()})
+	original, err := r.original()
+	if err != nil {
+		return nil, err
+	}
+	return g.get(r.ctx, r.caller, GetQuery{ID: r.id, Raw: raw, Fresh: r.fresh(), Original: original})
 }
 
 func (g *Gateway) handleCreate(r *request) (*response, error) {

@@ -168,9 +168,9 @@ func (s *Server) cors() fiber.Handler {
 			allowed := s.gateway.state.Load().config.File.Server.CORS.Origins
 			return slices.ContainsFunc(allowed, func(a string) bool { return a == "*" || strings.EqualFold(a, origin) })
 		},
-		AllowMethods:  "GET,HEAD,POST,PATCH,DELETE",
+		AllowMethods:  "GET,HEAD,POST,PUT,PATCH,DELETE",
 		AllowHeaders:  "Authorization,X-API-Key,Content-Type,Cache-Control,Prefer,X-Request-Id,Idempotency-Key,If-Match,If-None-Match,traceparent",
-		ExposeHeaders: "X-Request-Id,ETag,Location,Retry-After,X-Agentgw-Complete,RateLimit,RateLimit-Policy,Cache-Status,Age,Server-Timing,Preference-Applied,Idempotency-Replayed",
+		ExposeHeaders: "X-Request-Id,ETag,Location,Content-Location,Retry-After,X-Agentgw-Complete,RateLimit,RateLimit-Policy,Cache-Status,Age,Server-Timing,Preference-Applied,Idempotency-Replayed",
 		MaxAge:        600,
 		Next: func(*fiber.Ctx) bool {
 			return len(s.gateway.state.Load().config.File.Server.CORS.Origins) == 0
@@ -181,7 +181,7 @@ func (s *Server) cors() fiber.Handler {
 // serve is a route's own part: who asks, may they, and the handler.
 func (s *Server) serve(r route) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		x, state := exchangeOf(c), s.gateway.state.Load()
+		x, state, routing := exchangeOf(c), s.gateway.state.Load(), s.gateway.routing.Load()
 		x.route = r.name
 		var caller *Caller
 		if !r.open {
@@ -222,7 +222,9 @@ func (s *Server) serve(r route) fiber.Handler {
 		x.sources, x.cache, x.about = sourcesOf(made.parts), worst(made.parts), made.about
 		ready := made.answer()
 		if again && made.again {
-			s.gateway.remembered.put(wish, made, ready, x, func() bool { return s.gateway.state.Load() == state })
+			s.gateway.remembered.put(wish, made, ready, x, func() bool {
+				return s.gateway.state.Load() == state && s.gateway.routing.Load() == routing
+			})
 		}
 		ready.send(c, x.has, time.Now())
 		return nil

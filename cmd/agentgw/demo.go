@@ -14,6 +14,7 @@ import (
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/gateway/sqlstore"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -148,14 +149,14 @@ func startVendors() (vendors []demoVendor, stop func(), err error) {
 func demoSource(vendors []demoVendor, listen, admin, level string) config.Source {
 	var file, credentials strings.Builder
 	secrets := map[string]string{}
-	fmt.Fprintf(&file, "server: {listen: %q, drain_for: 0s}\nadmin: {listen: %q}\nlog: {level: %s}\nbackends:\n", listen, admin, level)
+	fmt.Fprintf(&file, "server: {listen: %q, drain_for: 0s}\nadmin: {listen: %q}\nlog: {level: %s}\nstore: {url: %q}\nbackends:\n", listen, admin, level, sqlstore.Memory)
 	for _, v := range vendors {
 		fmt.Fprintf(&file, "  %s: {provider: %s, base_url: %q}\n", v.name, v.name, v.baseURL)
 		variable := "DEMO_" + strings.ToUpper(v.name)
 		secrets[variable] = v.key
 		fmt.Fprintf(&credentials, "      %s: env:%s\n", v.name, variable)
 	}
-	fmt.Fprintf(&file, "keys:\n  - id: demo\n    sha256: \"%x\"\n    scopes: [agents:read, agents:write]\n    credentials:\n%s", apikey.Hash(demoKey), credentials.String())
+	fmt.Fprintf(&file, "keys:\n  - id: demo\n    sha256: \"%x\"\n    scopes: [agents:read, agents:write, aliases:write, migrations:write]\n    credentials:\n%s", apikey.Hash(demoKey), credentials.String())
 	return config.Source{
 		Path:      "the demo's configuration",
 		Providers: all.Names(),
@@ -186,6 +187,11 @@ func (d *demoCmd) explain(a *app, api, admin string, notes []string) {
   curl -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' \
     -d '{"backend":"talkifai","name":"Night Desk","architecture":"text","model":{"id":"gpt-4o-mini"},"system_prompt":"Answer briefly.","status":"active"}' \
     http://%[1]s/v1/agents
+
+Move an agent from one vendor to another (docs/migrating.md):
+
+  export AGENTGW_URL=http://%[1]s AGENTGW_KEY=%[2]s
+  agentgw migrate plan klen:123 --to krosai
 
 Ctrl-C ends it.
 `, api, demoKey)

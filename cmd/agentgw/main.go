@@ -16,9 +16,9 @@ import (
 
 // Exit codes.
 const (
-	exitOK    = 0
-	exitError = 1
-	exitUsage = 2
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
 )
 
 // app is what every command is given.
@@ -35,6 +35,7 @@ type cli struct {
 	Keys     keysCmd     `cmd:"" help:"Make gateway keys."`
 	Config   configCmd   `cmd:"" help:"Check the configuration, or print its JSON Schema."`
 	Backends backendsCmd `cmd:"" help:"Show what each backend can do."`
+	Migrate  migrateCmd  `cmd:"" help:"Move agents from one backend to another, while clients notice nothing."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
@@ -69,7 +70,7 @@ func run(args []string, a *app) (code int) {
 	)
 	if err != nil {
 		fmt.Fprintln(a.stderr, "agentgw:", err)
-		return exitError
+		return exitFailed
 	}
 	ctx, err := parser.Parse(args)
 	if err != nil {
@@ -84,7 +85,7 @@ func run(args []string, a *app) (code int) {
 		if _, ok := errors.AsType[usageError](err); ok {
 			return exitUsage
 		}
-		return exitError
+		return codeOf(err)
 	}
 	return exitOK
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway"
+	"github.com/agentgw/agentgw/gateway/sqlstore"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
@@ -62,6 +63,7 @@ type service struct {
 	load      func() (*config.Config, error)
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
+	store     *sqlstore.Store
 	gateway   *gateway.Gateway
 	public    *gateway.Server
 	admin     *gateway.Admin
@@ -80,11 +82,15 @@ func newService(ctx context.Context, c *config.Config, log *slog.Logger, lines *
 	if err != nil {
 		return nil, err
 	}
-	g, err := gateway.New(gateway.Options{Providers: all.Providers(), Version: version, Log: log, Telemetry: t}, c)
+	store, err := sqlstore.Open(ctx, c.StoreURL.Reveal(), log)
+	if err != nil {
+		return nil, fmt.Errorf("store.url: %w", err)
+	}
+	g, err := gateway.New(gateway.Options{Providers: all.Providers(), Version: version, Log: log, Telemetry: t, Store: store}, c)
 	if err != nil {
 		return nil, err
 	}
-	s := &service{config: c, load: load, log: log, telemetry: t, gateway: g, public: gateway.NewServer(g)}
+	s := &service{config: c, load: load, log: log, telemetry: t, store: store, gateway: g, public: gateway.NewServer(g)}
 	s.admin = gateway.NewAdmin(g, s.reload)
 	return s, nil
 }
@@ -144,6 +150,7 @@ func (s *service) run(ctx context.Context) error {
 	_ = admin.Shutdown(bounded) // nothing waits for the operators' listener
 	s.tellLast(bounded)
 	s.gateway.Close()
+	_ = s.store.Close() // all that was written is
 	if err != nil {
 		return fmt.Errorf("requests still ran after shutdown_grace (%s): %w", grace, err)
 	}
@@ -232,6 +239,7 @@ func fixedAtStart(running, next *config.Config) []string {
 		{"server.shutdown_grace", a.Server.ShutdownGrace != b.Server.ShutdownGrace},
 		{"server.drain_for", a.Server.DrainFor != b.Server.DrainFor},
 		{"admin.listen", a.Admin.Listen != b.Admin.Listen},
+		{"store", running.StoreURL.Reveal() != next.StoreURL.Reveal() || running.StoreKey.Reveal() != next.StoreKey.Reveal()},
 		{"log", a.Log != b.Log},
 	} {
 		if c.changed {

@@ -11,6 +11,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"fmt"
@@ -32,6 +33,9 @@ var assets embed.FS
 type Options struct {
 	State   func() State // is called for each open page each second
 	Journal *journal.Journal
+	// Migrations is called for each open page of them every other second, with the id of
+	// the one that is looked at; empty for none.
+	Migrations func(ctx context.Context, id string) Migrations
 	// Ended is closed when open pages are to be let go.
 	Ended <-chan struct{}
 	// Interval is how often an open page is told what is new; 0 means each second.
@@ -82,7 +86,7 @@ const writeTimeout = 10 * time.Second
 // policy keeps the page to what comes from here.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Handler has GET /console, /console/events and the page's files.
+// Handler has GET /console, /console/events, /console/migrations and the pages' files.
 func Handler(o Options) http.Handler {
 	if o.Interval == 0 {
 		o.Interval = time.Second
@@ -100,6 +104,7 @@ func Handler(o Options) http.Handler {
 		}
 		follow(w, r, o)
 	})
+	mux.HandleFunc("GET /console/migrations.json", migrations(o.Migrations))
 	files, err := fs.ReadDir(assets, "assets")
 	if err != nil {
 		panic(err) // it is embedded
@@ -107,6 +112,9 @@ func Handler(o Options) http.Handler {
 	for _, f := range files {
 		page := file(f.Name())
 		mux.HandleFunc("GET /console/"+f.Name(), page)
+		if f.Name() == "migrations.html" {
+			mux.HandleFunc("GET /console/migrations", page)
+		}
 		if f.Name() == "index.html" {
 			mux.HandleFunc("GET /console", page)
 			mux.HandleFunc("GET /console/{$}", page)

@@ -1,15 +1,18 @@
 // Package idempotency remembers what became of the requests that carry an
 // Idempotency-Key (draft-ietf-httpapi-idempotency-key-header), so that sending one
-// again does not do it again.
+// again does not do it again: after a restart, and at another instance, too.
 //
 // It must not know HTTP, agents or backends: what is kept is its user's to say.
 package idempotency
 
 import (
-	"container/list"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"sync"
 	"time"
+
+	"github.com/agentgw/agentgw/gateway/sqlstore"
 )
 
 // TTL is how long an answer is kept.
@@ -18,7 +21,7 @@ const TTL = 24 * time.Hour
 // ID names a request: a key of a caller's own, and the caller.
 type ID struct{ Caller, Key string }
 
-// Why a request cannot begin.
+// Why a request cannot begin. Beside them, sqlstore.ErrUnavailable.
 var (
 	ErrRunning = errors.New("a request with this key is still running")
 	ErrReused  = errors.New("this key was used for another request")
@@ -27,160 +30,132 @@ var (
 
 // Options of Records.
 type Options struct {
-	// MaxBytes bounds what is kept, by estimate; one caller gets half of it.
-	MaxBytes int64
-	Now      func() time.Time
+	Store *sqlstore.Store
+	// Holder tells this instance from others.
+	Holder string
+	// Hold is how long a request can run: one that is not over by then was its instance's
+	// last.
+	Hold func() time.Duration
+	// MaxPerCaller bounds how many are kept of one caller.
+	MaxPerCaller int
+	Now          func() time.Time
 }
 
-// Records keeps an answer A, or a lost attempt T, for each request. It is safe for
-// concurrent use. It lives as long as the process.
-type Records[A, T any] struct {
-	options Options
+// Records keeps an answer, or a lost attempt, for each request; both are the user's own
+// bytes, without a secret or a prompt in them. It is safe for concurrent use.
+type Records struct{ options Options }
 
-	mu       sync.Mutex
-	byID     map[ID]*record[A, T]
-	order    list.List // of *record, the oldest since first
-	bytes    int64
-	byCaller map[string]int64
-}
-
-type state uint8
-
+// States of a record.
 const (
-	running state = iota
-	answered
-	lost
+	running  = "running"
+	answered = "answered"
+	lost     = "lost"
 )
 
-type record[A, T any] struct {
-	id          ID
-	fingerprint [32]byte
-	since       time.Time // it began, or ended
-	state       state
-	answer      A
-	attempt     T
-	size        int64
-	element     *list.Element
-}
-
-// overhead is what a record takes beside its key and its answer, in bytes.
-const overhead = 512
-
-func overheadOf(id ID) int64 { return overhead + int64(len(id.Key)+len(id.Caller)) }
-
 // New makes Records.
-func New[A, T any](o Options) *Records[A, T] {
-	return &Records[A, T]{options: o, byID: map[ID]*record[A, T]{}, byCaller: map[string]int64{}}
-}
+func New(o Options) *Records { return &Records{options: o} }
 
 // Begin is what a request does first. It is given the answer of the same request
 // before it, or a claim, which it must end; or the error says why neither. The
 // fingerprint tells whether two requests are the same.
-func (r *Records[A, T]) Begin(id ID, fingerprint [32]byte) (*Claim[A, T], *A, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (r *Records) Begin(ctx context.Context, id ID, fingerprint [32]byte) (*Claim, []byte, error) {
 	now := r.options.Now()
-	r.expire(now)
-	known, ok := r.byID[id]
+	key := sha256.Sum256([]byte(id.Key))
+	mine := sqlstore.Record{
+		Caller: id.Caller, Key: hex.EncodeToString(key[:]), Fingerprint: hex.EncodeToString(fingerprint[:]),
+		State: running, Holder: r.options.Holder, HeldUntil: now.Add(r.options.Hold()), Since: now,
+	}
+	known, full, err := r.options.Store.Claim(ctx, mine, now.Add(-TTL), r.options.MaxPerCaller)
 	switch {
-	case !ok:
-		size := overheadOf(id)
-		if r.bytes+size > r.options.MaxBytes || r.byCaller[id.Caller]+size > r.options.MaxBytes/2 {
-			return nil, nil, ErrFull
-		}
-		known = &record[A, T]{id: id, fingerprint: fingerprint, since: now}
-		known.element = r.order.PushBack(known)
-		r.byID[id] = known
-		r.resize(known, size)
-		return &Claim[A, T]{records: r, record: known}, nil, nil
-	case known.fingerprint != fingerprint:
+	case err != nil:
+		return nil, nil, err
+	case full:
+		return nil, nil, ErrFull
+	case known == nil:
+		return &Claim{records: r, record: mine}, nil, nil
+	case known.Fingerprint != mine.Fingerprint:
 		return nil, nil, ErrReused
-	case known.state == running:
+	case known.State == answered:
+		return nil, known.Answer, nil
+	case known.State == running && now.Before(known.HeldUntil):
 		return nil, nil, ErrRunning
-	case known.state == answered:
-		return nil, &known.answer, nil
 	}
-	known.state = running
-	attempt := known.attempt
-	return &Claim[A, T]{records: r, record: known, Lost: &attempt}, nil, nil
-}
-
-// expire forgets what is too old. What still runs ends by itself.
-func (r *Records[A, T]) expire(now time.Time) {
-	for e := r.order.Front(); e != nil && now.Sub(e.Value.(*record[A, T]).since) >= TTL; {
-		next := e.Next()
-		if known := e.Value.(*record[A, T]); known.state != running {
-			r.remove(known)
-		}
-		e = next
+	mine.Attempt = known.Attempt // what was not sent yet left none
+	taken, err := r.options.Store.Replace(ctx, *known, mine)
+	if err != nil {
+		return nil, nil, err
 	}
-}
-
-// Keep forgets what is of other callers. What still runs is left, and
-// expires.
-func (r *Records[A, T]) Keep(callers map[string]bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, known := range r.byID {
-		if known.state != running && !callers[known.id.Caller] {
-			r.remove(known)
-		}
+	if !taken {
+		return nil, nil, ErrRunning // another one was quicker
 	}
+	return &Claim{Lost: known.Attempt, records: r, record: mine}, nil, nil
 }
 
-func (r *Records[A, T]) remove(known *record[A, T]) {
-	r.order.Remove(known.element)
-	delete(r.byID, known.id)
-	r.resize(known, 0)
+// Forget removes what is kept of a caller.
+func (r *Records) Forget(ctx context.Context, caller string) error {
+	return r.options.Store.Forget(ctx, caller)
 }
 
-func (r *Records[A, T]) resize(known *record[A, T], size int64) {
-	r.bytes += size - known.size
-	r.byCaller[known.id.Caller] += size - known.size
-	if r.byCaller[known.id.Caller] == 0 {
-		delete(r.byCaller, known.id.Caller)
-	}
-	known.size = size
-}
+// Claim is the right to do a request. Answered, LostTrack or Forget ends it; what comes
+// after the first of them changes nothing.
+type Claim struct {
+	// Lost is the attempt before this one, of which nobody knows what became of it; nil
+	// if there is none.
+	Lost []byte
 
-// Claim is the right to do a request. Exactly one of its methods ends it; what
-// comes after the first changes nothing.
-type Claim[A, T any] struct {
-	// Lost is the attempt before this one, of which nobody knows what became of
-	// it; nil if this is the first.
-	Lost *T
-
-	records *Records[A, T]
-	record  *record[A, T]
+	records *Records
+	record  sqlstore.Record
 	ended   bool
 }
 
-// Answered keeps the answer, which takes so many bytes.
-func (c *Claim[A, T]) Answered(answer A, size int64) {
-	c.end(func(known *record[A, T]) {
-		known.state, known.answer = answered, answer
-		c.records.resize(known, overheadOf(known.id)+size)
-	})
+// Attempting says that the request is about to be sent. What becomes of it is unknown
+// from here on, even if the process ends here. An error: it must not be sent.
+func (c *Claim) Attempting(ctx context.Context, attempt []byte) error {
+	now := c.record
+	now.Attempt = attempt
+	return c.write(ctx, now)
 }
 
-// LostTrack keeps an attempt that may have done it, or not, and takes so many bytes.
-func (c *Claim[A, T]) LostTrack(attempt T, size int64) {
-	c.end(func(known *record[A, T]) {
-		known.state, known.attempt = lost, attempt
-		c.records.resize(known, overheadOf(known.id)+size)
-	})
+// Answered keeps the answer. An error: the attempt is kept, and looked for the next time.
+func (c *Claim) Answered(ctx context.Context, answer []byte) error {
+	now := c.record
+	now.State, now.Answer, now.Attempt, now.HeldUntil = answered, answer, nil, time.Time{}
+	return c.end(ctx, now)
+}
+
+// LostTrack keeps an attempt that may have done it, or not.
+func (c *Claim) LostTrack(ctx context.Context, attempt []byte) error {
+	now := c.record
+	now.State, now.Attempt, now.HeldUntil = lost, attempt, time.Time{}
+	return c.end(ctx, now)
 }
 
 // Forget says that nothing was done.
-func (c *Claim[A, T]) Forget() { c.end(c.records.remove) }
-
-func (c *Claim[A, T]) end(how func(*record[A, T])) {
-	c.records.mu.Lock()
-	defer c.records.mu.Unlock()
-	if !c.ended {
-		c.ended = true
-		c.record.since = c.records.options.Now()
-		c.records.order.MoveToBack(c.record.element)
-		how(c.record)
+func (c *Claim) Forget(ctx context.Context) error {
+	if c.ended {
+		return nil
 	}
+	c.ended = true
+	return c.records.options.Store.Drop(ctx, c.record)
+}
+
+func (c *Claim) end(ctx context.Context, now sqlstore.Record) error {
+	if c.ended {
+		return nil
+	}
+	c.ended = true
+	now.Since = c.records.options.Now()
+	return c.write(ctx, now)
+}
+
+func (c *Claim) write(ctx context.Context, now sqlstore.Record) error {
+	done, err := c.records.options.Store.Replace(ctx, c.record, now)
+	if err != nil {
+		return err
+	}
+	if !done { // it took longer than Hold, and another one has it
+		return ErrRunning
+	}
+	c.record = now
+	return nil
 }

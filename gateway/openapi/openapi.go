@@ -26,7 +26,11 @@ type Input struct {
 	Codes     []Code
 	Providers []*adapters.Info // in the order in which they are named
 	Orders    []string         // what a list can be ordered by
+	Migration Migration
 }
+
+// Migration is what migrations can say.
+type Migration struct{ States, Steps, Kinds, Severities, Verdicts, Transforms []string }
 
 // Route is one thing that can be asked.
 type Route struct {
@@ -85,6 +89,8 @@ func Build(in Input) ([]byte, error) {
 		"security": []object{{"bearer": []string{}}, {"apiKey": []string{}}},
 		"tags": []object{
 			{"name": "agents", "description": "Agents of all backends that the key maps to, in one shape."},
+			{"name": "aliases", "description": "Names that lead to agents: slugs, and ids of agents that were moved."},
+			{"name": "migrations", "description": "Moving agents from one backend to another, while clients notice nothing."},
 			{"name": "backends", "description": "What the backends are, what they can do, and how they are."},
 			{"name": "documentation", "description": "This description, and pages made of it."},
 		},

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -54,7 +55,7 @@ func (b *builder) schemas() object {
 		codes = append(codes, c.Code)
 	}
 	sourceStatuses := []string{"ok", "stale", "partial", "error"}
-	return object{
+	schemas := object{
 		"Agent":       b.agent(),
 		"AgentCreate": b.body("A new agent. What only the gateway or the vendor can say (`id`, `usage`, …) is ignored, so that an agent that was read can be sent back.", adapters.InCreate),
 		"AgentPatch":  b.body("A JSON merge patch (RFC 7396) of an agent; `null` clears, where the vendor documents that it can.", adapters.InUpdate),
@@ -159,6 +160,9 @@ func (b *builder) schemas() object {
 			"message": text("in words"),
 		}),
 	}
+	maps.Copy(schemas, aliasSchemas())
+	maps.Copy(schemas, b.migrationSchemas())
+	return schemas
 }
 
 func boolean(description string) object {
@@ -182,12 +186,13 @@ func (b *builder) agent() object {
 	all["view"] = object{"type": "string", "enum": []string{"basic", "full"}, "description": "how much of it was read: what the backend's list shows, or everything"}
 	all["unavailable"] = texts("fields that this vendor never shows; in a list, only where they differ from the source's")
 	all["not_loaded"] = texts("fields that it shows, but not in this view; in a list, only where they differ from the source's")
+	all["resolved_from"] = text("the alias that led here; only there if one did")
 	all["warnings"] = list(ref("schemas", "Warning"), "of a write")
 	all["raw"] = shape("with `include=raw`: the vendor's own JSON that the agent was made of", object{
 		"list": object{"description": "the row of its list"}, "detail": object{"description": "its get"},
 	}, "list", "detail")
-	return shape("An agent. Every member is always there, but for `unavailable`, `not_loaded`, `warnings` and `raw`; null means empty, unless the member stands in `unavailable` or `not_loaded`.",
-		all, "unavailable", "not_loaded", "warnings", "raw")
+	return shape("An agent. Every member is always there, but for `unavailable`, `not_loaded`, `resolved_from`, `warnings` and `raw`; null means empty, unless the member stands in `unavailable` or `not_loaded`.",
+		all, "unavailable", "not_loaded", "resolved_from", "warnings", "raw")
 }
 
 // body is the schema of what can be written.

@@ -24,6 +24,10 @@ type instruments struct {
 	coalesced        counter
 	retries          counter
 	refused          counter
+	migrationSteps   counter
+	shadowReads      counter
+	shadowMismatch   counter
+	storeState       func() (up bool, aliases int)
 	idempotent       counter
 	transitions      counter
 	incomplete       counter
@@ -112,6 +116,9 @@ func (t *Telemetry) makeInstruments(meter metric.Meter) error {
 	t.ofEachBackend = []counter{t.cacheRefused, t.cacheEvicted, t.coalesced, t.retries, t.incomplete}
 	t.idempotent = counted("agentgw.idempotent.requests", "Creates with an Idempotency-Key, by what became of them.", "result")
 	t.refused = counted("agentgw.refused", "Connections and requests that were turned away to protect the others, by what for.", "reason")
+	t.migrationSteps = counted("agentgw.migration.steps", "Steps of migrations between backends, by how they ended.", "step", "result")
+	t.shadowReads = counted("agentgw.migration.shadow.reads", "Targets that were read beside their source.")
+	t.shadowMismatch = counted("agentgw.migration.shadow.mismatch", "Fields of such a target that were not as planned.", "field")
 	t.transitions = counted("agentgw.breaker.transitions", "Changes of a breaker's state.", "backend", "from", "to")
 	t.authFailures = counted("agentgw.auth.failures", "Requests refused for their key.", "reason")
 	t.reloads = counted("agentgw.config.reloads", "Reloads of the configuration.", "result")
@@ -123,6 +130,20 @@ func (t *Telemetry) makeInstruments(meter metric.Meter) error {
 	})
 	gauge("agentgw.upstream.quota.limit", "Requests that the window of the same credential has.", func(_ context.Context, o metric.Int64Observer) error {
 		t.observeQuotas(func(backend string, _, limit int64) { o.Observe(limit, backendOnly(backend)) })
+		return nil
+	})
+	gauge("agentgw.store.up", "1 while the store can be asked, 0 while it cannot.", func(_ context.Context, o metric.Int64Observer) error {
+		up, _ := t.storeState()
+		value := int64(0)
+		if up {
+			value = 1
+		}
+		o.Observe(value)
+		return nil
+	})
+	gauge("agentgw.aliases", "Aliases that lead requests to agents.", func(_ context.Context, o metric.Int64Observer) error {
+		_, aliases := t.storeState()
+		o.Observe(int64(aliases))
 		return nil
 	})
 	gauge("agentgw.requests.in_flight", "Requests to the gateway that run.", func(_ context.Context, o metric.Int64Observer) error {
@@ -173,7 +194,7 @@ func (t *Telemetry) UpstreamRequest(ctx context.Context, u Upstream, d time.Dura
 func (t *Telemetry) CacheRequest(backend, result string) { t.cacheRequests.count(backend, result) }
 
 // Values are those that labels can have, where they are not backends' names.
-type Values struct{ CacheResults, AuthFailures, Refused, Idempotent []string }
+type Values struct{ CacheResults, AuthFailures, Refused, Idempotent, MigrationSteps []string }
 
 // Expect has counters shown from the start, so that their first rise is seen as one.
 func (t *Telemetry) Expect(v Values) {
@@ -185,6 +206,11 @@ func (t *Telemetry) Expect(v Values) {
 			expected.counter.add(0, value)
 		}
 	}
+	for _, step := range v.MigrationSteps {
+		t.migrationSteps.add(0, step, "ok")
+		t.migrationSteps.add(0, step, "error")
+	}
+	t.shadowReads.add(0)
 	t.cacheResults = v.CacheResults
 }
 
@@ -218,6 +244,22 @@ func (t *Telemetry) Idempotent(result string) { t.idempotent.count(result) }
 
 // Refused counts a connection or request that was turned away.
 func (t *Telemetry) Refused(reason string) { t.refused.count(reason) }
+
+// MigrationStep counts a step of a migration: ok or error.
+func (t *Telemetry) MigrationStep(step, result string) { t.migrationSteps.count(step, result) }
+
+// ShadowRead counts a target that was read beside its source.
+func (t *Telemetry) ShadowRead() { t.shadowReads.count() }
+
+// ShadowMismatch counts a field of such a target that was not as planned.
+func (t *Telemetry) ShadowMismatch(field string) { t.shadowMismatch.count(field) }
+
+// ObserveStore has shown whether the store can be asked, and how many aliases it has.
+func (t *Telemetry) ObserveStore(state func() (up bool, aliases int)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.storeState = state
+}
 
 // BreakerChanged counts a change of a breaker's state.
 func (t *Telemetry) BreakerChanged(backend, from, to string) { t.transitions.count(backend, from, to) }

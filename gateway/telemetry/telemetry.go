@@ -67,6 +67,7 @@ func New(ctx context.Context, o Options) (*Telemetry, error) {
 			observedBreakers: map[string]func() string{},
 			observedQuotas:   map[string]func() (int64, int64, bool){},
 			cacheRead:        func() (int64, int64) { return 0, 0 },
+			storeState:       func() (bool, int) { return false, 0 },
 			cachePages:       func() int64 { return 0 },
 			inFlight:         func() int64 { return 0 },
 		},

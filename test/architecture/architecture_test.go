@@ -68,7 +68,9 @@ var rules = []struct {
 	{"gateway/catalog", []string{"adapters", "config/secret", "gateway/payload", "normalize"}, "it knows agents, and not who asks for them"},
 	{"gateway/openapi", []string{"adapters", "normalize"}, "the API as a document, of whatever routes there are"},
 	{"gateway/docsite", []string{"gateway/payload"}, "pages, whatever the API is"},
-	{"gateway/idempotency", nil, "records, whatever they are of"},
+	{"gateway/idempotency", []string{"gateway/sqlstore"}, "records, whatever they are of"},
+	{"gateway/sqlstore", nil, "tables, whatever is in them"},
+	{"gateway/migrate", []string{"adapters", "normalize"}, "what becomes of an agent, whoever asks"},
 	{"gateway/telemetry", nil, "it knows what to count, not what happens"},
 	{"gateway/journal", nil, "it knows what to remember, not what happens"},
 	{"gateway/console", []string{"gateway/journal"}, "a page, of whatever state it is told"},
@@ -79,7 +81,7 @@ var rules = []struct {
 	{"test/described", nil, "answers, whoever gives them"},
 	{"test/locked", nil, "a leaf"},
 	{"test/bench/*", []string{"adapters/all", "sandbox"}, "programs that a benchmark runs"},
-	{"test/*", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize", "sandbox", "test/live", "test/faults", "test/described", "test/locked", "test/node", "test/demo"}, "tests of the whole"},
+	{"test/*", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "normalize", "sandbox", "test/live", "test/faults", "test/described", "test/locked", "test/node", "test/demo", "test/postgres"}, "tests of the whole"},
 }
 
 func TestDependenciesPointOneWay(t *testing.T) {

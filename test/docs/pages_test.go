@@ -115,7 +115,7 @@ func TestNoJSONIsUnshown(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, b := range blocks(generated.ReplaceAllString(read(t, page), "")) {
-			if (b.language == "sh" || b.language == "json") && !slices.Contains(pages, page) {
+			if (b.language == "sh" || b.language == "json") && !slices.Contains(pages, page) && page != guide {
 				t.Errorf("%s shows what nothing runs: %.60s", page, b.text)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,15 +131,48 @@ type world struct {
 	key     string
 	second  string
 	env     []string
+	// on, where set, is told of every request to a vendor, before and after it is done and
+	// after it is answered.
+	on atomic.Pointer[func(vendor string, r *http.Request, at stage)]
 }
 
-func newWorld(t *testing.T) *world {
+// stage is how far a request to a vendor came.
+type stage string
+
+const (
+	arrived  stage = "arrived"
+	done     stage = "done"
+	answered stage = "answered"
+)
+
+// watched is a vendor whose requests w.on is told of.
+func (w *world) watched(name string, vendor http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		on := w.on.Load()
+		if on == nil {
+			vendor.ServeHTTP(rw, r)
+			return
+		}
+		(*on)(name, r, arrived)
+		kept := httptest.NewRecorder()
+		vendor.ServeHTTP(kept, r)
+		(*on)(name, r, done)
+		maps.Copy(rw.Header(), kept.Header())
+		rw.WriteHeader(kept.Code)
+		_, _ = rw.Write(kept.Body.Bytes()) // who asked may be gone
+		_ = http.NewResponseController(rw).Flush()
+		(*on)(name, r, answered)
+	})
+}
+
+// newWorld makes it; settings are YAML that goes under each backend.
+func newWorld(t *testing.T, settings ...string) *world {
 	t.Helper()
 	w := &world{t: t, vendors: map[string]sandbox.Emulator{}, key: apikey.New(apikey.Live), second: apikey.New(apikey.Live)}
 	var backends, credentials strings.Builder
 	for _, v := range all.Vendors() {
 		name, vendor := v.Info.Provider, v.Emulator()
-		server := httptest.NewServer(vendor)
+		server := httptest.NewServer(w.watched(name, vendor))
 		t.Cleanup(func() {
 			server.CloseClientConnections()
 			server.Close()
@@ -148,24 +183,28 @@ func newWorld(t *testing.T) *world {
 		vendor.SeedDemo("credential-" + name)
 		w.vendors[name] = vendor
 		fmt.Fprintf(&backends, "  %s:\n    provider: %s\n    base_url: %s%s\n", name, name, server.URL, vendor.Prefix())
+		for _, line := range settings {
+			fmt.Fprintf(&backends, "    %s\n", line)
+		}
 		variable := "E2E_" + strings.ToUpper(name)
 		w.env = append(w.env, variable+"=credential-"+name)
 		fmt.Fprintf(&credentials, "      %s: env:%s\n", name, variable)
 	}
 	w.file = fmt.Sprintf(`server: {listen: "127.0.0.1:0", shutdown_grace: 10s}
 admin: {listen: "127.0.0.1:0"}
+store: {url: "sqlite:%s"}
 backends:
 %skeys:
   - id: first
     sha256: "%x"
-    scopes: [agents:read, agents:write]
+    scopes: [agents:read, agents:write, aliases:write, migrations:write]
     credentials:
 %s  - id: second
     sha256: "%x"
     scopes: [agents:read]
     credentials:
       klen: env:E2E_KLEN
-`, backends.String(), apikey.Hash(w.key), credentials.String(), apikey.Hash(w.second))
+`, filepath.Join(t.TempDir(), "store.db"), backends.String(), apikey.Hash(w.key), credentials.String(), apikey.Hash(w.second))
 	w.path = filepath.Join(t.TempDir(), "config.yaml")
 	w.write(w.file)
 	return w

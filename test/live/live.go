@@ -32,6 +32,7 @@ import (
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway"
 	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/gateway/sqlstore"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/sandbox"
 	"github.com/agentgw/agentgw/test/described"
@@ -100,7 +101,7 @@ func Start(t testing.TB, o Options) *Live {
 		key := apikey.New(apikey.Test)
 		l.Keys[tenant] = key
 		l.Secrets = append(l.Secrets, key)
-		fmt.Fprintf(&file, "  - id: %s\n    sha256: \"%x\"\n    scopes: [agents:read, agents:write]\n    credentials:\n", tenant, apikey.Hash(key))
+		fmt.Fprintf(&file, "  - id: %s\n    sha256: \"%x\"\n    scopes: [agents:read, agents:write, aliases:write, migrations:write]\n    credentials:\n", tenant, apikey.Hash(key))
 		for name, vendor := range l.Vendors {
 			credential := fmt.Sprintf("cred-%s-%s-%s", tenant, name, rand.Text())
 			variable := strings.ToUpper(strings.ReplaceAll(tenant, "-", "_") + "_" + name)
@@ -171,7 +172,11 @@ func (l *Live) start(o Options) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	if l.Gateway, err = gateway.New(gateway.Options{Providers: all.Providers(), Version: "test", Log: log, Telemetry: recorded}, c); err != nil {
+	store, err := sqlstore.Open(context.Background(), sqlstore.Memory, log)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if l.Gateway, err = gateway.New(gateway.Options{Providers: all.Providers(), Version: "test", Log: log, Telemetry: recorded, Store: store}, c); err != nil {
 		l.t.Fatal(err)
 	}
 	l.admin = gateway.NewAdmin(l.Gateway, func() ([]string, error) { return nil, nil })
@@ -191,6 +196,7 @@ func (l *Live) start(o Options) {
 		}
 		<-served
 		l.Gateway.Close()
+		_ = store.Close()
 		bounded, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = recorded.Shutdown(bounded) // who it is told to may be gone

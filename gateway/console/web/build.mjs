@@ -8,7 +8,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const out = process.argv[2] ?? join(here, '..', 'assets');
 await mkdir(out, { recursive: true });
 await build({
-  entryPoints: [join(here, 'src', 'console.ts')],
+  entryPoints: [join(here, 'src', 'console.ts'), join(here, 'src', 'migrations.ts')],
   outdir: out,
   bundle: true,
   minify: true,
@@ -16,4 +16,4 @@ await build({
   legalComments: 'eof',
   logLevel: 'warning',
 });
-await copyFile(join(here, 'src', 'index.html'), join(out, 'index.html'));
+for (const page of ['index.html', 'migrations.html']) await copyFile(join(here, 'src', page), join(out, page));

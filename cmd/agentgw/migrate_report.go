@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/csv"
+	"fmt"
+	"html/template"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// report is what came of a batch.
+type report struct {
+	Step     string    `json:"step"`
+	At       time.Time `json:"at"`
+	Total    int       `json:"total"`
+	Outcomes []outcome `json:"outcomes"`
+}
+
+// summaryLine is how many ended so.
+type summaryLine struct {
+	Result, State string
+	Agents        int
+}
+
+// Summary counts the outcomes.
+func (r report) Summary() []summaryLine {
+	var lines []summaryLine
+	for _, o := range r.Outcomes {
+		i := slices.IndexFunc(lines, func(l summaryLine) bool { return l.Result == o.Result && l.State == o.State })
+		if i < 0 {
+			lines = append(lines, summaryLine{o.Result, o.State, 0})
+			i = len(lines) - 1
+		}
+		lines[i].Agents++
+	}
+	slices.SortFunc(lines, func(a, b summaryLine) int { return strings.Compare(a.Result+" "+a.State, b.Result+" "+b.State) })
+	return lines
+}
+
+// Losses are all that are to be accepted, each once.
+func (r report) Losses() []string {
+	var all []string
+	for _, o := range r.Outcomes {
+		all = append(all, o.Losses...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (r report) count(of func(outcome) bool) (n int) {
+	for _, o := range r.Outcomes {
+		if of(o) {
+			n++
+		}
+	}
+	return n
+}
+
+// Kinds are the columns of counts.
+func (report) Kinds() []string {
+	return []string{"exact", "approximate", "manual", "needs_input", "unsupported", "not_migrated"}
+}
+
+//go:embed report.html
+var reportPage string
+
+var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{"join": strings.Join}).Parse(reportPage))
+
+// write writes it into a file, by the file's ending.
+func (r report) write(file string) error {
+	var out bytes.Buffer
+	var err error
+	switch ending := filepath.Ext(file); ending {
+	case ".json":
+		var text []byte
+		text, err = marshal(r)
+		out.Write(append(text, '\n'))
+	case ".csv":
+		err = r.csv(&out)
+	case ".html":
+		err = reportTemplate.Execute(&out, r)
+	default:
+		return usageError{fmt.Errorf("--report %s: want a file that ends in .csv, .json or .html", file)}
+	}
+	if err != nil {
+		return fmt.Errorf("--report %s: %w", file, err)
+	}
+	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("--report: %w", err)
+	}
+	return nil
+}
+
+func (r report) csv(out *bytes.Buffer) error {
+	w := csv.NewWriter(out)
+	rows := [][]string{append([]string{"source", "target_backend", "migration", "state", "target", "result", "detail", "losses"}, r.Kinds()...)}
+	for _, o := range r.Outcomes {
+		row := []string{o.Source, o.TargetBackend, o.Migration, o.State, o.Target, o.Result, o.Detail, strings.Join(o.Losses, " ")}
+		for _, kind := range r.Kinds() {
+			row = append(row, strconv.Itoa(o.Counts[kind]))
+		}
+		for i, cell := range row { // a spreadsheet takes these for formulas
+			if cell != "" && strings.ContainsRune("=+-@", rune(cell[0])) {
+				row[i] = "'" + cell
+			}
+		}
+		rows = append(rows, row)
+	}
+	return w.WriteAll(rows)
+}

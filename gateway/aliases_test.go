@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const (
+	talkAgent = "talkifai:agent_abc123"
+	krosAgent = "krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890"
+)
+
+func (b *bench) put(name, target string, version int) reply {
+	b.t.Helper()
+	return b.ask(keyAcme, "PUT", "/v1/aliases/"+name, fmt.Sprintf(`{"target": %q, "version": %d}`, target, version))
+}
+
+func TestAnAliasLeadsToItsAgent(t *testing.T) {
+	b := newBench(t, "")
+	made := b.put("support-bot", talkAgent, 0).wants(t, 201, "")
+	if made.Header.Get("Location") != "/v1/aliases/support-bot" || made.body["version"] != 1.0 {
+		t.Errorf("%v: %s", made.Header, made.text)
+	}
+	direct := b.get("/v1/agents/" + talkAgent)
+	for range 3 { // the second is remembered
+		r := b.get("/v1/agents/support-bot").wants(t, 200, "")
+		if r.body["id"] != talkAgent || r.body["resolved_from"] != "support-bot" || r.Header.Get("Content-Location") != "/v1/agents/"+talkAgent || r.Header.Get("ETag") != direct.Header.Get("ETag") {
+			t.Errorf("%v: %s", r.Header, r.text)
+		}
+	}
+	b.get("/v1/agents/support-bot?resolve=none").wants(t, 404, "agent_not_found")
+	b.get("/v1/agents/support-bot?resolve=all").wants(t, 400, "invalid_parameter")
+	// It is led elsewhere only by who knows its version.
+	b.put("support-bot", krosAgent, 0).wants(t, 409, "alias_conflict")
+	b.put("support-bot", krosAgent, 7).wants(t, 409, "alias_conflict")
+	b.put("support-bot", krosAgent, 1).wants(t, 200, "")
+	if r := b.get("/v1/agents/support-bot").wants(t, 200, ""); r.body["id"] != krosAgent {
+		t.Errorf("it leads to %v still", r.body["id"])
+	}
+	patched := b.ask(keyAcme, "PATCH", "/v1/agents/support-bot", `{"name": "By its alias"}`).wants(t, 200, "")
+	if patched.body["resolved_from"] != "support-bot" || b.get("/v1/agents/" + krosAgent).body["name"] != "By its alias" {
+		t.Errorf("%s", patched.text)
+	}
+	b.ask(keyAcme, "DELETE", "/v1/agents/support-bot", "").wants(t, 409, "alias_in_the_way")
+	b.get("/v1/aliases/support-bot").wants(t, 200, "")
+	if list := b.get("/v1/aliases").wants(t, 200, ""); len(list.body["data"].([]any)) != 1 {
+		t.Errorf("%s", list.text)
+	}
+	b.ask(keyAcme, "DELETE", "/v1/aliases/support-bot?version=1", "").wants(t, 409, "alias_conflict")
+	b.ask(keyAcme, "DELETE", "/v1/aliases/support-bot?version=2", "").wants(t, 204, "")
+	b.get("/v1/aliases/support-bot").wants(t, 404, "alias_not_found")
+	b.get("/v1/agents/support-bot").wants(t, 404, "agent_not_found")
+	b.ask(keyAcme, "DELETE", "/v1/aliases/support-bot", "").wants(t, 404, "alias_not_found")
+}
+
+func TestAnIDThatIsAnAlias(t *testing.T) {
+	b := newBench(t, "")
+	b.put("klen:123", talkAgent, 0).wants(t, 201, "")
+	for _, path := range []string{"/v1/agents/klen:123", "/v1/agents/klen%3A123"} {
+		if r := b.get(path).wants(t, 200, ""); r.body["id"] != talkAgent || r.body["resolved_from"] != "klen:123" {
+			t.Errorf("%s", r.text)
+		}
+	}
+	if r := b.get("/v1/agents/klen:123?resolve=none").wants(t, 200, ""); r.body["id"] != "klen:123" || r.body["resolved_from"] != nil {
+		t.Errorf("%s", r.text)
+	}
+	all, collapsed := b.get("/v1/agents?backend=klen"), b.get("/v1/agents?backend=klen&collapse_migrated=true")
+	if strings.Contains(collapsed.text, `"id":"klen:123"`) || !strings.Contains(all.text, `"id":"klen:123"`) {
+		t.Errorf("collapsed: %s", collapsed.text)
+	}
+	count := func(r reply) float64 { return r.body["sources"].([]any)[0].(map[string]any)["count"].(float64) }
+	if count(collapsed) != count(all)-1 || collapsed.body["complete"] != true {
+		t.Errorf("%v of %v are left", count(collapsed), count(all))
+	}
+	cursor := b.get("/v1/agents?backend=klen&limit=1").body["next_cursor"].(string)
+	b.get("/v1/agents?backend=klen&limit=1&collapse_migrated=true&cursor="+cursor).wants(t, 400, "cursor_mismatch")
+	b.get("/v1/agents?collapse_migrated=perhaps").wants(t, 400, "invalid_parameter")
+	b.ask(keyAcme, "DELETE", "/v1/agents/klen:123?resolve=none", "").wants(t, 501, "operation_unsupported")
+	// A key that cannot see the target sees nothing, and does not learn of it.
+	b.ask(keyKlen, "GET", "/v1/agents/klen:123", "").wants(t, 404, "agent_not_found")
+	b.ask(keyKlen, "GET", "/v1/aliases/klen:123", "").wants(t, 404, "alias_not_found")
+	if list := b.ask(keyKlen, "GET", "/v1/aliases", ""); len(list.body["data"].([]any)) != 0 {
+		t.Errorf("%s", list.text)
+	}
+	b.ask(keyRead, "PUT", "/v1/aliases/mine", `{"target": "klen:123"}`).wants(t, 403, "scope_missing")
+	if r := b.ask(keyRead, "GET", "/v1/agents/klen:123", "").wants(t, 200, ""); r.body["id"] != talkAgent {
+		t.Errorf("%s", r.text)
+	}
+}
+
+func TestChainsAreCollapsedAndCirclesRefused(t *testing.T) {
+	b := newBench(t, "")
+	b.put("one", "klen:123", 0).wants(t, 201, "")
+	b.put("klen:123", krosAgent, 0).wants(t, 201, "") // what led to klen:123 goes on
+	b.put("two", "one", 0).wants(t, 201, "")          // and what follows is followed
+	for _, name := range []string{"one", "two", "klen:123"} {
+		if r := b.get("/v1/aliases/"+name).wants(t, 200, ""); r.body["target"] != krosAgent {
+			t.Errorf("%s", r.text)
+		}
+	}
+	b.put(krosAgent, "one", 0).wants(t, 409, "alias_conflict")
+	b.put("one", "one", 2).wants(t, 409, "alias_conflict")
+	b.put(krosAgent, "klen:123", 0).wants(t, 409, "alias_conflict")
+}
+
+func TestWhatAnAliasCannotBe(t *testing.T) {
+	b := newBench(t, "")
+	for _, c := range []struct {
+		name, body string
+		status     int
+		code       string
+	}{
+		{"Support", `{"target": "klen:123"}`, 422, "validation_failed"},
+		{"a_b", `{"target": "klen:123"}`, 422, "validation_failed"},
+		{"bot", `{"target": "no id at all"}`, 422, "validation_failed"},
+		{"bot", `{"target": "klen:99999"}`, 404, "agent_not_found"},
+		{"bot", `{"target": "other:1"}`, 404, "agent_not_found"},
+		{"other:1", `{"target": "klen:123"}`, 404, "agent_not_found"},
+		{"bot", `{"target": "klen:123", "verison": 1}`, 422, "validation_failed"},
+		{"bot", `{"target": 5}`, 422, "validation_failed"},
+		{"bot", `{"target": "klen:123"`, 400, "invalid_body"},
+		{"bot", `[]`, 400, "invalid_body"},
+	} {
+		b.ask(keyAcme, "PUT", "/v1/aliases/"+c.name, c.body).wants(t, c.status, c.code)
+	}
+}
+
+// TestReadsGoOnWithoutTheStore: what needs it says so, and nothing else changes.
+func TestReadsGoOnWithoutTheStore(t *testing.T) {
+	b := newBench(t, "")
+	b.put("support-bot", talkAgent, 0).wants(t, 201, "")
+	if err := b.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.get("/v1/agents").wants(t, 200, "")
+	b.get("/v1/agents/klen:123").wants(t, 200, "")
+	if r := b.get("/v1/agents/support-bot").wants(t, 200, ""); r.body["id"] != talkAgent {
+		t.Errorf("%s", r.text)
+	}
+	b.ask(keyAcme, "PATCH", "/v1/agents/support-bot", `{"name": "Still here"}`).wants(t, 200, "")
+	b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "krosai", "name": "Free"}`).wants(t, 201, "")
+	b.createOnce("key", `{"backend": "krosai", "name": "Kept"}`).wants(t, 503, "store_unavailable")
+	b.put("other", talkAgent, 0).wants(t, 503, "store_unavailable")
+	b.ask(keyAcme, "POST", "/v1/migrations", `{"source": "klen:123", "target_backend": "krosai"}`).wants(t, 503, "store_unavailable")
+	b.get("/v1/migrations").wants(t, 503, "store_unavailable")
+	if b.posts("krosai") != 1 {
+		t.Errorf("%d creates arrived", b.posts("krosai"))
+	}
+}

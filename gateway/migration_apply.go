@@ -1,0 +1,234 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/gateway/migrate"
+	"github.com/agentgw/agentgw/gateway/sqlstore"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// applyBody is the body of POST …/apply.
+type applyBody struct {
+	PlanHash string   `json:"plan_hash"`
+	Accept   []string `json:"accept"`
+}
+
+// handleApplyMigration makes the target, once: what may have been made by an apply before
+// is looked for first.
+func (g *Gateway) handleApplyMigration(r *request) (*response, error) {
+	var body applyBody
+	if err := r.decode(&body); err != nil {
+		return nil, err
+	}
+	return g.do(r, migrate.StepApply, func(ctx context.Context, m *migration) error {
+		if body.PlanHash != m.row.PlanHash {
+			return newProblem(CodePlanStale, "plan_hash is not that of the plan that migration %s has now; read it again", m.row.ID)
+		}
+		if m.row.Target != "" && m.row.State != migrate.OutcomeUnknown {
+			return nil // it is done
+		}
+		plan := m.doc.plan()
+		if plan.State() != migrate.Ready {
+			return stuck(plan)
+		}
+		if p := lossesProblem(plan.Losses(), body.Accept); p != nil {
+			return p
+		}
+		m.doc.Accepted = body.Accept
+		return m.apply(ctx, plan)
+	})
+}
+
+func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
+	g, b := m.gateway, m.target
+	try, err := m.attempt()
+	if err != nil {
+		return err
+	}
+	try.save = func(ctx context.Context, a *attempt) error {
+		m.row.State, m.row.Attempt = migrate.OutcomeUnknown, encoded(a)
+		return m.save(ctx, migrate.StepApply, "the agent as it was is kept; the create is sent")
+	}
+	var agent *normalize.Agent
+	if try.Lost {
+		if agent, err = g.reconcile(ctx, b, plan.Change, try); err != nil {
+			return m.unknown(ctx, err)
+		}
+	}
+	if agent == nil {
+		if m.row.State == migrate.OutcomeUnknown {
+			m.row.State, m.row.Attempt = migrate.Ready, nil
+			if err := m.save(ctx, migrate.StepApply, "the apply before made no target"); err != nil {
+				return err
+			}
+		}
+		if err := m.keepSource(ctx); err != nil {
+			return err
+		}
+		if agent, err = g.send(ctx, b, plan.Change, try); err != nil {
+			return m.notMade(ctx, try, err)
+		}
+	}
+	try.Native = agent.NativeID
+	m.row.Target, m.row.Attempt = agent.ID, encoded(try)
+	if err := m.save(ctx, migrate.StepApply, "the target is "+agent.ID); err != nil {
+		return err
+	}
+	if detail, err := g.freshly(ctx, b, agent.NativeID); err == nil {
+		m.look(detail, m.doc.Verification != nil && m.doc.Verification.SourceChanged)
+		m.doc.Left = detail.ETag()
+	} else {
+		m.warnings = append(m.warnings, warning("unverified", "", b.Name, "the target was made, but could not be read back; verify it"))
+	}
+	m.row.State, m.row.Attempt = migrate.Applied, nil
+	return m.save(ctx, migrate.StepApply, "done")
+}
+
+// attempt is how far an apply before this one came.
+func (m *migration) attempt() (*attempt, error) {
+	try := &attempt{}
+	if len(m.row.Attempt) > 0 {
+		if err := json.Unmarshal(m.row.Attempt, try); err != nil {
+			return nil, fmt.Errorf("an attempt cannot be read: %w", err)
+		}
+	}
+	return try, nil
+}
+
+// keepSource keeps the source as it is, if it is as it was planned.
+func (m *migration) keepSource(ctx context.Context) error {
+	source, err := m.readSource(ctx)
+	if err != nil {
+		return err
+	}
+	if source.ETag() != m.doc.ETag {
+		return newProblem(CodePlanStale, "%s was changed since it was planned; plan again", m.row.Source)
+	}
+	m.doc.Before = source.AnswerWithRaw().Plain()
+	return nil
+}
+
+func (m *migration) readSource(ctx context.Context) (*catalog.Detail, error) {
+	return m.gateway.freshly(ctx, m.source, m.sourceID().Native)
+}
+
+func (m *migration) readTarget(ctx context.Context) (*catalog.Detail, error) {
+	return m.gateway.freshly(ctx, m.target, m.targetID().Native)
+}
+
+// look holds the target against the plan.
+func (m *migration) look(target *catalog.Detail, sourceChanged bool) {
+	checked := migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)
+	m.doc.Verification = &verification{At: now(), OK: len(migrate.Differences(checked)) == 0 && !sourceChanged, SourceChanged: sourceChanged, Fields: checked}
+}
+
+// notMade notes why there is no target, or may be none.
+func (m *migration) notMade(ctx context.Context, try *attempt, err error) error {
+	if try.Lost {
+		m.row.Attempt = encoded(try)
+		return m.unknown(ctx, err)
+	}
+	p := problemOf(err)
+	if m.row.State != migrate.OutcomeUnknown { // it was not sent
+		return err
+	}
+	m.row.State, m.row.Attempt = migrate.Ready, nil
+	if p.Upstream != nil && (p.Upstream.Status == 400 || p.Upstream.Status == 422) {
+		m.row.State = migrate.Failed
+	}
+	if saveErr := m.save(ctx, migrate.StepApply, "no target was made: "+string(p.Code)); saveErr != nil {
+		return saveErr
+	}
+	return err
+}
+
+// unknown notes that there may be a target, or not.
+func (m *migration) unknown(ctx context.Context, err error) error {
+	p := problemOf(err)
+	m.row.State = migrate.OutcomeUnknown
+	if saveErr := m.save(ctx, migrate.StepApply, "it is not known whether there is a target: "+string(p.Code)); saveErr != nil {
+		return saveErr
+	}
+	if p.Code != CodeWriteOutcomeUnknown {
+		return p
+	}
+	again := *p
+	again.Retryable, again.RetryAfter = true, time.Second
+	again.Detail += "; apply again: what was made is looked for first"
+	return &again
+}
+
+// handleVerifyMigration compares the target with the plan.
+func (g *Gateway) handleVerifyMigration(r *request) (*response, error) {
+	return g.do(r, migrate.StepVerify, func(ctx context.Context, m *migration) error {
+		target, err := m.readTarget(ctx)
+		if err != nil {
+			return err
+		}
+		changed := false
+		if m.row.State != migrate.CutOver { // then nobody is led to the source any more
+			source, err := m.readSource(ctx)
+			if err != nil {
+				return err
+			}
+			changed = source.ETag() != m.doc.ETag
+		}
+		m.look(target, changed)
+		if m.doc.Left == "" && len(migrate.Differences(m.doc.Verification.Fields)) == 0 {
+			m.doc.Left = target.ETag()
+		}
+		detail := fmt.Sprintf("%d fields differ", len(migrate.Differences(m.doc.Verification.Fields)))
+		switch {
+		case changed:
+			detail += ", and the source was changed since it was planned"
+		case m.doc.Verification.OK && m.row.State == migrate.Applied:
+			m.row.State = migrate.Verified
+		}
+		return m.save(ctx, migrate.StepVerify, detail)
+	})
+}
+
+// shadowBody is the body of POST …/shadow.
+type shadowBody struct {
+	Percent int64  `json:"percent"`
+	For     string `json:"for"`
+}
+
+// maxShadow bounds how long a target is read along.
+const maxShadow = 30 * 24 * time.Hour
+
+// handleShadowMigration has a share of the reads of the source read the target too.
+func (g *Gateway) handleShadowMigration(r *request) (*response, error) {
+	var body shadowBody
+	if err := r.decode(&body); err != nil {
+		return nil, err
+	}
+	if body.Percent < 0 || body.Percent > 100 {
+		return nil, invalidMember("/percent", normalize.InvalidValue, "from 1 to 100, or 0 to end it")
+	}
+	length, err := time.ParseDuration(body.For)
+	if body.Percent > 0 && (err != nil || length <= 0 || length > maxShadow) {
+		return nil, invalidMember("/for", normalize.InvalidValue, fmt.Sprintf("a duration such as 1h, at most %s", maxShadow))
+	}
+	return g.do(r, migrate.StepShadow, func(ctx context.Context, m *migration) error {
+		m.row.ShadowPercent, m.row.ShadowUntil = body.Percent, now().Add(length)
+		detail := fmt.Sprintf("%d %% of reads until %s", body.Percent, m.row.ShadowUntil.UTC().Format(time.RFC3339))
+		if m.row.State = migrate.Shadowing; body.Percent == 0 {
+			m.row.State, m.row.ShadowUntil, detail = migrate.Verified, now(), "ended"
+		}
+		return m.save(ctx, migrate.StepShadow, detail)
+	})
+}
+
+// lead has the source's names lead to the target.
+func (m *migration) lead(c *sqlstore.Change) {
+	for _, name := range m.doc.Names {
+		c.Lead = append(c.Lead, sqlstore.Alias{Name: name, Target: m.row.Target, KeyID: m.row.KeyID, MigrationID: m.row.ID, UpdatedAt: now()})
+	}
+}

@@ -1,0 +1,116 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/agentgw/agentgw/gateway/console"
+	"github.com/agentgw/agentgw/gateway/migrate"
+	"github.com/agentgw/agentgw/gateway/sqlstore"
+)
+
+// consoleMigrations is how many migrations the console lists.
+const consoleMigrations = 200
+
+// migrationsState is what the console shows of migrations, of all keys: operators see how
+// far they are, and nothing that an agent holds.
+func (g *Gateway) migrationsState(ctx context.Context, id string) console.Migrations {
+	shown := console.Migrations{Now: time.Now().UTC(), List: []console.Migration{}}
+	var counts map[string]int
+	var rows []sqlstore.Migration
+	if g.store != nil {
+		var countErr, listErr error
+		counts, countErr = g.store.CountMigrations(ctx)
+		rows, listErr = g.store.Migrations(ctx, sqlstore.MigrationQuery{Limit: consoleMigrations})
+		shown.Available = countErr == nil && listErr == nil
+	}
+	for _, state := range migrate.States() {
+		shown.States = append(shown.States, console.StateCount{State: state, Count: counts[state]})
+	}
+	for _, row := range rows {
+		m := console.Migration{ID: row.ID, State: row.State, Source: row.Source, Target: row.Target, KeyID: row.KeyID, UpdatedAt: row.UpdatedAt, Severities: map[string]int{}}
+		if m.Target == "" {
+			m.Target = row.TargetBackend
+		}
+		for _, severity := range migrate.Severities() {
+			m.Severities[string(severity)] = 0
+		}
+		findings := g.findings(row)
+		for _, f := range findings {
+			m.Severities[string(f.Severity)]++
+		}
+		shown.List = append(shown.List, m)
+		if row.ID == id {
+			shown.Chosen = g.chosenMigration(ctx, row, findings)
+		}
+	}
+	return shown
+}
+
+// findings are those of a migration's plan; none if it cannot be opened.
+func (g *Gateway) findings(row sqlstore.Migration) []migrate.Finding {
+	var doc migrationDocument
+	opened, err := g.vault.open(row.ID, row.Document)
+	if err != nil || json.Unmarshal(opened, &doc) != nil {
+		return nil
+	}
+	return doc.Findings
+}
+
+func (g *Gateway) chosenMigration(ctx context.Context, row sqlstore.Migration, findings []migrate.Finding) *console.ChosenOne {
+	one := &console.ChosenOne{ID: row.ID, Findings: []console.Finding{}, Trail: []console.MigrationStep{}}
+	for _, f := range findings {
+		one.Findings = append(one.Findings, console.Finding{Path: f.Path, Kind: string(f.Kind), Severity: string(f.Severity)})
+	}
+	trail, err := g.store.Trail(ctx, row.ID)
+	if err != nil {
+		return one
+	}
+	for _, a := range trail {
+		one.Trail = append(one.Trail, console.MigrationStep{At: a.At, Step: a.Step, State: a.State, KeyID: a.KeyID, Detail: a.Detail})
+	}
+	if !row.ShadowUntil.IsZero() {
+		if counts, err := g.store.ShadowCounts(ctx, row.ID); err == nil {
+			one.Shadow = shadowSeries(row, counts, time.Now())
+		}
+	}
+	return one
+}
+
+// shadowMinutes is how far back the console's charts of differences go.
+const shadowMinutes = 120
+
+// shadowSeries are the counts, minute by minute, up to now or the last of them.
+func shadowSeries(row sqlstore.Migration, counts []sqlstore.ShadowCount, now time.Time) *console.Shadow {
+	s := &console.Shadow{Percent: row.ShadowPercent, Until: row.ShadowUntil, Reads: []int64{}, Fields: map[string][]int64{}}
+	if len(counts) == 0 {
+		return s
+	}
+	last := now.Truncate(time.Minute)
+	if row.ShadowPercent == 0 || now.After(row.ShadowUntil) {
+		last = counts[len(counts)-1].Minute
+	}
+	first := counts[0].Minute
+	if earliest := last.Add(-(shadowMinutes - 1) * time.Minute); first.Before(earliest) {
+		first = earliest
+	}
+	n := int(last.Sub(first)/time.Minute) + 1
+	s.Start, s.Reads = first.Unix(), make([]int64, n)
+	for _, c := range counts {
+		i := int(c.Minute.Sub(first) / time.Minute)
+		if i < 0 || i >= n {
+			continue
+		}
+		if c.Field == "" {
+			s.Reads[i] += c.Count
+			continue
+		}
+		if s.Fields[c.Field] == nil {
+			s.Fields[c.Field] = make([]int64, n)
+		}
+		s.Fields[c.Field][i] += c.Count
+	}
+	return s
+}

@@ -1,0 +1,187 @@
+package gateway
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/migrate"
+	"github.com/agentgw/agentgw/gateway/payload"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// migrationSummary is a migration as lists show it.
+type migrationSummary struct {
+	Object        string               `json:"object"`
+	ID            string               `json:"id"`
+	State         string               `json:"state"`
+	Source        string               `json:"source"`
+	TargetBackend string               `json:"target_backend"`
+	Target        *string              `json:"target"` // null before there is one
+	KeyID         string               `json:"key_id"` // who planned it
+	Version       int64                `json:"version"`
+	PlanHash      string               `json:"plan_hash"`
+	Counts        map[migrate.Kind]int `json:"counts"`
+	Losses        []string             `json:"losses"` // as accept names them
+	Next          []migrate.Step       `json:"next"`
+	CreatedAt     time.Time            `json:"created_at"`
+	UpdatedAt     time.Time            `json:"updated_at"`
+}
+
+// migrationView is the whole of it.
+type migrationView struct {
+	migrationSummary
+	Plan         planView           `json:"plan"`
+	Accepted     []string           `json:"accepted"`
+	Verification *verification      `json:"verification"`
+	Shadow       *shadowView        `json:"shadow"`
+	Manual       []migrate.Finding  `json:"manual"`
+	Warnings     []Warning          `json:"warnings"`
+	Trail        []migrationOutcome `json:"trail"`
+}
+
+type planView struct {
+	SourceETag string            `json:"source_etag"`
+	Wishes     migrate.Wishes    `json:"wishes"`
+	Findings   []migrate.Finding `json:"findings"`
+	// Agent is the new one as POST /v1/agents would be given it, and Requests are what
+	// its backend is sent.
+	Agent    jsontext.Value `json:"agent"`
+	Requests []dryRequest   `json:"requests"`
+	Activate bool           `json:"activate"`
+}
+
+// shadowView is what was seen of the target beside the source.
+type shadowView struct {
+	Percent     int64            `json:"percent"`
+	Until       time.Time        `json:"until"`
+	Reads       int64            `json:"reads"`
+	Differences map[string]int64 `json:"differences"` // by the field's JSON pointer
+	Note        string           `json:"note"`
+}
+
+const shadowNote = "equal configuration; how the agent behaves on a call is not compared"
+
+// migrationOutcome is a line of the trail.
+type migrationOutcome struct {
+	At        time.Time `json:"at"`
+	Step      string    `json:"step"`
+	State     string    `json:"state"`
+	KeyID     string    `json:"key_id"`
+	RequestID string    `json:"request_id"`
+	Detail    string    `json:"detail"`
+}
+
+func (m *migration) summary() migrationSummary {
+	plan := m.doc.plan()
+	s := migrationSummary{
+		Object: "migration", ID: m.row.ID, State: m.row.State, Source: m.row.Source, TargetBackend: m.row.TargetBackend, KeyID: m.row.KeyID,
+		Version: m.row.Version, PlanHash: m.row.PlanHash, Counts: plan.Count(), Losses: []string{}, Next: migrate.Next(m.row.State),
+		CreatedAt: m.row.CreatedAt, UpdatedAt: m.row.UpdatedAt,
+	}
+	if m.row.Target != "" {
+		s.Target = &m.row.Target
+	}
+	for _, kind := range migrate.Kinds() {
+		s.Counts[kind] += 0
+	}
+	for _, f := range plan.Losses() {
+		s.Losses = append(s.Losses, f.Loss())
+	}
+	if s.Next == nil {
+		s.Next = []migrate.Step{}
+	}
+	return s
+}
+
+// answer is the migration as it is answered.
+func (m *migration) answer(status int) (*response, error) {
+	v, err := m.view()
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(v, json.Deterministic(true), jsontext.PreserveRawStrings(true))
+	if err != nil {
+		return nil, err
+	}
+	return &response{status: status, body: payload.New(body)}, nil
+}
+
+func (m *migration) view() (migrationView, error) {
+	ctx := m.request.ctx
+	v := migrationView{
+		migrationSummary: m.summary(), Accepted: m.doc.Accepted, Verification: m.doc.Verification, Manual: []migrate.Finding{}, Warnings: m.warnings, Trail: []migrationOutcome{},
+		Plan: planView{SourceETag: m.doc.ETag, Wishes: m.doc.Wishes, Findings: m.doc.Findings, Agent: bodyOf(m.target.Name, m.doc.Change.change()), Activate: m.doc.Activate, Requests: []dryRequest{}},
+	}
+	if v.Accepted == nil {
+		v.Accepted = []string{}
+	}
+	if v.Warnings == nil {
+		v.Warnings = []Warning{}
+	}
+	for _, f := range m.doc.Findings {
+		if f.Kind == migrate.Manual && f.Severity == migrate.Warn {
+			v.Manual = append(v.Manual, f)
+		}
+	}
+	if requests, err := requestsOf(ctx, m.target, []Call{{Op: adapters.OpCreate, Change: m.doc.Change.change()}}); err == nil {
+		v.Plan.Requests = requests
+	}
+	trail, err := m.gateway.store.Trail(context.WithoutCancel(ctx), m.row.ID)
+	if err != nil {
+		return v, storeProblem(err)
+	}
+	for _, a := range trail {
+		v.Trail = append(v.Trail, migrationOutcome{At: a.At, Step: a.Step, State: a.State, KeyID: a.KeyID, RequestID: a.RequestID, Detail: a.Detail})
+	}
+	if !m.row.ShadowUntil.IsZero() {
+		v.Shadow = &shadowView{Percent: m.row.ShadowPercent, Until: m.row.ShadowUntil, Differences: map[string]int64{}, Note: shadowNote}
+		counts, err := m.gateway.store.ShadowCounts(context.WithoutCancel(ctx), m.row.ID)
+		if err != nil {
+			return v, storeProblem(err)
+		}
+		for _, c := range counts {
+			if c.Field == "" {
+				v.Shadow.Reads += c.Count
+			} else {
+				v.Shadow.Differences[c.Field] += c.Count
+			}
+		}
+	}
+	return v, nil
+}
+
+// bodyOf is a change as a body for POST /v1/agents.
+func bodyOf(backend string, c normalize.Change) jsontext.Value {
+	groups := map[string]jsontext.Value{}
+	body := normalize.AppendMember(nil, "backend", encoded(backend))
+	for _, f := range normalize.AllFields() {
+		value, ok := c.Set[f]
+		if !ok {
+			continue
+		}
+		if group, leaf, nested := strings.Cut(f.Name(), "."); nested {
+			groups[group] = normalize.AppendMember(groups[group], leaf, value)
+			continue
+		}
+		body = normalize.AppendMember(body, f.Name(), value)
+	}
+	if len(c.Extensions) > 0 {
+		groups["extensions"] = encoded(c.Extensions)
+	}
+	more, err := json.Marshal(groups, json.Deterministic(true))
+	if err != nil {
+		return body
+	}
+	for name, value := range normalize.Members(more) {
+		body = normalize.AppendMember(body, name, value)
+	}
+	if err := body.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false)); err != nil {
+		return body
+	}
+	return body
+}

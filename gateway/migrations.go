@@ -1,0 +1,446 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/gateway/migrate"
+	"github.com/agentgw/agentgw/gateway/sqlstore"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// migrationDocument is what a migration keeps beside its row. It holds prompts, so it is
+// sealed.
+type migrationDocument struct {
+	Wishes   migrate.Wishes    `json:"wishes"`
+	ETag     string            `json:"etag"` // of the source, when it was planned
+	Findings []migrate.Finding `json:"findings"`
+	Change   changeRecord      `json:"change"`
+	Activate bool              `json:"activate"`
+	// Names are the ids by which the source is found: its own, and alternate ones.
+	Names []string `json:"names"`
+	// Before is the source as it was when the target was made.
+	Before   jsontext.Value `json:"before,omitzero"`
+	Accepted []string       `json:"accepted,omitzero"`
+	// Left is the target's entity tag as it was left; empty if that was not seen.
+	Left         string        `json:"left,omitzero"`
+	Verification *verification `json:"verification,omitzero"`
+}
+
+// verification is what the target was found to be like.
+type verification struct {
+	At            time.Time         `json:"at"`
+	OK            bool              `json:"ok"`
+	SourceChanged bool              `json:"source_changed"`
+	Fields        []migrate.Checked `json:"fields"`
+}
+
+// changeRecord is a change as it is kept.
+type changeRecord struct {
+	Set        map[string]jsontext.Value `json:"set"`
+	Extensions map[string]jsontext.Value `json:"extensions"`
+}
+
+func recordOf(c normalize.Change) changeRecord {
+	r := changeRecord{Set: map[string]jsontext.Value{}, Extensions: c.Extensions}
+	for f, v := range c.Set {
+		r.Set[f.Name()] = v
+	}
+	return r
+}
+
+func (r changeRecord) change() normalize.Change {
+	c := normalize.Change{Set: map[normalize.Field]jsontext.Value{}, Extensions: r.Extensions}
+	for name, v := range r.Set {
+		if f, ok := normalize.FieldByName(name); ok {
+			c.Set[f] = v
+		}
+	}
+	return c
+}
+
+func (d migrationDocument) plan() migrate.Plan {
+	return migrate.Plan{Findings: d.Findings, Change: d.Change.change(), Activate: d.Activate}
+}
+
+// migration is one that a step is done with.
+type migration struct {
+	gateway        *Gateway
+	request        *request
+	row            sqlstore.Migration
+	doc            migrationDocument
+	source, target CallerBackend
+	warnings       []Warning
+}
+
+// sourceID and targetID are the agents'.
+func (m *migration) sourceID() normalize.ID { return mustID(m.row.Source) }
+func (m *migration) targetID() normalize.ID { return mustID(m.row.Target) }
+
+// mustID reads an id that was written by us.
+func mustID(text string) normalize.ID {
+	id, err := normalize.ParseID(text)
+	if err != nil {
+		return normalize.ID{}
+	}
+	return id
+}
+
+// save writes what a step came to, with a line of the trail, even if the caller's time is
+// up. change may say more that is written with it.
+func (m *migration) save(ctx context.Context, step migrate.Step, detail string, change ...func(*sqlstore.Change)) error {
+	encoded, err := json.Marshal(m.doc)
+	if err != nil {
+		return err
+	}
+	m.row.Document = m.gateway.vault.seal(m.row.ID, encoded)
+	m.row.UpdatedAt = now()
+	by := m.request.audit()
+	by.Step, by.Detail = string(step), detail
+	write := sqlstore.Change{Migration: m.row, By: by}
+	for _, more := range change {
+		more(&write)
+	}
+	written, err := m.gateway.store.Write(context.WithoutCancel(ctx), write)
+	if errors.Is(err, sqlstore.ErrChanged) {
+		return m.gateway.busy(m.row)
+	}
+	if err != nil {
+		return storeProblem(err)
+	}
+	m.row = written
+	return nil
+}
+
+// busy is the problem of two who do something with a migration at once.
+func (g *Gateway) busy(row sqlstore.Migration) *Problem {
+	p := newProblem(CodeMigrationState, "another step of migration %s is running; read it, and go on from there", row.ID)
+	p.RetryAfter = time.Second
+	return p
+}
+
+// stepPatience is how long a step waits for another one of the same migration.
+const stepPatience = time.Second
+
+// do does a step of the migration that the path names, alone.
+func (g *Gateway) do(r *request, step migrate.Step, work func(context.Context, *migration) error) (*response, error) {
+	result := "error"
+	defer func() { g.telemetry.MigrationStep(string(step), result) }()
+	if err := g.needsStore(); err != nil {
+		return nil, err
+	}
+	waiting, cancel := context.WithTimeout(r.ctx, stepPatience)
+	release, err := g.store.Lock(waiting, "migration "+r.id, true)
+	cancel()
+	if err != nil && errors.Is(err, sqlstore.ErrUnavailable) {
+		return nil, storeProblem(err)
+	} else if err != nil {
+		return nil, g.busy(sqlstore.Migration{ID: normalize.Shorten(r.id)})
+	}
+	defer release()
+	m, err := g.migration(r)
+	if err != nil {
+		return nil, err
+	}
+	if plan := m.doc.plan(); step == migrate.StepApply && (m.row.State == migrate.MissingInput || m.row.State == migrate.Blocked) {
+		return nil, stuck(plan)
+	}
+	if !migrate.Can(step, m.row.State) {
+		return nil, newProblem(CodeMigrationState, "migration %s is %s: it cannot be given %s now; what can follow is %s", m.row.ID, m.row.State, step, stepsText(migrate.Next(m.row.State)))
+	}
+	if err := work(r.ctx, m); err != nil {
+		return nil, err
+	}
+	result = "ok"
+	g.rerouted(r.ctx)
+	return m.answer(200)
+}
+
+func stepsText(steps []migrate.Step) string {
+	if len(steps) == 0 {
+		return "nothing"
+	}
+	var words []string
+	for _, s := range steps {
+		words = append(words, string(s))
+	}
+	return strings.Join(words, " or ")
+}
+
+// migration reads the one that the path names, if the caller sees it.
+func (g *Gateway) migration(r *request) (*migration, error) {
+	row, found, err := g.store.Migration(r.ctx, r.id)
+	if err != nil {
+		return nil, storeProblem(err)
+	}
+	if found {
+		if m, ok, err := g.open(r, row); ok || err != nil {
+			return m, err
+		}
+	}
+	return nil, newProblem(CodeMigrationNotFound, "no migration of this id is of agents that the key can see")
+}
+
+// open reads a migration's document; false if the caller may not see it: the key maps to
+// both backends, and is the one that planned it, or has the credentials that it was
+// planned with, or those that the planner has now.
+func (g *Gateway) open(r *request, row sqlstore.Migration) (m *migration, visible bool, err error) {
+	m = &migration{gateway: g, request: r, row: row}
+	ok := false
+	if m.source, ok = r.caller.Backend(m.sourceID().Backend); !ok {
+		return nil, false, nil
+	}
+	if m.target, ok = r.caller.Backend(row.TargetBackend); !ok {
+		return nil, false, nil
+	}
+	same := credentialOf(m.source) == row.SourceCredential && credentialOf(m.target) == row.TargetCredential
+	if planner := g.state.Load().keys.byID[row.KeyID]; planner != nil && !same {
+		s, hasSource := planner.Backend(m.source.Name)
+		t, hasTarget := planner.Backend(m.target.Name)
+		same = hasSource && hasTarget && s.Credential.ID() == m.source.Credential.ID() && t.Credential.ID() == m.target.Credential.ID()
+	}
+	if !same && row.KeyID != r.caller.KeyID {
+		return nil, false, nil
+	}
+	document, err := g.vault.open(row.ID, row.Document)
+	if err == nil {
+		err = json.Unmarshal(document, &m.doc)
+	}
+	if err != nil {
+		p := newProblem(CodeStoreUnavailable, "migration %s cannot be opened: %s", row.ID, errSealed)
+		return nil, false, p
+	}
+	return m, true, nil
+}
+
+// credentialOf tells a credential at a backend from others: a hash of its hash, so that the
+// store has nothing that another system could know it by.
+func credentialOf(b CallerBackend) string {
+	var h fields
+	h.text("migration")
+	h.text(b.Name)
+	h.text(b.Credential.ID())
+	sum := h.sum()
+	return hex.EncodeToString(sum[:16])
+}
+
+// planBody is the body of POST /v1/migrations.
+type planBody struct {
+	Source        string `json:"source"`
+	TargetBackend string `json:"target_backend"`
+	migrate.Wishes
+}
+
+// handlePlanMigration plans: it writes to no backend. A plan of the same agent to the same
+// backend that nothing came of is replaced.
+func (g *Gateway) handlePlanMigration(r *request) (answer *response, err error) {
+	result := "error"
+	defer func() { g.telemetry.MigrationStep(string(migrate.StepPlan), result) }()
+	var body planBody
+	if err := r.decode(&body); err != nil {
+		return nil, err
+	}
+	if err := g.needsStore(); err != nil {
+		return nil, err
+	}
+	m, err := g.planned(r, body)
+	if err != nil {
+		return nil, err
+	}
+	release, err := g.store.Lock(r.ctx, "plan "+m.row.Source+" "+m.row.TargetBackend, true)
+	if err != nil {
+		return nil, storeProblem(err)
+	}
+	defer release()
+	status := 201
+	known, err := g.store.Migrations(r.ctx, sqlstore.MigrationQuery{Source: m.row.Source, TargetBackend: m.row.TargetBackend})
+	if err != nil {
+		return nil, storeProblem(err)
+	}
+	for _, row := range known {
+		switch {
+		case row.KeyID != m.row.KeyID && row.SourceCredential != m.row.SourceCredential: // another account's
+		case migrate.Open(row.State):
+			return nil, newProblem(CodeMigrationState, "migration %s of %s to %s is %s already; go on with it, or roll it back first", row.ID, row.Source, row.TargetBackend, row.State)
+		case status == 201 && migrate.Can(migrate.StepPlan, row.State):
+			m.row.ID, m.row.Version, m.row.CreatedAt, status = row.ID, row.Version, row.CreatedAt, 200
+		}
+	}
+	m.row.PlanHash = m.hash()
+	if err := m.save(r.ctx, migrate.StepPlan, "plan "+m.row.PlanHash); err != nil {
+		return nil, err
+	}
+	result = "ok"
+	if answer, err = m.answer(status); err == nil && status == 201 {
+		answer.header("Location", "/v1/migrations/"+m.row.ID)
+	}
+	return answer, err
+}
+
+// planned reads the source and makes the plan.
+func (g *Gateway) planned(r *request, body planBody) (*migration, error) {
+	if body.Source == "" || body.TargetBackend == "" {
+		return nil, invalidMember("/source", normalize.Required, "name the agent as source, and the backend as target_backend")
+	}
+	from, err := g.lead(r.caller, body.Source, true)
+	if err != nil {
+		return nil, err
+	}
+	m := &migration{gateway: g, request: r, source: from.backend}
+	var ok bool
+	if m.target, ok = r.caller.Backend(body.TargetBackend); !ok {
+		return nil, unknownBackend(r.caller, body.TargetBackend)
+	}
+	if !m.target.Info.Supports(adapters.OpCreate) {
+		return nil, backendProblem(m.target.Name, adapters.OpCreate, adapters.Unsupported(m.target.Info.Provider, adapters.OpCreate))
+	}
+	if m.target.Name == m.source.Name {
+		return nil, invalidMember("/target_backend", normalize.InvalidValue, "the agent is there already")
+	}
+	detail, err := g.freshly(r.ctx, m.source, from.native)
+	if err != nil {
+		return nil, err
+	}
+	if a, ok := g.routing.Load().aliases[detail.Agent.ID]; ok {
+		return nil, newProblem(CodeMigrationState, "%s was moved already: it leads to %s", detail.Agent.ID, a.Target)
+	}
+	plan, violations := migrate.Make(detail.Agent, m.source.Info, m.target.Info, body.Wishes)
+	if len(violations) > 0 {
+		return nil, validationProblem(m.target.Name, violations)
+	}
+	m.row = sqlstore.Migration{
+		ID: "mig_" + strings.ToLower(ulid.Make().String()), State: plan.State(), Source: detail.Agent.ID, TargetBackend: m.target.Name,
+		KeyID: r.caller.KeyID, SourceCredential: credentialOf(m.source), TargetCredential: credentialOf(m.target), CreatedAt: now(),
+	}
+	m.doc = migrationDocument{Wishes: body.Wishes, ETag: detail.ETag(), Names: append([]string{detail.Agent.ID}, detail.Agent.AlternateIDs...)}
+	m.take(plan)
+	return m, nil
+}
+
+// take has a plan be the migration's.
+func (m *migration) take(p migrate.Plan) {
+	m.doc.Findings, m.doc.Change, m.doc.Activate = p.Findings, recordOf(p.Change), p.Activate
+}
+
+// hash tells a plan from every other one.
+func (m *migration) hash() string {
+	whole, err := json.Marshal([]any{m.row.Source, m.row.TargetBackend, m.doc.ETag, m.doc.Wishes, m.doc.Findings, m.doc.Change, m.doc.Activate}, json.Deterministic(true))
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(whole)
+	return hex.EncodeToString(sum[:16])
+}
+
+// freshly reads an agent in full view as it is now, or says why that cannot be.
+func (g *Gateway) freshly(ctx context.Context, b CallerBackend, native string) (*catalog.Detail, error) {
+	result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, Fresh: true})
+	if err == nil && result.Stale != nil {
+		err = result.Stale
+	}
+	if err != nil {
+		return nil, backendProblem(b.Name, adapters.OpGet, err)
+	}
+	return result.Detail, nil
+}
+
+func (g *Gateway) handleMigration(r *request) (*response, error) {
+	if err := g.needsStore(); err != nil {
+		return nil, err
+	}
+	m, err := g.migration(r)
+	if err != nil {
+		return nil, err
+	}
+	return m.answer(200)
+}
+
+// handleMigrations lists them, the newest first.
+func (g *Gateway) handleMigrations(r *request) (*response, error) {
+	if err := g.needsStore(); err != nil {
+		return nil, err
+	}
+	q := sqlstore.MigrationQuery{Source: r.query["source"], SourceBackend: r.query["source_backend"], TargetBackend: r.query["target_backend"], After: r.query["cursor"]}
+	var err error
+	if q.States, err = r.values("state"); err != nil {
+		return nil, err
+	}
+	for _, state := range q.States {
+		if !slices.Contains(migrate.States(), state) {
+			return nil, newProblem(CodeInvalidParameter, "state=%q is not one of %s", normalize.Shorten(state), strings.Join(migrate.States(), ", "))
+		}
+	}
+	limit, err := r.limit()
+	if err != nil {
+		return nil, err
+	}
+	list := struct {
+		Object     string             `json:"object"`
+		Data       []migrationSummary `json:"data"`
+		NextCursor *string            `json:"next_cursor"`
+	}{Object: "list", Data: []migrationSummary{}}
+	for more := true; more && len(list.Data) < limit; {
+		q.Limit = limit + 1
+		rows, err := g.store.Migrations(r.ctx, q)
+		if err != nil {
+			return nil, storeProblem(err)
+		}
+		more = len(rows) == q.Limit
+		for _, row := range rows {
+			if len(list.Data) == limit {
+				more = true
+				break
+			}
+			q.After = row.ID
+			m, visible, err := g.open(r, row)
+			if err != nil {
+				return nil, err
+			}
+			if visible {
+				list.Data = append(list.Data, m.summary())
+			}
+		}
+		if more && len(list.Data) == limit {
+			list.NextCursor = &q.After
+		}
+	}
+	return jsonResponse(list)
+}
+
+func lossesProblem(losses []migrate.Finding, accepted []string) *Problem {
+	var missing []normalize.Violation
+	for _, f := range losses {
+		if !slices.Contains(accepted, f.Loss()) {
+			missing = append(missing, normalize.Violation{Pointer: f.Path, Code: normalize.Unsupported, Message: fmt.Sprintf("%s; accept %q, or give it a place", f.Message, f.Loss())})
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	p := newProblem(CodeLossNotAccepted, "%d of what the agent has would be lost and is not accepted", len(missing))
+	p.Errors = missing
+	return p
+}
+
+// stuck is the problem of a plan that is not ready.
+func stuck(p migrate.Plan) *Problem {
+	problem := newProblem(CodeMigrationBlocked, "the plan is %s", p.State())
+	for _, f := range p.Findings {
+		if f.Severity == migrate.Blocking {
+			problem.Errors = append(problem.Errors, normalize.Violation{Pointer: f.Path, Code: normalize.Required, Message: f.Message})
+		}
+	}
+	return problem
+}

@@ -1,0 +1,464 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+// toTalkifai is a plan of krosai's sample agent that is ready.
+const toTalkifai = `{"source": "` + krosAgent + `", "target_backend": "talkifai", "architecture": "text",
+	"inputs": {"model.id": "gpt-4o"}, "maps": {"voice.id": {"voice_123": "voice_xyz"}}}`
+
+// moving is a migration as a test goes on with it.
+type moving struct {
+	b  *bench
+	id string
+	reply
+}
+
+func (b *bench) plan(body string) *moving {
+	b.t.Helper()
+	r := b.ask(keyAcme, "POST", "/v1/migrations", body)
+	if r.StatusCode != 201 && r.StatusCode != 200 {
+		b.t.Fatalf("%d: %s", r.StatusCode, r.text)
+	}
+	return &moving{b, r.body["id"].(string), r}
+}
+
+func (m *moving) step(step, body string) reply {
+	m.b.t.Helper()
+	m.reply = m.b.ask(keyAcme, "POST", "/v1/migrations/"+m.id+"/"+step, body)
+	return m.reply
+}
+
+// apply accepts every loss.
+func (m *moving) apply() reply {
+	m.b.t.Helper()
+	now := m.b.get("/v1/migrations/" + m.id)
+	accept, _ := json.Marshal(now.body["losses"])
+	return m.step("apply", fmt.Sprintf(`{"plan_hash": %q, "accept": %s}`, now.body["plan_hash"], accept))
+}
+
+func (m *moving) finding(path string) map[string]any {
+	for _, f := range m.body["plan"].(map[string]any)["findings"].([]any) {
+		if f := f.(map[string]any); f["path"] == path {
+			return f
+		}
+	}
+	return nil
+}
+
+func (m *moving) target() string { text, _ := m.body["target"].(string); return text }
+
+// inState takes the migration to a state.
+func (b *bench) inState(body, state string) *moving {
+	b.t.Helper()
+	m := b.plan(body)
+	for _, s := range []struct{ state, step, body string }{{"applied", "", ""}, {"verified", "verify", ""}, {"shadowing", "shadow", `{"percent": 100, "for": "1h"}`}, {"cut_over", "cutover", `{}`}} {
+		if m.body["state"] == state {
+			break
+		}
+		if s.step == "" {
+			m.apply().wants(b.t, 200, "")
+		} else if s.state != "shadowing" || state == "shadowing" {
+			m.step(s.step, s.body).wants(b.t, 200, "")
+		}
+	}
+	if m.body["state"] != state {
+		b.t.Fatalf("it is %v, want %s: %s", m.body["state"], state, m.text)
+	}
+	return m
+}
+
+func TestAPlanSaysWhatIsMissing(t *testing.T) {
+	b := newBench(t, "")
+	m := b.plan(`{"source": "klen:123", "target_backend": "talkifai", "architecture": "pipeline"}`)
+	if m.StatusCode != 201 || m.Header.Get("Location") != "/v1/migrations/"+m.id || m.body["state"] != "needs_input" {
+		t.Errorf("%d %v: %s", m.StatusCode, m.Header, m.text)
+	}
+	for path, want := range map[string][2]string{
+		"/system_prompt": {"needs_input", "blocking"}, "/stt/provider": {"needs_input", "blocking"}, "/model/id": {"manual", "blocking"},
+		"/name": {"exact", "info"}, "/phone/number": {"manual", "warn"}, "/usage/calls": {"not_migrated", "info"}, "/direction": {"unsupported", "data_loss"},
+	} {
+		if f := m.finding(path); f == nil || f["kind"] != want[0] || f["severity"] != want[1] {
+			t.Errorf("%s: %v, want %v", path, f, want)
+		}
+	}
+	if m.apply().wants(t, 422, "migration_blocked"); len(m.body["errors"].([]any)) < 3 {
+		t.Errorf("%s", m.text)
+	}
+	if b.posts("talkifai") != 0 {
+		t.Error("a plan wrote to its target")
+	}
+	// With what is missing it is ready; it is the same migration.
+	again := b.plan(`{"source": "klen:123", "target_backend": "talkifai", "architecture": "text", "inputs": {"system_prompt": "Help.", "model.id": "gpt-4o"}}`)
+	if again.StatusCode != 200 || again.id != m.id || again.body["state"] != "ready" || again.body["version"] != 2.0 {
+		t.Errorf("%d %s: %s", again.StatusCode, again.id, again.text)
+	}
+	requests := again.body["plan"].(map[string]any)["requests"].([]any)
+	if len(requests) != 1 || !strings.Contains(again.text, `"systemPrompt":"Help."`) || strings.Contains(again.text, "canary") {
+		t.Errorf("%v", requests)
+	}
+	for _, c := range []struct {
+		body, code string
+		status     int
+	}{
+		{`{"source": "klen:999", "target_backend": "talkifai"}`, "agent_not_found", 404},
+		{`{"source": "klen:123", "target_backend": "talkify"}`, "backend_not_found", 404},
+		{`{"source": "klen:123", "target_backend": "klen"}`, "operation_unsupported", 501},
+		{`{"source": "` + krosAgent + `", "target_backend": "krosai"}`, "validation_failed", 422},
+		{`{"source": "klen:123"}`, "validation_failed", 422},
+		{`{"source": "klen:123", "target_backend": "krosai", "inputs": {"greeting": "Hi"}}`, "unsupported_fields", 422},
+		{`{"source": "klen:123", "target_backend": "krosai", "inputs": {"nmae": "x"}}`, "validation_failed", 422},
+		{`{"source": "klen:123", "target_backend": "krosai", "inputs": {"name": 5}}`, "validation_failed", 422},
+		{`{"source": "klen:123", "target_backend": "krosai", "maps": {"voices": {}}}`, "validation_failed", 422},
+		{`{"source": "klen:123", "target_backend": "krosai", "transforms": ["magic"]}`, "validation_failed", 422},
+		{`{"source": "klen:123", "target_backend": "krosai", "architecture": "text"}`, "unsupported_fields", 422},
+		{`{"source": "klen:123", "target_backend": "talkifai", "architecture": "video"}`, "validation_failed", 422},
+	} {
+		b.ask(keyAcme, "POST", "/v1/migrations", c.body).wants(t, c.status, c.code)
+	}
+	b.ask(keyRead, "POST", "/v1/migrations", `{}`).wants(t, 403, "scope_missing")
+}
+
+func TestAMigrationFromPlanToRollback(t *testing.T) {
+	b := newBench(t, "")
+	m := b.plan(toTalkifai)
+	if m.body["state"] != "ready" {
+		t.Fatalf("%s", m.text)
+	}
+	m.step("apply", `{"plan_hash": "another"}`).wants(t, 409, "plan_stale")
+	hash := b.get("/v1/migrations/" + m.id).body["plan_hash"].(string)
+	m.step("apply", fmt.Sprintf(`{"plan_hash": %q}`, hash)).wants(t, 422, "loss_not_accepted")
+	m.step("verify", "").wants(t, 409, "migration_state")
+	m.step("cutover", "{}").wants(t, 409, "migration_state")
+	m.apply().wants(t, 200, "")
+	target := m.target()
+	if m.body["state"] != "applied" || !strings.HasPrefix(target, "talkifai:") || m.body["verification"].(map[string]any)["ok"] != true {
+		t.Errorf("%s", m.text)
+	}
+	if r := b.get("/v1/agents/" + target); r.body["status"] != "inactive" {
+		t.Errorf("the target is %v before the cutover", r.body["status"])
+	}
+	if m.apply().wants(t, 200, ""); m.target() != target || b.posts("talkifai") != 1 {
+		t.Errorf("applied again: %s; %d creates", m.text, b.posts("talkifai"))
+	}
+	b.ask(keyAcme, "POST", "/v1/migrations", toTalkifai).wants(t, 409, "migration_state")
+	m.step("verify", "").wants(t, 200, "")
+	m.step("cutover", "{}").wants(t, 200, "")
+	if r := b.get("/v1/agents/" + krosAgent); r.body["id"] != target || r.body["status"] != "active" || r.body["resolved_from"] != krosAgent || r.body["system_prompt"] != b.get("/v1/agents/" + krosAgent + "?resolve=none").body["system_prompt"] {
+		t.Errorf("%s", r.text)
+	}
+	m.step("cutover", "{}").wants(t, 200, "")
+	m.step("shadow", `{"percent": 10, "for": "1h"}`).wants(t, 409, "migration_state")
+	m.step("rollback", "{}").wants(t, 200, "")
+	if r := b.get("/v1/agents/" + krosAgent); r.body["id"] != krosAgent {
+		t.Errorf("%s", r.text)
+	}
+	if r := b.get("/v1/agents/" + target); r.body["status"] != "inactive" {
+		t.Errorf("the target is %v after the rollback", r.body["status"])
+	}
+	m.step("rollback", `{"delete_target": true}`).wants(t, 200, "")
+	b.get("/v1/agents/"+target).wants(t, 404, "agent_not_found")
+	m.step("rollback", `{"delete_target": true}`).wants(t, 200, "")
+	var steps []string
+	for _, line := range m.body["trail"].([]any) {
+		line := line.(map[string]any)
+		steps = append(steps, fmt.Sprint(line["step"], "→", line["state"]))
+		if line["key_id"] != keyAcme || line["request_id"] == "" {
+			t.Errorf("%v", line)
+		}
+	}
+	if want := "plan→ready apply→outcome_unknown apply→outcome_unknown apply→applied verify→verified cutover→cut_over rollback→rolled_back"; !strings.HasPrefix(strings.Join(steps, " "), want) {
+		t.Errorf("the trail is %v", steps)
+	}
+	// It can be planned anew.
+	if again := b.plan(toTalkifai); again.id == m.id || again.body["state"] != "ready" {
+		t.Errorf("%s", again.text)
+	}
+}
+
+func TestACutoverTakesOverWhatChangedMeanwhile(t *testing.T) {
+	b := newBench(t, "")
+	b.put("support-bot", krosAgent, 0).wants(t, 201, "")
+	m := b.inState(toTalkifai, "verified")
+	b.ask(keyAcme, "PATCH", "/v1/agents/"+krosAgent, `{"system_prompt": "As of today."}`).wants(t, 200, "")
+	if m.step("verify", "").wants(t, 200, ""); m.body["verification"].(map[string]any)["source_changed"] != true {
+		t.Errorf("%s", m.text)
+	}
+	m.step("cutover", "{}").wants(t, 200, "")
+	for _, name := range []string{krosAgent, "support-bot"} {
+		if r := b.get("/v1/agents/" + name); r.body["id"] != m.target() || r.body["system_prompt"] != "As of today." {
+			t.Errorf("%s", r.text)
+		}
+	}
+	b.ask(keyAcme, "PATCH", "/v1/agents/support-bot", `{"name": "At its new home"}`).wants(t, 200, "")
+	m.step("rollback", `{"delete_target": true}`).wants(t, 409, "target_diverged")
+	m.step("rollback", `{}`).wants(t, 200, "")
+	if !strings.Contains(m.text, `"not_carried_back"`) {
+		t.Errorf("nobody is told what is lost: %s", m.text)
+	}
+	for _, name := range []string{krosAgent, "support-bot"} {
+		if r := b.get("/v1/agents/" + name); r.body["id"] != krosAgent {
+			t.Errorf("%s", r.text)
+		}
+	}
+}
+
+func TestATargetThatSomebodyChangedIsLeftAlone(t *testing.T) {
+	b := newBench(t, "")
+	m := b.inState(toTalkifai, "verified")
+	b.ask(keyAcme, "PATCH", "/v1/agents/"+m.target(), `{"language": "de"}`).wants(t, 200, "")
+	target := m.target()
+	m.step("cutover", "{}").wants(t, 409, "target_diverged")
+	b.ask(keyAcme, "PATCH", "/v1/agents/"+krosAgent, `{"system_prompt": "Newer."}`).wants(t, 200, "")
+	m.step("cutover", "{}").wants(t, 409, "target_diverged")
+	m.step("rollback", `{"delete_target": true}`).wants(t, 409, "target_diverged")
+	if r := b.get("/v1/agents/"+target).wants(t, 200, ""); r.body["language"] != "de" {
+		t.Errorf("%s", r.text)
+	}
+	if r := b.get("/v1/agents/" + krosAgent); r.body["id"] != krosAgent {
+		t.Errorf("%s", r.text)
+	}
+}
+
+func TestAChangedSourceMakesThePlanStale(t *testing.T) {
+	b := newBench(t, "")
+	m := b.plan(toTalkifai)
+	b.ask(keyAcme, "PATCH", "/v1/agents/"+krosAgent, `{"name": "Another"}`).wants(t, 200, "")
+	m.apply().wants(t, 409, "plan_stale")
+	if b.posts("talkifai") != 0 {
+		t.Error("it was applied")
+	}
+	b.plan(toTalkifai)
+	m.apply().wants(t, 200, "")
+}
+
+// TestALostApplyEndsWithOneTarget: whatever became of the create, applying again ends with
+// exactly one target.
+func TestALostApplyEndsWithOneTarget(t *testing.T) {
+	t.Parallel() // it mostly waits
+	b := newBench(t, "timeout: 500ms\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+	control := b.vendors["talkifai"].Control()
+	for i, c := range lostCases[:len(lostCases)-1] {
+		name := fmt.Sprintf("Moved %d", i)
+		control.Forget()
+		m := b.plan(strings.Replace(toTalkifai, `"model.id"`, fmt.Sprintf(`"name": %q, "model.id"`, name), 1))
+		fault := c.fault
+		fault.Method, fault.Times = http.MethodPost, 1
+		control.Fail(fault)
+		m.apply().wants(t, c.status, c.code)
+		wantState := "outcome_unknown"
+		if c.status != 504 {
+			wantState = "ready"
+		}
+		if now := b.get("/v1/migrations/" + m.id); now.body["state"] != wantState {
+			t.Errorf("%s: it is %v", c.name, now.body["state"])
+		}
+		waitFor(t, "the apply", func() bool { m.apply(); return m.StatusCode == 200 })
+		if posts, agents := b.posts("talkifai"), b.named("talkifai", name); posts != c.posts || agents != 1 || m.body["state"] != "applied" {
+			t.Errorf("%s: %d creates, want %d; %d agents; %v", c.name, posts, c.posts, agents, m.body["state"])
+		}
+		if i%2 == 0 {
+			m.step("rollback", `{"delete_target": true}`).wants(t, 200, "")
+		} else {
+			m.step("rollback", `{}`).wants(t, 200, "")
+		}
+	}
+}
+
+func TestARefusedApplyFails(t *testing.T) {
+	b := newBench(t, "")
+	m := b.plan(toTalkifai)
+	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Method: http.MethodPost, Status: 422, Times: 1, Body: `{"error": "no"}`})
+	m.apply().wants(t, 422, "upstream_rejected")
+	if now := b.get("/v1/migrations/" + m.id); now.body["state"] != "failed" || now.body["target"] != nil {
+		t.Errorf("%s", now.text)
+	}
+	m.apply().wants(t, 200, "")
+}
+
+// TestWritesDuringACutover: a client that reads and patches by the old id all the time
+// gets no error and reads nothing older than what it wrote.
+func TestWritesDuringACutover(t *testing.T) {
+	b := newBench(t, "")
+	m := b.inState(toTalkifai, "verified")
+	const clients = 4
+	var rollingBack atomic.Bool
+	fields := []string{"name", "system_prompt", "language", "voice.id"}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var wrong []string
+	count := map[string]int{}
+	say := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		wrong = append(wrong, fmt.Sprintf(format, args...))
+	}
+	for i := range clients {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				value := fmt.Sprintf("%s of %d", fields[i], n)
+				body := fmt.Sprintf(`{%q: %q}`, fields[i], value)
+				of := func(r reply) any { return r.body[fields[i]] }
+				if group, leaf, nested := strings.Cut(fields[i], "."); nested {
+					value = "voice_123"
+					if n%2 == 1 {
+						value = "voice_xyz"
+					}
+					body = fmt.Sprintf(`{%q: {%q: %q}}`, group, leaf, value)
+					of = func(r reply) any { return r.body[group].(map[string]any)[leaf] }
+				}
+				if nested := strings.Contains(fields[i], "."); nested {
+					// Its values are mapped, so only that it is taken is looked at.
+					if r := b.get("/v1/agents/" + krosAgent); r.StatusCode != 200 {
+						say("read: %d %s", r.StatusCode, r.text)
+					}
+					continue
+				}
+				patched := b.ask(keyAcme, "PATCH", "/v1/agents/"+krosAgent, body)
+				read := b.get("/v1/agents/" + krosAgent)
+				if patched.StatusCode != 200 || read.StatusCode != 200 {
+					say("%d, then %d: %s %s", patched.StatusCode, read.StatusCode, patched.text, read.text)
+					continue
+				}
+				// What is written just before a rollback is at the target only; that is said.
+				if (of(patched) != value || of(read) != value) && !rollingBack.Load() {
+					say("%s: wrote %q, was answered %q, and reads %q of %v", fields[i], value, of(patched), of(read), read.body["id"])
+				}
+				mu.Lock()
+				count[read.body["id"].(string)]++
+				mu.Unlock()
+			}
+		})
+	}
+	seen := func(id string, n int) func() bool {
+		return func() bool { mu.Lock(); defer mu.Unlock(); return count[id] >= n }
+	}
+	waitFor(t, "writes to the source", seen(krosAgent, 20))
+	m.step("cutover", "{}").wants(t, 200, "")
+	target := m.target()
+	waitFor(t, "writes to the target", seen(target, 20))
+	mu.Lock()
+	if len(wrong) > 0 {
+		t.Errorf("%d wrong: %v", len(wrong), wrong[0])
+	}
+	wrong = nil
+	before := count[krosAgent]
+	mu.Unlock()
+	rollingBack.Store(true)
+	m.step("rollback", "{}").wants(t, 200, "")
+	waitFor(t, "writes to the source again", func() bool { return seen(krosAgent, before+20)() })
+	close(stop)
+	wg.Wait()
+	if len(wrong) > 0 {
+		t.Errorf("rolled back: %d wrong: %v", len(wrong), wrong[0])
+	}
+}
+
+func TestShadowsCountWhatDiffers(t *testing.T) {
+	b := newBench(t, "")
+	m := b.inState(toTalkifai, "shadowing")
+	b.ask(keyAcme, "PATCH", "/v1/agents/"+m.target(), `{"language": "de"}`).wants(t, 200, "")
+	before := b.get("/v1/agents/"+krosAgent).wants(t, 200, "")
+	var shadow map[string]any
+	waitFor(t, "differences", func() bool {
+		if r := b.get("/v1/agents/" + krosAgent); r.body["language"] != before.body["language"] || r.body["id"] != krosAgent {
+			t.Errorf("%s", r.text)
+		}
+		shadow, _ = b.get("/v1/migrations/" + m.id).body["shadow"].(map[string]any)
+		differences := shadow["differences"].(map[string]any)
+		return differences["/language"] != nil && shadow["reads"].(float64) >= 3
+	})
+	if strings.Contains(fmt.Sprint(shadow), "de ") || len(shadow["differences"].(map[string]any)) != 1 {
+		t.Errorf("%v", shadow)
+	}
+	if !strings.Contains(b.metrics(), `agentgw_migration_shadow_mismatch_total{field="language"}`) {
+		t.Error("no metric of it")
+	}
+	m.step("shadow", `{"percent": 0}`).wants(t, 200, "")
+	m.step("shadow", `{"percent": 101, "for": "1h"}`).wants(t, 422, "validation_failed")
+	m.step("shadow", `{"percent": 10, "for": "soon"}`).wants(t, 422, "validation_failed")
+}
+
+func TestMigrationsAreSeenByTheirOwn(t *testing.T) {
+	b := newBench(t, "")
+	m := b.plan(toTalkifai)
+	b.plan(`{"source": "klen:123", "target_backend": "krosai"}`)
+	list := b.get("/v1/migrations?limit=1").wants(t, 200, "")
+	if len(list.body["data"].([]any)) != 1 || list.body["next_cursor"] == nil {
+		t.Errorf("%s", list.text)
+	}
+	rest := b.get("/v1/migrations?limit=1&cursor="+list.body["next_cursor"].(string)).wants(t, 200, "")
+	if data := rest.body["data"].([]any); len(data) != 1 || data[0].(map[string]any)["id"] != m.id || rest.body["next_cursor"] != nil {
+		t.Errorf("%s", rest.text)
+	}
+	for query, want := range map[string]int{"state=ready": 2, "state=needs_input,ready": 2, "state=needs_input": 0, "source_backend=klen": 1, "target_backend=talkifai": 1, "source=klen:123": 1, "state=cut_over": 0} {
+		if r := b.get("/v1/migrations?"+query).wants(t, 200, ""); len(r.body["data"].([]any)) != want {
+			t.Errorf("%s: %s", query, r.text)
+		}
+	}
+	b.get("/v1/migrations?state=done").wants(t, 400, "invalid_parameter")
+	b.get("/v1/migrations/mig_none").wants(t, 404, "migration_not_found")
+	// A key that maps to other accounts sees none of it, though it may migrate.
+	b.reload("scopes: [agents:read, agents:write]", "scopes: [agents:read, agents:write, migrations:write]", "credentials:\n      klen: env:KLEN-ONLY_KLEN", "credentials:\n      klen: env:KLEN-ONLY_KLEN\n      krosai: env:KLEN-ONLY_KLEN\n      talkifai: env:KLEN-ONLY_KLEN")
+	b.ask(keyKlen, "GET", "/v1/migrations/"+m.id, "").wants(t, 404, "migration_not_found")
+	if r := b.ask(keyKlen, "GET", "/v1/migrations", "").wants(t, 200, ""); len(r.body["data"].([]any)) != 0 {
+		t.Errorf("%s", r.text)
+	}
+}
+
+// TestTheStoreHasNoPromptInTheClear: with a key, nothing of an agent can be read in it.
+func TestTheStoreHasNoPromptInTheClear(t *testing.T) {
+	for _, sealed := range []bool{true, false} {
+		key := secret.String{}
+		if sealed {
+			key = secret.New("a key of the operator's")
+		}
+		v, err := newVault(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		document := []byte(`{"system_prompt": "canary"}`)
+		kept := v.seal("mig_1", document)
+		if bytes.Contains(kept, []byte("canary")) == sealed {
+			t.Errorf("sealed %v: %q", sealed, kept)
+		}
+		if opened, err := v.open("mig_1", kept); err != nil || !slices.Equal(opened, document) {
+			t.Errorf("%q, %v", opened, err)
+		}
+		if _, err := v.open("mig_2", kept); (err != nil) != sealed {
+			t.Errorf("sealed %v: another's: %v", sealed, err)
+		}
+	}
+	one, _ := newVault(secret.New("a key of the operator's"))
+	other, _ := newVault(secret.New("another key of the operator's"))
+	none, _ := newVault(secret.String{})
+	kept := one.seal("m", []byte("canary"))
+	for _, v := range []vault{other, none} {
+		if _, err := v.open("m", kept); err == nil {
+			t.Error("opened with another key")
+		}
+	}
+	for cut := range kept {
+		if _, err := one.open("m", kept[:cut]); err == nil {
+			t.Errorf("opened, cut at %d", cut)
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package gateway
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/agentgw/agentgw/gateway/migrate"
+	"github.com/agentgw/agentgw/gateway/sqlstore"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// shadowing reads targets beside their sources, out of the way of those who read the
+// sources. It is safe for concurrent use.
+type shadowing struct {
+	gateway *Gateway
+	places  chan struct{} // more at once are left out
+	running sync.WaitGroup
+	ctx     context.Context
+	stop    context.CancelFunc
+
+	mu       sync.Mutex
+	expected map[string]expected                       // by the migration's id
+	counts   map[string]map[sqlstore.ShadowCount]int64 // Count is 0 in the keys
+}
+
+// expected is what a target is to be like, as of a version of the routing.
+type expected struct {
+	routing *routing
+	doc     migrationDocument
+}
+
+const (
+	// shadowPlaces is how many targets are read at once.
+	shadowPlaces = 8
+	// shadowFor bounds one such read.
+	shadowFor = 10 * time.Second
+)
+
+func newShadowing(g *Gateway) *shadowing {
+	ctx, stop := context.WithCancel(context.Background())
+	return &shadowing{gateway: g, places: make(chan struct{}, shadowPlaces), ctx: ctx, stop: stop, expected: map[string]expected{}, counts: map[string]map[sqlstore.ShadowCount]int64{}}
+}
+
+func (s *shadowing) close() {
+	s.stop()
+	s.running.Wait()
+}
+
+// shadow reads the target of an agent that is just being answered, if its share of the
+// reads says so. It reports whether the agent has such a target at all.
+func (g *Gateway) shadow(ctx context.Context, caller *Caller, source lead, agent *normalize.Agent) bool {
+	routing := g.routing.Load()
+	if len(routing.shadows) == 0 {
+		return false
+	}
+	shadow, ok := routing.shadows[agent.ID]
+	if !ok || !shadowed(shadow, time.Now()) {
+		return false
+	}
+	target, ok := caller.Backend(mustID(shadow.Target).Backend)
+	if !ok {
+		return false
+	}
+	if rand.Int64N(100) < shadow.Percent {
+		g.shadowing.begin(shadow, routing, source.backend, target, agent)
+	}
+	return true
+}
+
+// begin compares in the background, unless enough of that is done already.
+func (s *shadowing) begin(shadow sqlstore.Shadow, r *routing, from, to CallerBackend, source *normalize.Agent) {
+	select {
+	case s.places <- struct{}{}:
+	default:
+		return
+	}
+	s.running.Go(func() {
+		defer func() { <-s.places }()
+		ctx, cancel := context.WithTimeout(behind(s.ctx), shadowFor)
+		defer cancel()
+		_ = s.gateway.safely(ctx, to, "get", func() { s.compare(ctx, shadow, r, from, to, source) })
+	})
+}
+
+func (s *shadowing) compare(ctx context.Context, shadow sqlstore.Shadow, r *routing, from, to CallerBackend, source *normalize.Agent) {
+	doc, ok := s.document(ctx, shadow.MigrationID, r)
+	if !ok {
+		return
+	}
+	target, err := s.gateway.freshly(ctx, to, mustID(shadow.Target).Native)
+	if err != nil {
+		return // the target's own failures are its backend's to show
+	}
+	plan, violations := migrate.Make(source, from.Info, to.Info, doc.Wishes)
+	if len(violations) > 0 {
+		return
+	}
+	s.count(shadow.MigrationID, "")
+	s.gateway.telemetry.ShadowRead()
+	for _, path := range migrate.Differences(migrate.Compare(plan.Change, target.Agent, to.Info)) {
+		s.count(shadow.MigrationID, path)
+		s.gateway.telemetry.ShadowMismatch(fieldOf(path))
+	}
+}
+
+// fieldOf bounds what a metric's label can be: a field's name, or extensions.
+func fieldOf(path string) string {
+	for _, f := range normalize.AllFields() {
+		if f.Pointer() == path {
+			return f.Name()
+		}
+	}
+	return normalize.FieldExtensions.Name()
+}
+
+// document is a migration's, read once for each routing.
+func (s *shadowing) document(ctx context.Context, id string, r *routing) (migrationDocument, bool) {
+	s.mu.Lock()
+	known, ok := s.expected[id]
+	s.mu.Unlock()
+	if ok && known.routing == r {
+		return known.doc, true
+	}
+	row, found, err := s.gateway.store.Migration(ctx, id)
+	if err != nil || !found {
+		return migrationDocument{}, false
+	}
+	var doc migrationDocument
+	opened, err := s.gateway.vault.open(row.ID, row.Document)
+	if err != nil || json.Unmarshal(opened, &doc) != nil {
+		return migrationDocument{}, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for other, e := range s.expected {
+		if e.routing != r {
+			delete(s.expected, other)
+		}
+	}
+	s.expected[id] = expected{r, doc}
+	return doc, true
+}
+
+func (s *shadowing) count(id, path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.counts[id] == nil {
+		s.counts[id] = map[sqlstore.ShadowCount]int64{}
+	}
+	s.counts[id][sqlstore.ShadowCount{Minute: time.Now().UTC().Truncate(time.Minute), Field: path}]++
+}
+
+// keep writes what was counted into the store. What cannot be written now is next time.
+func (s *shadowing) keep(ctx context.Context, store *sqlstore.Store) {
+	s.mu.Lock()
+	counted := s.counts
+	s.counts = map[string]map[sqlstore.ShadowCount]int64{}
+	s.mu.Unlock()
+	for id, counts := range counted {
+		var list []sqlstore.ShadowCount
+		for c, n := range counts {
+			c.Count = n
+			list = append(list, c)
+		}
+		if store.CountShadow(ctx, id, list) == nil {
+			continue
+		}
+		s.mu.Lock()
+		for c, n := range counts {
+			if s.counts[id] == nil {
+				s.counts[id] = map[sqlstore.ShadowCount]int64{}
+			}
+			s.counts[id][c] += n
+		}
+		s.mu.Unlock()
+	}
+}
