@@ -79,8 +79,12 @@ func (g *Gateway) chosenMigration(ctx context.Context, row sqlstore.Migration, f
 	return one
 }
 
-// shadowMinutes is how far back the console's charts of differences go.
-const shadowMinutes = 120
+// shadowMinutes is how far back the console's charts of differences go, and leastMinutes
+// how long they are at least.
+const (
+	shadowMinutes = 120
+	leastMinutes  = 15
+)
 
 // shadowSeries are the counts, minute by minute, up to now or the last of them.
 func shadowSeries(row sqlstore.Migration, counts []sqlstore.ShadowCount, now time.Time) *console.Shadow {
@@ -95,6 +99,9 @@ func shadowSeries(row sqlstore.Migration, counts []sqlstore.ShadowCount, now tim
 	first := counts[0].Minute
 	if earliest := last.Add(-(shadowMinutes - 1) * time.Minute); first.Before(earliest) {
 		first = earliest
+	}
+	if latest := last.Add(-(leastMinutes - 1) * time.Minute); first.After(latest) {
+		first = latest
 	}
 	n := int(last.Sub(first)/time.Minute) + 1
 	s.Start, s.Reads = first.Unix(), make([]int64, n)

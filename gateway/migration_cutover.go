@@ -58,7 +58,7 @@ func (g *Gateway) handleCutoverMigration(r *request) (*response, error) {
 		if err := m.save(ctx, migrate.StepCutover, detail, m.lead); err != nil {
 			return err
 		}
-		g.rerouted(ctx) // before writes that waited go on
+		g.ledElsewhere(ctx) // before writes that waited go on
 		return nil
 	})
 }
@@ -253,7 +253,7 @@ func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 	if err := m.save(ctx, migrate.StepRollback, "the source's ids lead to it again", func(c *sqlstore.Change) { c.Unlead = m.doc.Names }); err != nil {
 		return err
 	}
-	g.rerouted(ctx)
+	g.ledElsewhere(ctx)
 	if target == nil {
 		return nil
 	}

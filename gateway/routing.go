@@ -97,6 +97,15 @@ func (g *Gateway) rerouted(ctx context.Context) {
 	}
 }
 
+// ledElsewhere does the same, and waits until other instances have seen it: writes that
+// are held meanwhile then change nothing that anybody still reads at the old place.
+func (g *Gateway) ledElsewhere(ctx context.Context) {
+	g.rerouted(ctx)
+	if g.store.Shared() {
+		sleep(ctx, 3*routingInterval/2)
+	}
+}
+
 // slug is a name of an alias that is no agent's id.
 var slug = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
 

@@ -251,7 +251,8 @@ func document(base string) *described.Document {
 // adminPaths are the other listener's, which the document is not about.
 var adminPaths = []string{"/livez", "/readyz", "/metrics", "/reload", "/cache/purge"}
 
-func ask(t *testing.T, key, method, url, body string) reply {
+// ask sends a request; headers are "Name: value".
+func ask(t *testing.T, key, method, url, body string, headers ...string) reply {
 	t.Helper()
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
@@ -262,6 +263,10 @@ func ask(t *testing.T, key, method, url, body string) reply {
 	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
