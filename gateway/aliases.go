@@ -197,9 +197,9 @@ func (g *Gateway) collapse(ctx context.Context, caller *Caller, parts []part) {
 		if p.snapshot == nil {
 			continue
 		}
-		for native := range g.superseded(caller, p.backend.Name) {
-			row := p.snapshot.Find(native)
-			if row < 0 {
+		for _, s := range g.routing.Load().superseded[p.backend.Name] {
+			row := p.snapshot.Find(s.native)
+			if row < 0 || !g.sees(caller, s.by) {
 				continue
 			}
 			if p.gone == nil {

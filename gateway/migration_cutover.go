@@ -206,6 +206,14 @@ func (g *Gateway) handleRollbackMigration(r *request) (*response, error) {
 			return err
 		}
 		defer release()
+		if m.row.State == migrate.CutOver {
+			if _, err := m.readSource(ctx); err != nil {
+				if problemOf(err).Code == CodeAgentNotFound {
+					return newProblem(CodeMigrationState, "%s is no longer there: its ids cannot lead back to it", m.row.Source)
+				}
+				return err
+			}
+		}
 		return m.rollback(ctx, body.DeleteTarget)
 	})
 }

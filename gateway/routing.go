@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"maps"
 	"regexp"
 	"sync"
 	"time"
@@ -20,6 +21,16 @@ type routing struct {
 	aliases  map[string]sqlstore.Alias // by name
 	// shadows are migrations whose target is read along, by the id of their source.
 	shadows map[string]sqlstore.Shadow
+	// moving are agents that a migration may lead to or from.
+	moving map[string]bool
+	// superseded are the aliases whose name is an agent's id, by its backend.
+	superseded map[string][]superseded
+}
+
+// superseded is an agent that an alias leads away from.
+type superseded struct {
+	native string
+	by     sqlstore.Alias
 }
 
 // routingInterval is how often the store is asked whether another instance wrote to it.
@@ -76,18 +87,34 @@ func (r *router) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	next := &routing{revision: routes.Revision, aliases: map[string]sqlstore.Alias{}, shadows: map[string]sqlstore.Shadow{}}
+	next := newRouting(routes)
+	r.gateway.routing.Store(next)
+	if !maps.Equal(known.aliases, next.aliases) || !maps.Equal(known.shadows, next.shadows) {
+		// What was answered by names that lead elsewhere now is not given again.
+		r.gateway.remembered.clear()
+		r.gateway.pages.clear()
+	}
+	return nil
+}
+
+func newRouting(routes sqlstore.Routes) *routing {
+	r := &routing{
+		revision: routes.Revision, aliases: make(map[string]sqlstore.Alias, len(routes.Aliases)), shadows: make(map[string]sqlstore.Shadow, len(routes.Shadows)),
+		moving: make(map[string]bool, len(routes.Moving)), superseded: map[string][]superseded{},
+	}
 	for _, a := range routes.Aliases {
-		next.aliases[a.Name] = a
+		r.aliases[a.Name] = a
+		if id, err := normalize.ParseID(a.Name); err == nil {
+			r.superseded[id.Backend] = append(r.superseded[id.Backend], superseded{id.Native, a})
+		}
 	}
 	for _, s := range routes.Shadows {
-		next.shadows[s.Source] = s
+		r.shadows[s.Source] = s
 	}
-	r.gateway.routing.Store(next)
-	// What was answered by names that lead elsewhere now is not given again.
-	r.gateway.remembered.clear()
-	r.gateway.pages.clear()
-	return nil
+	for _, id := range routes.Moving {
+		r.moving[id] = true
+	}
+	return r
 }
 
 // rerouted has what this instance wrote hold from here on.
@@ -187,7 +214,11 @@ func (g *Gateway) hold(ctx context.Context, caller *Caller, name string, origina
 		if g.store == nil {
 			return found, func() {}, nil
 		}
-		release, err := g.store.Lock(ctx, movingLock(found.id), false)
+		lock := g.store.LockHere
+		if g.routing.Load().moving[found.id] {
+			lock = g.store.Lock
+		}
+		release, err := lock(ctx, movingLock(found.id), false)
 		if errors.Is(err, sqlstore.ErrUnavailable) { // then nobody moves it
 			return found, func() {}, nil
 		}
@@ -221,15 +252,3 @@ func (g *Gateway) latest(ctx context.Context) error {
 }
 
 func movingLock(agent string) string { return "agent " + agent }
-
-// superseded are the agents of a backend that an alias which the caller sees leads away
-// from, by their native ids.
-func (g *Gateway) superseded(caller *Caller, backend string) map[string]bool {
-	gone := map[string]bool{}
-	for name, a := range g.routing.Load().aliases {
-		if id, err := normalize.ParseID(name); err == nil && id.Backend == backend && g.sees(caller, a) {
-			gone[id.Native] = true
-		}
-	}
-	return gone
-}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -31,6 +32,8 @@ type Routes struct {
 	Revision int64
 	Aliases  []Alias
 	Shadows  []Shadow
+	// Moving are agents, sources and targets, that a migration may lead to or from.
+	Moving []string
 }
 
 // Shadow is a migration whose target is read along with its source.
@@ -69,14 +72,22 @@ func (s *Store) Routes(ctx context.Context) (r Routes, err error) {
 		if r.Aliases, err = readAliases(ctx, s.db, ""); err != nil {
 			return err
 		}
-		rows, err := s.db.QueryContext(ctx, `SELECT id, source, target, shadow_percent, shadow_until FROM migrations WHERE state = 'shadowing' AND shadow_percent > 0 AND target <> ''`)
+		rows, err := s.db.QueryContext(ctx, `SELECT id, state, source, target, shadow_percent, shadow_until FROM migrations WHERE state IN ('`+strings.Join(movingStates, "', '")+`')`)
 		return each(rows, err, func(rows *sql.Rows) error {
-			var shadow Shadow
+			var m Migration
 			var until int64
-			err := rows.Scan(&shadow.MigrationID, &shadow.Source, &shadow.Target, &shadow.Percent, &until)
-			shadow.Until = instant(until)
-			r.Shadows = append(r.Shadows, shadow)
-			return err
+			if err := rows.Scan(&m.ID, &m.State, &m.Source, &m.Target, &m.ShadowPercent, &until); err != nil {
+				return err
+			}
+			m.ShadowUntil = instant(until)
+			r.Moving = append(r.Moving, m.Source)
+			if m.Target != "" {
+				r.Moving = append(r.Moving, m.Target)
+			}
+			if m.shadows() {
+				r.Shadows = append(r.Shadows, Shadow{m.ID, m.Source, m.Target, m.ShadowPercent, m.ShadowUntil})
+			}
+			return nil
 		})
 	})
 	return r, err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -114,6 +115,24 @@ func (s *Store) Migrations(ctx context.Context, q MigrationQuery) (found []Migra
 	return found, err
 }
 
+// movingStates are those in which a migration's agents may be led elsewhere.
+var movingStates = []string{"outcome_unknown", "applied", "verified", "shadowing", "cut_over"}
+
+func (m Migration) shadows() bool {
+	return m.State == "shadowing" && m.ShadowPercent > 0 && m.Target != ""
+}
+
+// route is what Routes show of a migration: empty for nothing.
+func (m Migration) route() string {
+	switch {
+	case m.shadows():
+		return fmt.Sprintf("%s %s %d %d", m.Source, m.Target, m.ShadowPercent, millis(m.ShadowUntil))
+	case slices.Contains(movingStates, m.State):
+		return m.Source + " " + m.Target
+	}
+	return ""
+}
+
 // Change is what is written of a migration at once: all of it, or nothing.
 type Change struct {
 	Migration Migration // as it shall be; its Version is the one that it has
@@ -130,6 +149,10 @@ func (s *Store) Write(ctx context.Context, c Change) (now Migration, err error) 
 	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now = c.Migration
 		now.Version++
+		before, err := readMigrations(ctx, tx, `WHERE id = $1`, now.ID)
+		if err != nil {
+			return err
+		}
 		if err := writeMigration(ctx, tx, now); err != nil {
 			return err
 		}
@@ -149,6 +172,11 @@ func (s *Store) Write(ctx context.Context, c Change) (now Migration, err error) 
 		c.By.Subject, c.By.State = now.ID, now.State
 		if err := audit(ctx, tx, c.By); err != nil {
 			return err
+		}
+		if len(before) > 0 && before[0].route() == now.route() || len(before) == 0 && now.route() == "" {
+			if len(c.Lead)+len(c.Unlead) == 0 {
+				return nil
+			}
 		}
 		return rerouted(ctx, tx)
 	})

@@ -56,6 +56,8 @@ type Store struct {
 	shared bool   // other processes may be at it
 	file   string // of SQLite; empty for none
 	locks  locks
+	// session has the locks that all instances know.
+	session session
 
 	failing atomic.Bool // the last that was asked of it failed
 	ready   atomic.Bool
@@ -69,6 +71,7 @@ type Store struct {
 // again, and until then every operation is ErrUnavailable.
 func Open(ctx context.Context, address string, log *slog.Logger) (*Store, error) {
 	s := &Store{log: log, locks: newLocks()}
+	s.session.store = s
 	if err := s.connect(address); err != nil {
 		return nil, err
 	}
@@ -187,7 +190,10 @@ func (s *Store) ping(ctx context.Context) error {
 func (s *Store) Shared() bool { return s.shared }
 
 // Close gives back the connections.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	s.session.close()
+	return s.db.Close()
+}
 
 // querier is the database, or a transaction.
 type querier interface {
