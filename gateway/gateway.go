@@ -100,6 +100,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 // labelValues are what counters can be of.
 var labelValues = telemetry.Values{
 	MigrationSteps: texts(migrate.Steps()),
+	Fields:         shadowFields(),
 	CacheResults:   []string{string(CacheHit), string(CacheMiss), string(CacheStale), string(CacheCoalesced), string(CacheBypass)},
 	AuthFailures:   []string{reasonMissing, reasonMalformed, reasonUnknown, reasonNotYet, reasonExpired},
 	Refused:        []string{refusedInFlight, refusedShare, refusedConnections, refusedAddress},

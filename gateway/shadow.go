@@ -107,6 +107,16 @@ func (s *shadowing) compare(ctx context.Context, shadow sqlstore.Shadow, r *rout
 	}
 }
 
+// shadowFields are those that can differ, as the metric has them.
+func shadowFields() (names []string) {
+	for _, f := range normalize.AllFields() {
+		if !f.Settled() {
+			names = append(names, f.Name())
+		}
+	}
+	return names
+}
+
 // fieldOf bounds what a metric's label can be: a field's name, or extensions.
 func fieldOf(path string) string {
 	for _, f := range normalize.AllFields() {

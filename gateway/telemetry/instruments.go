@@ -194,7 +194,7 @@ func (t *Telemetry) UpstreamRequest(ctx context.Context, u Upstream, d time.Dura
 func (t *Telemetry) CacheRequest(backend, result string) { t.cacheRequests.count(backend, result) }
 
 // Values are those that labels can have, where they are not backends' names.
-type Values struct{ CacheResults, AuthFailures, Refused, Idempotent, MigrationSteps []string }
+type Values struct{ CacheResults, AuthFailures, Refused, Idempotent, MigrationSteps, Fields []string }
 
 // Expect has counters shown from the start, so that their first rise is seen as one.
 func (t *Telemetry) Expect(v Values) {
@@ -209,6 +209,9 @@ func (t *Telemetry) Expect(v Values) {
 	for _, step := range v.MigrationSteps {
 		t.migrationSteps.add(0, step, "ok")
 		t.migrationSteps.add(0, step, "error")
+	}
+	for _, field := range v.Fields {
+		t.shadowMismatch.add(0, field)
 	}
 	t.shadowReads.add(0)
 	t.cacheResults = v.CacheResults

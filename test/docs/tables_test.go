@@ -165,7 +165,7 @@ func metrics(t *testing.T) string {
 		t.Fatal(err)
 	}
 	some := []string{"x"}
-	told.Expect(telemetry.Values{CacheResults: some, AuthFailures: some, Refused: some, Idempotent: some})
+	told.Expect(telemetry.Values{CacheResults: some, AuthFailures: some, Refused: some, Idempotent: some, MigrationSteps: some, Fields: some})
 	told.ExpectBackend("b")
 	told.ObserveBreaker("b", func() string { return "closed" })
 	told.ObserveQuota("b", func() (int64, int64, bool) { return 1, 1, true })
