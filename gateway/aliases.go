@@ -79,7 +79,7 @@ func (g *Gateway) alias(r *request) (sqlstore.Alias, error) {
 // needsStore is the problem of what is only in the store, while there is none to be had.
 // What was read of it before is good for reading.
 func (g *Gateway) needsStore() error {
-	if g.store == nil || g.routing.Load().revision < 0 && !g.storeUp.Load() {
+	if g.store == nil || g.routing.Load().revision < 0 {
 		return storeProblem(sqlstore.ErrUnavailable)
 	}
 	return nil
@@ -99,10 +99,9 @@ func (g *Gateway) handlePutAlias(r *request) (*response, error) {
 	if err := g.needsStore(); err != nil {
 		return nil, err
 	}
-	if id, err := normalize.ParseID(name); err == nil {
-		if _, ok := r.caller.Backend(id.Backend); !ok { // it is not the caller's to lead away
-			return nil, errNoAgent
-		}
+	account, err := g.mayLeadAway(r, name)
+	if err != nil {
+		return nil, err
 	}
 	target, err := nameOf(body.Target)
 	if err != nil {
@@ -122,12 +121,15 @@ func (g *Gateway) handlePutAlias(r *request) (*response, error) {
 		return nil, backendProblem(led.backend.Name, adapters.OpGet, err)
 	}
 	// Nobody writes to an agent while the name is led away from it.
-	release, err := g.store.Lock(r.ctx, movingLock(name), true)
+	release, err := g.holdAll(r.ctx, name, g.routing.Load().aliases[name].Target)
 	if err != nil {
-		return nil, storeProblem(err)
+		return nil, err
 	}
 	defer release()
-	put := sqlstore.Alias{Name: name, Target: led.id, KeyID: r.caller.KeyID, UpdatedAt: now()}
+	put := sqlstore.Alias{Name: name, Target: led.id, KeyID: r.caller.KeyID, NameAccount: account, TargetAccount: led.backend.account, UpdatedAt: now()}
+	if led.from != "" {
+		put.Target = led.from // the store follows it, and knows that it did
+	}
 	alias, err := g.store.PutAlias(r.ctx, put, body.Version, r.audit())
 	if err != nil {
 		return nil, aliasProblem(name, err)
@@ -141,6 +143,53 @@ func (g *Gateway) handlePutAlias(r *request) (*response, error) {
 	return answer, err
 }
 
+// mayLeadAway reports whose the agent is that a name is the id of, if it is the caller's to
+// lead away: one that the caller can read, or that an alias leads away from already.
+func (g *Gateway) mayLeadAway(r *request, name string) (account string, err error) {
+	id, err := normalize.ParseID(name)
+	if err != nil {
+		return "", nil // a slug
+	}
+	b, ok := r.caller.Backend(id.Backend)
+	if !ok {
+		return "", errNoAgent
+	}
+	if known, ok := g.routing.Load().aliases[name]; ok && g.sees(r.caller, known) {
+		return b.account, nil
+	}
+	result, err := b.Endpoint(r.ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: id.Native})
+	if err != nil {
+		return "", backendProblem(b.Name, adapters.OpGet, err)
+	}
+	if agent := result.Detail.Agent; agent.ID != name {
+		return "", invalidMember("/name", normalize.InvalidValue, "the agent's own id is "+agent.ID+"; make the alias of that one")
+	}
+	return b.account, nil
+}
+
+// holdAll waits until no write to these agents runs, and has others wait.
+func (g *Gateway) holdAll(ctx context.Context, agents ...string) (release func(), err error) {
+	slices.Sort(agents)
+	var held []func()
+	release = func() {
+		for _, r := range held {
+			r()
+		}
+	}
+	for _, id := range slices.Compact(agents) {
+		if id == "" {
+			continue
+		}
+		r, err := g.store.Lock(ctx, movingLock(id), true)
+		if err != nil {
+			release()
+			return nil, storeProblem(err)
+		}
+		held = append(held, r)
+	}
+	return release, nil
+}
+
 func (g *Gateway) handleDeleteAlias(r *request) (*response, error) {
 	version, err := r.version()
 	if err != nil {
@@ -150,9 +199,9 @@ func (g *Gateway) handleDeleteAlias(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err := g.store.Lock(r.ctx, movingLock(a.Target), true)
+	release, err := g.holdAll(r.ctx, a.Target)
 	if err != nil {
-		return nil, storeProblem(err)
+		return nil, err
 	}
 	defer release()
 	found, err := g.store.DeleteAlias(r.ctx, a.Name, version, r.audit())

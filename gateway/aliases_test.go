@@ -148,3 +148,32 @@ func TestReadsGoOnWithoutTheStore(t *testing.T) {
 		t.Errorf("%d creates arrived", b.posts("krosai"))
 	}
 }
+
+// TestAnAliasIsOfItsAccount: a key that maps to the target's backend with another
+// credential does not see it, and its own agents keep their ids; the key that made it may
+// go, and be given another credential.
+func TestAnAliasIsOfItsAccount(t *testing.T) {
+	b := newBench(t, "")
+	other := []string{"credentials:\n      klen: env:KLEN-ONLY_KLEN", "credentials:\n      klen: env:KLEN-ONLY_KLEN\n      krosai: env:KLEN-ONLY_KLEN\n      talkifai: env:KLEN-ONLY_KLEN"}
+	b.reload(other...)
+	b.put("support-bot", talkAgent, 0).wants(t, 201, "")
+	b.put("klen:123", talkAgent, 0).wants(t, 201, "")
+	b.ask(keyKlen, "GET", "/v1/agents/support-bot", "").wants(t, 404, "agent_not_found")
+	b.ask(keyKlen, "GET", "/v1/aliases/support-bot", "").wants(t, 404, "alias_not_found")
+	b.vendors["klen"].SeedDemo("canary-klen-only-klen")
+	if r := b.ask(keyKlen, "GET", "/v1/agents/klen:123", "", "Cache-Control: no-cache").wants(t, 200, ""); r.body["id"] != "klen:123" {
+		t.Errorf("another account's agent is led away: %s", r.text)
+	}
+	if list := b.ask(keyKlen, "GET", "/v1/aliases", "").wants(t, 200, ""); len(list.body["data"].([]any)) != 0 {
+		t.Errorf("%s", list.text)
+	}
+	// A rotated credential is the same account's.
+	b.env["ACME_TALKIFAI"] = "canary-rotated"
+	b.vendors["talkifai"].SeedDemo("canary-rotated")
+	b.reload(other...)
+	for _, key := range []string{keyAcme, keyRead} {
+		if r := b.ask(key, "GET", "/v1/agents/support-bot", "").wants(t, 200, ""); r.body["id"] != talkAgent {
+			t.Errorf("%s", r.text)
+		}
+	}
+}

@@ -93,14 +93,22 @@ func (g *Gateway) send(ctx context.Context, b CallerBackend, change normalize.Ch
 		return nil, err
 	}
 	end := g.made.begin(b, change)
-	defer func() { end(try.Native) }()
+	made := ""
+	defer func() {
+		if try.save != nil { // it is this attempt's for good once that is kept
+			try.settle = end
+			return
+		}
+		end(made)
+	}()
 	result, err := b.Endpoint(ctx, Call{Op: adapters.OpCreate, Credential: b.Credential, Change: change})
 	if err != nil {
 		p := backendProblem(b.Name, adapters.OpCreate, err)
 		try.failed(b, err, p.Code == CodeWriteOutcomeUnknown)
 		return nil, p
 	}
-	try.Native = result.Created.NativeID
+	made = result.Created.NativeID
+	try.Native = made
 	return result.Created, nil
 }
 

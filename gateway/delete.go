@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/agentgw/agentgw/adapters"
 )
@@ -16,6 +18,9 @@ func (g *Gateway) remove(ctx context.Context, caller *Caller, q WriteQuery) (*re
 	b, native := to.backend, to.native
 	if to.from != "" {
 		return nil, newProblem(CodeAliasInTheWay, "%s is an alias of %s: delete that one by its own id, or the alias, or the agent that it stands for with ?resolve=none", to.from, to.id)
+	}
+	if names := g.leadingTo(caller, to.id); len(names) > 0 && !q.Original {
+		return nil, newProblem(CodeAliasInTheWay, "%s lead to this agent: delete them first, or this one none the less with ?resolve=none", strings.Join(names, ", "))
 	}
 	if !b.Info.Supports(adapters.OpDelete) {
 		return nil, backendProblem(b.Name, adapters.OpDelete, adapters.Unsupported(b.Info.Provider, adapters.OpDelete))
@@ -32,4 +37,15 @@ func (g *Gateway) remove(ctx context.Context, caller *Caller, q WriteQuery) (*re
 		return nil, backendProblem(b.Name, adapters.OpDelete, err)
 	}
 	return &response{status: 204}, nil
+}
+
+// leadingTo are the aliases that lead to an agent, as far as the caller sees them.
+func (g *Gateway) leadingTo(caller *Caller, agent string) (names []string) {
+	for name, a := range g.routing.Load().aliases {
+		if a.Target == agent && g.sees(caller, a) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

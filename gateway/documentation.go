@@ -22,7 +22,7 @@ type documentation struct {
 func (g *Gateway) describe() (*response, error) {
 	in := openapi.Input{Version: g.version, Orders: catalog.OrderNames()}
 	for _, r := range routes {
-		in.Routes = append(in.Routes, openapi.Route{Method: r.method, Path: r.name, Open: r.open, Scope: r.scope, Query: r.query, Body: r.body})
+		in.Routes = append(in.Routes, openapi.Route{Method: r.method, Path: r.name, Open: r.open, Scope: r.scope, Query: r.query, Body: r.body, Bodyless: r.bodyless})
 	}
 	for _, c := range Codes() {
 		in.Codes = append(in.Codes, openapi.Code{Code: string(c.Code), Title: c.Title, Cure: c.Cure, Status: c.Status})

@@ -36,7 +36,8 @@ func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*respons
 		parts: []part{{backend: b, cache: result.Cache, took: time.Since(started), of: result.of}}, oldest: result.Fetched, again: !q.Raw}
 	if to.from != "" {
 		resolved(r, to)
-	} else if g.shadow(ctx, caller, to, result.Detail.Agent) {
+	}
+	if g.shadow(caller, to.backend, result.Detail.Agent) {
 		r.again = false // the next one is counted too
 	}
 	return r, nil

@@ -34,12 +34,12 @@ const (
 // kept is what outlives the process of the first answer to a create that reached its
 // backend: enough to give it again, and nothing that an agent holds.
 type kept struct {
-	Backend    string    `json:"backend"`
-	Address    string    `json:"address"`
-	Credential string    `json:"credential"`
-	Native     string    `json:"native,omitzero"`
-	Lenient    bool      `json:"lenient,omitzero"`
-	Warnings   []Warning `json:"warnings,omitzero"`
+	Backend  string    `json:"backend"`
+	Address  string    `json:"address"`
+	Account  string    `json:"account"`
+	Native   string    `json:"native,omitzero"`
+	Lenient  bool      `json:"lenient,omitzero"`
+	Warnings []Warning `json:"warnings,omitzero"`
 	// Problem is the backend's refusal, in our words; nil where it made the agent.
 	Problem *Problem `json:"problem,omitzero"`
 }
@@ -47,7 +47,7 @@ type kept struct {
 // visible reports whether the caller still sees where it was, and the backend there.
 func (k kept) visible(caller *Caller) (CallerBackend, bool) {
 	b, ok := caller.Backend(k.Backend)
-	return b, ok && addressOf(b) == k.Address && b.Credential.ID() == k.Credential
+	return b, ok && addressOf(b) == k.Address && b.account == k.Account
 }
 
 const (
@@ -104,11 +104,11 @@ func (c *creates) forget(before, now *keyring) {
 // attempt is how far a create came. It has no value of the agent: it is kept where it
 // outlives the process.
 type attempt struct {
-	Lost       bool      `json:"lost"` // it may have been done, or not
-	Backend    string    `json:"backend"`
-	Address    string    `json:"address"`
-	Credential string    `json:"credential"`
-	Began      time.Time `json:"began"`
+	Lost    bool      `json:"lost"` // it may have been done, or not
+	Backend string    `json:"backend"`
+	Address string    `json:"address"`
+	Account string    `json:"account"`
+	Began   time.Time `json:"began"`
 	// BusyUntil is when the backend has given up on it too.
 	BusyUntil time.Time `json:"busy_until"`
 	// Before are the agents of that name that were known before.
@@ -120,13 +120,24 @@ type attempt struct {
 	// save has the attempt outlive the process, before it is sent; nil where nobody will
 	// ask again.
 	save func(context.Context, *attempt) error
+	// settle says whose the agent is, once that is kept, or that nobody knows; nil if
+	// nothing was sent.
+	settle func(native string)
+}
+
+// settled says whose the agent is that was made.
+func (a *attempt) settled(native string) {
+	if a.settle != nil {
+		a.settle(native)
+		a.settle = nil
+	}
 }
 
 // begin says that the create is about to be sent. An error: it must not be.
 func (a *attempt) begin(ctx context.Context, b CallerBackend, before map[string]bool) error {
 	now := time.Now()
 	*a = attempt{
-		Lost: true, Backend: b.Name, Address: addressOf(b), Credential: b.Credential.ID(), Began: now, Before: before,
+		Lost: true, Backend: b.Name, Address: addressOf(b), Account: b.account, Began: now, Before: before,
 		BusyUntil: now.Add(2 * b.Config.Timeout.D()), // if this process ends before it is known better
 		save:      a.save,
 	}
@@ -196,6 +207,8 @@ func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuer
 		}
 	}
 	ended := false
+	known := "" // what was made, once that is kept
+	defer func() { try.settled(known) }()
 	defer func() { // if it panics
 		if !ended {
 			_ = claim.LostTrack(keeping, encoded(try))
@@ -204,12 +217,15 @@ func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuer
 	r, err := g.create(ctx, caller, q, try)
 	ended = true
 	p := problemOf(err)
-	first := kept{Backend: try.Backend, Address: try.Address, Credential: try.Credential, Native: try.Native, Lenient: q.Lenient, Warnings: try.warnings}
+	first := kept{Backend: try.Backend, Address: try.Address, Account: try.Account, Native: try.Native, Lenient: q.Lenient, Warnings: try.warnings}
 	switch {
 	case err == nil:
 		// If it cannot be kept, the attempt is, and the agent is found by it.
-		if claim.Answered(keeping, encoded(first)) == nil && r.body.Size() <= maxAnswer {
-			g.creates.answers.Add(id, r)
+		if claim.Answered(keeping, encoded(first)) == nil {
+			known = try.Native
+			if r.body.Size() <= maxAnswer {
+				g.creates.answers.Add(id, r)
+			}
 		}
 		if try.found {
 			g.telemetry.Idempotent(idempotentFound)
@@ -281,7 +297,7 @@ func storeProblem(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
-	p := newProblem(CodeStoreUnavailable, "what this request needs to remember cannot be written or read just now; nothing was sent to a backend")
+	p := newProblem(CodeStoreUnavailable, "what this request needs to remember cannot be written or read just now")
 	p.RetryAfter = 5 * time.Second
 	return p
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/subtle"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -25,6 +26,19 @@ type Caller struct {
 type CallerBackend struct {
 	*Backend
 	Credential adapters.Credential
+	// account tells the credential at this backend from others, in the store: a hash of
+	// its hash, so that the store has nothing that another system could know it by.
+	account string
+}
+
+// accountOf is the account of a credential at a backend.
+func accountOf(backend string, c adapters.Credential) string {
+	var h fields
+	h.text("account")
+	h.text(backend)
+	h.text(c.ID())
+	sum := h.sum()
+	return hex.EncodeToString(sum[:16])
 }
 
 // Backend is the backend of that name, if the key maps to it.
@@ -63,6 +77,8 @@ func (c *Caller) has(scope string) bool { return scope == "" || slices.Contains(
 type keyring struct {
 	byHash map[[32]byte]*keyEntry
 	byID   map[string]*Caller
+	// accounts are those that some key has.
+	accounts map[string]bool
 }
 
 type keyEntry struct {
@@ -80,12 +96,15 @@ func newKeyring(keys []config.ResolvedKey, backends []*Backend, previous *keyrin
 			limits[e.caller.KeyID] = e.caller.limit
 		}
 	}
-	ring := &keyring{byHash: make(map[[32]byte]*keyEntry, len(keys)), byID: make(map[string]*Caller, len(keys))}
+	ring := &keyring{byHash: make(map[[32]byte]*keyEntry, len(keys)), byID: make(map[string]*Caller, len(keys)), accounts: map[string]bool{}}
 	for _, k := range keys {
 		caller := &Caller{KeyID: k.ID, scopes: k.Scopes, limit: newKeyLimit(k.Limit, limits[k.ID])}
 		for _, b := range backends {
 			if s, ok := k.Credentials[b.Name]; ok && !s.Empty() {
-				caller.backends = append(caller.backends, CallerBackend{b, adapters.NewCredential(s)})
+				credential := adapters.NewCredential(s)
+				with := CallerBackend{b, credential, accountOf(b.Name, credential)}
+				caller.backends = append(caller.backends, with)
+				ring.accounts[with.account] = true
 			}
 		}
 		ring.byHash[k.Hash] = &keyEntry{hash: k.Hash, notBefore: k.NotBefore, expiresAt: k.ExpiresAt, caller: caller}

@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -57,7 +59,11 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 	}
 	var agent *normalize.Agent
 	if try.Lost {
-		if agent, err = g.reconcile(ctx, b, plan.Change, try); err != nil {
+		agent, err = g.reconcile(ctx, b, plan.Change, try)
+		if gone := try.Native != "" && err != nil && problemOf(err).Code == CodeAgentNotFound; gone {
+			agent, err = nil, nil // it was made, and somebody deleted it
+		}
+		if err != nil {
 			return m.unknown(ctx, err)
 		}
 	}
@@ -72,17 +78,20 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 			return err
 		}
 		if agent, err = g.send(ctx, b, plan.Change, try); err != nil {
+			try.settled("")
 			return m.notMade(ctx, try, err)
 		}
 	}
+	defer try.settled("") // unless it is kept, it is found by the next apply
 	try.Native = agent.NativeID
 	m.row.Target, m.row.Attempt = agent.ID, encoded(try)
 	if err := m.save(ctx, migrate.StepApply, "the target is "+agent.ID); err != nil {
 		return err
 	}
+	try.settled(agent.NativeID)
 	if detail, err := g.freshly(ctx, b, agent.NativeID); err == nil {
-		m.look(detail, m.doc.Verification != nil && m.doc.Verification.SourceChanged)
 		m.doc.Left = detail.ETag()
+		m.look(detail, false)
 	} else {
 		m.warnings = append(m.warnings, warning("unverified", "", b.Name, "the target was made, but could not be read back; verify it"))
 	}
@@ -115,17 +124,57 @@ func (m *migration) keepSource(ctx context.Context) error {
 }
 
 func (m *migration) readSource(ctx context.Context) (*catalog.Detail, error) {
-	return m.gateway.freshly(ctx, m.source, m.sourceID().Native)
+	detail, err := m.gateway.freshly(ctx, m.source, m.sourceID().Native)
+	if err != nil && problemOf(err).Code == CodeAgentNotFound {
+		return nil, newProblem(CodePlanStale, "the source %s is no longer there", m.row.Source)
+	}
+	return detail, err
 }
 
 func (m *migration) readTarget(ctx context.Context) (*catalog.Detail, error) {
-	return m.gateway.freshly(ctx, m.target, m.targetID().Native)
+	detail, err := m.gateway.freshly(ctx, m.target, m.targetID().Native)
+	if err != nil && problemOf(err).Code == CodeAgentNotFound {
+		return nil, newProblem(CodeTargetDiverged, "the target %s is no longer there; roll back, and plan again", m.row.Target)
+	}
+	return detail, err
 }
 
 // look holds the target against the plan.
 func (m *migration) look(target *catalog.Detail, sourceChanged bool) {
 	checked := migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)
-	m.doc.Verification = &verification{At: now(), OK: len(migrate.Differences(checked)) == 0 && !sourceChanged, SourceChanged: sourceChanged, Fields: checked}
+	m.doc.Verification = &verification{
+		At: now(), OK: len(m.different(checked)) == 0 && !sourceChanged, SourceChanged: sourceChanged,
+		TargetChanged: m.doc.Left != "" && !m.isOurs(target), Accepted: m.doc.Differing, Fields: checked,
+	}
+	if m.doc.Verification.Accepted == nil {
+		m.doc.Verification.Accepted = []string{}
+	}
+}
+
+// different are the fields that are not as they were sent, and whose difference nobody
+// accepted.
+func (m *migration) different(checked []migrate.Checked) (paths []string) {
+	for _, c := range checked {
+		if c.Differs() && !slices.Contains(m.doc.Differing, c.Name()) {
+			paths = append(paths, c.Path)
+		}
+	}
+	return paths
+}
+
+// isOurs reports whether the target is as it was left, but for a status that it was just
+// sent.
+func (m *migration) isOurs(target *catalog.Detail) bool {
+	if m.doc.Left != "" && target.ETag() == m.doc.Left {
+		return true
+	}
+	if status := target.Agent.Status; m.doc.StatusSent == "" || status == nil || *status != m.doc.StatusSent {
+		return false
+	}
+	before := *target.Agent
+	before.Status = m.doc.StatusBefore
+	revision, err := before.Revision()
+	return err == nil && catalog.Tag(revision) == m.doc.Left
 }
 
 // notMade notes why there is no target, or may be none.
@@ -164,8 +213,17 @@ func (m *migration) unknown(ctx context.Context, err error) error {
 	return &again
 }
 
+// verifyBody is the body of POST …/verify.
+type verifyBody struct {
+	Accept []string `json:"accept"` // differences that are none to whoever moves the agent
+}
+
 // handleVerifyMigration compares the target with the plan.
 func (g *Gateway) handleVerifyMigration(r *request) (*response, error) {
+	var body verifyBody
+	if err := r.decode(&body); err != nil {
+		return nil, err
+	}
 	return g.do(r, migrate.StepVerify, func(ctx context.Context, m *migration) error {
 		target, err := m.readTarget(ctx)
 		if err != nil {
@@ -179,11 +237,16 @@ func (g *Gateway) handleVerifyMigration(r *request) (*response, error) {
 			}
 			changed = source.ETag() != m.doc.ETag
 		}
-		m.look(target, changed)
-		if m.doc.Left == "" && len(migrate.Differences(m.doc.Verification.Fields)) == 0 {
-			m.doc.Left = target.ETag()
+		for _, name := range body.Accept {
+			if !slices.Contains(m.doc.Differing, name) {
+				m.doc.Differing = append(m.doc.Differing, name)
+			}
 		}
-		detail := fmt.Sprintf("%d fields differ", len(migrate.Differences(m.doc.Verification.Fields)))
+		m.look(target, changed)
+		detail := fmt.Sprintf("%d fields differ", len(m.different(m.doc.Verification.Fields)))
+		if len(body.Accept) > 0 {
+			detail += "; accepted: " + strings.Join(body.Accept, ", ")
+		}
 		switch {
 		case changed:
 			detail += ", and the source was changed since it was planned"
@@ -229,6 +292,9 @@ func (g *Gateway) handleShadowMigration(r *request) (*response, error) {
 // lead has the source's names lead to the target.
 func (m *migration) lead(c *sqlstore.Change) {
 	for _, name := range m.doc.Names {
-		c.Lead = append(c.Lead, sqlstore.Alias{Name: name, Target: m.row.Target, KeyID: m.row.KeyID, MigrationID: m.row.ID, UpdatedAt: now()})
+		c.Lead = append(c.Lead, sqlstore.Alias{
+			Name: name, Target: m.row.Target, KeyID: m.row.KeyID, MigrationID: m.row.ID,
+			NameAccount: m.source.account, TargetAccount: m.target.account, UpdatedAt: now(),
+		})
 	}
 }

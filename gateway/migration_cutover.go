@@ -31,14 +31,14 @@ func (g *Gateway) handleCutoverMigration(r *request) (*response, error) {
 		return nil, err
 	}
 	return g.do(r, migrate.StepCutover, func(ctx context.Context, m *migration) error {
-		if m.row.State == migrate.CutOver {
-			return nil
-		}
-		release, err := m.hold(ctx, m.row.Source)
+		release, err := g.holdAll(ctx, m.row.Source, m.row.Target)
 		if err != nil {
 			return err
 		}
 		defer release()
+		if m.row.State == migrate.CutOver {
+			return m.activateLater(ctx, body.Activate)
+		}
 		target, err := m.bringUpToDate(ctx)
 		if err != nil {
 			return err
@@ -49,7 +49,7 @@ func (g *Gateway) handleCutoverMigration(r *request) (*response, error) {
 		}
 		detail := "the source's ids lead to " + m.row.Target
 		if activate {
-			if err := m.setStatus(ctx, target, normalize.StatusActive); err != nil {
+			if err := m.setStatus(ctx, migrate.StepCutover, target, normalize.StatusActive); err != nil {
 				return err
 			}
 			detail = "activated; " + detail
@@ -63,26 +63,22 @@ func (g *Gateway) handleCutoverMigration(r *request) (*response, error) {
 	})
 }
 
-// hold waits until no write to these agents runs, and has others wait.
-func (m *migration) hold(ctx context.Context, agents ...string) (release func(), err error) {
-	var held []func()
-	release = func() {
-		for _, r := range held {
-			r()
-		}
+// activateLater does what a cutover left: it was told not to activate the target.
+func (m *migration) activateLater(ctx context.Context, activate *bool) error {
+	if activate == nil || !*activate || !m.target.Info.CreatesInactive {
+		return nil
 	}
-	for _, id := range agents {
-		if id == "" {
-			continue
-		}
-		r, err := m.gateway.store.Lock(ctx, movingLock(id), true)
-		if err != nil {
-			release()
-			return nil, storeProblem(err)
-		}
-		held = append(held, r)
+	target, err := m.readTarget(ctx)
+	if err != nil {
+		return err
 	}
-	return release, nil
+	if now := target.Agent.Status; now != nil && *now == normalize.StatusActive {
+		return nil
+	}
+	if err := m.setStatus(ctx, migrate.StepCutover, target, normalize.StatusActive); err != nil {
+		return err
+	}
+	return m.save(ctx, migrate.StepCutover, "activated")
 }
 
 // bringUpToDate has the target be as the source is now, by the same wishes, if nobody
@@ -96,15 +92,26 @@ func (m *migration) bringUpToDate(ctx context.Context) (*catalog.Detail, error) 
 	if err != nil {
 		return nil, err
 	}
+	if p := m.doc.Pending; p != nil { // it was sent by a cutover before this one: was it done?
+		m.doc.Pending = nil
+		if !m.isOurs(target) && len(migrate.Differences(migrate.Compare(p.Change.change(), target.Agent, m.target.Info))) == 0 {
+			m.took(*p, target.ETag())
+		}
+	}
 	if source.ETag() != m.doc.ETag {
 		if target, err = m.takeOver(ctx, source, target); err != nil {
 			return nil, err
 		}
 	}
-	if different := migrate.Differences(migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)); len(different) > 0 {
+	if different := m.different(migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)); len(different) > 0 {
 		return nil, newProblem(CodeTargetDiverged, "%s is not as it was planned: %s", m.row.Target, strings.Join(different, ", "))
 	}
 	return target, nil
+}
+
+// took has a plan be the migration's that the target has by now.
+func (m *migration) took(p pendingPlan, left string) {
+	m.doc.Findings, m.doc.Change, m.doc.Activate, m.doc.ETag, m.doc.Left = p.Findings, p.Change, p.Activate, p.ETag, left
 }
 
 // takeOver sends the target what was changed at the source since it was planned.
@@ -122,38 +129,28 @@ func (m *migration) takeOver(ctx context.Context, source, target *catalog.Detail
 	if violations, verdicts := m.target.Info.CheckUpdate(delta, false); len(violations) > 0 || anyFixed(verdicts) || len(gone) > 0 {
 		return nil, newProblem(CodePlanStale, "%s was changed since it was planned, in a way that %s cannot be told of an agent that there is; roll back, and plan again", m.row.Source, m.target.Info.Title)
 	}
+	next := pendingPlan{ETag: source.ETag(), Findings: plan.Findings, Change: recordOf(plan.Change), Activate: plan.Activate}
+	left := m.doc.Left
 	if !delta.Empty() {
-		if target.ETag() != m.doc.Left {
+		if !m.isOurs(target) {
 			return nil, newProblem(CodeTargetDiverged, "%s was changed since it was left: what was changed at the source meanwhile is not written over it", m.row.Target)
 		}
+		m.doc.Pending = &next
+		if err := m.save(ctx, migrate.StepCutover, "what was changed at the source since it was planned is sent to the target"); err != nil {
+			return nil, err
+		}
 		if _, err := m.target.Endpoint(ctx, Call{Op: adapters.OpUpdate, Credential: m.target.Credential, NativeID: m.targetID().Native, Change: delta}); err != nil {
-			return nil, m.interrupted(ctx, plan, source, err)
+			return nil, backendProblem(m.target.Name, adapters.OpUpdate, err)
 		}
 		var err error
 		if target, err = m.readTarget(ctx); err != nil {
-			return nil, m.interrupted(ctx, plan, source, err)
+			return nil, err
 		}
+		left = target.ETag()
 	}
-	m.take(plan)
-	m.doc.ETag, m.doc.Left = source.ETag(), target.ETag()
+	m.took(next, left)
+	m.doc.Pending = nil
 	return target, m.save(ctx, migrate.StepCutover, "what was changed at the source since it was planned was taken over")
-}
-
-// interrupted notes that the target may be as it was, or as the source is now: either is
-// ours to go on from.
-func (m *migration) interrupted(ctx context.Context, plan migrate.Plan, source *catalog.Detail, err error) error {
-	p := backendProblem(m.target.Name, adapters.OpUpdate, err)
-	if p.Code != CodeWriteOutcomeUnknown {
-		return p
-	}
-	if target, readErr := m.readTarget(ctx); readErr == nil && len(migrate.Differences(migrate.Compare(plan.Change, target.Agent, m.target.Info))) == 0 {
-		m.take(plan)
-		m.doc.ETag, m.doc.Left = source.ETag(), target.ETag()
-		if saveErr := m.save(ctx, migrate.StepCutover, "what was changed at the source since it was planned was taken over"); saveErr != nil {
-			return saveErr
-		}
-	}
-	return p
 }
 
 func anyFixed(verdicts map[normalize.Field]adapters.Verdict) bool {
@@ -167,20 +164,30 @@ func anyFixed(verdicts map[normalize.Field]adapters.Verdict) bool {
 
 // setStatus gives the target a status. If the target was as we left it, it is so after
 // that, too.
-func (m *migration) setStatus(ctx context.Context, target *catalog.Detail, status string) error {
+func (m *migration) setStatus(ctx context.Context, step migrate.Step, target *catalog.Detail, status string) error {
+	ours := m.isOurs(target)
+	settle := func(now *catalog.Detail) {
+		if m.doc.StatusSent, m.doc.StatusBefore = "", nil; ours {
+			m.doc.Left = now.ETag()
+		}
+	}
 	if now := target.Agent.Status; now != nil && *now == status {
+		settle(target)
 		return nil
 	}
+	if m.doc.StatusSent == "" { // else the one before it is that of the target as it was left
+		m.doc.StatusBefore = target.Agent.Status
+	}
+	m.doc.StatusSent = status
+	if err := m.save(ctx, step, "the target is sent the status "+status); err != nil {
+		return err
+	}
 	change := normalize.Change{Set: map[normalize.Field]jsontext.Value{normalize.FieldStatus: encoded(status)}}
-	_, err := m.target.Endpoint(ctx, Call{Op: adapters.OpUpdate, Credential: m.target.Credential, NativeID: m.targetID().Native, Change: change})
-	if err != nil {
+	if _, err := m.target.Endpoint(ctx, Call{Op: adapters.OpUpdate, Credential: m.target.Credential, NativeID: m.targetID().Native, Change: change}); err != nil {
 		return backendProblem(m.target.Name, adapters.OpUpdate, err)
 	}
-	if ours := target.ETag() == m.doc.Left; ours {
-		m.doc.Left = ""
-		if after, err := m.readTarget(ctx); err == nil {
-			m.doc.Left = after.ETag()
-		}
+	if after, err := m.readTarget(ctx); err == nil {
+		settle(after)
 	}
 	return nil
 }
@@ -188,6 +195,9 @@ func (m *migration) setStatus(ctx context.Context, target *catalog.Detail, statu
 // rollbackBody is the body of POST …/rollback.
 type rollbackBody struct {
 	DeleteTarget bool `json:"delete_target"`
+	// Abandon gives up a migration of which nobody can find out any more whether it made a
+	// target.
+	Abandon bool `json:"abandon"`
 }
 
 // handleRollbackMigration leads the source's ids back to it, and has the target rest, or
@@ -198,19 +208,16 @@ func (g *Gateway) handleRollbackMigration(r *request) (*response, error) {
 		return nil, err
 	}
 	return g.do(r, migrate.StepRollback, func(ctx context.Context, m *migration) error {
-		if err := m.findLost(ctx); err != nil {
+		if err := m.findLost(ctx, body.Abandon); err != nil {
 			return err
 		}
-		release, err := m.hold(ctx, m.row.Source, m.row.Target)
+		release, err := g.holdAll(ctx, m.row.Source, m.row.Target)
 		if err != nil {
 			return err
 		}
 		defer release()
 		if m.row.State == migrate.CutOver {
-			if _, err := m.readSource(ctx); err != nil {
-				if problemOf(err).Code == CodeAgentNotFound {
-					return newProblem(CodeMigrationState, "%s is no longer there: its ids cannot lead back to it", m.row.Source)
-				}
+			if err := m.canGoBack(ctx); err != nil {
 				return err
 			}
 		}
@@ -218,14 +225,31 @@ func (g *Gateway) handleRollbackMigration(r *request) (*response, error) {
 	})
 }
 
+// canGoBack reports why ids cannot lead back to the source.
+func (m *migration) canGoBack(ctx context.Context) error {
+	if err := m.gateway.latest(ctx); err != nil {
+		return err
+	}
+	if on, moved := m.gateway.routing.Load().aliases[m.row.Target]; moved {
+		return newProblem(CodeMigrationState, "%s was moved on to %s: roll that migration back first", m.row.Target, on.Target)
+	}
+	_, err := m.readSource(ctx)
+	return err
+}
+
 // findLost finds the target of an apply whose outcome is not known.
-func (m *migration) findLost(ctx context.Context) error {
+func (m *migration) findLost(ctx context.Context, abandon bool) error {
 	if m.row.State != migrate.OutcomeUnknown || m.row.Target != "" || len(m.row.Attempt) == 0 {
 		return nil
 	}
 	try, err := m.attempt()
 	if err != nil {
 		return err
+	}
+	if abandon {
+		m.row.Attempt = nil
+		m.warnings = append(m.warnings, warning("abandoned", "", m.target.Name, "it is not known whether there is a target; if there is, it has the planned name, and is nobody's"))
+		return nil
 	}
 	agent, err := m.gateway.reconcile(ctx, m.target, m.doc.Change.change(), try)
 	if err != nil {
@@ -243,47 +267,70 @@ func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 	var target *catalog.Detail
 	if m.row.Target != "" {
 		var err error
-		if target, err = m.readTarget(ctx); err != nil && problemOf(err).Code != CodeAgentNotFound {
+		if target, err = g.freshly(ctx, m.target, m.targetID().Native); err != nil && problemOf(err).Code != CodeAgentNotFound {
 			return err
 		}
 	}
-	if deleteTarget && target != nil && target.ETag() != m.doc.Left {
+	if deleteTarget && target != nil && !m.isOurs(target) {
 		return newProblem(CodeTargetDiverged, "%s was changed since it was left, so it is not deleted; roll back without delete_target, or delete it by its own id", m.row.Target)
 	}
-	if target != nil {
-		for _, path := range migrate.Differences(migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)) {
-			m.warnings = append(m.warnings, warning("not_carried_back", path, m.source.Name, "it was changed at the target, and the source does not have that"))
-		}
+	if target != nil && m.row.State == migrate.CutOver {
+		m.sayWhatStays(target)
 	}
 	// The way back first: if the process ends here, clients are with the source, and the
 	// rest is done when this is sent again.
+	led := m.row.State == migrate.CutOver
 	m.row.State, m.row.ShadowPercent = migrate.RolledBack, 0
-	if err := m.save(ctx, migrate.StepRollback, "the source's ids lead to it again", func(c *sqlstore.Change) { c.Unlead = m.doc.Names }); err != nil {
+	if err := m.save(ctx, migrate.StepRollback, "the source's ids lead to it", func(c *sqlstore.Change) { c.Unlead, c.SourceAccount = m.doc.Names, m.source.account }); err != nil {
 		return err
 	}
-	g.ledElsewhere(ctx)
-	if target == nil {
-		return nil
+	if led {
+		g.ledElsewhere(ctx)
 	}
-	if deleteTarget {
-		_, err := m.target.Endpoint(ctx, Call{Op: adapters.OpDelete, Credential: m.target.Credential, NativeID: m.targetID().Native})
-		if err != nil && problemOf(backendProblem(m.target.Name, adapters.OpDelete, err)).Code != CodeAgentNotFound {
-			return backendProblem(m.target.Name, adapters.OpDelete, err)
-		}
-		return m.save(ctx, migrate.StepRollback, "the target was deleted")
+	switch {
+	case target == nil:
+		return nil
+	case deleteTarget:
+		return m.deleteTarget(ctx)
 	}
 	for _, status := range []string{normalize.StatusInactive, normalize.StatusArchived} {
 		rule := m.target.Info.Rule(normalize.FieldStatus)
 		if rule.In&adapters.InUpdate == 0 || len(m.target.Info.CheckValue(normalize.FieldStatus, encoded(status))) > 0 {
 			continue
 		}
-		if err := m.setStatus(ctx, target, status); err != nil {
+		if err := m.setStatus(ctx, migrate.StepRollback, target, status); err != nil {
 			return err
 		}
 		return m.save(ctx, migrate.StepRollback, "the target is "+status)
 	}
 	m.warnings = append(m.warnings, warning("still_at_work", "", m.target.Name, fmt.Sprintf("%s has no status: the target stays as it is; with delete_target it is deleted", m.target.Info.Title)))
 	return nil
+}
+
+// sayWhatStays names what was changed at the target only.
+func (m *migration) sayWhatStays(target *catalog.Detail) {
+	if m.isOurs(target) {
+		return
+	}
+	said := len(m.warnings)
+	for _, path := range migrate.Differences(migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)) {
+		m.warnings = append(m.warnings, warning("not_carried_back", path, m.source.Name, "it was changed at the target, and the source does not have that"))
+	}
+	if len(m.warnings) == said {
+		m.warnings = append(m.warnings, warning("not_carried_back", "", m.source.Name, "the target was changed in fields that the plan has not, and the source does not have that"))
+	}
+}
+
+// deleteTarget deletes the target, if no other alias leads to it.
+func (m *migration) deleteTarget(ctx context.Context) error {
+	if names := m.gateway.leadingTo(m.request.caller, m.row.Target); len(names) > 0 {
+		return newProblem(CodeAliasInTheWay, "the ids lead back, and the target is kept: %s lead to it; delete them, and roll back again", strings.Join(names, ", "))
+	}
+	_, err := m.target.Endpoint(ctx, Call{Op: adapters.OpDelete, Credential: m.target.Credential, NativeID: m.targetID().Native})
+	if err != nil && backendProblem(m.target.Name, adapters.OpDelete, err).Code != CodeAgentNotFound {
+		return backendProblem(m.target.Name, adapters.OpDelete, err)
+	}
+	return m.save(ctx, migrate.StepRollback, "the target was deleted")
 }
 
 // shadowed reports whether reads of the source read the target along at that time.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -35,8 +36,23 @@ type migrationDocument struct {
 	Before   jsontext.Value `json:"before,omitzero"`
 	Accepted []string       `json:"accepted,omitzero"`
 	// Left is the target's entity tag as it was left; empty if that was not seen.
-	Left         string        `json:"left,omitzero"`
+	Left string `json:"left,omitzero"`
+	// Pending is what the target is just being sent, so that it is known for ours if the
+	// process ends before that is written down; and so is a status, with the one before it.
+	Pending      *pendingPlan `json:"pending,omitzero"`
+	StatusSent   string       `json:"status_sent,omitzero"`
+	StatusBefore *string      `json:"status_before,omitzero"`
+	// Differing are fields whose difference was accepted: "mismatch:/name".
+	Differing    []string      `json:"differing,omitzero"`
 	Verification *verification `json:"verification,omitzero"`
+}
+
+// pendingPlan is a plan that takes the place of the one before it once the target has it.
+type pendingPlan struct {
+	ETag     string            `json:"etag"`
+	Findings []migrate.Finding `json:"findings"`
+	Change   changeRecord      `json:"change"`
+	Activate bool              `json:"activate"`
 }
 
 // verification is what the target was found to be like.
@@ -44,6 +60,8 @@ type verification struct {
 	At            time.Time         `json:"at"`
 	OK            bool              `json:"ok"`
 	SourceChanged bool              `json:"source_changed"`
+	TargetChanged bool              `json:"target_changed"` // since it was left
+	Accepted      []string          `json:"accepted"`       // differences, by name
 	Fields        []migrate.Checked `json:"fields"`
 }
 
@@ -83,6 +101,7 @@ type migration struct {
 	doc            migrationDocument
 	source, target CallerBackend
 	warnings       []Warning
+	sealed         bool // its document cannot be opened
 }
 
 // sourceID and targetID are the agents'.
@@ -114,6 +133,9 @@ func (m *migration) save(ctx context.Context, step migrate.Step, detail string, 
 		more(&write)
 	}
 	written, err := m.gateway.store.Write(context.WithoutCancel(ctx), write)
+	if errors.Is(err, sqlstore.ErrVersion) {
+		return newProblem(CodeAliasConflict, "an alias that the migration did not make has one of the source's ids; look at /v1/aliases/%s", m.row.Source)
+	}
 	if errors.Is(err, sqlstore.ErrChanged) {
 		return m.gateway.busy(m.row)
 	}
@@ -154,6 +176,9 @@ func (g *Gateway) do(r *request, step migrate.Step, work func(context.Context, *
 	if err != nil {
 		return nil, err
 	}
+	if m.sealed {
+		return nil, newProblem(CodeMigrationState, "what migration %s keeps of its agents was sealed with another store.encryption_key; start the gateway with that one", m.row.ID)
+	}
 	if plan := m.doc.plan(); step == migrate.StepApply && (m.row.State == migrate.MissingInput || m.row.State == migrate.Blocked) {
 		return nil, stuck(plan)
 	}
@@ -186,8 +211,8 @@ func (g *Gateway) migration(r *request) (*migration, error) {
 		return nil, storeProblem(err)
 	}
 	if found {
-		if m, ok, err := g.open(r, row); ok || err != nil {
-			return m, err
+		if m, ok := g.open(r, row); ok {
+			return m, nil
 		}
 	}
 	return nil, newProblem(CodeMigrationNotFound, "no migration of this id is of agents that the key can see")
@@ -196,44 +221,30 @@ func (g *Gateway) migration(r *request) (*migration, error) {
 // open reads a migration's document; false if the caller may not see it: the key maps to
 // both backends, and is the one that planned it, or has the credentials that it was
 // planned with, or those that the planner has now.
-func (g *Gateway) open(r *request, row sqlstore.Migration) (m *migration, visible bool, err error) {
+func (g *Gateway) open(r *request, row sqlstore.Migration) (m *migration, visible bool) {
 	m = &migration{gateway: g, request: r, row: row}
 	ok := false
 	if m.source, ok = r.caller.Backend(m.sourceID().Backend); !ok {
-		return nil, false, nil
+		return nil, false
 	}
 	if m.target, ok = r.caller.Backend(row.TargetBackend); !ok {
-		return nil, false, nil
+		return nil, false
 	}
-	same := credentialOf(m.source) == row.SourceCredential && credentialOf(m.target) == row.TargetCredential
+	same := m.source.account == row.SourceCredential && m.target.account == row.TargetCredential
 	if planner := g.state.Load().keys.byID[row.KeyID]; planner != nil && !same {
 		s, hasSource := planner.Backend(m.source.Name)
 		t, hasTarget := planner.Backend(m.target.Name)
 		same = hasSource && hasTarget && s.Credential.ID() == m.source.Credential.ID() && t.Credential.ID() == m.target.Credential.ID()
 	}
 	if !same && row.KeyID != r.caller.KeyID {
-		return nil, false, nil
+		return nil, false
 	}
 	document, err := g.vault.open(row.ID, row.Document)
 	if err == nil {
 		err = json.Unmarshal(document, &m.doc)
 	}
-	if err != nil {
-		p := newProblem(CodeStoreUnavailable, "migration %s cannot be opened: %s", row.ID, errSealed)
-		return nil, false, p
-	}
-	return m, true, nil
-}
-
-// credentialOf tells a credential at a backend from others: a hash of its hash, so that the
-// store has nothing that another system could know it by.
-func credentialOf(b CallerBackend) string {
-	var h fields
-	h.text("migration")
-	h.text(b.Name)
-	h.text(b.Credential.ID())
-	sum := h.sum()
-	return hex.EncodeToString(sum[:16])
+	m.sealed = err != nil
+	return m, true
 }
 
 // planBody is the body of POST /v1/migrations.
@@ -270,8 +281,9 @@ func (g *Gateway) handlePlanMigration(r *request) (answer *response, err error) 
 		return nil, storeProblem(err)
 	}
 	for _, row := range known {
+		_, visible := g.open(r, row)
 		switch {
-		case row.KeyID != m.row.KeyID && row.SourceCredential != m.row.SourceCredential: // another account's
+		case !visible: // another account's
 		case migrate.Open(row.State):
 			return nil, newProblem(CodeMigrationState, "migration %s of %s to %s is %s already; go on with it, or roll it back first", row.ID, row.Source, row.TargetBackend, row.State)
 		case status == 201 && migrate.Can(migrate.StepPlan, row.State):
@@ -298,6 +310,9 @@ func (g *Gateway) planned(r *request, body planBody) (*migration, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := normalize.ParseID(body.Source); err != nil {
+		return nil, invalidMember("/source", normalize.InvalidValue, "name the agent by its own id")
+	}
 	m := &migration{gateway: g, request: r, source: from.backend}
 	var ok bool
 	if m.target, ok = r.caller.Backend(body.TargetBackend); !ok {
@@ -313,8 +328,12 @@ func (g *Gateway) planned(r *request, body planBody) (*migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a, ok := g.routing.Load().aliases[detail.Agent.ID]; ok {
-		return nil, newProblem(CodeMigrationState, "%s was moved already: it leads to %s", detail.Agent.ID, a.Target)
+	if a, ok := g.routing.Load().aliases[detail.Agent.ID]; ok && g.concerns(r.caller, a) {
+		where := "elsewhere"
+		if g.sees(r.caller, a) {
+			where = "to " + a.Target
+		}
+		return nil, newProblem(CodeMigrationState, "%s was moved already: it leads %s", detail.Agent.ID, where)
 	}
 	plan, violations := migrate.Make(detail.Agent, m.source.Info, m.target.Info, body.Wishes)
 	if len(violations) > 0 {
@@ -322,7 +341,7 @@ func (g *Gateway) planned(r *request, body planBody) (*migration, error) {
 	}
 	m.row = sqlstore.Migration{
 		ID: "mig_" + strings.ToLower(ulid.Make().String()), State: plan.State(), Source: detail.Agent.ID, TargetBackend: m.target.Name,
-		KeyID: r.caller.KeyID, SourceCredential: credentialOf(m.source), TargetCredential: credentialOf(m.target), CreatedAt: now(),
+		KeyID: r.caller.KeyID, SourceCredential: m.source.account, TargetCredential: m.target.account, CreatedAt: now(),
 	}
 	m.doc = migrationDocument{Wishes: body.Wishes, ETag: detail.ETag(), Names: append([]string{detail.Agent.ID}, detail.Agent.AlternateIDs...)}
 	m.take(plan)
@@ -367,12 +386,28 @@ func (g *Gateway) handleMigration(r *request) (*response, error) {
 	return m.answer(200)
 }
 
+// migrationID is what a migration is called; a page's cursor is the last one's.
+var migrationID = regexp.MustCompile(`^mig_[0-9a-z]{26}$`)
+
 // handleMigrations lists them, the newest first.
 func (g *Gateway) handleMigrations(r *request) (*response, error) {
 	if err := g.needsStore(); err != nil {
 		return nil, err
 	}
 	q := sqlstore.MigrationQuery{Source: r.query["source"], SourceBackend: r.query["source_backend"], TargetBackend: r.query["target_backend"], After: r.query["cursor"]}
+	if _, err := normalize.ParseID(q.Source); q.Source != "" && err != nil {
+		return nil, newProblem(CodeInvalidParameter, "source=%q is no agent's id", normalize.Shorten(q.Source))
+	}
+	for name, backend := range map[string]string{"source_backend": q.SourceBackend, "target_backend": q.TargetBackend} {
+		if _, ok := r.caller.Backend(backend); backend != "" && !ok {
+			p := unknownBackend(r.caller, backend)
+			p.Detail = name + ": " + p.Detail
+			return nil, p
+		}
+	}
+	if q.After != "" && !migrationID.MatchString(q.After) {
+		return nil, newProblem(CodeCursorInvalid, "cursor is not one that this gateway gave")
+	}
 	var err error
 	if q.States, err = r.values("state"); err != nil {
 		return nil, err
@@ -404,11 +439,7 @@ func (g *Gateway) handleMigrations(r *request) (*response, error) {
 				break
 			}
 			q.After = row.ID
-			m, visible, err := g.open(r, row)
-			if err != nil {
-				return nil, err
-			}
-			if visible {
+			if m, visible := g.open(r, row); visible {
 				list.Data = append(list.Data, m.summary())
 			}
 		}

@@ -179,7 +179,7 @@ func TestAMigrationFromPlanToRollback(t *testing.T) {
 			t.Errorf("%v", line)
 		}
 	}
-	if want := "plan→ready apply→outcome_unknown apply→outcome_unknown apply→applied verify→verified cutover→cut_over rollback→rolled_back"; !strings.HasPrefix(strings.Join(steps, " "), want) {
+	if want := "plan→ready apply→outcome_unknown apply→outcome_unknown apply→applied verify→verified cutover→verified cutover→cut_over rollback→rolled_back"; !strings.HasPrefix(strings.Join(steps, " "), want) {
 		t.Errorf("the trail is %v", steps)
 	}
 	// It can be planned anew.

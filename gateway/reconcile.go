@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"sync"
@@ -28,7 +30,7 @@ const mostNamesakes = 8
 // none: the list is whole and new, the backend is done with the lost request, and no
 // agent in it can be that one. If that cannot be said, the outcome stays unknown.
 func (g *Gateway) reconcile(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
-	if b.Credential.ID() != try.Credential || addressOf(b) != try.Address {
+	if b.account != try.Account || addressOf(b) != try.Address {
 		return nil, unknownOutcome(b, "the key maps to another credential there by now, or the backend to another base_url")
 	}
 	if try.Native != "" { // it is known, and what followed failed
@@ -233,4 +235,7 @@ func (m *made) whose(b CallerBackend, native string) string {
 }
 
 // addressOf tells a backend from one of the same name that is another one.
-func addressOf(b CallerBackend) string { return b.Name + " " + b.Config.BaseURL.String() }
+func addressOf(b CallerBackend) string {
+	sum := sha256.Sum256([]byte(b.Config.BaseURL.String()))
+	return b.Name + " " + hex.EncodeToString(sum[:8])
+}

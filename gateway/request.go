@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"mime"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,6 +26,7 @@ type request struct {
 	caller         *Caller
 	id             string // {id} in the path, escaped as it came
 	requestID      string
+	bodyless       bool // it may come without a body
 	query          map[string]string
 	prefer         []string // one for each line of the header
 	cacheControl   []string
@@ -41,6 +43,7 @@ func readRequest(c *fiber.Ctx, route route, caller *Caller) (*request, error) {
 		caller:         caller,
 		id:             strings.Clone(c.Params("id")),
 		requestID:      exchangeOf(c).requestID,
+		bodyless:       route.bodyless,
 		prefer:         headerLines(c, "Prefer"),
 		cacheControl:   headerLines(c, fiber.HeaderCacheControl),
 		ifMatch:        headerLines(c, fiber.HeaderIfMatch),
@@ -59,7 +62,7 @@ func readRequest(c *fiber.Ctx, route route, caller *Caller) (*request, error) {
 		}
 		r.query[name] = string(v)
 	}
-	if len(route.body) == 0 {
+	if len(route.body) == 0 || route.bodyless && len(c.Request().Body()) == 0 {
 		return r, nil
 	}
 	if encoding := c.Get(fiber.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
@@ -263,6 +266,9 @@ func (r *request) version() (int64, error) {
 
 // decode reads the body into a struct, which has all members that there can be.
 func (r *request) decode(into any) error {
+	if len(r.body) == 0 && r.bodyless {
+		return nil
+	}
 	value := jsontext.Value(r.body)
 	if !value.IsValid() {
 		return newProblem(CodeInvalidBody, "the body is not one valid JSON object, without a member twice")
@@ -281,7 +287,27 @@ func (r *request) decode(into any) error {
 	if errors.Is(err, json.ErrUnknownName) {
 		return invalidMember(string(wrong.JSONPointer), normalize.UnknownField, "there is no such member")
 	}
-	return invalidMember(string(wrong.JSONPointer), normalize.WrongType, "got "+normalize.KindName(wrong.JSONKind))
+	return invalidMember(string(wrong.JSONPointer), normalize.WrongType, "got "+normalize.KindName(wrong.JSONKind)+wanted(wrong.GoType))
+}
+
+// wanted says what a member's type takes.
+func wanted(t reflect.Type) string {
+	if t == nil {
+		return ""
+	}
+	switch t.Kind() {
+	case reflect.Int64:
+		return ", want an integer"
+	case reflect.String:
+		return ", want a string"
+	case reflect.Bool:
+		return ", want true or false"
+	case reflect.Slice:
+		return ", want an array"
+	case reflect.Map, reflect.Struct:
+		return ", want an object"
+	}
+	return ""
 }
 
 func invalidMember(pointer string, code normalize.ViolationCode, message string) *Problem {

@@ -19,8 +19,10 @@ type route struct {
 	scope  string // beside a key; "" for any key
 	query  []string
 	body   []string // media types of the body it takes
-	again  bool     // what is read may be answered as it was before
-	handle func(*Gateway, *request) (*response, error)
+	// bodyless: it may come without one.
+	bodyless bool
+	again    bool // what is read may be answered as it was before
+	handle   func(*Gateway, *request) (*response, error)
 }
 
 var (
@@ -48,10 +50,10 @@ var routes = []route{
 	{method: "GET", path: "/v1/migrations/:id", name: "/v1/migrations/{id}", scope: ScopeMigrate, handle: (*Gateway).handleMigration},
 	{method: "POST", path: "/v1/migrations", name: "/v1/migrations", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handlePlanMigration},
 	{method: "POST", path: "/v1/migrations/:id/apply", name: "/v1/migrations/{id}/apply", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handleApplyMigration},
-	{method: "POST", path: "/v1/migrations/:id/verify", name: "/v1/migrations/{id}/verify", scope: ScopeMigrate, handle: (*Gateway).handleVerifyMigration},
+	{method: "POST", path: "/v1/migrations/:id/verify", name: "/v1/migrations/{id}/verify", scope: ScopeMigrate, body: jsonTypes, bodyless: true, handle: (*Gateway).handleVerifyMigration},
 	{method: "POST", path: "/v1/migrations/:id/shadow", name: "/v1/migrations/{id}/shadow", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handleShadowMigration},
-	{method: "POST", path: "/v1/migrations/:id/cutover", name: "/v1/migrations/{id}/cutover", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handleCutoverMigration},
-	{method: "POST", path: "/v1/migrations/:id/rollback", name: "/v1/migrations/{id}/rollback", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handleRollbackMigration},
+	{method: "POST", path: "/v1/migrations/:id/cutover", name: "/v1/migrations/{id}/cutover", scope: ScopeMigrate, body: jsonTypes, bodyless: true, handle: (*Gateway).handleCutoverMigration},
+	{method: "POST", path: "/v1/migrations/:id/rollback", name: "/v1/migrations/{id}/rollback", scope: ScopeMigrate, body: jsonTypes, bodyless: true, handle: (*Gateway).handleRollbackMigration},
 	{method: "GET", path: "/openapi.json", name: "/openapi.json", open: true, handle: (*Gateway).handleOpenAPI},
 	{method: "GET", path: "/docs", name: "/docs", open: true, handle: (*Gateway).handleDocs},
 	{method: "GET", path: "/docs/assets/:id", name: "/docs/assets/{file}", open: true, handle: (*Gateway).handleDocsAsset},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ type routing struct {
 	revision int64
 	aliases  map[string]sqlstore.Alias // by name
 	// shadows are migrations whose target is read along, by the id of their source.
-	shadows map[string]sqlstore.Shadow
+	shadows map[string][]sqlstore.Shadow
 	// moving are agents that a migration may lead to or from.
 	moving map[string]bool
 	// superseded are the aliases whose name is an agent's id, by its backend.
@@ -41,18 +42,24 @@ const routingInterval = 500 * time.Millisecond
 type router struct {
 	gateway *Gateway
 	store   *sqlstore.Store
-	loading sync.Mutex
+	loading chan struct{} // who loads has it
 	stop    context.CancelFunc
-	stopped chan struct{}
+	running sync.WaitGroup
 }
 
 // follow keeps up with what others write, until close.
 func (g *Gateway) follow(store *sqlstore.Store) *router {
 	ctx, stop := context.WithCancel(context.Background())
-	r := &router{gateway: g, store: store, stop: stop, stopped: make(chan struct{})}
+	r := &router{gateway: g, store: store, stop: stop, loading: make(chan struct{}, 1)}
 	_ = r.refresh(ctx) // what is wrong is in the log; reads by their own ids go on
-	go func() {
-		defer close(r.stopped)
+	r.each(ctx, func() { _ = r.refresh(ctx) })
+	r.each(ctx, func() { g.shadowing.keep(ctx, store) })
+	return r
+}
+
+// each does something in every interval, until ctx ends.
+func (r *router) each(ctx context.Context, do func()) {
+	r.running.Go(func() {
 		ticks := time.NewTicker(routingInterval)
 		defer ticks.Stop()
 		for {
@@ -60,23 +67,25 @@ func (g *Gateway) follow(store *sqlstore.Store) *router {
 			case <-ctx.Done():
 				return
 			case <-ticks.C:
-				_ = r.refresh(ctx)
-				g.shadowing.keep(ctx, store)
+				do()
 			}
 		}
-	}()
-	return r
+	})
 }
 
 func (r *router) close() {
 	r.stop()
-	<-r.stopped
+	r.running.Wait()
 }
 
 // refresh reads the routing anew if somebody wrote it.
 func (r *router) refresh(ctx context.Context) error {
-	r.loading.Lock()
-	defer r.loading.Unlock()
+	select {
+	case r.loading <- struct{}{}:
+		defer func() { <-r.loading }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	known := r.gateway.routing.Load()
 	revision, err := r.store.Revision(ctx)
 	r.gateway.storeUp.Store(err == nil)
@@ -89,7 +98,8 @@ func (r *router) refresh(ctx context.Context) error {
 	}
 	next := newRouting(routes)
 	r.gateway.routing.Store(next)
-	if !maps.Equal(known.aliases, next.aliases) || !maps.Equal(known.shadows, next.shadows) {
+	if !maps.Equal(known.aliases, next.aliases) || !maps.EqualFunc(known.shadows, next.shadows, slices.Equal) {
+		r.gateway.forgetMoved(known, next)
 		// What was answered by names that lead elsewhere now is not given again.
 		r.gateway.remembered.clear()
 		r.gateway.pages.clear()
@@ -99,7 +109,7 @@ func (r *router) refresh(ctx context.Context) error {
 
 func newRouting(routes sqlstore.Routes) *routing {
 	r := &routing{
-		revision: routes.Revision, aliases: make(map[string]sqlstore.Alias, len(routes.Aliases)), shadows: make(map[string]sqlstore.Shadow, len(routes.Shadows)),
+		revision: routes.Revision, aliases: make(map[string]sqlstore.Alias, len(routes.Aliases)), shadows: make(map[string][]sqlstore.Shadow, len(routes.Shadows)),
 		moving: make(map[string]bool, len(routes.Moving)), superseded: map[string][]superseded{},
 	}
 	for _, a := range routes.Aliases {
@@ -109,7 +119,7 @@ func newRouting(routes sqlstore.Routes) *routing {
 		}
 	}
 	for _, s := range routes.Shadows {
-		r.shadows[s.Source] = s
+		r.shadows[s.Source] = append(r.shadows[s.Source], s)
 	}
 	for _, id := range routes.Moving {
 		r.moving[id] = true
@@ -117,19 +127,58 @@ func newRouting(routes sqlstore.Routes) *routing {
 	return r
 }
 
-// rerouted has what this instance wrote hold from here on.
+// forgetMoved drops what is kept of agents that names lead to, or led to before: another
+// instance may have written to them.
+func (g *Gateway) forgetMoved(before, now *routing) {
+	drop := func(agent string) {
+		id, err := normalize.ParseID(agent)
+		if err != nil {
+			return
+		}
+		for o := range g.state.Load().keys.credentials() {
+			if o.backend == id.Backend {
+				g.cache.drop(o, id.Native)
+			}
+		}
+	}
+	changed := func(a, b map[string]sqlstore.Alias) {
+		for name, alias := range a {
+			if b[name].Target != alias.Target {
+				drop(name)
+				drop(alias.Target)
+			}
+		}
+	}
+	changed(before.aliases, now.aliases)
+	changed(now.aliases, before.aliases)
+}
+
+// rerouted has what this instance wrote hold from here on. It is written already, so it is
+// tried for a while.
 func (g *Gateway) rerouted(ctx context.Context) {
-	if err := g.router.refresh(context.WithoutCancel(ctx)); err != nil {
-		g.log.WarnContext(ctx, "what was written holds here a moment later", "error", err.Error())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reroutePatience)
+	defer cancel()
+	for {
+		err := g.router.refresh(ctx)
+		if err == nil {
+			return
+		}
+		if !sleep(ctx, reroutePatience/40) {
+			g.log.WarnContext(ctx, "what was written holds here a moment later", "error", err.Error())
+			return
+		}
 	}
 }
+
+// reroutePatience is how long it is tried to read what was just written.
+const reroutePatience = 2 * time.Second
 
 // ledElsewhere does the same, and waits until other instances have seen it: writes that
 // are held meanwhile then change nothing that anybody still reads at the old place.
 func (g *Gateway) ledElsewhere(ctx context.Context) {
 	g.rerouted(ctx)
 	if g.store.Shared() {
-		sleep(ctx, 3*routingInterval/2)
+		sleep(context.WithoutCancel(ctx), 3*routingInterval/2)
 	}
 }
 
@@ -156,7 +205,10 @@ func (g *Gateway) lead(caller *Caller, name string, original bool) (lead, error)
 	}
 	id, from := name, ""
 	if !original {
-		if a, ok := g.routing.Load().aliases[name]; ok {
+		if g.neverRouted() && slug.MatchString(name) {
+			return lead{}, storeProblem(sqlstore.ErrUnavailable)
+		}
+		if a, ok := g.routing.Load().aliases[name]; ok && g.concerns(caller, a) {
 			if !g.sees(caller, a) {
 				return lead{}, errNoAgent
 			}
@@ -182,23 +234,39 @@ func nameOf(text string) (string, error) {
 }
 
 // sees reports whether an alias is there for a caller: its target is at a backend that the
-// key maps to, with the credential that the key which made it has there. If that key is
-// gone, the backend says whose the agent is.
+// key maps to, and both ends are of the caller's accounts.
 func (g *Gateway) sees(caller *Caller, a sqlstore.Alias) bool {
-	target, err := normalize.ParseID(a.Target)
+	_, ok := caller.Backend(mustID(a.Target).Backend)
+	return ok && g.sameAccount(caller, a.KeyID, a.Target, a.TargetAccount) && g.concerns(caller, a)
+}
+
+// concerns reports whether the name of an alias means to a caller what it meant to the key
+// that made it: an agent's id is of an account at its backend, and another account may have
+// an agent of that id, too.
+func (g *Gateway) concerns(caller *Caller, a sqlstore.Alias) bool {
+	return g.sameAccount(caller, a.KeyID, a.Name, a.NameAccount)
+}
+
+// sameAccount reports whether a caller is of an account at an agent's backend: it was
+// written down when the key made the alias, and is the one that the key has by now if its
+// credential was renewed. If the key is gone and nobody has that account any more, the
+// backend says whose the agent is.
+func (g *Gateway) sameAccount(caller *Caller, key, agent, account string) bool {
+	id, err := normalize.ParseID(agent)
 	if err != nil {
-		return false
+		return true // a slug
 	}
-	b, ok := caller.Backend(target.Backend)
-	if !ok || a.KeyID == caller.KeyID {
-		return ok
-	}
-	maker := g.state.Load().keys.byID[a.KeyID]
-	if maker == nil {
+	mine, ok := caller.Backend(id.Backend)
+	if !ok || mine.account == account || caller.KeyID == key {
 		return true
 	}
-	theirs, ok := maker.Backend(target.Backend)
-	return !ok || theirs.Credential.ID() == b.Credential.ID()
+	keys := g.state.Load().keys
+	if maker := keys.byID[key]; maker != nil {
+		if theirs, ok := maker.Backend(id.Backend); ok {
+			return theirs.account == mine.account
+		}
+	}
+	return account == "" || !keys.accounts[account]
 }
 
 // hold keeps an agent from being moved to another backend while it is written, and finds
@@ -215,12 +283,12 @@ func (g *Gateway) hold(ctx context.Context, caller *Caller, name string, origina
 			return found, func() {}, nil
 		}
 		lock := g.store.LockHere
-		if g.routing.Load().moving[found.id] {
+		if g.store.Shared() && g.routing.Load().moving[found.id] {
 			lock = g.store.Lock
 		}
 		release, err := lock(ctx, movingLock(found.id), false)
-		if errors.Is(err, sqlstore.ErrUnavailable) { // then nobody moves it
-			return found, func() {}, nil
+		if errors.Is(err, sqlstore.ErrUnavailable) { // somebody else may be moving it
+			return lead{}, nil, storeProblem(err)
 		}
 		if err != nil {
 			p := newProblem(CodeUpstreamUnavailable, "the agent is just being moved to another backend")
@@ -240,15 +308,29 @@ func (g *Gateway) hold(ctx context.Context, caller *Caller, name string, origina
 }
 
 // latest has the routing be that of all instances. Only writes ask for it, and only where
-// there may be several; if the store is away, nobody else can have changed it.
+// there may be several. A store that is away keeps nobody from writing to an agent by its
+// id, unless that may lead elsewhere, which hold finds out.
 func (g *Gateway) latest(ctx context.Context) error {
-	if g.store == nil || !g.store.Shared() {
+	if g.store == nil {
+		return nil
+	}
+	if g.neverRouted() { // the id may be an alias for all that is known
+		return storeProblem(sqlstore.ErrUnavailable)
+	}
+	if !g.store.Shared() {
 		return nil
 	}
 	if err := g.router.refresh(ctx); err != nil && ctx.Err() != nil {
-		return ctx.Err()
+		p := newProblem(CodeUpstreamTimeout, "the request ended before it was known where the id leads")
+		return p
 	}
 	return nil
+}
+
+// neverRouted reports whether nothing is known of aliases, though there may be some: the
+// store was away from the start.
+func (g *Gateway) neverRouted() bool {
+	return g.store != nil && g.routing.Load().revision < 0 && !g.store.Absent()
 }
 
 func movingLock(agent string) string { return "agent " + agent }

@@ -52,23 +52,22 @@ func (s *shadowing) close() {
 
 // shadow reads the target of an agent that is just being answered, if its share of the
 // reads says so. It reports whether the agent has such a target at all.
-func (g *Gateway) shadow(ctx context.Context, caller *Caller, source lead, agent *normalize.Agent) bool {
+func (g *Gateway) shadow(caller *Caller, source CallerBackend, agent *normalize.Agent) (has bool) {
 	routing := g.routing.Load()
 	if len(routing.shadows) == 0 {
 		return false
 	}
-	shadow, ok := routing.shadows[agent.ID]
-	if !ok || !shadowed(shadow, time.Now()) {
-		return false
+	for _, shadow := range routing.shadows[agent.ID] {
+		target, ok := caller.Backend(mustID(shadow.Target).Backend)
+		if !ok || source.account != shadow.SourceCredential || !shadowed(shadow, time.Now()) {
+			continue
+		}
+		has = true
+		if rand.Int64N(100) < shadow.Percent {
+			g.shadowing.begin(shadow, routing, source, target, agent)
+		}
 	}
-	target, ok := caller.Backend(mustID(shadow.Target).Backend)
-	if !ok {
-		return false
-	}
-	if rand.Int64N(100) < shadow.Percent {
-		g.shadowing.begin(shadow, routing, source.backend, target, agent)
-	}
-	return true
+	return has
 }
 
 // begin compares in the background, unless enough of that is done already.

@@ -56,6 +56,9 @@ func (f serverFlags) connect(a *app) (*api, error) {
 	if key == "" {
 		return nil, usageError{fmt.Errorf("no key: set %s to one with the scope migrations:write", config.KeyVariable)}
 	}
+	if strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
+		return nil, usageError{fmt.Errorf("%s holds a space or line break: is it the key alone?", config.KeyVariable)}
+	}
 	return &api{base: base, key: key, client: &http.Client{Timeout: callPatience}}, nil
 }
 

@@ -67,6 +67,7 @@ type migration struct {
 	Verification *struct {
 		OK            bool      `json:"ok"`
 		SourceChanged bool      `json:"source_changed"`
+		TargetChanged bool      `json:"target_changed"`
 		Fields        []checked `json:"fields"`
 	} `json:"verification"`
 	Shadow *struct {
@@ -199,7 +200,10 @@ func (c chosenFlags) check() error {
 	if (c.ID == "") == !c.All {
 		return usageError{errors.New("name a migration (agentgw migrate status lists them), or --all")}
 	}
-	return nil
+	if !c.All && (c.From != "" || c.To != "") {
+		return usageError{errors.New("--from and --to go with --all")}
+	}
+	return c.batchFlags.check(c.All)
 }
 
 type planCmd struct {
@@ -214,6 +218,12 @@ type planCmd struct {
 func (p *planCmd) Run(a *app) error {
 	if (p.Source == "") == !p.All || p.All && p.From == "" {
 		return usageError{errors.New("name an agent, such as klen:123, or --all and --from BACKEND")}
+	}
+	if p.From != "" && !p.All {
+		return usageError{errors.New("--from goes with --all; an agent's id says where it is")}
+	}
+	if err := p.batchFlags.check(p.All); err != nil {
+		return err
 	}
 	body, err := p.body()
 	if err != nil {
@@ -255,12 +265,29 @@ type applyCmd struct {
 }
 
 func (s *applyCmd) Run(a *app) error {
-	return s.run(a, "apply", func(m migration) any { return map[string]any{"plan_hash": m.PlanHash, "accept": s.Accept} })
+	for _, name := range s.Accept {
+		if !strings.HasPrefix(name, "data_loss:/") {
+			return usageError{fmt.Errorf("--accept %q: want the name of a loss, such as data_loss:/avatar; plan lists them", name)}
+		}
+	}
+	return s.run(a, "apply", func(m migration) any {
+		for _, name := range s.Accept {
+			if !s.All && !slices.Contains(m.Losses, name) {
+				fmt.Fprintf(a.stderr, "%s is no loss of this plan\n", name)
+			}
+		}
+		return map[string]any{"plan_hash": m.PlanHash, "accept": s.Accept}
+	})
 }
 
-type verifyCmd struct{ chosenFlags }
+type verifyCmd struct {
+	chosenFlags
+	Accept []string `sep:"none" placeholder:"VERDICT:/PATH" help:"A difference that is none, such as mismatch:/voice/id where the vendor writes it its own way. May be given again."`
+}
 
-func (s *verifyCmd) Run(a *app) error { return s.run(a, "verify", nil) }
+func (s *verifyCmd) Run(a *app) error {
+	return s.run(a, "verify", func(migration) any { return map[string]any{"accept": append([]string{}, s.Accept...)} })
+}
 
 type shadowCmd struct {
 	chosenFlags
@@ -274,13 +301,17 @@ func (s *shadowCmd) Run(a *app) error {
 
 type cutoverCmd struct {
 	chosenFlags
-	NoActivate bool `help:"Leave the target inactive."`
+	Activate   bool `xor:"activate" help:"Activate the target, whatever the source is; also after a cutover that did not."`
+	NoActivate bool `xor:"activate" help:"Leave the target inactive."`
 }
 
 func (s *cutoverCmd) Run(a *app) error {
 	return s.run(a, "cutover", func(migration) any {
 		if s.NoActivate {
 			return map[string]any{"activate": false}
+		}
+		if s.Activate {
+			return map[string]any{"activate": true}
 		}
 		return map[string]any{}
 	})
@@ -289,10 +320,13 @@ func (s *cutoverCmd) Run(a *app) error {
 type rollbackCmd struct {
 	chosenFlags
 	DeleteTarget bool `help:"Delete the target, if nobody changed it."`
+	Abandon      bool `help:"Give up a migration of which nobody can find out any more whether it made a target."`
 }
 
 func (s *rollbackCmd) Run(a *app) error {
-	return s.run(a, "rollback", func(migration) any { return map[string]any{"delete_target": s.DeleteTarget} })
+	return s.run(a, "rollback", func(migration) any {
+		return map[string]any{"delete_target": s.DeleteTarget, "abandon": s.Abandon}
+	})
 }
 
 // run does a step, of one migration or of all for which it is the next.
@@ -478,7 +512,10 @@ func printStep(a *app, m migration, step string) {
 		}
 		fmt.Fprintf(a.stdout, "  %d of %d fields match\n", same, len(v.Fields))
 		if v.SourceChanged {
-			fmt.Fprintln(a.stdout, "  the source was changed since it was planned; the cutover takes that over")
+			fmt.Fprintln(a.stdout, "  the source was changed since it was planned; the cutover takes that over, unless more is lost by it than was accepted")
+		}
+		if v.TargetChanged {
+			fmt.Fprintln(a.stdout, "  the target was changed since it was made, be it in fields that the plan has not")
 		}
 	}
 	if s := m.Shadow; s != nil && (step == "shadow" || step == "status") {

@@ -20,6 +20,19 @@ type batchFlags struct {
 	Report []string `sep:"none" placeholder:"FILE" help:"With --all: write what came of each into a file, by its ending .csv, .json or .html. May be given again."`
 }
 
+// check holds them against whether it is a batch at all.
+func (b batchFlags) check(all bool) error {
+	for _, file := range b.Report {
+		if !all {
+			return usageError{errors.New("--report goes with --all")}
+		}
+		if err := reportable(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // outcome is what came of one of a batch.
 type outcome struct {
 	Source        string         `json:"source"`
@@ -31,6 +44,8 @@ type outcome struct {
 	Detail        string         `json:"detail,omitempty"`
 	Counts        map[string]int `json:"counts,omitempty"`
 	Losses        []string       `json:"losses,omitempty"`
+	Manual        []string       `json:"manual,omitempty"`   // what is left to do by hand
+	Warnings      []string       `json:"warnings,omitempty"` // of the step
 	code          int
 }
 
@@ -38,6 +53,19 @@ func (o *outcome) take(m migration) {
 	o.Migration, o.State, o.Counts, o.Losses = m.ID, m.State, m.Counts, m.Losses
 	if m.Target != nil {
 		o.Target = *m.Target
+	}
+	o.Manual, o.Warnings = nil, nil
+	for _, w := range m.Warnings {
+		text := w.Code
+		if w.Path != nil {
+			text += " " + *w.Path
+		}
+		o.Warnings = append(o.Warnings, text)
+	}
+	if m.State == "cut_over" {
+		for _, f := range m.Manual {
+			o.Manual = append(o.Manual, f.Path)
+		}
 	}
 }
 
@@ -82,6 +110,12 @@ func (b *batch) done(o outcome) {
 	}
 	if o.Detail != "" {
 		line += ": " + o.Detail
+	}
+	if len(o.Manual) > 0 {
+		line += "; by hand: " + strings.Join(o.Manual, ", ")
+	}
+	if len(o.Warnings) > 0 {
+		line += "; warnings: " + strings.Join(o.Warnings, ", ")
 	}
 	fmt.Fprintln(b.app.stderr, line)
 }
@@ -133,10 +167,15 @@ func (b *batch) end(interrupted bool) error {
 	}
 	for _, code := range []int{exitFailed, exitMissing, exitLoss, exitDrift} {
 		if n := r.count(func(o outcome) bool { return o.code == code }); n > 0 {
-			return exitError{fmt.Errorf("of %[2]d, %[1]d cannot go on as they are", r.count(func(o outcome) bool { return o.code != exitOK }), len(b.outcomes)), code}
+			return exitError{fmt.Errorf("of %d agents, %d %s", len(b.outcomes), n, ended[code]), code}
 		}
 	}
 	return nil
+}
+
+// ended is what a batch's exit code means.
+var ended = map[int]string{
+	exitFailed: "failed", exitMissing: "lack input, or are blocked", exitLoss: "have losses to accept", exitDrift: "are not as they were",
 }
 
 // planAll plans all agents of a backend. Those that are on their way already are left so.
@@ -204,11 +243,19 @@ var nextStates = map[string][]string{
 func stepAll(a *app, c *api, chosen chosenFlags, step string, body func(migration) any) error {
 	ctx, stop := interruptible()
 	defer stop()
-	all, err := migrations(ctx, c, chosen.From, chosen.To, nextStates[step])
+	states := nextStates[step]
+	if body != nil && step == "rollback" {
+		if b, ok := body(migration{}).(map[string]any); ok && b["delete_target"] == true {
+			states = append(states, "rolled_back") // whose targets only rest
+		}
+	}
+	all, err := migrations(ctx, c, chosen.From, chosen.To, states)
 	if err != nil {
 		return coded(err)
 	}
-	slices.Reverse(all) // the oldest first
+	if step != "rollback" {
+		slices.Reverse(all) // the oldest first; back, the newest
+	}
 	b := newBatch(a, c, step, len(all), chosen.batchFlags)
 	for _, m := range all {
 		if ctx.Err() != nil {
@@ -281,5 +328,8 @@ func (r report) print(w interface{ Write([]byte) (int, error) }) {
 		for _, loss := range r.Losses() {
 			fmt.Fprintf(w, "--accept %s\n", loss)
 		}
+	}
+	for _, line := range r.ByHand() {
+		fmt.Fprintln(w, line)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"html/template"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,6 +54,23 @@ func (r report) Losses() []string {
 	return slices.Compact(all)
 }
 
+// ByHand says how many agents have what is left to do by hand, and warnings.
+func (r report) ByHand() (lines []string) {
+	counts := map[string]int{}
+	for _, o := range r.Outcomes {
+		for _, m := range o.Manual {
+			counts["by hand: "+m]++
+		}
+		for _, w := range o.Warnings {
+			counts["warning: "+w]++
+		}
+	}
+	for _, what := range slices.Sorted(maps.Keys(counts)) {
+		lines = append(lines, fmt.Sprintf("%s (%d)", what, counts[what]))
+	}
+	return lines
+}
+
 func (r report) count(of func(outcome) bool) (n int) {
 	for _, o := range r.Outcomes {
 		if of(o) {
@@ -72,6 +90,19 @@ var reportPage string
 
 var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{"join": strings.Join}).Parse(reportPage))
 
+// reportable says why a report cannot be written into a file.
+func reportable(file string) error {
+	switch filepath.Ext(file) {
+	case ".json", ".csv", ".html":
+	default:
+		return usageError{fmt.Errorf("--report %s: want a file that ends in .csv, .json or .html", file)}
+	}
+	if info, err := os.Stat(filepath.Dir(file)); err != nil || !info.IsDir() {
+		return usageError{fmt.Errorf("--report %s: there is no such folder", file)}
+	}
+	return nil
+}
+
 // write writes it into a file, by the file's ending.
 func (r report) write(file string) error {
 	var out bytes.Buffer
@@ -85,8 +116,6 @@ func (r report) write(file string) error {
 		err = r.csv(&out)
 	case ".html":
 		err = reportTemplate.Execute(&out, r)
-	default:
-		return usageError{fmt.Errorf("--report %s: want a file that ends in .csv, .json or .html", file)}
 	}
 	if err != nil {
 		return fmt.Errorf("--report %s: %w", file, err)
@@ -99,9 +128,9 @@ func (r report) write(file string) error {
 
 func (r report) csv(out *bytes.Buffer) error {
 	w := csv.NewWriter(out)
-	rows := [][]string{append([]string{"source", "target_backend", "migration", "state", "target", "result", "detail", "losses"}, r.Kinds()...)}
+	rows := [][]string{append([]string{"source", "target_backend", "migration", "state", "target", "result", "detail", "losses", "by_hand", "warnings"}, r.Kinds()...)}
 	for _, o := range r.Outcomes {
-		row := []string{o.Source, o.TargetBackend, o.Migration, o.State, o.Target, o.Result, o.Detail, strings.Join(o.Losses, " ")}
+		row := []string{o.Source, o.TargetBackend, o.Migration, o.State, o.Target, o.Result, o.Detail, strings.Join(o.Losses, " "), strings.Join(o.Manual, " "), strings.Join(o.Warnings, "; ")}
 		for _, kind := range r.Kinds() {
 			row = append(row, strconv.Itoa(o.Counts[kind]))
 		}

@@ -213,7 +213,8 @@ func (p *planner) field(f normalize.Field) {
 	}
 	if !shown {
 		if f == normalize.FieldStatus && p.to.CreatesInactive {
-			p.plan.Activate = true // an agent without a status is at work
+			p.plan.Activate = true
+			p.add(Finding{Path: path, Kind: Approximate, Severity: Warn, Message: p.from.Title + " does not say whether it is at work: it is made inactive, and activated by the cutover unless that is told not to"})
 		}
 		return // the source has none; what the target requires is found later
 	}
@@ -247,6 +248,9 @@ func (p *planner) field(f normalize.Field) {
 // move takes a value over to a field that the target has.
 func (p *planner) move(f normalize.Field, value jsontext.Value) {
 	to, kind, message := p.translate(f, value)
+	if kind == Exact && p.unneeded(f) {
+		kind, message = Approximate, fmt.Sprintf("sent as it is; a %s agent may not use it", p.architectureNow())
+	}
 	found := Finding{Path: f.Pointer(), Kind: kind, Severity: Info, Message: message, From: value, To: to}
 	switch kind {
 	case Approximate:
@@ -260,12 +264,33 @@ func (p *planner) move(f normalize.Field, value jsontext.Value) {
 	p.add(found)
 }
 
+// unneeded reports whether the target requires a field for other architectures only.
+func (p *planner) unneeded(f normalize.Field) bool {
+	required := p.to.Rule(f).RequiredFor
+	return len(required) > 0 && !slices.Contains(required, adapters.Always) && !slices.Contains(required, p.architectureNow())
+}
+
+// architectureNow is that of the new agent; empty where there is none.
+func (p *planner) architectureNow() string {
+	a, _ := p.plan.Change.Text(normalize.FieldArchitecture)
+	return a
+}
+
 // vendorIDs are fields whose values are ids of the vendor's own: the same id elsewhere is
 // another thing.
 var vendorIDs = map[normalize.Field]string{
 	normalize.FieldModelID: "models", normalize.FieldVoiceID: "voices", normalize.FieldAvatarID: "avatars", normalize.FieldKnowledgeBaseIDs: "knowledge bases",
 	normalize.FieldToolsBuiltin: "tools", normalize.FieldToolsCustom: "tools",
 }
+
+// spelled are fields whose values are words that each vendor may write its own way.
+var spelled = map[normalize.Field]bool{
+	normalize.FieldLanguage: true, normalize.FieldSTTProvider: true, normalize.FieldTTSProvider: true, normalize.FieldRealtimeProvider: true,
+}
+
+// code is a word as vendors agree on it: a language tag (RFC 5646), or a maker's name in
+// lower case.
+var code = regexp.MustCompile(`^[a-z][a-z0-9_]*(-[A-Za-z0-9]{2,8})*$`)
 
 // translate is what a value is at the target; nil if that cannot be said.
 func (p *planner) translate(f normalize.Field, value jsontext.Value) (to jsontext.Value, kind Kind, message string) {
@@ -290,6 +315,8 @@ func (p *planner) translate(f normalize.Field, value jsontext.Value) (to jsontex
 		return value, Exact, "the same; the target has it among its own"
 	case own:
 		return nil, Manual, fmt.Sprintf("%s are each vendor's own: say in maps.%s what %s is at %s", of, f.Name(), value, p.to.Title)
+	case spelled[f] && !code.MatchString(textOf(value)):
+		return value, Approximate, fmt.Sprintf("as %s writes it; what %s takes is not documented", p.from.Title, p.to.Title)
 	case len(allowed) > 0:
 		return nil, Manual, fmt.Sprintf("%s takes %s: say in maps.%s which of them it is", p.to.Title, strings.Join(allowed, ", "), f.Name())
 	}
@@ -436,15 +463,22 @@ func (p *planner) extensions() {
 // check holds the new agent against what the target takes: what is required and missing,
 // or out of bounds, must be given.
 func (p *planner) check() {
-	if p.greeting != "" {
-		prompt, _ := p.plan.Change.Text(normalize.FieldSystemPrompt)
+	if prompt, _ := p.plan.Change.Text(normalize.FieldSystemPrompt); p.greeting != "" && prompt != "" {
 		text := strings.TrimSpace(prompt + "\n\nBegin the conversation with: " + p.greeting)
 		p.plan.Change.Set[normalize.FieldSystemPrompt] = quote(text)
 		p.amend(normalize.FieldSystemPrompt.Pointer(), func(f *Finding) {
 			f.Kind, f.Severity, f.Message, f.To = Approximate, Warn, "the same, and the greeting at its end", quote(text)
 		})
 	}
-	for _, v := range p.to.CheckCreate(p.plan.Change) {
+	violations := p.to.CheckCreate(p.plan.Change)
+	for _, f := range normalize.AllFields() { // what is required cannot be empty
+		required := p.to.Rule(f).RequiredFor
+		needed := slices.Contains(required, adapters.Always) || slices.Contains(required, p.architectureNow())
+		if value, sent := p.plan.Change.Set[f]; sent && needed && string(value) == `""` && !named(violations, f.Pointer()) {
+			violations = append(violations, normalize.Violation{Pointer: f.Pointer(), Code: normalize.Required, Message: p.to.Title + " needs it, and it is empty"})
+		}
+	}
+	for _, v := range violations {
 		p.amend(v.Pointer, func(f *Finding) {
 			f.Severity = Blocking
 			if f.Kind == Manual {
@@ -457,6 +491,10 @@ func (p *planner) check() {
 			}
 		})
 	}
+}
+
+func named(violations []normalize.Violation, pointer string) bool {
+	return slices.ContainsFunc(violations, func(v normalize.Violation) bool { return v.Pointer == pointer })
 }
 
 // amend changes what was found of a path, or finds it.
@@ -487,20 +525,42 @@ func (p *planner) checkWishes() (wrong []normalize.Violation) {
 		}
 		f, ok := normalize.FieldByName(name)
 		switch {
-		case !ok || f == normalize.FieldExtensions:
+		case f == normalize.FieldExtensions && ok:
+			say(pointer, normalize.UnknownField, "name one of the target's own fields: extensions.NAME")
+		case !ok:
 			say(pointer, normalize.UnknownField, "there is no field of this name%s", near(name))
 		case f.Settled() || f == normalize.FieldStatus:
 			say(pointer, normalize.InvalidValue, "this is not anyone's to give")
 		case !p.to.Creates(f):
 			say(pointer, normalize.Unsupported, "%s has no place for it", p.to.Title)
 		case value.Kind() == 'n' || !f.Type().Accepts(value):
-			say(pointer, normalize.WrongType, "want %s, got %s", f.Type(), normalize.KindName(value.Kind()))
+			say(pointer, normalize.WrongType, "%s is no value of it: want %s", normalize.KindName(value.Kind()), f.Type())
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.wishes.Maps)) {
 		f, ok := normalize.FieldByName(name)
-		if !ok || f.Settled() {
+		switch {
+		case !ok:
 			say("/maps/"+name, normalize.UnknownField, "there is no field of this name%s", near(name))
+			continue
+		case f.Settled() || f == normalize.FieldExtensions || !p.to.Creates(f):
+			say("/maps/"+name, normalize.Unsupported, "%s has no place for it", p.to.Title)
+			continue
+		}
+		for _, from := range slices.Sorted(maps.Keys(p.wishes.Maps[name])) {
+			to := p.wishes.Maps[name][from]
+			pointer := "/maps/" + name + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(from)
+			wanted := f.Type()
+			if wanted == normalize.TypeStrings {
+				wanted = normalize.TypeString // of each of them
+			}
+			switch {
+			case to.Kind() == 'n':
+			case !wanted.Accepts(to):
+				say(pointer, normalize.WrongType, "want %s or null, got %s", wanted, normalize.KindName(to.Kind()))
+			case string(to) == `""`:
+				say(pointer, normalize.InvalidValue, "is empty; null says that there is none")
+			}
 		}
 	}
 	for i, name := range p.wishes.Transforms {

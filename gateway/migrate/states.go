@@ -46,7 +46,7 @@ var from = map[Step][]string{
 	StepVerify:   {Applied, Verified, Shadowing, CutOver},
 	StepShadow:   {Verified, Shadowing},
 	StepCutover:  {Verified, Shadowing, CutOver},
-	StepRollback: {Failed, OutcomeUnknown, Applied, Verified, Shadowing, CutOver, RolledBack},
+	StepRollback: {Ready, MissingInput, Blocked, Failed, OutcomeUnknown, Applied, Verified, Shadowing, CutOver, RolledBack},
 }
 
 // Can reports whether a step can be done in a state.

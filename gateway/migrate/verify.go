@@ -30,6 +30,12 @@ type Checked struct {
 	Verdict Verdict `json:"verdict"`
 }
 
+// Differs reports whether the field is not as it was sent.
+func (c Checked) Differs() bool { return c.Verdict == Mismatch || c.Verdict == NotPersisted }
+
+// Name is what the difference is accepted by: "mismatch:/name".
+func (c Checked) Name() string { return string(c.Verdict) + ":" + c.Path }
+
 // Compare holds the target against the plan, field by field. What the vendor shows nowhere
 // cannot be compared, and is left out.
 func Compare(planned normalize.Change, target *normalize.Agent, of *adapters.Info) []Checked {
@@ -40,7 +46,7 @@ func Compare(planned normalize.Change, target *normalize.Agent, of *adapters.Inf
 		}
 		want, sent := planned.Set[f]
 		have := target.Value(f)
-		shown := of.Rule(f).In&(adapters.InList|adapters.InGet) != 0 && !target.NotLoaded.Has(f)
+		shown := of.Rule(f).In&(adapters.InList|adapters.InGet) != 0 && !target.NotLoaded.Has(f) && !target.Unavailable.Has(f)
 		switch {
 		case !shown:
 		case sent && normalize.Equal(want, have):
@@ -70,7 +76,7 @@ func Compare(planned normalize.Change, target *normalize.Agent, of *adapters.Inf
 // Differences are the fields that are not as they were sent.
 func Differences(checked []Checked) (paths []string) {
 	for _, c := range checked {
-		if c.Verdict == Mismatch || c.Verdict == NotPersisted {
+		if c.Differs() {
 			paths = append(paths, c.Path)
 		}
 	}

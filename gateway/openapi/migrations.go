@@ -85,6 +85,8 @@ func (b *builder) migrationSchemas() object {
 		"at":             instant("when"),
 		"ok":             boolean("whether every field is as planned, and the source as it was"),
 		"source_changed": boolean("whether the source was changed since it was planned"),
+		"target_changed": boolean("whether the target was changed since it was left, be it in fields that the plan has not"),
+		"accepted":       texts("the differences that were accepted"),
 		"fields": list(shape("A field of the target.", object{
 			"path":    text("a JSON pointer into the agent"),
 			"verdict": words(of.Verdicts, "`not_persisted`: it was sent and is empty; `target_default`: it was not sent and has a value"),
@@ -106,11 +108,13 @@ func (b *builder) migrationSchemas() object {
 	return object{
 		"MigrationPlan":    shape("Which agent is moved where, and what is to be heeded.", plan, "architecture", "inputs", "maps", "transforms"),
 		"MigrationApply":   shape("Which plan, and which losses are accepted.", object{"plan_hash": text("of the plan as it was read"), "accept": accept}, "accept"),
+		"MigrationVerify":  shape("Which differences are none.", object{"accept": texts("each by its verdict and field, such as `mismatch:/voice/id`")}, "accept"),
 		"MigrationShadow":  shape("How much is read along, and for how long.", object{"percent": object{"type": "integer", "minimum": 0, "maximum": 100, "description": "of the reads of the source; 0 ends it"}, "for": text("such as `1h`")}, "for"),
 		"MigrationCutover": shape("Whether the target is activated.", object{"activate": orNull(boolean("left out: if the source is at work"))}, "activate"),
 		"MigrationRollback": shape("What becomes of the target.", object{
 			"delete_target": boolean("whether it is deleted, if nobody changed it; left out, it rests"),
-		}, "delete_target"),
+			"abandon":       boolean("give up a migration of which nobody can find out any more whether it made a target"),
+		}, "delete_target", "abandon"),
 		"MigrationList": shape("A page of migrations.", object{
 			"object":      object{"type": "string", "const": "list"},
 			"data":        list(ref("schemas", "MigrationSummary"), "the newest first"),

@@ -39,6 +39,7 @@ type Route struct {
 	Scope        string   // beside a key; "" for any key
 	Query        []string // the parameters that it takes
 	Body         []string // media types of the body that it takes
+	Bodyless     bool     // it may come without one
 }
 
 // Code is an error code and what is said of it.
@@ -148,7 +149,7 @@ func (b *builder) operation(r Route) (object, error) {
 		for _, media := range r.Body {
 			content[media] = object{"schema": ref("schemas", d.body), "examples": object{"request": object{"value": d.example}}}
 		}
-		o["requestBody"] = object{"required": true, "content": content}
+		o["requestBody"] = object{"required": !r.Bodyless, "content": content}
 	}
 	responses, err := b.responses(r, d)
 	if err != nil {

@@ -49,7 +49,7 @@ var operations = map[string]operation{
 		description: "Everything that the vendor shows of one agent.",
 		headers:     []string{"If-None-Match", "Cache-Control"},
 		answers:     []answer{{"200", "The agent.", ofReads, asJSON, ref("schemas", "Agent")}, sameAgent},
-		codes:       append([]string{"agent_not_found"}, reading...),
+		codes:       append([]string{"agent_not_found", "store_unavailable"}, reading...),
 	},
 	"POST /v1/agents": {
 		id: "createAgent", tag: "agents", summary: "Create an agent",
@@ -69,14 +69,14 @@ var operations = map[string]operation{
 		body:        "AgentPatch",
 		example:     object{"system_prompt": "Answer briefly, in French.", "language": "fr"},
 		answers:     []answer{{"200", "The agent as it is now; with `dry_run=true`, what would be sent.", ofWrites, asJSON, object{"anyOf": []object{ref("schemas", "Agent"), ref("schemas", "DryRun")}}}},
-		codes:       append([]string{"agent_not_found", "etag_mismatch", "immutable_field"}, writing...),
+		codes:       append([]string{"agent_not_found", "etag_mismatch", "immutable_field", "store_unavailable"}, writing...),
 	},
 	"DELETE /v1/agents/{id}": {
 		id: "deleteAgent", tag: "agents", summary: "Delete an agent",
 		description: "Deletes the agent at the vendor, for good.",
 		headers:     []string{"If-Match"},
 		answers:     []answer{{"204", "It is gone.", nil, "", nil}, dryRun},
-		codes:       append([]string{"agent_not_found", "alias_in_the_way", "etag_mismatch", "operation_unsupported", "upstream_rejected", "write_outcome_unknown"}, reading...),
+		codes:       append([]string{"agent_not_found", "alias_in_the_way", "store_unavailable", "etag_mismatch", "operation_unsupported", "upstream_rejected", "write_outcome_unknown"}, reading...),
 	},
 	"GET /v1/aliases": {
 		id: "listAliases", tag: "aliases", summary: "The aliases that the key can see",
@@ -114,7 +114,7 @@ var operations = map[string]operation{
 		description: "Those of agents that the key can see, without their plans. Walk on with `next_cursor` until it is null.",
 		headers:     []string{"If-None-Match"},
 		answers:     []answer{{"200", "A page of them.", ofPages, asJSON, ref("schemas", "MigrationList")}, same},
-		codes:       []string{"store_unavailable"},
+		codes:       []string{"store_unavailable", "cursor_invalid", "backend_not_found"},
 	},
 	"GET /v1/migrations/{id}": {
 		id: "getMigration", tag: "migrations", summary: "One migration, with its plan and its trail",
@@ -140,9 +140,11 @@ var operations = map[string]operation{
 	},
 	"POST /v1/migrations/{id}/verify": {
 		id: "verifyMigration", tag: "migrations", summary: "Compare the target with the plan",
-		description: "Reads the target and the source anew. The state is `verified` if every field is as planned and the source is as it was.",
+		description: "Reads the target and the source anew. The state is `verified` if every field is as planned and the source is as it was. A difference that is none (a vendor that writes a value its own way) is accepted by name, `mismatch:/voice/id`.",
+		body:        "MigrationVerify",
+		example:     object{"accept": []string{"mismatch:/voice/id"}},
 		answers:     []answer{theMigration("200", "The migration, with its `verification`.")},
-		codes:       append([]string{"migration_not_found", "migration_state", "store_unavailable", "agent_not_found"}, reading...),
+		codes:       append([]string{"migration_not_found", "migration_state", "plan_stale", "target_diverged", "store_unavailable", "unsupported_media_type", "invalid_body", "validation_failed"}, reading...),
 	},
 	"POST /v1/migrations/{id}/shadow": {
 		id: "shadowMigration", tag: "migrations", summary: "Read the target along with the source",
@@ -158,7 +160,7 @@ var operations = map[string]operation{
 		body:        "MigrationCutover",
 		example:     object{"activate": true},
 		answers:     []answer{theMigration("200", "The migration, cut over.")},
-		codes:       append([]string{"migration_not_found", "migration_state", "plan_stale", "target_diverged", "store_unavailable", "unsupported_media_type", "invalid_body", "validation_failed", "upstream_rejected", "write_outcome_unknown", "agent_not_found"}, reading...),
+		codes:       append([]string{"migration_not_found", "migration_state", "plan_stale", "target_diverged", "alias_conflict", "store_unavailable", "unsupported_media_type", "invalid_body", "validation_failed", "upstream_rejected", "write_outcome_unknown", "agent_not_found"}, reading...),
 	},
 	"POST /v1/migrations/{id}/rollback": {
 		id: "rollbackMigration", tag: "migrations", summary: "Lead the source's ids back to it",
@@ -166,7 +168,7 @@ var operations = map[string]operation{
 		body:        "MigrationRollback",
 		example:     object{"delete_target": false},
 		answers:     []answer{theMigration("200", "The migration, rolled back.")},
-		codes:       append([]string{"migration_not_found", "migration_state", "target_diverged", "store_unavailable", "unsupported_media_type", "invalid_body", "validation_failed", "upstream_rejected", "write_outcome_unknown", "agent_not_found"}, reading...),
+		codes:       append([]string{"migration_not_found", "migration_state", "plan_stale", "target_diverged", "alias_in_the_way", "store_unavailable", "unsupported_media_type", "invalid_body", "validation_failed", "upstream_rejected", "write_outcome_unknown", "agent_not_found"}, reading...),
 	},
 	"GET /v1/backends": {
 		id: "listBackends", tag: "backends", summary: "The backends that the key maps to",

@@ -67,7 +67,7 @@ func readRecord(ctx context.Context, q querier, caller, key string) (*Record, er
 // Replace writes a record in the place of one that nobody changed since it was read.
 // False: somebody did.
 func (s *Store) Replace(ctx context.Context, was, now Record) (done bool, err error) {
-	err = s.within(ctx, func(ctx context.Context) error {
+	err = s.doing(ctx, true, func(ctx context.Context) error {
 		result, err := s.db.ExecContext(ctx, `UPDATE idempotency SET state = $1, holder = $2, held_until = $3, since = $4, attempt = $5, answer = $6
 			WHERE caller = $7 AND key = $8 AND state = $9 AND holder = $10 AND since = $11`,
 			now.State, now.Holder, millis(now.HeldUntil), millis(now.Since), now.Attempt, now.Answer, was.Caller, was.Key, was.State, was.Holder, millis(was.Since))
@@ -83,7 +83,7 @@ func (s *Store) Replace(ctx context.Context, was, now Record) (done bool, err er
 
 // Drop removes a record that nobody changed since it was read.
 func (s *Store) Drop(ctx context.Context, was Record) error {
-	return s.within(ctx, func(ctx context.Context) error {
+	return s.doing(ctx, true, func(ctx context.Context) error {
 		_, err := s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE caller = $1 AND key = $2 AND state = $3 AND holder = $4 AND since = $5`,
 			was.Caller, was.Key, was.State, was.Holder, millis(was.Since))
 		return err
@@ -92,7 +92,7 @@ func (s *Store) Drop(ctx context.Context, was Record) error {
 
 // Forget removes the records of a caller.
 func (s *Store) Forget(ctx context.Context, caller string) error {
-	return s.within(ctx, func(ctx context.Context) error {
+	return s.doing(ctx, true, func(ctx context.Context) error {
 		_, err := s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE caller = $1`, caller)
 		return err
 	})

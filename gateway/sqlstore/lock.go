@@ -17,8 +17,15 @@ import (
 // it ends with the process; a file is for one instance.
 func (s *Store) Lock(ctx context.Context, name string, alone bool) (release func(), err error) {
 	here, err := s.locks.acquire(ctx, name, alone)
-	if err != nil || !s.shared {
+	if err != nil {
 		return here, err
+	}
+	if !s.shared {
+		if s.file != "" && s.ready.Load() && s.usable(true) != nil {
+			here()
+			return nil, ErrUnavailable
+		}
+		return here, nil
 	}
 	if err := s.session.acquire(ctx, name, alone); err != nil {
 		here()

@@ -137,11 +137,13 @@ func (m Migration) route() string {
 type Change struct {
 	Migration Migration // as it shall be; its Version is the one that it has
 	By        Audit     // the line of the trail
-	// Lead makes these aliases, and leads those elsewhere that lead to their names. Unlead
-	// removes aliases of these names that lead to the migration's target, and gives those
-	// back what they led to that were led elsewhere with them.
-	Lead   []Alias
-	Unlead []string
+	// Lead makes these aliases, and leads those elsewhere that lead to their names; it is
+	// ErrVersion if another one has one of the names. Unlead removes the aliases that the
+	// migration made of these names, and gives those back what they led to that were led
+	// elsewhere with them; SourceAccount is whose that is.
+	Lead          []Alias
+	Unlead        []string
+	SourceAccount string
 }
 
 // Write adds a migration (its version is 0), or changes it if it is of its version still.
@@ -153,32 +155,37 @@ func (s *Store) Write(ctx context.Context, c Change) (now Migration, err error) 
 		if err != nil {
 			return err
 		}
+		was := ""
+		if len(before) > 0 {
+			was = before[0].route()
+		}
+		if was != now.route() || len(c.Lead)+len(c.Unlead) > 0 {
+			if err := rerouted(ctx, tx); err != nil {
+				return err
+			}
+		}
 		if err := writeMigration(ctx, tx, now); err != nil {
 			return err
 		}
 		for _, a := range c.Lead {
-			if _, err := putAlias(ctx, tx, a, nil); err != nil {
+			known, err := readAliases(ctx, tx, `WHERE name = $1`, a.Name)
+			if err != nil {
+				return err
+			}
+			if len(known) > 0 && known[0].MigrationID != now.ID {
+				return decision{fmt.Errorf("%w: %s leads to %s", ErrVersion, a.Name, known[0].Target)}
+			}
+			if _, err := putAlias(ctx, tx, a); err != nil {
 				return err
 			}
 		}
-		for _, name := range c.Unlead {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM aliases WHERE name = $1 AND target = $2`, name, now.Target); err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, `UPDATE aliases SET target = moved_from, moved_from = '', version = version + 1, updated_at = $1 WHERE moved_from = $2 AND target = $3`, millis(now.UpdatedAt), name, now.Target); err != nil {
+		if len(c.Unlead) > 0 {
+			if err := unlead(ctx, tx, now, c.Unlead, c.SourceAccount); err != nil {
 				return err
 			}
 		}
 		c.By.Subject, c.By.State = now.ID, now.State
-		if err := audit(ctx, tx, c.By); err != nil {
-			return err
-		}
-		if len(before) > 0 && before[0].route() == now.route() || len(before) == 0 && now.route() == "" {
-			if len(c.Lead)+len(c.Unlead) == 0 {
-				return nil
-			}
-		}
-		return rerouted(ctx, tx)
+		return audit(ctx, tx, c.By)
 	})
 	return now, err
 }

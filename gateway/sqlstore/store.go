@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,9 +62,14 @@ type Store struct {
 
 	failing atomic.Bool // the last that was asked of it failed
 	ready   atomic.Bool
-	mu      sync.Mutex // of opening
-	tried   time.Time
-	lastErr error
+	// Of a file: what it was when it was opened, and the lock that its one writer holds.
+	opened   os.FileInfo
+	writer   *flock.Flock
+	writable atomic.Bool
+	readOnly bool       // the file may not be written to
+	mu       sync.Mutex // of opening
+	tried    time.Time
+	lastErr  error
 }
 
 // Open makes a store of a URL: sqlite:FILE, sqlite::memory:, or postgres://…. An error is
@@ -106,8 +112,13 @@ func (s *Store) connect(address string) error {
 		path = ":memory:?" + query
 	} else {
 		s.file = path
+		s.writer = flock.New(path+".lock", flock.SetPermissions(0o600))
+		s.readOnly = !mayWrite(path)
 		// FULL: what was written is there after a power cut too.
 		path = "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query + "&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+		if s.readOnly {
+			path = "file:" + (&url.URL{Path: s.file}).EscapedPath() + "?mode=ro&immutable=1"
+		}
 	}
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
@@ -156,27 +167,90 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, schemaPatience)
 	defer cancel()
-	if s.file != "" {
-		beside := flock.New(s.file + ".lock")
-		if locked, err := beside.TryLockContext(ctx, 20*time.Millisecond); err == nil && locked {
-			defer func() { _ = beside.Unlock() }() // it ends with the process at the latest
-		} else if current, target, versions := provider.GetVersions(ctx); versions != nil || current != target {
-			return fmt.Errorf("its schema cannot be brought up to date: %w", errors.Join(err, versions))
-		} // a directory that cannot be written to, with a store that need not be
-	}
-	current, target, err := provider.GetVersions(ctx)
+	s.lockFile()
+	current, target, err := s.versions(ctx, provider)
 	switch {
 	case err != nil:
 		return err
 	case current > target:
 		return ErrNewer
+	case current < target && s.file != "" && !s.writable.Load():
+		return errNoWriter
 	case current < target:
 		if _, err := provider.Up(ctx); err != nil {
 			return err
 		}
 		s.log.Info("the store's schema was brought up to date", "from", current, "to", target)
 	}
+	if s.file != "" {
+		if s.opened, err = os.Stat(s.file); err != nil {
+			return err
+		}
+	}
 	s.ready.Store(true)
+	return nil
+}
+
+// versions are those of the schema: what it has, and what the program knows. Whoever may
+// not write does not make the table that says so.
+func (s *Store) versions(ctx context.Context, provider *goose.Provider) (current, target int64, err error) {
+	if s.file == "" || s.writable.Load() {
+		return provider.GetVersions(ctx)
+	}
+	for _, source := range provider.ListSources() {
+		target = max(target, source.Version)
+	}
+	err = s.db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version`).Scan(&current)
+	return current, target, err
+}
+
+// errNoWriter is why a file is only read: another process writes to it, or this one may not.
+var errNoWriter = errors.New("the file is another process's to write to, or may not be written to")
+
+// mayWrite makes a file that is not there, for its owner alone: it may hold prompts. It
+// reports whether it can be written to.
+func mayWrite(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return !errors.Is(err, fs.ErrPermission) || !exists(path)
+	}
+	return f.Close() == nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Absent reports whether there is nothing: a file that was never made.
+func (s *Store) Absent() bool { return s.file != "" && !exists(s.file) }
+
+// lockFile makes this process the file's writer, as long as it runs, if no other one is.
+func (s *Store) lockFile() {
+	if s.file == "" || s.readOnly || s.writable.Load() {
+		return
+	}
+	if locked, err := s.writer.TryLock(); err == nil && locked {
+		s.writable.Store(true)
+	}
+}
+
+// usable says why a file cannot be read or written to just now.
+func (s *Store) usable(writing bool) error {
+	if s.file == "" {
+		return nil
+	}
+	if now, err := os.Stat(s.file); err != nil || !os.SameFile(now, s.opened) {
+		return errors.New("its file was removed or replaced while it was open; start again")
+	}
+	if writing && !s.writable.Load() {
+		s.mu.Lock()
+		s.lockFile()
+		s.mu.Unlock()
+		if !s.writable.Load() {
+			return errNoWriter
+		}
+	}
 	return nil
 }
 
@@ -186,13 +260,18 @@ func (s *Store) ping(ctx context.Context) error {
 	return s.db.PingContext(ctx)
 }
 
-// Shared reports whether several instances may write to it: a file is for one.
-func (s *Store) Shared() bool { return s.shared }
+// Shared reports whether another process may write to it: to a database, or to a file of
+// which this process is not the writer.
+func (s *Store) Shared() bool { return s.shared || s.file != "" && !s.writable.Load() }
 
 // Close gives back the connections.
 func (s *Store) Close() error {
 	s.session.close()
-	return s.db.Close()
+	err := s.db.Close()
+	if s.writer != nil {
+		err = errors.Join(err, s.writer.Unlock())
+	}
+	return err
 }
 
 // querier is the database, or a transaction.
@@ -205,6 +284,11 @@ type querier interface {
 // within has the work done within a bound of time. What the database itself says is
 // logged, and is ErrUnavailable to whoever asks.
 func (s *Store) within(ctx context.Context, work func(context.Context) error) error {
+	return s.doing(ctx, false, work)
+}
+
+func (s *Store) doing(ctx context.Context, writing bool, work func(context.Context) error) error {
+	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if !s.ready.Load() {
@@ -212,12 +296,18 @@ func (s *Store) within(ctx context.Context, work func(context.Context) error) er
 			return ErrUnavailable
 		}
 	}
-	err := work(ctx)
+	err := s.usable(writing)
+	if err == nil {
+		err = work(ctx)
+	}
 	if err == nil || errors.Is(err, errDecided) {
 		if s.failing.CompareAndSwap(true, false) {
 			s.log.Info("the store answers again")
 		}
 		return err
+	}
+	if asked.Err() != nil { // who asked has left, which says nothing of the store
+		return fmt.Errorf("%w: %w", ErrUnavailable, asked.Err())
 	}
 	if s.failing.CompareAndSwap(false, true) { // said once, not for each that asks
 		s.log.Error("the store failed", "error", reason(err))
@@ -235,7 +325,7 @@ func (d decision) Is(target error) bool { return target == errDecided || errors.
 
 // transact does the work in one transaction: all of it, or nothing.
 func (s *Store) transact(ctx context.Context, work func(context.Context, *sql.Tx) error) error {
-	return s.within(ctx, func(ctx context.Context) error {
+	return s.doing(ctx, true, func(ctx context.Context) error {
 		tx, err := s.db.BeginTx(ctx, nil)
 		if err != nil {
 			return err
@@ -252,7 +342,7 @@ func (s *Store) transact(ctx context.Context, work func(context.Context, *sql.Tx
 // and could quote what was written.
 func reason(err error) string {
 	text := err.Error()
-	for _, known := range []string{"database or disk is full", "readonly database", "read-only", "unable to open database file", "disk I/O error", "database is locked", "file is not a database", "malformed", "connection refused", "context deadline exceeded", "no such host", "password authentication failed", "does not exist", "too many connections", "the database system is shutting down", "the database system is starting up", "connection reset", "terminating connection", "failed to acquire lock"} {
+	for _, known := range []string{"database or disk is full", "readonly database", "read-only", "unable to open database file", "disk I/O error", "database is locked", "file is not a database", "malformed", "connection refused", "context deadline exceeded", "no such host", "password authentication failed", "does not exist", "too many connections", "the database system is shutting down", "the database system is starting up", "connection reset", "terminating connection", "failed to acquire lock", "another process", "removed or replaced"} {
 		if strings.Contains(text, known) {
 			return known
 		}

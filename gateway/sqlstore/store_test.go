@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -103,8 +105,16 @@ func TestInstancesThatStartTogether(t *testing.T) {
 					return
 				}
 				defer s.Close()
-				if _, err := s.PutAlias(t.Context(), Alias{Name: fmt.Sprint("a", i), Target: "t:1", UpdatedAt: time.Now()}, 0, by); err != nil {
-					t.Errorf("%v: %s", err, log.String())
+				// Of a file there is one writer, until it is done.
+				for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+					_, err := s.PutAlias(t.Context(), Alias{Name: fmt.Sprint("a", i), Target: "t:1", UpdatedAt: time.Now()}, 0, by)
+					if err == nil {
+						return
+					}
+					if !errors.Is(err, ErrUnavailable) || time.Now().After(end) {
+						t.Errorf("%v: %s", err, log.String())
+						return
+					}
 				}
 			})
 		}
@@ -178,7 +188,10 @@ func TestAliases(t *testing.T) {
 // TestOnlyOneOfManySwaps: of many that swap the same version, one does.
 func TestOnlyOneOfManySwaps(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
-		stores := []*Store{open(t, url), open(t, url)}
+		stores := []*Store{open(t, url), nil}
+		if stores[1] = stores[0]; stores[0].Shared() {
+			stores[1] = open(t, url)
+		}
 		for version := range int64(3) {
 			var won atomic.Int64
 			var wg sync.WaitGroup
@@ -406,6 +419,139 @@ func TestWhatCannotBeWritten(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAFileHasOneWriter: another process reads along, and writes once the first is gone.
+func TestAFileHasOneWriter(t *testing.T) {
+	url := "sqlite:" + filepath.Join(t.TempDir(), "store.db")
+	first, second := open(t, url), open(t, url)
+	if _, err := put(t, first, "bot", "klen:1", 0); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := second.Routes(t.Context()); err != nil || len(r.Aliases) != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if !second.Shared() || first.Shared() {
+		t.Errorf("shared: %v, %v", first.Shared(), second.Shared())
+	}
+	if _, err := put(t, second, "bot", "klen:2", 1); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("two write: %v", err)
+	}
+	if _, err := second.Lock(t.Context(), "a", true); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("two lock: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := put(t, second, "bot", "klen:2", 1); err != nil {
+		t.Errorf("the first is gone: %v", err)
+	}
+}
+
+// TestAFileThatIsGone: what is written into a file that nobody can find again is refused.
+func TestAFileThatIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, "sqlite:"+path)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := put(t, s, "bot", "klen:1", 0); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestRollbacksOfAChain: each gives back what it led elsewhere, and nothing else.
+func TestRollbacksOfAChain(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		s := open(t, url)
+		if _, err := put(t, s, "bot", "a:1", 0); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now()
+		move := func(id, from, to string) Migration {
+			t.Helper()
+			m, err := s.Write(t.Context(), Change{Migration: Migration{ID: id, State: "cut_over", Source: from, Target: to, Document: []byte{0}, CreatedAt: at, UpdatedAt: at}, By: by,
+				Lead: []Alias{{Name: from, Target: to, MigrationID: id, UpdatedAt: at}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m
+		}
+		back := func(m Migration) {
+			t.Helper()
+			m.State = "rolled_back"
+			if _, err := s.Write(t.Context(), Change{Migration: m, By: by, Unlead: []string{m.Source}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		leads := func(want map[string]string) {
+			t.Helper()
+			r, err := s.Routes(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			for _, a := range r.Aliases {
+				got[a.Name] = a.Target
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("%v, want %v", got, want)
+			}
+		}
+		one, two, three := move("m1", "a:1", "b:1"), move("m2", "b:1", "c:1"), move("m3", "c:1", "d:1")
+		if _, err := put(t, s, "late", "a:1", 0); err != nil { // given the first id, when it led on already
+			t.Fatal(err)
+		}
+		leads(map[string]string{"bot": "d:1", "late": "d:1", "a:1": "d:1", "b:1": "d:1", "c:1": "d:1"})
+		back(three)
+		leads(map[string]string{"bot": "c:1", "late": "c:1", "a:1": "c:1", "b:1": "c:1"})
+		back(two)
+		leads(map[string]string{"bot": "b:1", "late": "b:1", "a:1": "b:1"})
+		back(one)
+		leads(map[string]string{"bot": "a:1", "late": "a:1"})
+		// A name that another migration has is not taken from it.
+		move("m4", "a:1", "b:2")
+		_, err := s.Write(t.Context(), Change{Migration: Migration{ID: "m5", State: "cut_over", Source: "a:1", Target: "c:2", Document: []byte{0}, CreatedAt: at, UpdatedAt: at}, By: by,
+			Lead: []Alias{{Name: "a:1", Target: "c:2", MigrationID: "m5", UpdatedAt: at}}})
+		if !errors.Is(err, ErrVersion) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// TestNoChainIsKept: whatever is put at the same time, no alias leads to another one.
+func TestNoChainIsKept(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		s := open(t, url)
+		for range 20 {
+			var wg sync.WaitGroup
+			for _, pair := range [][2]string{{"a", "b"}, {"b", "c"}, {"c", "a"}, {"bot", "a"}} {
+				wg.Go(func() {
+					_, _ = put(t, s, pair[0], pair[1], 0) // some are circles
+				})
+			}
+			wg.Wait()
+			r, err := s.Routes(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			names := map[string]bool{}
+			for _, a := range r.Aliases {
+				names[a.Name] = true
+			}
+			for _, a := range r.Aliases {
+				if names[a.Target] {
+					t.Fatalf("%s leads to %s, which is an alias", a.Name, a.Target)
+				}
+				if _, err := s.DeleteAlias(t.Context(), a.Name, 0, by); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
 }
 
 func TestWhatIsNoStore(t *testing.T) {

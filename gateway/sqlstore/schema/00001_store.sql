@@ -14,11 +14,21 @@ CREATE TABLE aliases (
   version      BIGINT NOT NULL,
   key_id       TEXT NOT NULL,
   migration_id TEXT NOT NULL,
-  moved_from   TEXT NOT NULL, -- where it led before a migration led it elsewhere
+  name_account   TEXT NOT NULL, -- whose the name is, where it is an agent's id; hashed
+  target_account TEXT NOT NULL, -- whose the target is; hashed
   created_at   BIGINT NOT NULL,
   updated_at   BIGINT NOT NULL
 );
 CREATE INDEX aliases_target ON aliases (target);
+
+-- Aliases that a migration led elsewhere along with the ids of its source, and where they
+-- led before.
+CREATE TABLE alias_moves (
+  migration_id TEXT NOT NULL,
+  name         TEXT NOT NULL,
+  target       TEXT NOT NULL,
+  PRIMARY KEY (migration_id, name)
+);
 
 CREATE TABLE migrations (
   id                TEXT PRIMARY KEY,
