@@ -3,11 +3,13 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/sqlstore"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -59,7 +61,26 @@ func (g *Gateway) handleAlias(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return jsonResponse(viewOfAlias(a))
+	return answerAlias(a)
+}
+
+// answerAlias is an alias, with a strong entity tag that its version makes.
+func answerAlias(a sqlstore.Alias) (*response, error) {
+	r, err := jsonResponse(viewOfAlias(a))
+	if err == nil {
+		r.etag = aliasTag(a)
+	}
+	return r, err
+}
+
+func aliasTag(a sqlstore.Alias) string { return catalog.Tag(fmt.Sprint("v", a.Version)) }
+
+// matches holds If-Match against an alias; the zero Alias is none.
+func (r *request) matches(a sqlstore.Alias) error {
+	if len(r.ifMatch) == 0 || a.Version > 0 && holdsTag(r.ifMatch, func(tag string) bool { return tag == aliasTag(a) }) {
+		return nil
+	}
+	return newProblem(CodeETagMismatch, "the alias is not as If-Match says: it was changed since, or is not there")
 }
 
 // alias is the one that the path names, if the caller sees it.
@@ -126,6 +147,9 @@ func (g *Gateway) handlePutAlias(r *request) (*response, error) {
 		return nil, err
 	}
 	defer release()
+	if err := r.matches(g.routing.Load().aliases[name]); err != nil {
+		return nil, err
+	}
 	put := sqlstore.Alias{Name: name, Target: led.id, KeyID: r.caller.KeyID, NameAccount: account, TargetAccount: led.backend.account, UpdatedAt: now()}
 	if led.from != "" {
 		put.Target = led.from // the store follows it, and knows that it did
@@ -135,7 +159,7 @@ func (g *Gateway) handlePutAlias(r *request) (*response, error) {
 		return nil, aliasProblem(name, err)
 	}
 	g.rerouted(r.ctx)
-	answer, err := jsonResponse(viewOfAlias(alias))
+	answer, err := answerAlias(alias)
 	if err == nil && alias.Version == 1 {
 		answer.status = 201
 		answer.header("Location", "/v1/aliases/"+alias.Name)
@@ -197,6 +221,9 @@ func (g *Gateway) handleDeleteAlias(r *request) (*response, error) {
 	}
 	a, err := g.alias(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.matches(a); err != nil {
 		return nil, err
 	}
 	release, err := g.holdAll(r.ctx, a.Target)

@@ -48,6 +48,11 @@ func TestAnAliasLeadsToItsAgent(t *testing.T) {
 		t.Errorf("%s", list.text)
 	}
 	b.ask(keyAcme, "DELETE", "/v1/aliases/support-bot?version=1", "").wants(t, 409, "alias_conflict")
+	b.ask(keyAcme, "DELETE", "/v1/aliases/support-bot", "", `If-Match: "v1"`).wants(t, 412, "etag_mismatch")
+	b.ask(keyAcme, "PUT", "/v1/aliases/support-bot", `{"target": "`+krosAgent+`", "version": 2}`, `If-Match: "v1"`).wants(t, 412, "etag_mismatch")
+	if tag := b.get("/v1/aliases/support-bot").Header.Get("ETag"); tag != `"v2"` {
+		t.Errorf("ETag %s", tag)
+	}
 	b.ask(keyAcme, "DELETE", "/v1/aliases/support-bot?version=2", "").wants(t, 204, "")
 	b.get("/v1/aliases/support-bot").wants(t, 404, "alias_not_found")
 	b.get("/v1/agents/support-bot").wants(t, 404, "agent_not_found")

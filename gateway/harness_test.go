@@ -50,7 +50,7 @@ type bench struct {
 	gateway *Gateway
 	server  *Server
 	store   *sqlstore.Store
-	// storeURL is where its store is; empty: in memory.
+	// storeURL is where its store is.
 	storeURL string
 	vendors  map[string]sandbox.Emulator
 	log      *locked.Buffer
@@ -72,7 +72,13 @@ const (
 // the providers may be replaced.
 func newBench(t *testing.T, perBackend string, providers ...adapters.Provider) *bench {
 	t.Helper()
-	b := &bench{t: t, vendors: map[string]sandbox.Emulator{}, log: &locked.Buffer{}, spans: tracetest.NewInMemoryExporter(), keys: map[string]string{}, env: map[string]string{}}
+	return newBenchOn(t, sqlstore.Memory, perBackend, providers...)
+}
+
+// newBenchOn is newBench with a store of its own.
+func newBenchOn(t *testing.T, storeURL, perBackend string, providers ...adapters.Provider) *bench {
+	t.Helper()
+	b := &bench{t: t, storeURL: storeURL, vendors: map[string]sandbox.Emulator{}, log: &locked.Buffer{}, spans: tracetest.NewInMemoryExporter(), keys: map[string]string{}, env: map[string]string{}}
 	var file strings.Builder
 	file.WriteString("server: {request_timeout: 10s, max_inflight: 2048}\nbackends:\n")
 	for _, v := range all.Vendors() {
@@ -150,9 +156,6 @@ func (b *bench) start(providers []adapters.Provider) {
 	tel, err := telemetry.New(context.Background(), telemetry.Options{Version: "test", Log: log, SpanProcessor: sdktrace.NewSimpleSpanProcessor(b.spans)})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if b.storeURL == "" {
-		b.storeURL = sqlstore.Memory
 	}
 	if b.store, err = sqlstore.Open(context.Background(), b.storeURL, log); err != nil {
 		t.Fatal(err)

@@ -39,6 +39,9 @@ func (g *Gateway) handleCutoverMigration(r *request) (*response, error) {
 		if m.row.State == migrate.CutOver {
 			return m.activateLater(ctx, body.Activate)
 		}
+		if err := m.namesAreFree(); err != nil {
+			return err
+		}
 		target, err := m.bringUpToDate(ctx)
 		if err != nil {
 			return err
@@ -61,6 +64,21 @@ func (g *Gateway) handleCutoverMigration(r *request) (*response, error) {
 		g.ledElsewhere(ctx) // before writes that waited go on
 		return nil
 	})
+}
+
+// namesAreFree reports an alias that the migration did not make of one of the source's ids,
+// before anything is done; what is written holds it against the store once more.
+func (m *migration) namesAreFree() error {
+	for _, name := range m.doc.Names {
+		if a, ok := m.gateway.routing.Load().aliases[name]; ok && a.MigrationID != m.row.ID {
+			return m.notFree(name)
+		}
+	}
+	return nil
+}
+
+func (m *migration) notFree(name string) *Problem {
+	return newProblem(CodeAliasConflict, "an alias that the migration did not make has one of the source's ids; look at /v1/aliases/%s", name)
 }
 
 // activateLater does what a cutover left: it was told not to activate the target.

@@ -49,7 +49,7 @@ type planView struct {
 	Wishes     migrate.Wishes    `json:"wishes"`
 	Findings   []migrate.Finding `json:"findings"`
 	// Agent is the new one as POST /v1/agents would be given it, and Requests are what
-	// its backend is sent.
+	// its backend is sent, once the plan is ready.
 	Agent    jsontext.Value `json:"agent"`
 	Requests []dryRequest   `json:"requests"`
 	Activate bool           `json:"activate"`
@@ -128,7 +128,11 @@ func (m *migration) view() (migrationView, error) {
 			v.Manual = append(v.Manual, f)
 		}
 	}
-	if requests, err := requestsOf(ctx, m.target, []Call{{Op: adapters.OpCreate, Change: m.doc.Change.change()}}); err == nil {
+	if plan := m.doc.plan(); plan.State() == migrate.Ready && !m.sealed { // an adapter is given only what was checked
+		requests, err := requestsOf(ctx, m.target, []Call{{Op: adapters.OpCreate, Change: plan.Change}})
+		if err != nil {
+			return v, backendProblem(m.target.Name, adapters.OpCreate, err)
+		}
 		v.Plan.Requests = requests
 	}
 	trail, err := m.gateway.store.Trail(context.WithoutCancel(ctx), m.row.ID)

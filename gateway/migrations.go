@@ -134,7 +134,7 @@ func (m *migration) save(ctx context.Context, step migrate.Step, detail string, 
 	}
 	written, err := m.gateway.store.Write(context.WithoutCancel(ctx), write)
 	if errors.Is(err, sqlstore.ErrVersion) {
-		return newProblem(CodeAliasConflict, "an alias that the migration did not make has one of the source's ids; look at /v1/aliases/%s", m.row.Source)
+		return m.notFree(m.row.Source)
 	}
 	if errors.Is(err, sqlstore.ErrChanged) {
 		return m.gateway.busy(m.row)

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/agentgw/agentgw/config/secret"
 	"github.com/agentgw/agentgw/sandbox"
@@ -125,10 +128,20 @@ func TestAPlanSaysWhatIsMissing(t *testing.T) {
 		{`{"source": "klen:123", "target_backend": "krosai", "transforms": ["magic"]}`, "validation_failed", 422},
 		{`{"source": "klen:123", "target_backend": "krosai", "architecture": "text"}`, "unsupported_fields", 422},
 		{`{"source": "klen:123", "target_backend": "talkifai", "architecture": "video"}`, "validation_failed", 422},
+		{`{"source": "klen:123", "target_backend": "krosai", "maps": {"model.id": {"x": 5}}}`, "validation_failed", 422},
 	} {
 		b.ask(keyAcme, "POST", "/v1/migrations", c.body).wants(t, c.status, c.code)
 	}
 	b.ask(keyRead, "POST", "/v1/migrations", `{}`).wants(t, 403, "scope_missing")
+	// What no adapter could send is only planned.
+	if odd := b.plan(`{"source": "` + krosAgent + `", "target_backend": "agenthuman", "inputs": {"avatar.id": "av_1"}}`); odd.body["state"] != "needs_input" {
+		t.Errorf("%s", odd.text)
+	}
+	for query, code := range map[string]string{"source=%00": "invalid_parameter", "source_backend=nope": "backend_not_found", "cursor=zzz": "cursor_invalid"} {
+		if r := b.get("/v1/migrations?" + query); r.body["code"] != code {
+			t.Errorf("%s: %s", query, r.text)
+		}
+	}
 }
 
 func TestAMigrationFromPlanToRollback(t *testing.T) {
@@ -461,4 +474,184 @@ func TestTheStoreHasNoPromptInTheClear(t *testing.T) {
 			t.Errorf("opened, cut at %d", cut)
 		}
 	}
+}
+
+// TestAStoreThatFailsInTheMiddle: what was made and could not be written down is found, and
+// not made again; by an apply, and by a create with an Idempotency-Key.
+func TestAStoreThatFailsInTheMiddle(t *testing.T) {
+	b := newBenchOn(t, "sqlite:"+filepath.Join(t.TempDir(), "store.db"), "timeout: 2s")
+	path := strings.TrimPrefix(b.storeURL, "sqlite:")
+	during := func(vendor string, do func() reply) reply {
+		b.vendors[vendor].Control().Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Delay: 300 * time.Millisecond})
+		before := b.posts(vendor)
+		got := make(chan reply)
+		go func() { got <- do() }()
+		waitFor(t, "the create to be on its way", func() bool { return b.posts(vendor) > before })
+		if err := os.Rename(path, path+".away"); err != nil {
+			t.Error(err)
+		}
+		r := <-got
+		if err := os.Rename(path+".away", path); err != nil {
+			t.Error(err)
+		}
+		return r
+	}
+	m := b.plan(strings.Replace(toTalkifai, `"model.id"`, `"name": "In the middle", "model.id"`, 1))
+	during("talkifai", func() reply { return m.apply() }).wants(t, 503, "store_unavailable")
+	m.apply().wants(t, 200, "")
+	if posts, agents := b.posts("talkifai"), b.named("talkifai", "In the middle"); posts != 1 || agents != 1 {
+		t.Errorf("%d creates, %d targets", posts, agents)
+	}
+	body := `{"backend": "krosai", "name": "Kept or not", "system_prompt": "p"}`
+	during("krosai", func() reply { return b.createOnce("k", body) }).wants(t, 201, "")
+	waitFor(t, "the claim to be over", func() bool { return b.createOnce("k", body).StatusCode == 201 })
+	if posts, agents := b.posts("krosai"), b.named("krosai", "Kept or not"); posts != 1 || agents != 1 {
+		t.Errorf("%d creates, %d agents", posts, agents)
+	}
+}
+
+// TestMovesOfMoves: what was moved on goes back in order, and a name that somebody else
+// has is not taken.
+func TestMovesOfMoves(t *testing.T) {
+	b := newBench(t, "")
+	b.put("support-bot", krosAgent, 0).wants(t, 201, "")
+	first := b.inState(toTalkifai, "cut_over")
+	second := b.inState(fmt.Sprintf(`{"source": %q, "target_backend": "agenthuman"}`, first.target()), "cut_over")
+	if r := b.get("/v1/agents/support-bot"); r.body["id"] != second.target() {
+		t.Errorf("%s", r.text)
+	}
+	first.step("rollback", "").wants(t, 409, "migration_state")
+	second.step("rollback", "").wants(t, 200, "")
+	firstTarget := b.get("/v1/migrations/" + first.id).body["target"]
+	for _, name := range []string{"support-bot", krosAgent} {
+		if r := b.get("/v1/agents/" + name); r.body["id"] != firstTarget {
+			t.Errorf("%s leads to %v, want %v", name, r.body["id"], firstTarget)
+		}
+	}
+	first.step("rollback", "").wants(t, 200, "")
+	for _, name := range []string{"support-bot", krosAgent} {
+		if r := b.get("/v1/agents/" + name); r.body["id"] != krosAgent {
+			t.Errorf("%s leads to %v", name, r.body["id"])
+		}
+	}
+
+	third := b.inState(toTalkifai, "verified")
+	b.put(krosAgent, "klen:123", 0).wants(t, 201, "")
+	third.step("cutover", "").wants(t, 409, "alias_conflict")
+	if r := b.get("/v1/agents/" + krosAgent); r.body["id"] != "klen:123" {
+		t.Errorf("somebody's alias was taken: %s", r.text)
+	}
+	b.ask(keyAcme, "DELETE", "/v1/agents/klen:123", "").wants(t, 409, "alias_in_the_way")
+	b.ask(keyAcme, "DELETE", "/v1/aliases/"+krosAgent, "").wants(t, 204, "")
+	third.step("cutover", `{"activate": false}`).wants(t, 200, "")
+	target := third.target()
+	if r := b.get("/v1/agents/" + target); r.body["status"] != "inactive" {
+		t.Errorf("%v", r.body["status"])
+	}
+	third.step("cutover", `{"activate": true}`).wants(t, 200, "")
+	if r := b.get("/v1/agents/" + target); r.body["status"] != "active" {
+		t.Errorf("%v", r.body["status"])
+	}
+	b.ask(keyAcme, "DELETE", "/v1/agents/"+target, "").wants(t, 409, "alias_in_the_way")
+	b.put("its-name", target, 0).wants(t, 201, "")
+	third.step("rollback", `{"delete_target": true}`).wants(t, 409, "alias_in_the_way")
+	if r := b.get("/v1/agents/" + krosAgent); r.body["id"] != krosAgent {
+		t.Errorf("%s", r.text)
+	}
+	b.ask(keyAcme, "DELETE", "/v1/aliases/its-name", "").wants(t, 204, "")
+	third.step("rollback", `{"delete_target": true}`).wants(t, 200, "")
+
+	// The source is gone: its ids cannot lead back to it.
+	fourth := b.inState(toTalkifai, "cut_over")
+	b.ask(keyAcme, "DELETE", "/v1/agents/"+krosAgent+"?resolve=none", "").wants(t, 204, "")
+	fourth.step("rollback", "").wants(t, 409, "plan_stale")
+	if r := b.get("/v1/agents/"+krosAgent).wants(t, 200, ""); r.body["status"] != "active" {
+		t.Errorf("%s", r.text)
+	}
+}
+
+// TestWhatSomebodyDidToTheTargetStaysTheirs: also in fields that the plan has not.
+func TestWhatSomebodyDidToTheTargetStaysTheirs(t *testing.T) {
+	b := newBench(t, "")
+	m := b.inState(toTalkifai, "verified")
+	target := m.target()
+	b.ask(keyAcme, "PATCH", "/v1/agents/"+target, `{"visibility": "private", "model": {"temperature": 0.3}}`).wants(t, 200, "")
+	if m.step("verify", "").wants(t, 200, ""); m.body["verification"].(map[string]any)["target_changed"] != true {
+		t.Errorf("%s", m.text)
+	}
+	b.ask(keyAcme, "PATCH", "/v1/agents/"+krosAgent, `{"description": "A loss that was accepted."}`).wants(t, 200, "")
+	m.step("cutover", "").wants(t, 200, "")
+	m.step("rollback", `{"delete_target": true}`).wants(t, 409, "target_diverged")
+	if m.step("rollback", ``).wants(t, 200, ""); !strings.Contains(m.text, "not_carried_back") {
+		t.Errorf("%s", m.text)
+	}
+	if r := b.get("/v1/agents/"+target).wants(t, 200, ""); r.body["visibility"] != "private" {
+		t.Errorf("%s", r.text)
+	}
+}
+
+// TestDifferencesAreAcceptedByName: where a vendor writes a value its own way.
+func TestDifferencesAreAcceptedByName(t *testing.T) {
+	b := newBench(t, "")
+	m := b.inState(toTalkifai, "applied")
+	b.ask(keyAcme, "PATCH", "/v1/agents/"+m.target(), `{"language": "en-US"}`).wants(t, 200, "")
+	m.step("verify", "").wants(t, 200, "")
+	m.step("cutover", "").wants(t, 409, "migration_state")
+	m.step("verify", `{"accept": ["mismatch:/name"]}`).wants(t, 200, "")
+	m.step("cutover", "").wants(t, 409, "migration_state")
+	if m.step("verify", `{"accept": ["mismatch:/language"]}`).wants(t, 200, ""); m.body["state"] != "verified" {
+		t.Errorf("%s", m.text)
+	}
+	m.step("cutover", "").wants(t, 200, "")
+}
+
+// TestAMigrationThatNobodyCanFindOutAbout is given up.
+func TestAMigrationThatNobodyCanFindOutAbout(t *testing.T) {
+	b := newBench(t, "timeout: 300ms\nbreaker: {consecutive: 100000, min_requests: 100000}")
+	m := b.plan(toTalkifai)
+	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Hang: true})
+	m.apply().wants(t, 504, "write_outcome_unknown")
+	b.env["ACME_TALKIFAI"] = "canary-rotated"
+	b.vendors["talkifai"].SeedDemo("canary-rotated")
+	b.reload()
+	m.apply().wants(t, 504, "write_outcome_unknown")
+	m.step("rollback", "").wants(t, 504, "write_outcome_unknown")
+	if m.step("rollback", `{"abandon": true}`).wants(t, 200, ""); m.body["state"] != "rolled_back" || !strings.Contains(m.text, `"abandoned"`) {
+		t.Errorf("%s", m.text)
+	}
+	b.plan(toTalkifai)
+}
+
+// TestAnotherKeyOfTheStore: what it cannot open is listed, and nothing else stops.
+func TestAnotherKeyOfTheStore(t *testing.T) {
+	b := newBench(t, "")
+	m := b.plan(toTalkifai)
+	v, err := newVault(secret.New("a key of the operator's"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.gateway.vault = v
+	sealed := b.plan(`{"source": "klen:123", "target_backend": "krosai"}`)
+	if v, err = newVault(secret.New("another key of the operator's")); err != nil {
+		t.Fatal(err)
+	}
+	b.gateway.vault = v
+	if r := b.get("/v1/migrations").wants(t, 200, ""); len(r.body["data"].([]any)) != 2 {
+		t.Errorf("%s", r.text)
+	}
+	b.get("/v1/migrations/"+sealed.id).wants(t, 200, "")
+	sealed.step("rollback", "").wants(t, 409, "migration_state")
+	m.apply().wants(t, 200, "")
+}
+
+// TestAShadowIsSeenByAnyName: reads by a slug are reads of the source.
+func TestAShadowIsSeenByAnyName(t *testing.T) {
+	b := newBench(t, "")
+	b.put("support-bot", krosAgent, 0).wants(t, 201, "")
+	m := b.inState(toTalkifai, "shadowing")
+	waitFor(t, "reads", func() bool {
+		b.get("/v1/agents/support-bot").wants(t, 200, "")
+		shadow := b.get("/v1/migrations/" + m.id).body["shadow"].(map[string]any)
+		return shadow["reads"].(float64) >= 3
+	})
 }

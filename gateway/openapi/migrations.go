@@ -77,7 +77,7 @@ func (b *builder) migrationSchemas() object {
 		"wishes":      shape("What the plan was asked to heed.", wishes, "architecture", "inputs", "maps", "transforms"),
 		"findings":    list(ref("schemas", "Finding"), "one for each field that the source has, and for what is missing"),
 		"agent":       object{"type": "object", "description": "the new agent, as POST /v1/agents would be given it", "additionalProperties": true},
-		"requests":    list(ref("schemas", "DryRequest"), "what the backend is sent"),
+		"requests":    list(ref("schemas", "DryRequest"), "what the backend is sent; none as long as the plan is not ready"),
 		"activate":    boolean("whether the cutover activates it"),
 	})
 	whole["accepted"] = texts("the losses that were accepted")

@@ -95,19 +95,21 @@ var operations = map[string]operation{
 	"PUT /v1/aliases/{name}": {
 		id: "putAlias", tag: "aliases", summary: "Make an alias, or lead it elsewhere",
 		description: "A compare and swap: `version` is that of the alias as it was read, 0 (or left out) for one that is not there. A target that is an alias itself is followed to its end, and aliases that lead to this name lead to the new target, so no chain is kept. The agent must be there.",
+		headers:     []string{"If-Match"},
 		body:        "AliasPut",
 		example:     object{"target": "talkifai:agent_abc123", "version": 0},
 		answers: []answer{
 			{"200", "The alias, led elsewhere.", ofPages, asJSON, ref("schemas", "Alias")},
 			{"201", "The new alias.", append([]string{"Location"}, ofPages...), asJSON, ref("schemas", "Alias")},
 		},
-		codes: append([]string{"agent_not_found", "alias_conflict", "store_unavailable", "unsupported_media_type", "invalid_body", "validation_failed"}, reading...),
+		codes: append([]string{"agent_not_found", "alias_conflict", "etag_mismatch", "store_unavailable", "unsupported_media_type", "invalid_body", "validation_failed"}, reading...),
 	},
 	"DELETE /v1/aliases/{name}": {
 		id: "deleteAlias", tag: "aliases", summary: "Delete an alias",
 		description: "The name leads nowhere any more; an id leads to its own agent again. No agent is deleted.",
+		headers:     []string{"If-Match"},
 		answers:     []answer{{"204", "It is gone.", nil, "", nil}},
-		codes:       []string{"alias_not_found", "alias_conflict", "store_unavailable"},
+		codes:       []string{"alias_not_found", "alias_conflict", "etag_mismatch", "store_unavailable"},
 	},
 	"GET /v1/migrations": {
 		id: "listMigrations", tag: "migrations", summary: "Migrations, the newest first",
@@ -272,7 +274,7 @@ var headerParameters = map[string]parameter{
 	"X-Request-Id":    {description: "Names the request; kept if it is 1 to 128 of `[A-Za-z0-9._-]`.", schema: word},
 	"traceparent":     {description: "The caller's trace (W3C Trace Context).", schema: word},
 	"If-None-Match":   {description: "Entity tags: if one is the answer's, 304 (RFC 9110).", schema: word},
-	"If-Match":        {description: "Entity tags of the agent: if none is what it has now, 412 and nothing is written (RFC 9110).", schema: word},
+	"If-Match":        {description: "Entity tags of the agent, or of the alias: if none is what it has now, 412 and nothing is written (RFC 9110).", schema: word},
 	"Cache-Control":   {description: "`no-cache` asks the backends again.", schema: word},
 	"Prefer":          {description: "`handling=lenient` drops what the backend cannot hold; on a list, `handling=strict` is `require=all` (RFC 7240).", schema: word},
 	"Idempotency-Key": {description: "Your own name for this create. The same request with the same key is done once, and answered alike for 24 hours.", schema: object{"type": "string", "minLength": 1, "maxLength": 255}},

@@ -32,7 +32,7 @@ func blocks(text string) []block {
 }
 
 // pages are those whose commands are run. Their demo is fresh.
-var pages = []string{"README.md", "docs/quick-start.md", "docs/keys.md", "docs/writing.md", "docs/lists.md", "docs/observability.md"}
+var pages = []string{"README.md", "docs/quick-start.md", "docs/keys.md", "docs/writing.md", "docs/lists.md", "docs/aliases.md", "docs/observability.md"}
 
 // TestPages runs every command of the documentation, page by page in its order, and
 // holds what it answers against what is shown. A command that nothing here can run

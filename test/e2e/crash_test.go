@@ -114,28 +114,33 @@ func TestKilledAtEveryStep(t *testing.T) {
 		step   string
 		before []string
 		state  string
+		// change is what is done to the source before the step.
+		change string
 		check  func(t *testing.T, m *mover, source reply)
 	}{
-		{"apply", nil, "applied", func(t *testing.T, m *mover, source reply) {
+		{"apply", nil, "applied", "", func(t *testing.T, m *mover, source reply) {
 			if source.body["id"] != movedSource {
 				t.Errorf("the source leads to %v already", source.body["id"])
 			}
 		}},
-		{"cutover", []string{"apply", "verify"}, "cut_over", func(t *testing.T, m *mover, source reply) {
-			if source.body["status"] != "active" {
-				t.Errorf("the target is %v", source.body["status"])
+		{"cutover", []string{"apply", "verify"}, "cut_over", "Changed meanwhile.", func(t *testing.T, m *mover, source reply) {
+			if source.body["status"] != "active" || source.body["system_prompt"] != "Changed meanwhile." {
+				t.Errorf("the target is %v, %v", source.body["status"], source.body["system_prompt"])
 			}
+			// It is known for ours still, whenever the process ended.
+			m.until("rollback and delete")
+			ask(t, m.w.key, "GET", m.p.api+"/v1/agents/"+m.target, "").wants(t, 404, "agent_not_found")
 			if source.body["id"] != m.target || source.body["resolved_from"] != movedSource {
 				t.Errorf("the source leads to %v, want %s", source.body["id"], m.target)
 			}
 		}},
-		{"rollback", []string{"apply", "verify", "cutover"}, "rolled_back", func(t *testing.T, m *mover, source reply) {
+		{"rollback", []string{"apply", "verify", "cutover"}, "rolled_back", "", func(t *testing.T, m *mover, source reply) {
 			target := ask(t, m.w.key, "GET", m.p.api+"/v1/agents/"+m.target, "").wants(t, 200, "")
 			if source.body["id"] != movedSource || target.body["status"] != "inactive" {
 				t.Errorf("the source leads to %v, the target is %v", source.body["id"], target.body["status"])
 			}
 		}},
-		{"rollback and delete", []string{"apply", "verify", "cutover"}, "rolled_back", func(t *testing.T, m *mover, source reply) {
+		{"rollback and delete", []string{"apply", "verify", "cutover"}, "rolled_back", "", func(t *testing.T, m *mover, source reply) {
 			ask(t, m.w.key, "GET", m.p.api+"/v1/agents/"+m.target, "").wants(t, 404, "agent_not_found")
 			if source.body["id"] != movedSource {
 				t.Errorf("the source leads to %v", source.body["id"])
@@ -149,6 +154,9 @@ func TestKilledAtEveryStep(t *testing.T) {
 					m := newMover(t)
 					for _, step := range c.before {
 						m.until(step)
+					}
+					if c.change != "" {
+						ask(t, m.w.key, "PATCH", m.p.api+"/v1/agents/"+movedSource, fmt.Sprintf(`{"system_prompt": %q}`, c.change)).wants(t, 200, "")
 					}
 					k := &killer{at: at}
 					k.left.Store(request)

@@ -1,0 +1,146 @@
+package migrate
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+func info(t *testing.T, name string) *adapters.Info {
+	t.Helper()
+	for _, p := range all.Providers() {
+		if p.Info.Provider == name {
+			return p.Info
+		}
+	}
+	t.Fatalf("there is no %s", name)
+	return nil
+}
+
+// agent is one of a vendor, with the fields that a JSON object has.
+func agent(t *testing.T, of *adapters.Info, fields string) *normalize.Agent {
+	t.Helper()
+	whole := strings.Replace(`{"id":"x:1","object":"agent","backend":"x","provider":"`+of.Provider+`","native_id":"1","alternate_ids":[],@}`, "@", fields, 1)
+	whole = strings.Replace(whole, ",}", "}", 1)
+	a, err := normalize.Row(whole).Agent()
+	if err != nil {
+		t.Fatalf("%v: %s", err, whole)
+	}
+	a.Unavailable = of.Unavailable()
+	return a
+}
+
+func value(text string) jsontext.Value { return jsontext.Value(text) }
+
+// TestMake: what becomes of single fields, by what the vendors hold and what is wished.
+func TestMake(t *testing.T) {
+	model := map[string]jsontext.Value{"model.id": value(`"m"`)}
+	for _, c := range []struct {
+		name, from, to, fields string
+		wishes                 Wishes
+		path                   string
+		kind                   Kind
+		severity               Severity
+		state                  string
+		sends                  string // of the field, to the target; "" for nothing
+	}{
+		{"the same word", "krosai", "agenthuman", `"name":"N","language":"en"`, Wishes{}, "/language", Exact, Info, Ready, `"en"`},
+		{"a word of one's own", "krosai", "agenthuman", `"name":"N","language":"English (UK)"`, Wishes{}, "/language", Approximate, Warn, Ready, `"English (UK)"`},
+		{"no place", "krosai", "agenthuman", `"name":"N","description":"d"`, Wishes{}, "/description", Unsupported, DataLoss, Ready, ""},
+		{"nothing to lose", "krosai", "agenthuman", `"name":"N","description":""`, Wishes{}, "/description", Exact, Info, Ready, ""},
+		{"a vendor's id", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Wishes{Architecture: "text", Inputs: model}, "/voice/id", Manual, DataLoss, Ready, ""},
+		{"by the map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Wishes{Architecture: "text", Inputs: model, Maps: map[string]map[string]jsontext.Value{"voice.id": {"v": value(`"w"`)}}}, "/voice/id", Approximate, Warn, Ready, `"w"`},
+		{"none, by the map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Wishes{Architecture: "text", Inputs: model, Maps: map[string]map[string]jsontext.Value{"voice.id": {"v": value(`null`)}}}, "/voice/id", Manual, DataLoss, Ready, ""},
+		{"needed, and unknown", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","model":{"id":"k"}`, Wishes{Architecture: "text"}, "/model/id", Manual, Blocking, MissingInput, ""},
+		{"needed, and not there", "klen", "talkifai", `"name":"Nn"`, Wishes{Architecture: "text", Inputs: model}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
+		{"needed, and empty", "krosai", "talkifai", `"name":"Nn","system_prompt":""`, Wishes{Architecture: "text", Inputs: model}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
+		{"given, and empty", "klen", "krosai", `"name":"Nn"`, Wishes{Inputs: map[string]jsontext.Value{"name": value(`""`)}}, "/name", NeedsInput, Blocking, MissingInput, `""`},
+		{"too short for the vendor", "krosai", "talkifai", `"name":"N","system_prompt":"p"`, Wishes{Architecture: "text", Inputs: model}, "/name", NeedsInput, Blocking, MissingInput, `"N"`},
+		{"given in its place", "krosai", "talkifai", `"name":"N","system_prompt":"p"`, Wishes{Architecture: "text", Inputs: map[string]jsontext.Value{"model.id": value(`"m"`), "name": value(`"Longer"`)}}, "/name", Approximate, Warn, Ready, `"Longer"`},
+		{"of other architectures", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","stt":{"provider":"deepgram"}`, Wishes{Architecture: "text", Inputs: model}, "/stt/provider", Approximate, Warn, Ready, `"deepgram"`},
+		{"a greeting without a place", "agenthuman", "krosai", `"name":"N","system_prompt":"p","greeting":"Hi"`, Wishes{}, "/greeting", Unsupported, DataLoss, Ready, ""},
+		{"that becomes a part of the prompt", "agenthuman", "krosai", `"name":"N","system_prompt":"p","greeting":"Hi"`, Wishes{Transforms: []string{GreetingToPrompt}}, "/system_prompt", Approximate, Warn, Ready, `"p\n\nBegin the conversation with: Hi"`},
+		{"but is none", "agenthuman", "talkifai", `"name":"Nn","system_prompt":"","greeting":"Hi"`, Wishes{Architecture: "text", Inputs: model, Transforms: []string{GreetingToPrompt}}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
+		{"a number", "klen", "krosai", `"name":"N","phone":{"number":"+1"}`, Wishes{}, "/phone/number", Manual, Warn, Ready, ""},
+		{"at work", "krosai", "talkifai", `"name":"Nn","system_prompt":"p"`, Wishes{Architecture: "text", Inputs: model}, "/status", Approximate, Warn, Ready, ""},
+		{"archived", "agenthuman", "krosai", `"name":"N","status":"archived"`, Wishes{}, "/status", Approximate, Warn, Ready, ""},
+		{"a face", "agenthuman", "krosai", `"name":"N","avatar":{"id":"1","name":"A"}`, Wishes{}, "/avatar", Unsupported, DataLoss, Ready, ""},
+		{"a face that is given", "krosai", "agenthuman", `"name":"N"`, Wishes{Inputs: map[string]jsontext.Value{"avatar.id": value(`"7"`)}}, "/avatar/id", Exact, Info, Ready, `"7"`},
+		{"a webhook", "krosai", "agenthuman", `"name":"N","extensions":{"webhook_url":"https://x"}`, Wishes{}, "/extensions/webhook_url", Manual, Warn, Ready, ""},
+		{"one's own", "krosai", "agenthuman", `"name":"N","extensions":{"own":1}`, Wishes{}, "/extensions/own", Unsupported, DataLoss, Ready, ""},
+	} {
+		from, to := info(t, c.from), info(t, c.to)
+		plan, wrong := Make(agent(t, from, c.fields), from, to, c.wishes)
+		if len(wrong) > 0 {
+			t.Errorf("%s: %v", c.name, wrong)
+			continue
+		}
+		found := false
+		for _, f := range plan.Findings {
+			if f.Path != c.path {
+				continue
+			}
+			found = true
+			if f.Kind != c.kind || f.Severity != c.severity || f.Message == "" {
+				t.Errorf("%s: %s %s %q, want %s %s", c.name, f.Kind, f.Severity, f.Message, c.kind, c.severity)
+			}
+		}
+		if !found || plan.State() != c.state {
+			t.Errorf("%s: found %v, %s, want %s: %+v", c.name, found, plan.State(), c.state, plan.Findings)
+		}
+		field, _ := normalize.FieldByName(strings.ReplaceAll(strings.TrimPrefix(c.path, "/"), "/", "."))
+		if got := string(plan.Change.Set[field]); got != c.sends && !strings.HasPrefix(c.path, "/extensions") && c.path != "/avatar" {
+			t.Errorf("%s: sends %s, want %s", c.name, got, c.sends)
+		}
+	}
+}
+
+// TestWishesThatCannotBe: each is named by its pointer.
+func TestWishesThatCannotBe(t *testing.T) {
+	one := func(name, v string) map[string]jsontext.Value { return map[string]jsontext.Value{name: value(v)} }
+	maps := func(name, from, to string) map[string]map[string]jsontext.Value {
+		return map[string]map[string]jsontext.Value{name: one(from, to)}
+	}
+	for pointer, w := range map[string]Wishes{
+		"/inputs/nmae":              {Inputs: one("nmae", `"x"`)},
+		"/inputs/extensions":        {Inputs: one("extensions", `{}`)},
+		"/inputs/extensions.own":    {Inputs: one("extensions.own", `1`)},
+		"/inputs/usage.calls":       {Inputs: one("usage.calls", `1`)},
+		"/inputs/status":            {Inputs: one("status", `"active"`)},
+		"/inputs/greeting":          {Inputs: one("greeting", `"x"`)},
+		"/inputs/model.temperature": {Inputs: one("model.temperature", `"x"`)},
+		"/inputs/name":              {Inputs: one("name", `null`)},
+		"/maps/voices":              {Maps: maps("voices", "a", `"b"`)},
+		"/maps/usage.calls":         {Maps: maps("usage.calls", "a", `"b"`)},
+		"/maps/voice.id/a":          {Maps: maps("voice.id", "a", `5`)},
+		"/maps/voice.id/b":          {Maps: maps("voice.id", "b", `{}`)},
+		"/maps/voice.id/c":          {Maps: maps("voice.id", "c", `""`)},
+		"/maps/voice.id/d~1e":       {Maps: maps("voice.id", "d/e", `true`)},
+		"/transforms/1":             {Transforms: []string{GreetingToPrompt, "magic"}},
+		"/architecture":             {Architecture: "video"},
+	} {
+		krosai := info(t, "krosai")
+		_, wrong := Make(agent(t, krosai, `"name":"Nn"`), krosai, info(t, "talkifai"), w)
+		if len(wrong) != 1 || wrong[0].Pointer != pointer || wrong[0].Message == "" {
+			t.Errorf("%s: %+v", pointer, wrong)
+		}
+	}
+}
+
+// TestSteps: whatever state a migration is in, something can follow, and nothing that
+// would make a second target.
+func TestSteps(t *testing.T) {
+	for _, state := range States() {
+		if len(Next(state)) == 0 {
+			t.Errorf("nothing can follow %s", state)
+		}
+		if Open(state) && Can(StepPlan, state) {
+			t.Errorf("%s has a target, and can be planned anew", state)
+		}
+	}
+}
