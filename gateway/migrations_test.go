@@ -479,6 +479,7 @@ func TestTheStoreHasNoPromptInTheClear(t *testing.T) {
 // TestAStoreThatFailsInTheMiddle: what was made and could not be written down is found, and
 // not made again; by an apply, and by a create with an Idempotency-Key.
 func TestAStoreThatFailsInTheMiddle(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b := newBenchOn(t, "sqlite:"+filepath.Join(t.TempDir(), "store.db"), "timeout: 2s")
 	path := strings.TrimPrefix(b.storeURL, "sqlite:")
 	during := func(vendor string, do func() reply) reply {

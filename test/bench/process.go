@@ -22,9 +22,13 @@ type process struct {
 // terminal if it is not the one that is read.
 func run(errorsToo bool, environ []string, program string, arguments ...string) (*process, error) {
 	p := &process{cmd: exec.Command(program, arguments...)}
+	folder, err := os.MkdirTemp(filepath.Dir(program), "run-") // for what it keeps
+	if err != nil {
+		return nil, err
+	}
+	p.cmd.Dir = folder
 	p.cmd.Env = append(os.Environ(), environ...)
 	var out io.ReadCloser
-	var err error
 	if errorsToo {
 		out, err = p.cmd.StderrPipe()
 	} else {

@@ -184,7 +184,7 @@ func serves(t *testing.T, command string) {
 	t.Helper()
 	cmd := exec.Command("sh", "-c", "exec "+command)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "AGENTGW_SERVER__LISTEN=127.0.0.1:0", "AGENTGW_ADMIN__LISTEN=127.0.0.1:0")
+	cmd.Env = append(os.Environ(), "AGENTGW_SERVER__LISTEN=127.0.0.1:0", "AGENTGW_ADMIN__LISTEN=127.0.0.1:0", "AGENTGW_STORE__URL=sqlite::memory:")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
