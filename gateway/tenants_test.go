@@ -65,6 +65,9 @@ func tenantsBench(t *testing.T) *bench {
 // carries its tenant's canary, and none another's.
 func TestNoTenantSeesAnother(t *testing.T) {
 	bodies := int64(100_000)
+	if raceDetector { // which costs four times as much; make test runs it without, too
+		bodies = 25_000
+	}
 	if testing.Short() {
 		bodies = 5_000
 	}
