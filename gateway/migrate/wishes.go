@@ -1,0 +1,112 @@
+package migrate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// Wishes are what whoever moves an agent says of it.
+type Wishes struct {
+	// Architecture is that of the new agent; empty: the source's.
+	Architecture string `json:"architecture,omitzero"`
+	// Inputs are values of fields, by their dotted names, or "extensions." and the
+	// target's own name. They go before the source's.
+	Inputs map[string]jsontext.Value `json:"inputs,omitzero"`
+	// Maps say, of a field by its dotted name, what the source's values are at the target.
+	Maps map[string]map[string]jsontext.Value `json:"maps,omitzero"`
+	// Transforms are asked for by name.
+	Transforms []string `json:"transforms,omitzero"`
+}
+
+// GreetingToPrompt has a greeting that the target has no place for become a part of the
+// system prompt.
+const GreetingToPrompt = "greeting_to_prompt"
+
+// Transforms are those that there are.
+func Transforms() []string { return []string{GreetingToPrompt} }
+
+// checkWishes names what is wrong with them.
+func (p *planner) checkWishes() (wrong []normalize.Violation) {
+	say := func(pointer string, code normalize.ViolationCode, format string, args ...any) {
+		wrong = append(wrong, normalize.Violation{Pointer: pointer, Code: code, Message: fmt.Sprintf(format, args...)})
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.wishes.Inputs)) {
+		value, pointer := p.wishes.Inputs[name], "/inputs/"+strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+		if own, ok := strings.CutPrefix(name, "extensions."); ok {
+			for _, v := range p.to.CheckExtension(own, value, adapters.InCreate) {
+				say(pointer, v.Code, "%s", v.Message)
+			}
+			continue
+		}
+		f, ok := normalize.FieldByName(name)
+		switch {
+		case f == normalize.FieldExtensions && ok:
+			say(pointer, normalize.UnknownField, "name one of the target's own fields: extensions.NAME")
+		case !ok:
+			say(pointer, normalize.UnknownField, "there is no field of this name%s", near(name))
+		case f.Settled() || f == normalize.FieldStatus:
+			say(pointer, normalize.InvalidValue, "this is not anyone's to give")
+		case !p.to.Creates(f):
+			say(pointer, normalize.Unsupported, "%s has no place for it", p.to.Title)
+		case value.Kind() == 'n' || !f.Type().Accepts(value):
+			say(pointer, normalize.WrongType, "%s is no value of it: want %s", normalize.KindName(value.Kind()), f.Type())
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.wishes.Maps)) {
+		f, ok := normalize.FieldByName(name)
+		switch {
+		case !ok:
+			say("/maps/"+name, normalize.UnknownField, "there is no field of this name%s", near(name))
+			continue
+		case f.Settled() || f == normalize.FieldExtensions || !p.to.Creates(f):
+			say("/maps/"+name, normalize.Unsupported, "%s has no place for it", p.to.Title)
+			continue
+		}
+		for _, from := range slices.Sorted(maps.Keys(p.wishes.Maps[name])) {
+			to := p.wishes.Maps[name][from]
+			pointer := "/maps/" + name + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(from)
+			wanted := f.Type()
+			if wanted == normalize.TypeStrings {
+				wanted = normalize.TypeString // of each of them
+			}
+			switch {
+			case to.Kind() == 'n':
+			case !wanted.Accepts(to):
+				say(pointer, normalize.WrongType, "want %s or null, got %s", wanted, normalize.KindName(to.Kind()))
+			case string(to) == `""`:
+				say(pointer, normalize.InvalidValue, "is empty; null says that there is none")
+			}
+		}
+	}
+	for i, name := range p.wishes.Transforms {
+		if !slices.Contains(Transforms(), name) {
+			say(fmt.Sprintf("/transforms/%d", i), normalize.InvalidValue, "one of %s", strings.Join(Transforms(), ", "))
+		}
+	}
+	if a := p.wishes.Architecture; a != "" && !p.to.Creates(normalize.FieldArchitecture) {
+		say("/architecture", normalize.Unsupported, "%s has no architectures", p.to.Title)
+	} else if a != "" {
+		for _, v := range p.to.CheckValue(normalize.FieldArchitecture, quote(a)) {
+			say("/architecture", v.Code, "%s", v.Message)
+		}
+	}
+	return wrong
+}
+
+func near(name string) string {
+	var names []string
+	for _, f := range normalize.AllFields() {
+		names = append(names, f.Name())
+	}
+	if n := normalize.Nearest(name, names); n != "" {
+		return "; did you mean " + n + "?"
+	}
+	return ""
+}
