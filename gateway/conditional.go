@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -16,10 +17,8 @@ func noneMatch(lines []string, etag string) bool {
 	})
 }
 
-// current is the agent as its backend has it now, if that is as If-Match says
-// (RFC 9110, 13.1.1, by the strong comparison); no lines say nothing. Between this and
-// the write that follows others may write: no vendor has a conditional write.
-func (g *Gateway) current(ctx context.Context, b CallerBackend, native string, ifMatch []string) (*normalize.Agent, error) {
+// freshly reads an agent in full view as it is now, or says why that cannot be.
+func (g *Gateway) freshly(ctx context.Context, b CallerBackend, native string) (*catalog.Detail, error) {
 	result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, Fresh: true})
 	if err == nil && result.Stale != nil {
 		err = result.Stale
@@ -27,8 +26,19 @@ func (g *Gateway) current(ctx context.Context, b CallerBackend, native string, i
 	if err != nil {
 		return nil, backendProblem(b.Name, adapters.OpGet, err)
 	}
-	agent := result.Detail.Agent
-	if len(ifMatch) == 0 || holdsTag(ifMatch, func(tag string) bool { return tag == result.Detail.ETag() }) {
+	return result.Detail, nil
+}
+
+// current is the agent as its backend has it now, if that is as If-Match says
+// (RFC 9110, 13.1.1, by the strong comparison); no lines say nothing. Between this and
+// the write that follows others may write: no vendor has a conditional write.
+func (g *Gateway) current(ctx context.Context, b CallerBackend, native string, ifMatch []string) (*normalize.Agent, error) {
+	detail, err := g.freshly(ctx, b, native)
+	if err != nil {
+		return nil, err
+	}
+	agent := detail.Agent
+	if len(ifMatch) == 0 || holdsTag(ifMatch, func(tag string) bool { return tag == detail.ETag() }) {
 		return agent, nil
 	}
 	p := newProblem(CodeETagMismatch, "the agent is not as If-Match says: it was changed since, or the tag is another agent's")

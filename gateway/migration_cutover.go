@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -350,6 +349,3 @@ func (m *migration) deleteTarget(ctx context.Context) error {
 	}
 	return m.save(ctx, migrate.StepRollback, "the target was deleted")
 }
-
-// shadowed reports whether reads of the source read the target along at that time.
-func shadowed(s sqlstore.Shadow, now time.Time) bool { return s.Percent > 0 && now.Before(s.Until) }

@@ -16,7 +16,6 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/agentgw/agentgw/adapters"
-	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/migrate"
 	"github.com/agentgw/agentgw/gateway/sqlstore"
 	"github.com/agentgw/agentgw/normalize"
@@ -361,18 +360,6 @@ func (m *migration) hash() string {
 	}
 	sum := sha256.Sum256(whole)
 	return hex.EncodeToString(sum[:16])
-}
-
-// freshly reads an agent in full view as it is now, or says why that cannot be.
-func (g *Gateway) freshly(ctx context.Context, b CallerBackend, native string) (*catalog.Detail, error) {
-	result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, Fresh: true})
-	if err == nil && result.Stale != nil {
-		err = result.Stale
-	}
-	if err != nil {
-		return nil, backendProblem(b.Name, adapters.OpGet, err)
-	}
-	return result.Detail, nil
 }
 
 func (g *Gateway) handleMigration(r *request) (*response, error) {

@@ -12,17 +12,17 @@ import (
 // readBack reads a written agent anew and says what did not stick. If it
 // cannot be read, the write stands: known is what is known of it.
 func (g *Gateway) readBack(ctx context.Context, b CallerBackend, native string, change normalize.Change, known *normalize.Agent, said []Warning) (*normalize.Agent, []Warning) {
-	result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, Fresh: true})
-	if err != nil || result.Stale != nil {
+	detail, err := g.freshly(ctx, b, native)
+	if err != nil {
 		return known, []Warning{warning("unverified", "", b.Name, "the agent was written, but could not be read back")}
 	}
 	var warnings []Warning
-	for _, w := range differences(b, result.Detail.Agent, change) {
+	for _, w := range differences(b, detail.Agent, change) {
 		if !warned(said, *w.Path) {
 			warnings = append(warnings, w)
 		}
 	}
-	return result.Detail.Agent, warnings
+	return detail.Agent, warnings
 }
 
 // unread is all that is known of an agent that cannot be read back: that it is there.

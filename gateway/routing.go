@@ -130,12 +130,13 @@ func newRouting(routes sqlstore.Routes) *routing {
 // forgetMoved drops what is kept of agents that names lead to, or led to before: another
 // instance may have written to them.
 func (g *Gateway) forgetMoved(before, now *routing) {
+	owners := g.state.Load().keys.credentials()
 	drop := func(agent string) {
 		id, err := normalize.ParseID(agent)
 		if err != nil {
 			return
 		}
-		for o := range g.state.Load().keys.credentials() {
+		for o := range owners {
 			if o.backend == id.Backend {
 				g.cache.drop(o, id.Native)
 			}

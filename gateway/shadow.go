@@ -70,6 +70,9 @@ func (g *Gateway) shadow(caller *Caller, source CallerBackend, agent *normalize.
 	return has
 }
 
+// shadowed reports whether reads of the source read the target along at that time.
+func shadowed(s sqlstore.Shadow, now time.Time) bool { return s.Percent > 0 && now.Before(s.Until) }
+
 // begin compares in the background, unless enough of that is done already.
 func (s *shadowing) begin(shadow sqlstore.Shadow, r *routing, from, to CallerBackend, source *normalize.Agent) {
 	select {

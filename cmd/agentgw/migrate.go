@@ -323,13 +323,18 @@ type rollbackCmd struct {
 }
 
 func (s *rollbackCmd) Run(a *app) error {
+	var resting []string
+	if s.DeleteTarget {
+		resting = append(resting, "rolled_back")
+	}
 	return s.run(a, "rollback", func(migration) any {
 		return map[string]any{"delete_target": s.DeleteTarget, "abandon": s.Abandon}
-	})
+	}, resting...)
 }
 
 // run does a step, of one migration or of all for which it is the next.
-func (c chosenFlags) run(a *app, step string, body func(migration) any) error {
+// More are states in which it can be done with all, beside those.
+func (c chosenFlags) run(a *app, step string, body func(migration) any, more ...string) error {
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -338,7 +343,7 @@ func (c chosenFlags) run(a *app, step string, body func(migration) any) error {
 		return err
 	}
 	if c.All {
-		return stepAll(a, gateway, c, step, body)
+		return stepAll(a, gateway, c, step, body, append(more, nextStates[step]...))
 	}
 	path := "/v1/migrations/" + url.PathEscape(c.ID)
 	var before migration

@@ -239,16 +239,10 @@ var nextStates = map[string][]string{
 	"cutover": {"verified", "shadowing"}, "rollback": {"outcome_unknown", "applied", "verified", "shadowing", "cut_over"},
 }
 
-// stepAll does a step of all migrations for which it is the next.
-func stepAll(a *app, c *api, chosen chosenFlags, step string, body func(migration) any) error {
+// stepAll does a step of all migrations in these states.
+func stepAll(a *app, c *api, chosen chosenFlags, step string, body func(migration) any, states []string) error {
 	ctx, stop := interruptible()
 	defer stop()
-	states := nextStates[step]
-	if body != nil && step == "rollback" {
-		if b, ok := body(migration{}).(map[string]any); ok && b["delete_target"] == true {
-			states = append(states, "rolled_back") // whose targets only rest
-		}
-	}
 	all, err := migrations(ctx, c, chosen.From, chosen.To, states)
 	if err != nil {
 		return coded(err)

@@ -74,7 +74,7 @@ type Plan struct {
 	Activate bool
 }
 
-// Blocked reports whether the plan can be carried out: "ready", or "needs_input" if what
+// State is whether the plan can be carried out: "ready", or "needs_input" if what
 // is missing can be given, or "blocked".
 func (p Plan) State() string {
 	state := Ready
