@@ -77,7 +77,7 @@ const (
 // What the gateway that the table is about is configured with.
 const (
 	matrixTimeout = 6 * time.Second // of a request to the gateway
-	waited        = time.Second     // timeout of one request to a vendor that is waited for
+	waited        = 2 * time.Second // timeout of one request to a vendor that is waited for
 	unreached     = 5 * time.Second // timeout of one that answers, or fails, at once
 	maxBytes      = 64 << 10
 	maxConcurrent = 1
