@@ -65,7 +65,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 		quotas: newQuotas(), health: &health{}, retries: &retryBudget{},
 		client: upstream.New(upstream.Options{
 			Provider: info.Provider, BaseURL: b.BaseURL, Timeout: b.Timeout.D(),
-			MaxResponseBytes: int64(b.MaxResponseBytes), MaxConns: b.MaxConcurrent, UserAgent: "agentgw/" + g.version,
+			MaxResponseBytes: int64(b.MaxResponseBytes), UserAgent: "agentgw/" + g.version,
 		}),
 	}
 	if same := previous != nil && previous.Config.Provider == b.Provider && previous.Config.BaseURL.String() == b.BaseURL.String(); same {

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/journal"
@@ -19,7 +17,7 @@ import (
 // cache keeps lists and agents, each for one backend and one credential.
 type cache struct {
 	store   *store
-	flight  singleflight.Group
+	flights flights
 	journal *journal.Journal
 
 	mu sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,6 +80,26 @@ func TestWhoJoinsHasItsOwnTime(t *testing.T) {
 		})
 		wg.Wait()
 	})
+}
+
+// TestWhoHasTheTimeAsksHimself: a goroutine for each read, whose stack grows each time, is a
+// tenth of what an agent costs that is asked anew.
+func TestWhoHasTheTimeAsksHimself(t *testing.T) {
+	var stack string
+	_, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
+		stack = string(debug.Stack())
+		return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+	})
+	for within, here := range map[time.Duration]bool{time.Minute: true, time.Second: false} { // a read may take 5 s
+		ctx, cancel := context.WithTimeout(context.Background(), within)
+		if _, err := endpoint(ctx, list(within.String())); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		if got := strings.Contains(stack, "gateway.TestWhoHasTheTimeAsksHimself("); got != here {
+			t.Errorf("within %s asked in the caller's goroutine: %t", within, got)
+		}
+	}
 }
 
 func TestReadThatBeganBeforeAWriteIsNotKept(t *testing.T) {

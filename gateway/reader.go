@@ -3,13 +3,11 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/journal"
@@ -94,22 +92,19 @@ func unasked(r Result, err error) *normalize.Error {
 }
 
 // load asks the backend, together with everyone who asks the same now. It has a
-// deadline of its own and runs to its end even if whoever began it leaves. What
-// nobody asked for by name is behind the others, and an agent waits for its turn
-// there: a list in full view may begin a hundred.
-func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Result {
-	began := r.cache.epoch(r.who)
-	// A read that began before a write is not joined by one that came after.
-	flight := fmt.Sprintf("%s %d %d", r.key, began.writes, began.purges)
-	if r.call.Fresh {
-		flight += "fresh"
-	}
+// deadline of its own and runs to its end even if whoever began it leaves; who has at least as
+// much time asks in his own goroutine. What nobody asked for by name is behind the others, and
+// an agent waits for its turn there: a list in full view may begin a hundred.
+func (r *reader) load(ctx context.Context, refresh bool) <-chan landed {
+	began, budget := r.cache.epoch(r.who), r.budget()
+	which := flight{key: r.key, since: began, fresh: r.call.Fresh, behind: refresh || r.call.Behind}
 	detached := context.WithoutCancel(ctx)
-	if refresh || r.call.Behind {
-		flight += "behind" // who asks by name does not join: it might be refused what he is not
+	if which.behind {
 		detached = behind(detached)
 	}
-	return r.cache.flight.DoChan(flight, func() (answer any, err error) {
+	until, limited := ctx.Deadline()
+	here := !refresh && limited && time.Until(until) >= budget
+	return r.cache.flights.join(which, here, func() (answer Result, err error) {
 		if known := r.justKept(refresh); known != nil {
 			return known.result, nil
 		}
@@ -125,12 +120,12 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan singleflight.Res
 			}
 		}()
 		r.led.Store(true)
-		bounded, cancel := context.WithTimeout(work, r.budget())
+		bounded, cancel := context.WithTimeout(work, budget)
 		defer cancel()
 		if r.call.Op == adapters.OpGet && isBehind(detached) {
 			leave, ok := r.backend.behind.take(bounded.Done(), r.who.credential)
 			if !ok {
-				return nil, r.failure(bounded)
+				return Result{}, r.failure(bounded)
 			}
 			defer leave()
 		}
@@ -191,22 +186,26 @@ func askedToWait(err error) time.Duration {
 	return 0
 }
 
-func (r *reader) wait(ctx context.Context, loaded <-chan singleflight.Result) (Result, error) {
+func (r *reader) wait(ctx context.Context, loading <-chan landed) (Result, error) {
 	began := time.Now()
+	var loaded landed
 	select {
-	case <-ctx.Done():
-		return Result{}, r.failure(ctx)
-	case loaded := <-loaded:
-		result, _ := loaded.Val.(Result) // none after a panic
-		if !r.led.Load() {
-			r.shared(ctx, result, began)
-			result.Cache = CacheCoalesced
+	case loaded = <-loading: // it was asked here: nobody waits for the context's end, which takes a timer
+	default:
+		select {
+		case <-ctx.Done():
+			return Result{}, r.failure(ctx)
+		case loaded = <-loading:
 		}
-		if loaded.Err != nil {
-			return Result{}, loaded.Err
-		}
-		return result, nil
 	}
+	if !r.led.Load() {
+		r.shared(ctx, loaded.result, began)
+		loaded.result.Cache = CacheCoalesced
+	}
+	if loaded.err != nil {
+		return Result{}, loaded.err
+	}
+	return loaded.result, nil
 }
 
 // shared takes note that the answer, or the failure, is of another one's request.

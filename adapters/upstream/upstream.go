@@ -1,12 +1,20 @@
 // Package upstream speaks HTTP to one backend: the innermost Exchange. It
 // turns every way in which HTTP can fail into a normalize.Kind.
 //
+// Answers are read by net/http; the connections are this package's own, one request at a time
+// on each (docs/decisions/0001). A request is sent at most once, whatever
+// becomes of it.
+//
+//	upstream.go  an Exchange, from the caller's context to the kind of its failure
+//	message.go   one request and its answer on a connection
+//	dial.go      a new connection: TCP, a proxy, TLS
+//	idle.go      connections that wait for the next request
+//
 // It must not know any vendor, nor anything that stands around a request:
 // breaker, cache and spans are the gateway's.
 package upstream
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -14,12 +22,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
@@ -31,64 +39,45 @@ type Options struct {
 	BaseURL          *url.URL      // http or https; its path is a prefix
 	Timeout          time.Duration // of each request, from start to the body's last byte
 	MaxResponseBytes int64         // of a body, after decompression
-	MaxConns         int           // connections at once; 0: no bound
 	UserAgent        string
 	TLS              *tls.Config // nil: the system's roots
 }
 
-// Client speaks to one backend. It is safe for concurrent use.
+// Client speaks to one backend. It is safe for concurrent use. It opens as many
+// connections as there are requests at once: whoever calls it bounds those.
 type Client struct {
-	options   Options
-	base      string
-	transport *http.Transport
-	client    *http.Client
-	closed    atomic.Bool
+	options Options
+	target  string // what stands before each path in the first line of a request
+	always  []byte // headers, as they are sent
+	dialer  dialer
+	idle    idle
 }
-
-const (
-	// maxResponseHeaderBytes bounds what a backend's headers can cost us.
-	maxResponseHeaderBytes = 64 << 10
-	// maxAhead bounds the memory that is taken for a body on its announced length
-	// alone.
-	maxAhead = 1 << 20
-)
 
 // New makes a client. Nothing is sent until its Exchange is called.
 func New(o Options) *Client {
-	connect := o.Timeout / 2 // a host that does not even connect is known to be gone sooner
-	transport := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}).DialContext,
-		TLSClientConfig:        o.TLS,
-		TLSHandshakeTimeout:    connect,
-		ResponseHeaderTimeout:  o.Timeout,
-		MaxConnsPerHost:        o.MaxConns,
-		MaxIdleConns:           0,
-		MaxIdleConnsPerHost:    max(o.MaxConns, 16),
-		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: maxResponseHeaderBytes,
-		Protocols:              &http.Protocols{},
+	return newClient(o, http.ProxyFromEnvironment)
+}
+
+func newClient(o Options, proxyFor proxyFor) *Client {
+	base := *o.BaseURL
+	if ascii, err := httpguts.PunycodeHostPort(base.Host); err == nil { // else there is no such name, as will turn out
+		base.Host = ascii
 	}
-	// Over HTTP/2 net/http sends again, writes too and without bound, whatever the
-	// backend says that it has not looked at (REFUSED_STREAM, GOAWAY).
-	transport.Protocols.SetHTTP1(true)
-	return &Client{
-		options:   o,
-		base:      strings.TrimRight(o.BaseURL.String(), "/"),
-		transport: transport,
-		client: &http.Client{
-			Transport:     transport,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+	o.BaseURL = &base
+	c := &Client{
+		options: o, target: strings.TrimRight(o.BaseURL.EscapedPath(), "/"),
+		dialer: newDialer(o, proxyFor),
 	}
+	c.always = o.headers(c.dialer.authorization)
+	if c.dialer.forwards() {
+		c.target = "http://" + o.BaseURL.Host + c.target
+	}
+	return c
 }
 
 // Close gives back the idle connections. Requests that run are not touched; theirs
 // are given back when they end.
-func (c *Client) Close() {
-	c.closed.Store(true)
-	c.transport.CloseIdleConnections()
-}
+func (c *Client) Close() { c.idle.close() }
 
 // Exchange is an adapters.Exchange: one request, sent at most once, within the
 // timeout and the context.
@@ -102,111 +91,117 @@ func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 		failure.Unsent = true
 		return failure
 	}
-	bounded, cancel := context.WithTimeout(ctx, c.options.Timeout)
-	defer cancel()
-	defer func() {
-		if c.closed.Load() {
-			c.transport.CloseIdleConnections()
-		}
-	}()
-
-	var at phase
-	httpReq, err := c.build(httptrace.WithClientTrace(bounded, at.trace()), req)
+	head, err := c.head(req)
 	if err != nil {
 		return c.failed(req, normalize.KindInternal, err)
 	}
-	resp, err := c.client.Do(httpReq)
+	t := newTrip(ctx, c.options.Timeout)
+	resp, err := c.send(t, head, req.Body)
 	if err != nil {
-		kind := at.kind(ctx, err)
-		if kind == normalize.KindReset && at.reused.Load() {
-			c.transport.CloseIdleConnections() // the others are as old
-		}
-		return c.failed(req, kind, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusSwitchingProtocols { // its body is the bare connection, which no context ends
-		failure := c.failed(req, normalize.KindBadResponse, nil)
-		failure.Status = resp.StatusCode
+		failure := c.failed(req, t.kind(err), err)
+		failure.Status = resp.Status
 		return failure
 	}
-	body, err := c.read(resp)
-	if err != nil {
-		return c.bodyFailed(ctx, req, resp.StatusCode, err)
-	}
-	return req.Decode(adapters.Response{Status: resp.StatusCode, Header: resp.Header, Body: body})
+	return req.Decode(resp)
 }
 
-func (c *Client) build(ctx context.Context, req *adapters.Request) (*http.Request, error) {
-	target := c.base + req.Path
-	if len(req.Query) > 0 {
-		target += "?" + req.Query.Encode()
+// send sends the request on a connection, which is kept for the next one if nothing is left on
+// it. Of an answer that fails in its body the status is returned with the error.
+func (c *Client) send(t *trip, head, body []byte) (adapters.Response, error) {
+	connection := c.idle.take(t.deadline)
+	t.reused = connection != nil
+	if !t.reused {
+		var err error
+		if connection, err = c.dialer.dial(t); err != nil {
+			return adapters.Response{}, err
+		}
 	}
-	var body io.Reader
-	if req.Body != nil {
-		body = bytes.NewReader(req.Body)
+	release := connection.bind(t.ctx)
+	resp, err := connection.do(t, head, body, c.options.MaxResponseBytes)
+	if untouched := release(); err == nil && untouched && connection.clean() {
+		c.idle.put(connection)
+		return resp, nil
 	}
-	httpReq, err := http.NewRequestWithContext(ctx, req.Method, target, body)
-	if err != nil {
-		return nil, err
+	connection.Close()
+	if err != nil && t.reused && t.stage < answered {
+		c.idle.clear() // the others are as old
 	}
-	if req.Body == nil && req.Method == http.MethodGet {
-		httpReq.Body = sentOnce{}
-	}
-	for name, values := range req.Header {
-		httpReq.Header[name] = values
-	}
-	httpReq.Header.Set("Accept", "application/json")
-	httpReq.Header.Set("User-Agent", c.options.UserAgent)
-	if req.Body != nil {
-		httpReq.Header.Set("Content-Type", "application/json")
-	}
-	return httpReq, nil
+	return resp, err
 }
 
-// sentOnce is no body, in a form that net/http does not know to be one: it would
-// send a GET again, and again, whenever a kept connection turns out to be dead,
-// past the breaker, the quota and the retry budget.
-type sentOnce struct{}
-
-func (sentOnce) Read([]byte) (int, error) { return 0, io.EOF }
-func (sentOnce) Close() error             { return nil }
-
-var errTooLarge = errors.New("body over max_response_bytes")
-
-func (c *Client) read(resp *http.Response) ([]byte, error) {
-	limit := c.options.MaxResponseBytes
-	if resp.ContentLength > limit {
-		return nil, errTooLarge
-	}
-	var buf bytes.Buffer
-	if resp.ContentLength > 0 {
-		buf.Grow(int(min(resp.ContentLength, maxAhead)) + bytes.MinRead)
-	}
-	// One byte over the limit tells "full" from "too large".
-	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1)); err != nil {
-		return nil, err
-	}
-	if int64(buf.Len()) > limit {
-		return nil, errTooLarge
-	}
-	return buf.Bytes(), nil
+// trip is one request on its way.
+type trip struct {
+	ctx      context.Context // the caller's
+	deadline time.Time       // the earlier of the caller's and the timeout's
+	callers  bool            // it is the caller's: that it passes says nothing of the backend
+	reused   bool            // the connection had another request before
+	stage    stage
 }
 
-func (c *Client) bodyFailed(ctx context.Context, req *adapters.Request, status int, err error) error {
-	kind := normalize.KindCut
+func newTrip(ctx context.Context, timeout time.Duration) *trip {
+	t := &trip{ctx: ctx, deadline: time.Now().Add(timeout)}
+	if callers, ok := ctx.Deadline(); ok && callers.Before(t.deadline) {
+		t.deadline, t.callers = callers, true
+	}
+	return t
+}
+
+// stage is how far a request came, which is what its failure means.
+type stage int
+
+const (
+	connecting stage = iota
+	shaking          // hands, for TLS
+	sent             // or so much of it as could be
+	answered         // a byte at least
+	inBody           // of the answer
+)
+
+// kind is what an error at this stage means.
+func (t *trip) kind(err error) normalize.Kind {
+	timeout := isTimeout(err)
+	callers := t.ctx.Err() != nil || timeout && t.callers && !time.Now().Before(t.deadline)
+	cut := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 	switch {
 	case errors.Is(err, errTooLarge):
-		kind = normalize.KindTooLarge
-	case errors.Is(ctx.Err(), context.Canceled):
-		kind = normalize.KindCanceled
-	case ctx.Err() != nil:
-		kind = normalize.KindDeadline
-	case isTimeout(err):
-		kind = normalize.KindBodyTimeout
+		return normalize.KindTooLarge
+	case errors.Is(t.ctx.Err(), context.Canceled):
+		return normalize.KindCanceled
+	case callers && t.stage < sent:
+		return normalize.KindExpired
+	case callers:
+		return normalize.KindDeadline
 	}
-	failure := c.failed(req, kind, err)
-	failure.Status = status
-	return failure
+	switch t.stage {
+	case connecting, shaking:
+		switch {
+		case timeout:
+			return normalize.KindConnectTimeout
+		case t.stage == shaking:
+			return normalize.KindTLS
+		}
+		return normalize.KindConnect
+	case sent:
+		if timeout {
+			return normalize.KindTimeout
+		}
+		return normalize.KindReset
+	}
+	switch {
+	case timeout:
+		return normalize.KindBodyTimeout
+	case cut || t.stage == inBody:
+		return normalize.KindCut
+	}
+	return normalize.KindBadResponse // bytes that are no HTTP answer
+}
+
+func isTimeout(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	n, ok := errors.AsType[net.Error](err)
+	return ok && n.Timeout()
 }
 
 // failed describes a failure by what we know, never by the cause's text: that
@@ -236,69 +231,4 @@ func (c *Client) explain(kind normalize.Kind) string {
 		return fmt.Sprintf("not done within the timeout (%s)", c.options.Timeout)
 	}
 	return ""
-}
-
-// phase notes how far a request came, which is what its failure means.
-type phase struct {
-	shaking, connected, reused, answered atomic.Bool
-}
-
-func (p *phase) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		// net/http may take a second connection if nothing was written to the
-		// first; what the first one came to does not count.
-		GetConn:           func(string) { p.connected.Store(false) },
-		TLSHandshakeStart: func() { p.shaking.Store(true) },
-		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { p.shaking.Store(err != nil) },
-		GotConn: func(info httptrace.GotConnInfo) {
-			p.connected.Store(true)
-			p.reused.Store(info.Reused)
-		},
-		GotFirstResponseByte: func() { p.answered.Store(true) },
-	}
-}
-
-// kind is what an error of Do means; ctx is the caller's, without our timeout:
-// a deadline of its own says nothing of the backend.
-func (p *phase) kind(ctx context.Context, err error) normalize.Kind {
-	timeout := isTimeout(err)
-	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
-		return normalize.KindCanceled
-	case ctx.Err() != nil && p.connected.Load():
-		return normalize.KindDeadline
-	case ctx.Err() != nil:
-		return normalize.KindExpired
-	case p.answered.Load() && timeout:
-		return normalize.KindBodyTimeout
-	case p.answered.Load() && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)):
-		return normalize.KindCut // in the headers
-	case p.answered.Load():
-		return normalize.KindBadResponse // bytes that are no HTTP answer
-	case p.connected.Load() && timeout:
-		return normalize.KindTimeout
-	case p.connected.Load():
-		return normalize.KindReset
-	case timeout:
-		return normalize.KindConnectTimeout
-	case p.shaking.Load() || isTLS(err):
-		return normalize.KindTLS
-	}
-	return normalize.KindConnect
-}
-
-func isTLS(err error) bool {
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return true
-	}
-	_, ok := errors.AsType[tls.RecordHeaderError](err)
-	return ok
-}
-
-func isTimeout(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return true
-	}
-	n, ok := errors.AsType[net.Error](err)
-	return ok && n.Timeout()
 }

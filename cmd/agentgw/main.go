@@ -40,7 +40,7 @@ type cli struct {
 }
 
 func main() {
-	// net/http writes there what a backend says unasked, a quoted credential perhaps.
+	// Libraries write there: net/http what a collector, say, sends unasked.
 	log.SetOutput(io.Discard)
 	os.Exit(run(os.Args[1:], &app{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}))
 }

@@ -136,7 +136,7 @@ func (b *Bench) adapter(timeout time.Duration) adapters.Adapter {
 		panic(err) // httptest gives valid URLs
 	}
 	client := upstream.New(upstream.Options{
-		Provider: b.Provider.Info.Provider, BaseURL: base, Timeout: timeout, MaxResponseBytes: maxBody, MaxConns: 64, UserAgent: "agentgw/test",
+		Provider: b.Provider.Info.Provider, BaseURL: base, Timeout: timeout, MaxResponseBytes: maxBody, UserAgent: "agentgw/test",
 	})
 	b.clients = append(b.clients, client)
 	return b.Provider.New(adapters.Settings{Backend: BackendName, Exchange: client.Exchange})

@@ -1,0 +1,94 @@
+package upstream
+
+import (
+	"sync"
+	"time"
+)
+
+// idleFor is how long a connection waits for the next request.
+const idleFor = 90 * time.Second
+
+// idle holds the connections that wait, the one used last at the end, which is taken first.
+type idle struct {
+	mu      sync.Mutex
+	waiting []*conn
+	closed  bool
+	sweeper *time.Timer // nil: there is nothing to sweep
+}
+
+// take gives a connection that the backend still holds open, with its deadline set; nil if
+// there is none.
+func (i *idle) take(deadline time.Time) *conn {
+	for {
+		i.mu.Lock()
+		last := len(i.waiting) - 1
+		if last < 0 {
+			i.mu.Unlock()
+			return nil
+		}
+		c := i.waiting[last]
+		i.waiting[last] = nil
+		i.waiting = i.waiting[:last]
+		i.mu.Unlock()
+		if time.Since(c.since) < idleFor && c.SetDeadline(deadline) == nil && quiet(c) {
+			return c
+		}
+		_ = c.Close()
+	}
+}
+
+// put keeps a connection for the next request.
+func (i *idle) put(c *conn) {
+	c.since = time.Now()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.closed {
+		_ = c.Close()
+		return
+	}
+	i.waiting = append(i.waiting, c)
+	if i.sweeper == nil {
+		i.sweeper = time.AfterFunc(idleFor, i.sweep)
+	}
+}
+
+// sweep closes what has waited too long.
+func (i *idle) sweep() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.sweeper = nil
+	kept := i.waiting[:0]
+	for _, c := range i.waiting {
+		if time.Since(c.since) >= idleFor {
+			_ = c.Close()
+			continue
+		}
+		kept = append(kept, c)
+	}
+	clear(i.waiting[len(kept):])
+	i.waiting = kept
+	if len(kept) > 0 && !i.closed {
+		i.sweeper = time.AfterFunc(idleFor-time.Since(kept[0].since), i.sweep)
+	}
+}
+
+// clear closes all that wait.
+func (i *idle) clear() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, c := range i.waiting {
+		_ = c.Close()
+	}
+	i.waiting = nil
+}
+
+// close closes all that wait, and keeps none from here on.
+func (i *idle) close() {
+	i.mu.Lock()
+	i.closed = true
+	if i.sweeper != nil {
+		i.sweeper.Stop()
+	}
+	i.mu.Unlock()
+	i.clear()
+}

@@ -1,0 +1,231 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// eventually waits for what the other side of a connection has done.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never %s", what)
+		}
+	}
+}
+
+func counted(s *httptest.Server) *atomic.Int32 {
+	var connections atomic.Int32
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	return &connections
+}
+
+func post(c *Client) error {
+	return c.Exchange(context.Background(), &adapters.Request{Op: adapters.OpCreate, Method: "POST", Path: "/agents", Body: []byte("{}"), Decode: func(adapters.Response) error { return nil }})
+}
+
+// TestConnectionThatWasHungUp is not written to: whether a write that goes into it is done
+// could not be told. Whatever the protocol, the server hangs up as servers do.
+func TestConnectionThatWasHungUp(t *testing.T) {
+	var received atomic.Int32
+	here := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // whatever it is
+		received.Add(1)
+		fmt.Fprint(w, "{}")
+	})
+	_, _, trusting := backends(t)
+	for _, start := range []func(*httptest.Server){(*httptest.Server).Start, (*httptest.Server).StartTLS} {
+		received.Store(0)
+		server := httptest.NewUnstartedServer(here)
+		connections := counted(server)
+		start(server)
+		c := client(t, server.URL, trusting)
+		for range 3 {
+			if err := post(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := connections.Load(); n != 1 {
+			t.Errorf("%d connections for requests one after another", n)
+		}
+		server.CloseClientConnections()
+		eventually(t, "hung up", func() bool { return !quiet(c.idle.waiting[0]) })
+		if err := post(c); err != nil || received.Load() != 4 || connections.Load() != 2 {
+			t.Errorf("%v; %d requests on %d connections", err, received.Load(), connections.Load())
+		}
+		server.Close()
+	}
+}
+
+// TestAnswerToNothing: what a backend says unasked is not taken for the next answer.
+func TestAnswerToNothing(t *testing.T) {
+	for _, together := range []bool{true, false} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		unasked := make(chan struct{})
+		go func() {
+			for first := true; ; first = false {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				in := bufio.NewReader(conn)
+				const wrong = "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
+				for {
+					if _, err := http.ReadRequest(in); err != nil {
+						conn.Close()
+						break
+					}
+					switch right := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"; {
+					case first && together:
+						fmt.Fprint(conn, right+wrong)
+						close(unasked)
+					case first:
+						fmt.Fprint(conn, right)
+						<-unasked
+						fmt.Fprint(conn, wrong)
+					default:
+						fmt.Fprint(conn, right)
+					}
+				}
+			}
+		}()
+		c := client(t, "http://"+l.Addr().String())
+		status := 0
+		ask := func() {
+			if err := c.Exchange(t.Context(), &adapters.Request{Method: "GET", Path: "/", Decode: func(r adapters.Response) error { status = r.Status; return nil }}); err != nil || status != 200 {
+				t.Errorf("%v, %d", err, status)
+			}
+		}
+		ask()
+		if !together {
+			close(unasked)
+			eventually(t, "came", func() bool { return !quiet(c.idle.waiting[0]) })
+		}
+		ask()
+		c.Close()
+		l.Close()
+	}
+}
+
+// TestAnswersAreOnesOwn: with callers that leave, a backend that hangs up and one that is
+// slow, nobody gets another one's answer, nor a piece of it.
+func TestAnswersAreOnesOwn(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch rand.N(8) {
+		case 0:
+			w.Header().Set("Connection", "close")
+		case 1:
+			panic(http.ErrAbortHandler)
+		case 2:
+			time.Sleep(rand.N(4 * time.Millisecond)) // as vendors do
+		}
+		fmt.Fprintf(w, "%s %s", r.URL.Path, body)
+		if rand.N(8) == 0 {
+			_ = http.NewResponseController(w).Flush() // in pieces
+			time.Sleep(rand.N(4 * time.Millisecond))
+		}
+		fmt.Fprint(w, ".")
+	}))
+	defer server.Close()
+	c := client(t, server.URL)
+	var good, left atomic.Int32
+	var wg sync.WaitGroup
+	for who := range 16 {
+		wg.Go(func() {
+			for n := range 200 {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+				if rand.N(4) == 0 {
+					time.AfterFunc(rand.N(3*time.Millisecond), cancel)
+				}
+				path, body := fmt.Sprintf("/%d/%d", who, n), fmt.Sprint(who*n)
+				err := c.Exchange(ctx, &adapters.Request{Method: "PUT", Path: path, Body: []byte(body), Decode: func(r adapters.Response) error {
+					if want := path + " " + body + "."; string(r.Body) != want {
+						t.Errorf("%q, want %q", r.Body, want)
+					}
+					return nil
+				}})
+				switch kind := normalize.KindOf(err); {
+				case err == nil:
+					good.Add(1)
+				case kind == normalize.KindCanceled:
+					left.Add(1)
+				case kind != normalize.KindReset && kind != normalize.KindCut:
+					t.Errorf("%v", err)
+				}
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	if good.Load() == 0 || left.Load() == 0 {
+		t.Errorf("%d were answered, %d left", good.Load(), left.Load())
+	}
+}
+
+// TestIdleConnectionsAreClosed after their time, and the younger ones are kept.
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	all := make(chan struct{})
+	var waiting atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if waiting.Add(1) == 3 {
+			close(all)
+		}
+		<-all
+	}))
+	var closed atomic.Int32
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	c := client(t, server.URL)
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			if err := get(c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	c.idle.mu.Lock()
+	c.idle.waiting[0].since = c.idle.waiting[0].since.Add(-idleFor)
+	c.idle.mu.Unlock()
+	c.idle.sweep()
+	eventually(t, "closed", func() bool { return closed.Load() == 1 })
+	if n := len(c.idle.waiting); n != 2 || c.idle.sweeper == nil {
+		t.Errorf("%d are kept; swept again: %t", n, c.idle.sweeper != nil)
+	}
+	// Nor is one used that the sweep has not come to yet.
+	last := c.idle.waiting[1]
+	last.since = last.since.Add(-idleFor)
+	if taken := c.idle.take(time.Now().Add(time.Minute)); taken == nil || taken == last {
+		t.Errorf("took %p, the old one is %p", taken, last)
+	} else {
+		c.idle.put(taken)
+	}
+}

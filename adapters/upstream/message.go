@@ -1,0 +1,213 @@
+package upstream
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/agentgw/agentgw/adapters"
+)
+
+const (
+	// maxResponseHeaderBytes bounds what a backend's headers can cost us.
+	maxResponseHeaderBytes = 64 << 10
+	// maxAhead bounds the memory that is taken for a body on its announced length
+	// alone.
+	maxAhead = 1 << 20
+	// maxInterim is how many 1xx answers may come before the answer (RFC 9110, section 15.2).
+	maxInterim = 5
+)
+
+var (
+	errTooLarge       = errors.New("body over max_response_bytes")
+	errHeadersTooLong = errors.New("headers over 64 KiB")
+	errInterim        = errors.New("too many 1xx answers")
+	errSwitched       = errors.New("101 Switching Protocols")
+	errTarget         = errors.New("the path or the query is not escaped")
+	errHeader         = errors.New("a header has bytes that HTTP does not allow")
+)
+
+// head is the head of a request: its first line and its headers. The path stays escaped as it
+// is. Nothing but what was validated gets in, so that no value can add a line.
+func (c *Client) head(req *adapters.Request) ([]byte, error) {
+	h := make([]byte, 0, 512)
+	h = append(h, req.Method...)
+	h = append(h, ' ')
+	h = append(h, c.target...)
+	h = append(h, req.Path...)
+	if len(req.Query) > 0 {
+		h = append(h, '?')
+		h = append(h, req.Query.Encode()...)
+	}
+	if bytes.ContainsFunc(h[len(req.Method)+1:], notInTarget) {
+		return nil, errTarget
+	}
+	h = append(h, " HTTP/1.1\r\n"...)
+	h = append(h, c.always...)
+	for name, values := range req.Header {
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+				return nil, errHeader
+			}
+			h = appendHeader(h, name, value)
+		}
+	}
+	if req.Body != nil {
+		h = append(h, "Content-Type: application/json\r\n"...)
+	}
+	// A length goes with every method that may have a body (RFC 9110, section 8.6).
+	if req.Body != nil || req.Method != http.MethodGet && req.Method != http.MethodDelete {
+		h = append(h, "Content-Length: "...)
+		h = strconv.AppendInt(h, int64(len(req.Body)), 10)
+		h = append(h, "\r\n"...)
+	}
+	return append(h, "\r\n"...), nil
+}
+
+// notInTarget: spaces and control characters would end the target, and others are escaped
+// (RFC 9112, section 3.2).
+func notInTarget(r rune) bool { return r <= ' ' || r >= 0x7f }
+
+func appendHeader(h []byte, name, value string) []byte {
+	h = append(h, name...)
+	h = append(h, ": "...)
+	h = append(h, value...)
+	return append(h, "\r\n"...)
+}
+
+// headers are those that every request to the backend has.
+func (o Options) headers(proxyAuthorization string) []byte {
+	h := appendHeader(nil, "Host", o.BaseURL.Host)
+	h = appendHeader(h, "User-Agent", o.UserAgent)
+	h = appendHeader(h, "Accept", "application/json")
+	h = appendHeader(h, "Accept-Encoding", "gzip")
+	if proxyAuthorization != "" {
+		h = appendHeader(h, "Proxy-Authorization", proxyAuthorization)
+	}
+	return h
+}
+
+// conn is a connection, for one request at a time.
+type conn struct {
+	net.Conn                 // TLS, if the backend's is
+	raw      syscall.RawConn // below all; nil if there is none
+	in       *bufio.Reader
+	room     int64     // bytes that may yet be read of headers
+	last     bool      // nothing can come after this answer
+	since    time.Time // when it began to wait
+}
+
+// newConn makes one of c, which tcp is below.
+func newConn(c, tcp net.Conn) *conn {
+	made := &conn{Conn: c}
+	if under, ok := tcp.(syscall.Conn); ok {
+		made.raw, _ = under.SyscallConn() // fails if it is closed: the first write will say so
+	}
+	made.in = bufio.NewReader(made)
+	return made
+}
+
+// Read keeps what the headers take within bounds.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.room <= 0 {
+		return 0, errHeadersTooLong
+	}
+	n, err := c.Conn.Read(p)
+	c.room -= int64(n)
+	return n, err
+}
+
+// longAgo is a deadline that ends what reads and writes now.
+var longAgo = time.Unix(1, 0)
+
+// bind has the connection's reads and writes end with ctx. release ends that, and reports
+// whether the connection was left alone.
+func (c *conn) bind(ctx context.Context) (release func() bool) {
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(longAgo) }) // fails if it is closed, which is as good
+}
+
+// clean says that the next answer will be the next request's.
+func (c *conn) clean() bool { return !c.last && c.in.Buffered() == 0 }
+
+// do sends the request and reads the whole answer; limit is in bytes of its body after
+// decompression. An error says nothing of how far it came: the trip does.
+func (c *conn) do(t *trip, head, body []byte, limit int64) (adapters.Response, error) {
+	t.stage = sent
+	_, unsent := c.Write(append(head, body...)) // in one system call
+	c.last = unsent != nil
+	// A backend that does not want all of a request may have answered before it hung up.
+	c.room = maxResponseHeaderBytes
+	if _, err := c.in.Peek(1); err != nil {
+		return adapters.Response{}, errors.Join(unsent, err)
+	}
+	t.stage = answered
+	resp, err := c.answer()
+	if err != nil {
+		return adapters.Response{}, err
+	}
+	c.last = c.last || resp.Close
+	answer := adapters.Response{Status: resp.StatusCode, Header: resp.Header}
+	if resp.StatusCode == http.StatusSwitchingProtocols { // its body is the bare connection
+		return answer, errSwitched
+	}
+	t.stage = inBody
+	c.room = math.MaxInt64
+	answer.Body, err = readBody(resp, limit)
+	return answer, err
+}
+
+// answer reads the answer's headers, past those that only announce it.
+func (c *conn) answer() (*http.Response, error) {
+	for range maxInterim + 1 {
+		resp, err := http.ReadResponse(c.in, nil)
+		if err != nil || resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+			return resp, err
+		}
+	}
+	return nil, errInterim
+}
+
+// readBody reads the body to its end, decompressed.
+func readBody(resp *http.Response, limit int64) ([]byte, error) {
+	var body io.Reader = resp.Body
+	var buf bytes.Buffer
+	switch {
+	case strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip"):
+		z := unzippers.Get().(*gzip.Reader)
+		defer unzippers.Put(z)
+		if err := z.Reset(body); err != nil {
+			return nil, err
+		}
+		body = z
+	case resp.ContentLength > limit:
+		return nil, errTooLarge
+	case resp.ContentLength > 0:
+		buf.Grow(int(min(resp.ContentLength, maxAhead)) + bytes.MinRead)
+	}
+	// One byte over the limit tells "full" from "too large".
+	if _, err := buf.ReadFrom(io.LimitReader(body, limit+1)); err != nil {
+		return nil, err
+	}
+	if int64(buf.Len()) > limit {
+		return nil, errTooLarge
+	}
+	return buf.Bytes(), nil
+}
+
+var unzippers = sync.Pool{New: func() any { return new(gzip.Reader) }}

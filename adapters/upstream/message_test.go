@@ -1,0 +1,192 @@
+package upstream
+
+import (
+	"bufio"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// TestNoValueAddsALine: nothing is sent of what would not be one header, or one target.
+func TestNoValueAddsALine(t *testing.T) {
+	var received atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { received.Add(1) }))
+	defer server.Close()
+	c := client(t, server.URL)
+	for name, r := range map[string]adapters.Request{
+		"a value":  {Path: "/", Header: http.Header{"X-Key": {"a\r\nX-Other: b"}}},
+		"a name":   {Path: "/", Header: http.Header{"X-Key: a\r\nX-Other": {"b"}}},
+		"a space":  {Path: "/a HTTP/1.1"},
+		"a line":   {Path: "/a\r\nX-Other:b"},
+		"no ASCII": {Path: "/é"},
+	} {
+		r.Method, r.Decode = "GET", func(adapters.Response) error { return nil }
+		err := c.Exchange(t.Context(), &r)
+		if normalize.KindOf(err) != normalize.KindInternal || strings.Contains(err.Error(), "X-Other") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := received.Load(); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	// A query is escaped here.
+	err := c.Exchange(t.Context(), &adapters.Request{Method: "GET", Path: "/", Query: url.Values{"a b": {"c\r\nd"}}, Decode: func(adapters.Response) error { return nil }})
+	if err != nil || received.Load() != 1 {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestLengths: RFC 9110, section 8.6; some servers refuse a POST without a length.
+func TestLengths(t *testing.T) {
+	var length string
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				in := bufio.NewReader(conn)
+				for {
+					r, err := http.ReadRequest(in)
+					if err != nil {
+						conn.Close()
+						return
+					}
+					length = strings.Join(r.Header["Content-Length"], ",") // net/http leaves what was sent
+					_, _ = io.Copy(io.Discard, r.Body)                     // whatever it is
+					fmt.Fprint(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+				}
+			}()
+		}
+	}()
+	c := client(t, "http://"+l.Addr().String())
+	for _, r := range []struct {
+		method string
+		body   []byte
+		want   string
+	}{{"GET", nil, ""}, {"DELETE", nil, ""}, {"POST", nil, "0"}, {"PUT", []byte("{}"), "2"}, {"PATCH", []byte(strings.Repeat(" ", 100_000)), "100000"}} {
+		err := c.Exchange(t.Context(), &adapters.Request{Method: r.method, Path: "/", Body: r.body, Decode: func(adapters.Response) error { return nil }})
+		if err != nil || length != r.want {
+			t.Errorf("%s with %d bytes: %v, Content-Length %q", r.method, len(r.body), err, length)
+		}
+	}
+}
+
+// says serves each connection with the same bytes for each request, then hangs up if so told.
+func says(t *testing.T, text string, hangUp bool) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				in := bufio.NewReader(conn)
+				for {
+					if _, err := http.ReadRequest(in); err != nil {
+						return
+					}
+					fmt.Fprint(conn, text)
+					if hangUp {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return "http://" + l.Addr().String()
+}
+
+// TestWaysToAnswer: the forms of a message that HTTP/1.1 knows (RFC 9112, sections 6 and 7).
+func TestWaysToAnswer(t *testing.T) {
+	const interim = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+	zipped := &strings.Builder{}
+	z := gzip.NewWriter(zipped)
+	fmt.Fprint(z, "hello")
+	z.Close()
+	for name, c := range map[string]struct {
+		text   string
+		hangUp bool
+		want   string
+		kept   int
+		kind   normalize.Kind
+	}{
+		"a length":                    {text: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", want: "hello", kept: 1},
+		"the end of the connection":   {text: "HTTP/1.1 200 OK\r\n\r\nhello", hangUp: true, want: "hello"},
+		"chunks":                      {text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n", want: "hello", kept: 1},
+		"chunks and trailers":         {text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n", want: "hello", kept: 1},
+		"nothing":                     {text: "HTTP/1.1 204 No Content\r\n\r\n", kept: 1},
+		"HTTP/1.0":                    {text: "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", want: "hello"},
+		"no further request":          {text: "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", want: "hello"},
+		"announcements":               {text: interim + interim + "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", want: "hello", kept: 1},
+		"gzip":                        {text: fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", zipped.Len(), zipped), want: "hello", kept: 1},
+		"gzip that is none":           {text: "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello", kind: normalize.KindCut},
+		"gzip that ends early":        {text: fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", zipped.Len()-4, zipped.String()[:zipped.Len()-4]), kind: normalize.KindCut},
+		"announcements without end":   {text: strings.Repeat(interim, 100), kind: normalize.KindBadResponse},
+		"two lengths":                 {text: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", kind: normalize.KindBadResponse},
+		"chunks that are none":        {text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhello", hangUp: true, kind: normalize.KindCut},
+		"an encoding nobody asks for": {text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello", hangUp: true, kind: normalize.KindBadResponse},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := client(t, says(t, c.text, c.hangUp))
+			for range 2 {
+				got := ""
+				err := client.Exchange(t.Context(), &adapters.Request{Method: "GET", Path: "/", Decode: func(r adapters.Response) error { got = string(r.Body); return nil }})
+				if got != c.want || err != nil && normalize.KindOf(err) != c.kind || err == nil && c.kind != 0 {
+					t.Fatalf("%q, %v", got, err)
+				}
+				if kept := len(client.idle.waiting); kept != c.kept {
+					t.Errorf("%d connections are kept", kept)
+				}
+			}
+		})
+	}
+}
+
+// TestAnswerBeforeTheRequestIsOver: a backend may refuse a body that it has not read.
+func TestAnswerBeforeTheRequestIsOver(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			fmt.Fprint(conn, "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		}
+	}()
+	c := client(t, "http://"+l.Addr().String())
+	status := 0
+	err = c.Exchange(t.Context(), &adapters.Request{Method: "PUT", Path: "/", Body: make([]byte, 16<<20), Decode: func(r adapters.Response) error { status = r.Status; return nil }})
+	if err != nil || status != 413 {
+		t.Errorf("%v, %d", err, status)
+	}
+}

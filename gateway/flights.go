@@ -1,0 +1,58 @@
+package gateway
+
+import "sync"
+
+// flight is what is asked now: equal ones share an answer. A read that began before a write
+// or a purge is not joined by one that came after.
+type flight struct {
+	key   string // of the cache
+	since epoch
+	fresh bool
+	// behind: who asks by name does not join, since it might be refused what he is not.
+	behind bool
+}
+
+// landed is how a flight ended.
+type landed struct {
+	result Result
+	err    error
+}
+
+// flights has equal reads share one. golang.org/x/sync/singleflight would, but for a
+// goroutine and its growing stack for each: a tenth of what an agent costs that is asked anew.
+type flights struct {
+	mu      sync.Mutex
+	waiting map[flight][]chan<- landed // a place for each who waits
+}
+
+// join gives the answer of the flight, which read is called for if it is not under way: here,
+// before join returns, or in a goroutine of its own. read does not panic.
+func (f *flights) join(which flight, here bool, read func() (Result, error)) <-chan landed {
+	place := make(chan landed, 1)
+	f.mu.Lock()
+	others, underWay := f.waiting[which]
+	if f.waiting == nil {
+		f.waiting = map[flight][]chan<- landed{}
+	}
+	f.waiting[which] = append(others, place)
+	f.mu.Unlock()
+	switch {
+	case underWay:
+	case here:
+		f.fly(which, read)
+	default:
+		go f.fly(which, read)
+	}
+	return place
+}
+
+func (f *flights) fly(which flight, read func() (Result, error)) {
+	result, err := read()
+	f.mu.Lock()
+	waiting := f.waiting[which]
+	delete(f.waiting, which)
+	f.mu.Unlock()
+	for _, place := range waiting {
+		place <- landed{result, err}
+	}
+}
