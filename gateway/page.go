@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/catalog"
@@ -44,17 +43,17 @@ func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery, w cata
 	made := page{complete: true}
 	body := append(make([]byte, 0, guess(parts, found)), `{"object":"list","data":[`...)
 	start := len(body)
-	raw := make([]func(int) jsontext.Value, len(parts))
+	read := make([]stored, len(parts))
 	for i, p := range parts {
-		if q.Raw && p.snapshot != nil {
-			raw[i] = p.snapshot.Raw()
+		if p.snapshot != nil {
+			read[i] = stored{row: p.snapshot.Rows(), raw: p.snapshot.Raw()}
 		}
 	}
 	for i, r := range found.Rows {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = parts[r.Part].append(body, r.Index, q, raw[r.Part])
+		body = parts[r.Part].append(body, r.Index, q, read[r.Part])
 	}
 	data := body[start:]
 
@@ -131,7 +130,7 @@ func warningsOf(parts []part, q ListQuery) []Warning {
 func guess(parts []part, found catalog.Page) int {
 	size := 4 << 10
 	for _, r := range found.Rows {
-		size += len(parts[r.Part].snapshot.Row(r.Index)) + 64
+		size += parts[r.Part].snapshot.RowLen(r.Index) + 64
 	}
 	return size
 }
@@ -181,20 +180,22 @@ func (p *part) sets(i int, found catalog.Page, q ListQuery) (unavailable, notLoa
 	var sets []catalog.Sets
 	for _, r := range found.Rows {
 		if r.Part == i {
-			of, _ := p.row(r.Index)
-			sets = append(sets, of)
+			sets = append(sets, p.setsOf(r.Index))
 		}
 	}
 	return catalog.CommonSets(sets, catalog.Sets{Unavailable: p.backend.Info.Unavailable(), NotLoaded: p.backend.Info.NotLoaded(adapters.InList | adapters.InGet)})
 }
 
-// row is an agent's encoded row, as full as it was read, and its sets.
-func (p *part) row(i int) (catalog.Sets, normalize.Row) {
+// setsOf are those of an agent, as full as it was read.
+func (p *part) setsOf(i int) catalog.Sets {
 	if d := p.details[i]; d != nil {
-		return catalog.Sets{Unavailable: d.Agent.Unavailable, NotLoaded: d.Agent.NotLoaded}, d.Row
+		return catalog.Sets{Unavailable: d.Agent.Unavailable, NotLoaded: d.Agent.NotLoaded}
 	}
-	return p.snapshot.Sets(i), p.snapshot.Row(i)
+	return p.snapshot.Sets(i)
 }
+
+// stored reads what a snapshot has of its agents; each is over when the next one is read.
+type stored struct{ row, raw func(i int) []byte }
 
 var (
 	basicEnding = normalize.NewEnding(normalize.ViewBasic)
@@ -202,22 +203,28 @@ var (
 )
 
 // append writes an agent as the page shows it. A row that differs from its
-// source carries its own sets; raw gives what a snapshot has of it.
-func (p *part) append(dst []byte, i int, q ListQuery, raw func(int) jsontext.Value) []byte {
-	sets, row := p.row(i)
+// source carries its own sets.
+func (p *part) append(dst []byte, i int, q ListQuery, of stored) []byte {
+	sets, d := p.setsOf(i), p.details[i]
+	var row normalize.Row
+	if d != nil {
+		row = d.Row
+	} else {
+		row = of.row(i)
+	}
 	ending := basicEnding
 	// An agent of whom the list shows all that there is, is in full view too.
-	if q.Full && (p.details[i] != nil || sets.NotLoaded == 0) {
+	if q.Full && (d != nil || sets.NotLoaded == 0) {
 		ending = fullEnding
 	}
 	if sets.Unavailable != *p.source.Unavailable || sets.NotLoaded != *p.source.NotLoaded {
 		ending = ending.WithSets(sets.Unavailable, sets.NotLoaded)
 	}
-	switch d := p.details[i]; {
+	switch {
 	case !q.Raw:
 		return row.Append(dst, ending)
 	case d != nil:
 		return row.AppendWithRaw(dst, ending, d.Agent.RawList, d.Agent.RawDetail)
 	}
-	return row.AppendWithRaw(dst, ending, raw(i), nil)
+	return row.AppendWithRaw(dst, ending, of.raw(i), nil)
 }

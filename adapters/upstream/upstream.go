@@ -123,7 +123,7 @@ func (c *Client) send(t *trip, head, body []byte) (adapters.Response, error) {
 		return resp, nil
 	}
 	connection.Close()
-	if err != nil && t.reused && t.stage < answered {
+	if err != nil && t.reused && t.kind(err) == normalize.KindReset {
 		c.idle.clear() // the others are as old
 	}
 	return resp, err

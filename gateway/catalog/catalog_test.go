@@ -200,7 +200,7 @@ func TestRowsAreTheAgentsWithoutTheirView(t *testing.T) {
 		t.Error("the full view changed the row")
 	}
 	var basic, full map[string]any
-	if err := json.Unmarshal(s.Row(0).Append(nil, normalize.NewEnding(normalize.ViewBasic)), &basic); err != nil {
+	if err := json.Unmarshal(normalize.Row(s.Rows()(0)).Append(nil, normalize.NewEnding(normalize.ViewBasic)), &basic); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(s.Full(0).Answer().Plain(), &full); err != nil {

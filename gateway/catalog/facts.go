@@ -85,7 +85,7 @@ func (s *Snapshot) shown(i int) (of shown) {
 		a := d.Agent
 		return shown{a.Name, a.Description, a.CreatedAt, a.UpdatedAt, a.AlternateIDs}
 	}
-	if err := json.Unmarshal(s.rows.at(i), &of); err != nil { // we have encoded it
+	if err := json.Unmarshal(s.rows.get(i, nil), &of); err != nil { // we have encoded it
 		panic(err)
 	}
 	return of

@@ -10,12 +10,11 @@
 package catalog
 
 import (
+	"bytes"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
@@ -31,8 +30,8 @@ type Snapshot struct {
 
 	backend    string
 	listed     []facts // by normalize.Compare of native ids
-	rows       packed
-	raw        archive
+	rows       archive
+	raw        archive        // the vendor's own JSON; seldom asked for
 	alternates map[string]int // by whole alternate ids
 	orders     [orderFields]lazyOrder
 	texts      func() []string
@@ -55,24 +54,7 @@ type Snapshot struct {
 	size int64
 }
 
-// packed are rows, one behind the other.
-type packed struct {
-	bytes []byte
-	ends  []int
-}
-
-func (p packed) at(i int) normalize.Row {
-	start := 0
-	if i > 0 {
-		start = p.ends[i-1]
-	}
-	return normalize.Row(p.bytes[start:p.ends[i]:p.ends[i]])
-}
-
 var lastID atomic.Uint64
-
-// encoding are buffers that rows are encoded in, before it is known how much they take.
-var encoding = sync.Pool{New: func() any { return new([]byte) }}
 
 // NewSnapshot encodes a listing. Of two agents with one id the first is kept. It keeps
 // nothing of the listing itself.
@@ -82,13 +64,12 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, erro
 	agents = slices.CompactFunc(agents, func(a, b *normalize.Agent) bool { return a.NativeID == b.NativeID })
 	s := &Snapshot{
 		ID: lastID.Add(1), listed: make([]facts, len(agents)),
-		rows:    packed{ends: make([]int, len(agents))},
 		Partial: listing.Partial, Interrupted: listing.Interrupted,
 		postings: newPostings(),
 	}
-	raw, sets := make([]jsontext.Value, len(agents)), make([]Sets, len(agents))
-	buffer := encoding.Get().(*[]byte)
-	defer encoding.Put(buffer)
+	ends, sets := make([]int, len(agents)), make([]Sets, len(agents))
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
 	rows := normalize.Row((*buffer)[:0])
 	same := shared{}
 	for i, a := range agents {
@@ -96,7 +77,7 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, erro
 		if rows, err = a.AppendRow(rows); err != nil {
 			return nil, notEncoded(info, adapters.OpList, err)
 		}
-		s.rows.ends[i], raw[i] = len(rows), a.RawList
+		ends[i] = len(rows)
 		s.backend = a.Backend
 		s.listed[i] = factsOf(a).shared(same)
 		s.lacks |= a.NotLoaded
@@ -112,11 +93,16 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, erro
 		}
 	}
 	*buffer = rows
-	s.rows.bytes = append(make([]byte, 0, len(rows)), rows...) // not as large as it grew
-	s.raw = newArchive(raw)
+	s.rows = newArchive(len(agents), func(i int) []byte {
+		if i == 0 {
+			return rows[:ends[0]]
+		}
+		return rows[ends[i-1]:ends[i]]
+	})
+	s.raw = newArchive(len(agents), func(i int) []byte { return agents[i].RawList })
 	s.Unavailable, s.NotLoaded = CommonSets(sets, Sets{info.Unavailable(), info.NotLoaded(adapters.InList)})
 	s.texts = sync.OnceValue(s.searchable)
-	s.size = int64(unsafe.Sizeof(*s)) + int64(len(rows)) + s.raw.size() + overhead*int64(len(agents))
+	s.size = int64(unsafe.Sizeof(*s)) + s.rows.size() + s.raw.size() + overhead*int64(len(agents))
 	return s, nil
 }
 
@@ -151,11 +137,15 @@ func (s *Snapshot) NativeID(i int) string { return s.listed[i].native }
 // Sets are those of the agent at an index.
 func (s *Snapshot) Sets(i int) Sets { return s.listed[i].Sets }
 
-// Row is the encoded row of the agent at an index.
-func (s *Snapshot) Row(i int) normalize.Row { return s.rows.at(i) }
+// Rows gives the encoded row of the agent at an index; each is over when the next one is read.
+func (s *Snapshot) Rows() func(i int) []byte { return s.rows.reader() }
 
-// Raw gives the vendor's own JSON of the agent at an index, best of one after the other.
-func (s *Snapshot) Raw() func(i int) jsontext.Value { return s.raw.reader() }
+// RowLen is how long the row of the agent at an index is, in bytes.
+func (s *Snapshot) RowLen(i int) int { return s.rows.len(i) }
+
+// Raw gives the vendor's own JSON of the agent at an index; nil for none. Each is over when
+// the next one is read.
+func (s *Snapshot) Raw() func(i int) []byte { return s.raw.reader() }
 
 // Brief is what tells agents apart.
 type Brief struct {
@@ -175,11 +165,11 @@ func (s *Snapshot) Agent(i int) *normalize.Agent {
 		whole := *d.Agent
 		return &whole
 	}
-	a, err := s.rows.at(i).Agent()
+	a, err := normalize.Row(s.rows.get(i, nil)).Agent()
 	if err != nil { // we have encoded it
 		panic(err)
 	}
-	a.View, a.RawList = normalize.ViewBasic, s.raw.get(i)
+	a.View, a.RawList = normalize.ViewBasic, bytes.Clone(s.raw.get(i, nil))
 	a.Unavailable, a.NotLoaded = s.listed[i].Unavailable, s.listed[i].NotLoaded
 	return a
 }
@@ -220,7 +210,7 @@ func (s *Snapshot) Find(nativeID string) int {
 func (s *Snapshot) Full(i int) *Detail {
 	full := s.Agent(i)
 	full.View = normalize.ViewFull
-	return newDetail(full, s.rows.at(i))
+	return newDetail(full, s.rows.get(i, nil))
 }
 
 // Size is the memory that the snapshot takes, in bytes, by estimate:
@@ -229,7 +219,7 @@ func (s *Snapshot) Size() int64 { return s.size }
 
 // overhead is what an agent takes beside its row and raw JSON, in bytes: its facts, its
 // ids, and what finds and orders it.
-const overhead = int64(unsafe.Sizeof(facts{})) + 430
+const overhead = int64(unsafe.Sizeof(facts{})) + 345
 
 // Sets are what an agent says of its fields.
 type Sets struct{ Unavailable, NotLoaded normalize.FieldSet }
