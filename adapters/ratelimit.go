@@ -26,6 +26,9 @@ func RetryAfter(header string, now time.Time) time.Duration {
 
 // number reads a header's number; NaN if it is none.
 func number(header string) float64 {
+	if header == "" { // as it mostly is: an error would be made for nothing
+		return math.NaN()
+	}
 	n, err := strconv.ParseFloat(header, 64)
 	if err != nil || math.IsInf(n, 0) {
 		return math.NaN()

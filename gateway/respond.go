@@ -43,6 +43,14 @@ func newField(name, value string) field { return field{[]byte(name), []byte(valu
 
 func (r *response) header(name, value string) { r.headers = append(r.headers, newField(name, value)) }
 
+// What every read's answer has; here, so that it is not made for each.
+var (
+	privateNoCache   = newField(fiber.HeaderCacheControl, "private, no-cache")
+	nameETag         = []byte("Etag")
+	nameCacheStatus  = []byte("Cache-Status")
+	nameServerTiming = []byte("Server-Timing")
+)
+
 // answer is what is sent: all that is the same each time that it is sent.
 type answer struct {
 	status  int
@@ -56,20 +64,21 @@ type answer struct {
 
 // answer is the response as it is sent.
 func (r *response) answer() answer {
-	a := answer{status: r.status, headers: slices.Clip(r.headers), media: r.media, etag: r.etag, oldest: r.oldest, body: r.body}
-	header := func(name, value string) { a.headers = append(a.headers, newField(name, value)) }
+	const most = 4 // headers are added
+	a := answer{status: r.status, headers: append(make([]field, 0, len(r.headers)+most), r.headers...), media: r.media, etag: r.etag, oldest: r.oldest, body: r.body}
+	header := func(name []byte, value string) { a.headers = append(a.headers, field{name, []byte(value)}) }
 	if r.read {
-		header(fiber.HeaderCacheControl, "private, no-cache")
+		a.headers = append(a.headers, privateNoCache)
 		a.vary = varyRead
 	} else if r.body != nil && len(r.body.Plain()) > payload.MinSize { // on a 304 too
 		a.vary = varyCoding
 	}
 	if r.etag != "" {
-		header("Etag", r.etag)
+		header(nameETag, r.etag)
 	}
 	if len(r.parts) > 0 {
-		header("Cache-Status", cacheStatus(r.parts))
-		header("Server-Timing", serverTiming(r.parts))
+		header(nameCacheStatus, cacheStatus(r.parts))
+		header(nameServerTiming, serverTiming(r.parts))
 	}
 	if a.media == "" {
 		a.media = fiber.MIMEApplicationJSON

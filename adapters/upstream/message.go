@@ -43,7 +43,7 @@ var (
 // head is the head of a request: its first line and its headers. The path stays escaped as it
 // is. Nothing but what was validated gets in, so that no value can add a line.
 func (c *Client) head(req *adapters.Request) ([]byte, error) {
-	h := make([]byte, 0, 512)
+	h := make([]byte, 0, len(c.target)+len(req.Path)+len(c.always)+256+len(req.Body)) // the body goes out behind it
 	h = append(h, req.Method...)
 	h = append(h, ' ')
 	h = append(h, c.target...)
@@ -186,7 +186,6 @@ func (c *conn) answer() (*http.Response, error) {
 // readBody reads the body to its end, decompressed.
 func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	var body io.Reader = resp.Body
-	var buf bytes.Buffer
 	switch {
 	case strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip"):
 		z := unzippers.Get().(*gzip.Reader)
@@ -197,9 +196,12 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 		body = z
 	case resp.ContentLength > limit:
 		return nil, errTooLarge
-	case resp.ContentLength > 0:
-		buf.Grow(int(min(resp.ContentLength, maxAhead)) + bytes.MinRead)
+	case resp.ContentLength > 0 && resp.ContentLength <= maxAhead:
+		whole := make([]byte, resp.ContentLength)
+		_, err := io.ReadFull(body, whole)
+		return whole, err
 	}
+	var buf bytes.Buffer
 	// One byte over the limit tells "full" from "too large".
 	if _, err := buf.ReadFrom(io.LimitReader(body, limit+1)); err != nil {
 		return nil, err
