@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -99,6 +100,36 @@ func TestWhoHasTheTimeAsksHimself(t *testing.T) {
 		if got := strings.Contains(stack, "gateway.TestWhoHasTheTimeAsksHimself("); got != here {
 			t.Errorf("within %s asked in the caller's goroutine: %t", within, got)
 		}
+	}
+}
+
+// TestBackgroundLeavesWhenTold: it may have all the time, and yet be told to end.
+func TestBackgroundLeavesWhenTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
+			time.Sleep(2 * time.Second)
+			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
+		})
+		ctx, cancel := context.WithTimeout(behind(context.Background()), time.Minute)
+		time.AfterFunc(time.Second, cancel)
+		began := time.Now()
+		if _, err := endpoint(ctx, list("k")); normalize.KindOf(err) != normalize.KindCanceled || time.Since(began) != time.Second {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		time.Sleep(2 * time.Second) // the read ends by itself
+	})
+}
+
+// TestReadThatNeverReturns is over for those who wait for it, and is not in the way of others.
+func TestReadThatNeverReturns(t *testing.T) {
+	var f flights
+	place := f.join(flight{key: "k"}, false, func() (Result, error) { runtime.Goexit(); return Result{}, nil })
+	if answer := <-place; answer.err == nil {
+		t.Error("no error")
+	}
+	place = f.join(flight{key: "k"}, true, func() (Result, error) { return Result{Asker: "me"}, nil })
+	if answer := <-place; answer.err != nil || answer.result.Asker != "me" {
+		t.Errorf("%+v", answer)
 	}
 }
 

@@ -1,6 +1,9 @@
 package gateway
 
-import "sync"
+import (
+	"errors"
+	"sync"
+)
 
 // flight is what is asked now: equal ones share an answer. A read that began before a write
 // or a purge is not joined by one that came after.
@@ -26,7 +29,7 @@ type flights struct {
 }
 
 // join gives the answer of the flight, which read is called for if it is not under way: here,
-// before join returns, or in a goroutine of its own. read does not panic.
+// before join returns, or in a goroutine of its own.
 func (f *flights) join(which flight, here bool, read func() (Result, error)) <-chan landed {
 	place := make(chan landed, 1)
 	f.mu.Lock()
@@ -46,13 +49,19 @@ func (f *flights) join(which flight, here bool, read func() (Result, error)) <-c
 	return place
 }
 
+// errLost is what those who wait are told of a read that never returned.
+var errLost = errors.New("the read did not return")
+
 func (f *flights) fly(which flight, read func() (Result, error)) {
-	result, err := read()
-	f.mu.Lock()
-	waiting := f.waiting[which]
-	delete(f.waiting, which)
-	f.mu.Unlock()
-	for _, place := range waiting {
-		place <- landed{result, err}
-	}
+	answer := landed{err: errLost}
+	defer func() {
+		f.mu.Lock()
+		waiting := f.waiting[which]
+		delete(f.waiting, which)
+		f.mu.Unlock()
+		for _, place := range waiting {
+			place <- answer
+		}
+	}()
+	answer.result, answer.err = read()
 }

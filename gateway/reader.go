@@ -92,18 +92,19 @@ func unasked(r Result, err error) *normalize.Error {
 }
 
 // load asks the backend, together with everyone who asks the same now. It has a
-// deadline of its own and runs to its end even if whoever began it leaves; who has at least as
-// much time asks in his own goroutine. What nobody asked for by name is behind the others, and
-// an agent waits for its turn there: a list in full view may begin a hundred.
+// deadline of its own and runs to its end even if whoever began it leaves. A request that has
+// at least as much time asks in its own goroutine, since it never leaves before its time; what
+// works in the background may be told to. What nobody asked for by name is behind the others,
+// and an agent waits for its turn there: a list in full view may begin a hundred.
 func (r *reader) load(ctx context.Context, refresh bool) <-chan landed {
 	began, budget := r.cache.epoch(r.who), r.budget()
 	which := flight{key: r.key, since: began, fresh: r.call.Fresh, behind: refresh || r.call.Behind}
+	until, limited := ctx.Deadline()
+	here := !refresh && !isBehind(ctx) && limited && time.Until(until) >= budget
 	detached := context.WithoutCancel(ctx)
 	if which.behind {
 		detached = behind(detached)
 	}
-	until, limited := ctx.Deadline()
-	here := !refresh && limited && time.Until(until) >= budget
 	return r.cache.flights.join(which, here, func() (answer Result, err error) {
 		if known := r.justKept(refresh); known != nil {
 			return known.result, nil

@@ -63,6 +63,7 @@ func (d *dialer) dial(t *trip) (*conn, error) {
 	if d.tls != nil {
 		t.stage = shaking
 		if c, err = d.secure(ctx, c, d.tls); err != nil {
+			_ = tcp.Close() // there is nobody to tell
 			return nil, err
 		}
 	}
@@ -101,29 +102,24 @@ func (d *dialer) connect(ctx context.Context) (c, tcp net.Conn, err error) {
 		return nil, nil, err
 	}
 	if d.proxy.Scheme == "https" {
-		if c, err = d.secure(ctx, c, tlsConfig(nil, d.proxy)); err != nil {
-			return nil, nil, err
-		}
+		c, err = d.secure(ctx, c, tlsConfig(nil, d.proxy))
 	}
-	if !d.forwards() {
-		if err := d.tunnel(ctx, c); err != nil {
-			_ = c.Close()
-			return nil, nil, err
-		}
+	if err == nil && !d.forwards() {
+		err = d.tunnel(ctx, c)
+	}
+	if err != nil {
+		_ = tcp.Close() // there is nobody to tell
+		return nil, nil, err
 	}
 	return c, tcp, nil
 }
 
-// secure shakes hands, and closes the connection if that fails.
+// secure shakes hands.
 func (d *dialer) secure(ctx context.Context, c net.Conn, config *tls.Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	secured := tls.Client(c, config)
-	if err := secured.HandshakeContext(ctx); err != nil {
-		_ = c.Close()
-		return nil, err
-	}
-	return secured, nil
+	return secured, secured.HandshakeContext(ctx)
 }
 
 // tunnel asks the proxy for a connection to the backend (RFC 9110, section 9.3.6).

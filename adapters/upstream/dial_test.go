@@ -12,8 +12,12 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"os/exec"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
@@ -231,17 +235,30 @@ func TestSOCKS(t *testing.T) {
 	}
 }
 
-// TestProxyOfTheEnvironment: its names are read by net/http, once for the process, so what is
-// seen here is that it is asked about the backend.
+// TestProxyOfTheEnvironment runs in a process of its own: net/http reads the environment once.
 func TestProxyOfTheEnvironment(t *testing.T) {
-	asked := ""
-	base, _ := url.Parse("https://api.example.com/v1")
-	newClient(Options{BaseURL: base}, func(r *http.Request) (*url.URL, error) {
-		asked = r.URL.String()
-		return nil, nil
-	})
-	if asked != "https://api.example.com/v1" {
-		t.Errorf("asked about %q", asked)
+	const base = "http://vendor.invalid/v1"
+	if os.Getenv("HTTP_PROXY") != "" && os.Getenv("NO_PROXY") == "other.invalid" {
+		u, _ := url.Parse(base)
+		c := New(Options{Provider: "p", BaseURL: u, Timeout: 5 * time.Second, MaxResponseBytes: 1000})
+		defer c.Close()
+		fmt.Println(answer(t, c))
+		return
+	}
+	asked := make(chan string, 1)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.RequestURI
+		fmt.Fprint(w, "of the proxy")
+	}))
+	defer proxy.Close()
+	again := exec.Command(os.Args[0], "-test.run=^TestProxyOfTheEnvironment$")
+	again.Env = append(os.Environ(), "HTTP_PROXY="+proxy.URL, "NO_PROXY=other.invalid")
+	out, err := again.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "200 of the proxy") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if got := <-asked; got != base+"/agents?x=1" {
+		t.Errorf("the proxy was asked for %s", got)
 	}
 }
 
@@ -251,6 +268,7 @@ func TestAddresses(t *testing.T) {
 		"http://api.example.com":     {"api.example.com:80", "Host: api.example.com\r\n"},
 		"http://api.example.com:81":  {"api.example.com:81", "Host: api.example.com:81\r\n"},
 		"http://[::1]":               {"[::1]:80", "Host: [::1]\r\n"},
+		"http://[fe80::1%25lo]:82":   {"[fe80::1%lo]:82", "Host: [fe80::1]:82\r\n"},
 		"https://bücher.example:444": {"xn--bcher-kva.example:444", "Host: xn--bcher-kva.example:444\r\n"},
 	} {
 		c := client(t, base)

@@ -33,7 +33,7 @@ func (i *idle) take(deadline time.Time) *conn {
 		if time.Since(c.since) < idleFor && c.SetDeadline(deadline) == nil && quiet(c) {
 			return c
 		}
-		_ = c.Close()
+		c.hangUp()
 	}
 }
 
@@ -43,7 +43,7 @@ func (i *idle) put(c *conn) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.closed {
-		_ = c.Close()
+		c.hangUp()
 		return
 	}
 	i.waiting = append(i.waiting, c)
@@ -60,7 +60,7 @@ func (i *idle) sweep() {
 	kept := i.waiting[:0]
 	for _, c := range i.waiting {
 		if time.Since(c.since) >= idleFor {
-			_ = c.Close()
+			c.hangUp()
 			continue
 		}
 		kept = append(kept, c)
@@ -77,7 +77,7 @@ func (i *idle) clear() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, c := range i.waiting {
-		_ = c.Close()
+		c.hangUp()
 	}
 	i.waiting = nil
 }

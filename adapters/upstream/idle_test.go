@@ -3,6 +3,7 @@ package upstream
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -126,6 +127,83 @@ func TestAnswerToNothing(t *testing.T) {
 		c.Close()
 		l.Close()
 	}
+}
+
+// TestAnswerToNothingInTLS: what came with the answer is in a buffer of TLS, where neither the
+// reader nor the socket shows it.
+func TestAnswerToNothingInTLS(t *testing.T) {
+	_, secure, trusting := backends(t)
+	for name, behind := range map[string]func(*tls.Conn){
+		"an answer":  func(c *tls.Conn) { fmt.Fprint(c, "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n") },
+		"a farewell": func(c *tls.Conn) { _ = c.CloseWrite() },
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first atomic.Bool
+		first.Store(true)
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer conn.Close()
+					together := &together{Conn: conn}
+					secured := tls.Server(together, secure.TLS)
+					in := bufio.NewReader(secured)
+					for {
+						r, err := http.ReadRequest(in)
+						if err != nil {
+							return
+						}
+						_, _ = io.Copy(io.Discard, r.Body) // whatever it is
+						extra := first.Swap(false)
+						together.hold = extra
+						fmt.Fprint(secured, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+						if extra {
+							behind(secured)
+							together.send()
+						}
+					}
+				}()
+			}
+		}()
+		c := client(t, "https://"+l.Addr().String(), trusting)
+		for n := range 3 {
+			status := 0
+			if err := c.Exchange(t.Context(), &adapters.Request{Method: "PUT", Path: "/", Body: []byte("{}"), Decode: func(r adapters.Response) error { status = r.Status; return nil }}); err != nil || status != 200 {
+				t.Errorf("%s: request %d: %v, %d", name, n, err, status)
+			}
+		}
+		c.Close()
+		l.Close()
+	}
+}
+
+// together holds what is written back, to send it in one piece.
+type together struct {
+	net.Conn
+	hold bool
+	held []byte
+}
+
+func (c *together) Write(p []byte) (int, error) {
+	if !c.hold {
+		return c.Conn.Write(p)
+	}
+	c.held = append(c.held, p...)
+	return len(p), nil
+}
+
+// SetWriteDeadline does nothing: TLS sets one that is over once it has said farewell.
+func (c *together) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *together) send() {
+	c.hold = false
+	_, _ = c.Conn.Write(c.held) // who reads will tell
 }
 
 // TestAnswersAreOnesOwn: with callers that leave, a backend that hangs up and one that is

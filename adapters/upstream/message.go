@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -90,7 +92,7 @@ func appendHeader(h []byte, name, value string) []byte {
 
 // headers are those that every request to the backend has.
 func (o Options) headers(proxyAuthorization string) []byte {
-	h := appendHeader(nil, "Host", o.BaseURL.Host)
+	h := appendHeader(nil, "Host", withoutZone(o.BaseURL.Host))
 	h = appendHeader(h, "User-Agent", o.UserAgent)
 	h = appendHeader(h, "Accept", "application/json")
 	h = appendHeader(h, "Accept-Encoding", "gzip")
@@ -100,10 +102,21 @@ func (o Options) headers(proxyAuthorization string) []byte {
 	return h
 }
 
+// withoutZone is a host without an IPv6 zone, which is only of use here (RFC 6874, section 1).
+func withoutZone(host string) string {
+	address, port, ok := strings.Cut(host, "]")
+	address, _, _ = strings.Cut(address, "%")
+	if !ok {
+		return host
+	}
+	return address + "]" + port
+}
+
 // conn is a connection, for one request at a time.
 type conn struct {
 	net.Conn                 // TLS, if the backend's is
-	raw      syscall.RawConn // below all; nil if there is none
+	tcp      net.Conn        // below all
+	raw      syscall.RawConn // its; nil if there is none
 	in       *bufio.Reader
 	room     int64     // bytes that may yet be read of headers
 	last     bool      // nothing can come after this answer
@@ -112,13 +125,17 @@ type conn struct {
 
 // newConn makes one of c, which tcp is below.
 func newConn(c, tcp net.Conn) *conn {
-	made := &conn{Conn: c}
+	made := &conn{Conn: c, tcp: tcp}
 	if under, ok := tcp.(syscall.Conn); ok {
 		made.raw, _ = under.SyscallConn() // fails if it is closed: the first write will say so
 	}
 	made.in = bufio.NewReader(made)
 	return made
 }
+
+// hangUp closes the connection without a farewell: TLS' would be waited for, up to 5 s, where
+// the backend does not read.
+func (c *conn) hangUp() { _ = c.tcp.Close() } // there is nobody to tell
 
 // Read keeps what the headers take within bounds.
 func (c *conn) Read(p []byte) (int, error) {
@@ -142,26 +159,75 @@ func (c *conn) bind(ctx context.Context) (release func() bool) {
 	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(longAgo) }) // fails if it is closed, which is as good
 }
 
-// clean says that the next answer will be the next request's.
-func (c *conn) clean() bool { return !c.last && c.in.Buffered() == 0 }
+// clean says that the next answer will be the next request's: nothing has come that was not
+// read. TLS may have some in a buffer of its own; a read whose time is over sees that, and
+// nothing later.
+func (c *conn) clean() bool {
+	if c.last || c.in.Buffered() > 0 {
+		return false
+	}
+	if secured, ok := c.Conn.(*tls.Conn); ok {
+		_ = secured.SetReadDeadline(longAgo) // fails if it is closed: then the read does
+		_, err := c.in.Peek(1)
+		return errors.Is(err, os.ErrDeadlineExceeded)
+	}
+	return true
+}
 
 // do sends the request and reads the whole answer; limit is in bytes of its body after
 // decompression. An error says nothing of how far it came: the trip does.
 func (c *conn) do(t *trip, head, body []byte, limit int64) (adapters.Response, error) {
 	t.stage = sent
-	_, unsent := c.Write(append(head, body...)) // in one system call
-	c.last = unsent != nil
-	// A backend that does not want all of a request may have answered before it hung up.
+	end := c.write(append(head, body...)) // in one system call, if it is small
+	answer, err := c.receive(t, limit)
+	if unsent := end(); unsent != nil {
+		c.last = true
+		if err != nil {
+			err = errors.Join(unsent, err)
+		}
+	}
+	return answer, err
+}
+
+// sentAtOnce is what a connection takes without waiting for the other side, in bytes.
+const sentAtOnce = 16 << 10
+
+// write sends a message. A backend may refuse a large one before it has read all of it: that is
+// sent while the answer is waited for. end is to be called then, ends the writing, and says what
+// became of it.
+func (c *conn) write(message []byte) (end func() error) {
+	if len(message) <= sentAtOnce {
+		_, err := c.Write(message)
+		return func() error { return err }
+	}
+	written := make(chan error, 1)
+	go func() {
+		_, err := c.Write(message)
+		written <- err
+	}()
+	return func() error {
+		select {
+		case err := <-written:
+			return err
+		default:
+			_ = c.SetWriteDeadline(longAgo) // fails if it is closed, which is as good
+			return <-written
+		}
+	}
+}
+
+// receive reads an answer.
+func (c *conn) receive(t *trip, limit int64) (adapters.Response, error) {
 	c.room = maxResponseHeaderBytes
 	if _, err := c.in.Peek(1); err != nil {
-		return adapters.Response{}, errors.Join(unsent, err)
+		return adapters.Response{}, err
 	}
 	t.stage = answered
 	resp, err := c.answer()
 	if err != nil {
 		return adapters.Response{}, err
 	}
-	c.last = c.last || resp.Close
+	c.last = resp.Close
 	answer := adapters.Response{Status: resp.StatusCode, Header: resp.Header}
 	if resp.StatusCode == http.StatusSwitchingProtocols { // its body is the bare connection
 		return answer, errSwitched
@@ -189,8 +255,14 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	switch {
 	case strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip"):
 		z := unzippers.Get().(*gzip.Reader)
-		defer unzippers.Put(z)
-		if err := z.Reset(body); err != nil {
+		defer func() {
+			_ = z.Reset(strings.NewReader("")) // it holds on to nothing; there is no header to read
+			unzippers.Put(z)
+		}()
+		switch err := z.Reset(body); {
+		case err == io.EOF: // no body at all
+			return nil, nil
+		case err != nil:
 			return nil, err
 		}
 		body = z

@@ -3,6 +3,7 @@ package upstream
 import (
 	"bufio"
 	"compress/gzip"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -143,6 +144,9 @@ func TestWaysToAnswer(t *testing.T) {
 		"no further request":          {text: "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", want: "hello"},
 		"announcements":               {text: interim + interim + "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", want: "hello", kept: 1},
 		"gzip":                        {text: fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", zipped.Len(), zipped), want: "hello", kept: 1},
+		"gzip of nothing":             {text: "HTTP/1.1 204 No Content\r\nContent-Encoding: gzip\r\n\r\n", kept: 1},
+		"gzip of no bytes":            {text: "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n", kept: 1},
+		"gzip of no chunks":           {text: "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", kept: 1},
 		"gzip that is none":           {text: "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello", kind: normalize.KindCut},
 		"gzip that ends early":        {text: fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", zipped.Len()-4, zipped.String()[:zipped.Len()-4]), kind: normalize.KindCut},
 		"announcements without end":   {text: strings.Repeat(interim, 100), kind: normalize.KindBadResponse},
@@ -166,27 +170,77 @@ func TestWaysToAnswer(t *testing.T) {
 	}
 }
 
-// TestAnswerBeforeTheRequestIsOver: a backend may refuse a body that it has not read.
+// TestAnswerBeforeTheRequestIsOver: a backend may refuse a body that it has not read, whether
+// it hangs up then or not. What it says is known, and not that nothing is.
 func TestAnswerBeforeTheRequestIsOver(t *testing.T) {
+	for _, hangsUp := range []bool{true, false} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		over := make(chan struct{})
+		go func() {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				fmt.Fprint(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+			}
+			if !hangsUp {
+				<-over
+			}
+		}()
+		c := client(t, "http://"+l.Addr().String())
+		status := 0
+		err = c.Exchange(t.Context(), &adapters.Request{Method: "PUT", Path: "/", Body: make([]byte, 16<<20), Decode: func(r adapters.Response) error { status = r.Status; return nil }})
+		if err != nil || status != 413 {
+			t.Errorf("hangs up: %t: %v, %d", hangsUp, err, status)
+		}
+		if n := len(c.idle.waiting); n != 0 {
+			t.Errorf("%d connections are kept, with a request half sent", n)
+		}
+		close(over)
+		l.Close()
+	}
+}
+
+// TestNoFarewell: TLS' would wait up to 5 s for a backend that does not read, past the timeout
+// and the caller's own time.
+func TestNoFarewell(t *testing.T) {
+	_, secure, trusting := backends(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	farewell := make(chan int64, 1)
 	go func() {
+		defer close(farewell)
 		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
 		defer conn.Close()
-		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
-			fmt.Fprint(conn, "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		secured := tls.Server(conn, secure.TLS)
+		if _, err = http.ReadRequest(bufio.NewReader(secured)); err != nil {
+			t.Error(err)
+			return
 		}
+		fmt.Fprint(secured, "HTTP/1.1 204 No Content\r\n\r\n")
+		n, err := io.Copy(io.Discard, conn) // below TLS
+		if err != nil {
+			t.Error(err)
+		}
+		farewell <- n
 	}()
-	c := client(t, "http://"+l.Addr().String())
-	status := 0
-	err = c.Exchange(t.Context(), &adapters.Request{Method: "PUT", Path: "/", Body: make([]byte, 16<<20), Decode: func(r adapters.Response) error { status = r.Status; return nil }})
-	if err != nil || status != 413 {
-		t.Errorf("%v, %d", err, status)
+	c := client(t, "https://"+l.Addr().String(), trusting)
+	if err := get(c); err != nil || len(c.idle.waiting) != 1 {
+		t.Fatalf("%v, %d connections are kept", err, len(c.idle.waiting))
+	}
+	c.Close()
+	if n, ok := <-farewell; n != 0 || !ok {
+		t.Errorf("%d bytes of farewell", n)
 	}
 }

@@ -70,7 +70,7 @@ func newClient(o Options, proxyFor proxyFor) *Client {
 	}
 	c.always = o.headers(c.dialer.authorization)
 	if c.dialer.forwards() {
-		c.target = "http://" + o.BaseURL.Host + c.target
+		c.target = "http://" + withoutZone(o.BaseURL.Host) + c.target
 	}
 	return c
 }
@@ -122,7 +122,7 @@ func (c *Client) send(t *trip, head, body []byte) (adapters.Response, error) {
 		c.idle.put(connection)
 		return resp, nil
 	}
-	connection.Close()
+	connection.hangUp()
 	if err != nil && t.reused && t.kind(err) == normalize.KindReset {
 		c.idle.clear() // the others are as old
 	}

@@ -15,6 +15,7 @@ type archive struct {
 	bytes  []byte // one behind the other
 	ends   []uint32
 	common *s2.Dict // nil: they are as they were
+	sample int      // the dictionary's size in bytes
 }
 
 const (
@@ -56,6 +57,7 @@ func newArchive(n int, text func(i int) []byte) archive {
 	*buffer = packed
 	a.bytes = slices.Clip(slices.Clone(packed)) // not as large as it grew
 	a.common = s2.MakeDict(sample, nil)         // without the tables that only the encoder needs
+	a.sample = len(sample)
 	return a
 }
 
@@ -64,15 +66,16 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // sampleOf is what stands for all texts: some, from all over.
 func sampleOf(n int, text func(i int) []byte) []byte {
-	var sample []byte
+	sample := make([]byte, 0, sampleMost)
+	add := func(text []byte) { sample = append(sample, text[:min(len(text), sampleMost-len(sample))]...) }
 	const picks = 8
 	for pick := 0; pick < picks && len(sample) < sampleSize; pick++ {
-		sample = append(sample, text(pick*n/picks)...)
+		add(text(pick * n / picks))
 	}
 	for i := 0; len(sample) < s2.MinDictSize; i++ { // those were nearly empty; some are not
-		sample = append(sample, text(i)...)
+		add(text(i))
 	}
-	return sample[:min(len(sample), sampleMost)]
+	return slices.Clone(sample) // and not what it was made in
 }
 
 // get is a text; nil if it is empty. It is read into the buffer if it is compressed and the
@@ -128,9 +131,5 @@ func (a archive) reader() func(i int) []byte {
 
 // size is the memory that it takes, in bytes.
 func (a archive) size() int64 {
-	size := int64(cap(a.bytes) + 4*cap(a.ends))
-	if a.common != nil {
-		size += sampleSize
-	}
-	return size
+	return int64(cap(a.bytes) + 4*cap(a.ends) + a.sample)
 }

@@ -12,7 +12,7 @@ import (
 // other.
 func TestArchive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		size := rapid.OneOf(rapid.IntRange(0, 300), rapid.SampledFrom([]int{0, 1, sampleSize, packedFrom, sampleMost + 1, 200_000}))
+		size := rapid.OneOf(rapid.IntRange(0, 300), rapid.SampledFrom([]int{0, 1, sampleSize, packedFrom, sampleMost + 1, 70_000}))
 		var all [][]byte
 		for i := range rapid.IntRange(0, 40).Draw(t, "agents") {
 			if n := size.Draw(t, "size"); n > 0 {
@@ -45,6 +45,18 @@ func TestArchiveIsSmall(t *testing.T) {
 	a := newArchive(len(all), func(i int) []byte { return all[i] })
 	if kept, whole := a.size(), int64(len(all)*len(row)); kept > whole/5 {
 		t.Errorf("%d bytes of %d are kept", kept, whole)
+	}
+}
+
+// TestArchiveOfOneLargeText keeps no copy of it beside what is counted.
+func TestArchiveOfOneLargeText(t *testing.T) {
+	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	a := newArchive(100, func(i int) []byte { return large[:len(large)>>(i%20)] })
+	if a.sample > sampleMost || a.size() < int64(a.sample) {
+		t.Errorf("a dictionary of %d bytes; %d in all", a.sample, a.size())
+	}
+	if sample := sampleOf(100, func(int) []byte { return large }); cap(sample) > 2*sampleMost {
+		t.Errorf("the sample pins %d bytes", cap(sample))
 	}
 }
 
