@@ -23,9 +23,10 @@ type dialer struct {
 	backend string      // host:port
 	tls     *tls.Config // nil: the backend is spoken to in the clear
 
-	proxy         *url.URL // nil: none
-	noProxy       error    // the environment names one that is none
-	authorization string   // for a proxy that reads the requests
+	proxy         *url.URL    // nil: none
+	noProxy       error       // the environment names one that is none
+	proxyTLS      *tls.Config // for a proxy that is spoken to in TLS
+	authorization string      // for a proxy that reads the requests
 }
 
 // proxyFor is http.ProxyFromEnvironment, but for tests.
@@ -40,7 +41,9 @@ func newDialer(o Options, proxyFor proxyFor) dialer {
 	if o.BaseURL.Scheme == "https" {
 		d.tls = tlsConfig(o.TLS, o.BaseURL)
 	}
-	d.proxy, d.noProxy = proxyFor(&http.Request{URL: o.BaseURL})
+	if d.proxy, d.noProxy = proxyFor(&http.Request{URL: o.BaseURL}); d.proxy != nil {
+		d.proxyTLS = tlsConfig(o.TLS, d.proxy)
+	}
 	if d.forwards() {
 		d.authorization = basicAuthorization(d.proxy)
 	}
@@ -102,7 +105,7 @@ func (d *dialer) connect(ctx context.Context) (c, tcp net.Conn, err error) {
 		return nil, nil, err
 	}
 	if d.proxy.Scheme == "https" {
-		c, err = d.secure(ctx, c, tlsConfig(nil, d.proxy))
+		c, err = d.secure(ctx, c, d.proxyTLS)
 	}
 	if err == nil && !d.forwards() {
 		err = d.tunnel(ctx, c)

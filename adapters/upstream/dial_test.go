@@ -42,10 +42,10 @@ type proxyServer struct {
 	forwarded, tunnels atomic.Int32
 }
 
-func newProxyServer(t *testing.T) *proxyServer {
+func newProxyServer(t *testing.T, start func(http.Handler) *httptest.Server) *proxyServer {
 	p := &proxyServer{}
 	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.Out.Header.Del("Proxy-Authorization") }}
-	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p.Server = start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who := &http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}
 		if name, password, _ := who.BasicAuth(); name != "us" || password != "pass word" {
 			w.WriteHeader(http.StatusProxyAuthRequired)
@@ -120,7 +120,7 @@ func answer(t *testing.T, c *Client) string {
 
 func TestProxy(t *testing.T) {
 	plain, secure, trusting := backends(t)
-	proxy := newProxyServer(t)
+	proxy := newProxyServer(t, httptest.NewServer)
 	at, _ := url.Parse(proxy.URL)
 	at.User = url.UserPassword("us", "pass word")
 	const want = "200 /v1/agents?x=1"
@@ -147,9 +147,31 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// TestProxyInTLS: the password, and the names of the backends, are only the proxy's to read.
+func TestProxyInTLS(t *testing.T) {
+	plain, secure, trusting := backends(t)
+	proxy := newProxyServer(t, httptest.NewTLSServer) // of the backends' own authority
+	at, _ := url.Parse(proxy.URL)
+	at.User = url.UserPassword("us", "pass word")
+	for _, base := range []string{plain.URL, secure.URL} {
+		c := through(t, at.String(), base, trusting)
+		for range 2 {
+			if got := answer(t, c); got != "200 /agents?x=1" {
+				t.Errorf("%s: %s", base, got)
+			}
+		}
+	}
+	if proxy.forwarded.Load() != 2 || proxy.tunnels.Load() != 1 {
+		t.Errorf("%d requests, %d tunnels", proxy.forwarded.Load(), proxy.tunnels.Load())
+	}
+	if err := get(through(t, at.String(), plain.URL)); normalize.KindOf(err) != normalize.KindConnect {
+		t.Errorf("a proxy of an unknown authority: %v", err)
+	}
+}
+
 func TestProxyThatDoesNot(t *testing.T) {
 	_, secure, trusting := backends(t)
-	proxy := newProxyServer(t)
+	proxy := newProxyServer(t, httptest.NewServer)
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
