@@ -80,13 +80,11 @@ func newProxyServer(t *testing.T, start func(http.Handler) *httptest.Server) *pr
 // pipe carries bytes between both until one ends; in is what here has sent, or will.
 func pipe(here, there net.Conn, in io.Reader) {
 	go func() {
-		_, _ = io.Copy(there, in) // it ends with either
-		there.Close()
-	}()
-	go func() {
 		_, _ = io.Copy(here, there) // it ends with either
 		here.Close()
 	}()
+	_, _ = io.Copy(there, in) // it ends with either
+	there.Close()
 }
 
 func backends(t *testing.T) (plain, secure *httptest.Server, trusting func(*Options)) {
@@ -205,46 +203,34 @@ func TestProxyThatDoesNot(t *testing.T) {
 // TestSOCKS: RFC 1928, without a password.
 func TestSOCKS(t *testing.T) {
 	plain, secure, trusting := backends(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
 	var served atomic.Int32
-	go func() {
-		for {
-			here, err := l.Accept()
-			if err != nil {
-				return
-			}
-			in := bufio.NewReader(here)
-			hello := make([]byte, 2) // version, methods
-			if _, err := io.ReadFull(in, hello); err != nil || hello[0] != 5 {
-				t.Errorf("no SOCKS 5: %v %v", hello, err)
-				return
-			}
-			if _, err := in.Discard(int(hello[1])); err != nil {
-				t.Error(err)
-				return
-			}
-			_, _ = here.Write([]byte{5, 0})
-			request := make([]byte, 10) // version, command, 0, IPv4, address, port
-			if _, err := io.ReadFull(in, request); err != nil || request[1] != 1 || request[3] != 1 {
-				t.Errorf("not a connection to an IPv4 address: %v %v", request, err)
-				return
-			}
-			there, err := net.DialTCP("tcp", nil, &net.TCPAddr{IP: request[4:8], Port: int(binary.BigEndian.Uint16(request[8:]))})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			_, _ = here.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
-			served.Add(1)
-			pipe(here, there, in)
+	proxy := "socks5://" + speaks(t, func(here net.Conn, in *bufio.Reader) {
+		hello := make([]byte, 2) // version, methods
+		if _, err := io.ReadFull(in, hello); err != nil || hello[0] != 5 {
+			t.Errorf("no SOCKS 5: %v %v", hello, err)
+			return
 		}
-	}()
+		if _, err := in.Discard(int(hello[1])); err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = here.Write([]byte{5, 0})
+		request := make([]byte, 10) // version, command, 0, IPv4, address, port
+		if _, err := io.ReadFull(in, request); err != nil || request[1] != 1 || request[3] != 1 {
+			t.Errorf("not a connection to an IPv4 address: %v %v", request, err)
+			return
+		}
+		there, err := net.DialTCP("tcp", nil, &net.TCPAddr{IP: request[4:8], Port: int(binary.BigEndian.Uint16(request[8:]))})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = here.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+		served.Add(1)
+		pipe(here, there, in)
+	})
 	for _, c := range []*Client{
-		through(t, "socks5://"+l.Addr().String(), plain.URL), through(t, "socks5://"+l.Addr().String(), secure.URL, trusting),
+		through(t, proxy, plain.URL), through(t, proxy, secure.URL, trusting),
 	} {
 		for range 2 {
 			if got := answer(t, c); got != "200 /agents?x=1" {

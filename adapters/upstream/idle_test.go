@@ -79,39 +79,25 @@ func TestConnectionThatWasHungUp(t *testing.T) {
 // TestAnswerToNothing: what a backend says unasked is not taken for the next answer.
 func TestAnswerToNothing(t *testing.T) {
 	for _, together := range []bool{true, false} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		const right, wrong = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
 		unasked := make(chan struct{})
-		go func() {
-			for first := true; ; first = false {
-				conn, err := l.Accept()
-				if err != nil {
-					return
-				}
-				in := bufio.NewReader(conn)
-				const wrong = "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
-				for {
-					if _, err := http.ReadRequest(in); err != nil {
-						conn.Close()
-						break
-					}
-					switch right := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"; {
-					case first && together:
-						fmt.Fprint(conn, right+wrong)
-						close(unasked)
-					case first:
-						fmt.Fprint(conn, right)
-						<-unasked
-						fmt.Fprint(conn, wrong)
-					default:
-						fmt.Fprint(conn, right)
-					}
+		var connections atomic.Int32
+		c := client(t, "http://"+speaks(t, func(conn net.Conn, in *bufio.Reader) {
+			first := connections.Add(1) == 1
+			for took(in) {
+				switch {
+				case first && together:
+					fmt.Fprint(conn, right+wrong)
+					close(unasked)
+				case first:
+					fmt.Fprint(conn, right)
+					<-unasked
+					fmt.Fprint(conn, wrong)
+				default:
+					fmt.Fprint(conn, right)
 				}
 			}
-		}()
-		c := client(t, "http://"+l.Addr().String())
+		}))
 		status := 0
 		ask := func() {
 			if err := c.Exchange(t.Context(), &adapters.Request{Method: "GET", Path: "/", Decode: func(r adapters.Response) error { status = r.Status; return nil }}); err != nil || status != 200 {
@@ -124,8 +110,6 @@ func TestAnswerToNothing(t *testing.T) {
 			eventually(t, "came", func() bool { return !quiet(c.idle.waiting[0]) })
 		}
 		ask()
-		c.Close()
-		l.Close()
 	}
 }
 
@@ -137,49 +121,27 @@ func TestAnswerToNothingInTLS(t *testing.T) {
 		"an answer":  func(c *tls.Conn) { fmt.Fprint(c, "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n") },
 		"a farewell": func(c *tls.Conn) { _ = c.CloseWrite() },
 	} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
 		var first atomic.Bool
 		first.Store(true)
-		go func() {
-			for {
-				conn, err := l.Accept()
-				if err != nil {
-					return
+		c := client(t, "https://"+speaks(t, func(conn net.Conn, _ *bufio.Reader) {
+			together := &together{Conn: conn}
+			secured := tls.Server(together, secure.TLS)
+			for in := bufio.NewReader(secured); took(in); {
+				extra := first.Swap(false)
+				together.hold = extra
+				fmt.Fprint(secured, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+				if extra {
+					behind(secured)
+					together.send()
 				}
-				go func() {
-					defer conn.Close()
-					together := &together{Conn: conn}
-					secured := tls.Server(together, secure.TLS)
-					in := bufio.NewReader(secured)
-					for {
-						r, err := http.ReadRequest(in)
-						if err != nil {
-							return
-						}
-						_, _ = io.Copy(io.Discard, r.Body) // whatever it is
-						extra := first.Swap(false)
-						together.hold = extra
-						fmt.Fprint(secured, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-						if extra {
-							behind(secured)
-							together.send()
-						}
-					}
-				}()
 			}
-		}()
-		c := client(t, "https://"+l.Addr().String(), trusting)
+		}), trusting)
 		for n := range 3 {
 			status := 0
 			if err := c.Exchange(t.Context(), &adapters.Request{Method: "PUT", Path: "/", Body: []byte("{}"), Decode: func(r adapters.Response) error { status = r.Status; return nil }}); err != nil || status != 200 {
 				t.Errorf("%s: request %d: %v, %d", name, n, err, status)
 			}
 		}
-		c.Close()
-		l.Close()
 	}
 }
 

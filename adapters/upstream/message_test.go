@@ -50,33 +50,18 @@ func TestNoValueAddsALine(t *testing.T) {
 // TestLengths: RFC 9110, section 8.6; some servers refuse a POST without a length.
 func TestLengths(t *testing.T) {
 	var length string
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
+	address := speaks(t, func(conn net.Conn, in *bufio.Reader) {
 		for {
-			conn, err := l.Accept()
+			r, err := http.ReadRequest(in)
 			if err != nil {
 				return
 			}
-			go func() {
-				in := bufio.NewReader(conn)
-				for {
-					r, err := http.ReadRequest(in)
-					if err != nil {
-						conn.Close()
-						return
-					}
-					length = strings.Join(r.Header["Content-Length"], ",") // net/http leaves what was sent
-					_, _ = io.Copy(io.Discard, r.Body)                     // whatever it is
-					fmt.Fprint(conn, "HTTP/1.1 204 No Content\r\n\r\n")
-				}
-			}()
+			length = strings.Join(r.Header["Content-Length"], ",") // net/http leaves what was sent
+			_, _ = io.Copy(io.Discard, r.Body)                     // whatever it is
+			fmt.Fprint(conn, "HTTP/1.1 204 No Content\r\n\r\n")
 		}
-	}()
-	c := client(t, "http://"+l.Addr().String())
+	})
+	c := client(t, "http://"+address)
 	for _, r := range []struct {
 		method string
 		body   []byte
@@ -89,36 +74,17 @@ func TestLengths(t *testing.T) {
 	}
 }
 
-// says serves each connection with the same bytes for each request, then hangs up if so told.
-func says(t *testing.T, text string, hangUp bool) string {
+// says answers each request with the same bytes, and hangs up then if it is told to.
+func says(t *testing.T, text string, hangUp bool) (base string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
+	return "http://" + speaks(t, func(conn net.Conn, in *bufio.Reader) {
+		for took(in) {
+			fmt.Fprint(conn, text)
+			if hangUp {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				in := bufio.NewReader(conn)
-				for {
-					if _, err := http.ReadRequest(in); err != nil {
-						return
-					}
-					fmt.Fprint(conn, text)
-					if hangUp {
-						return
-					}
-				}
-			}()
 		}
-	}()
-	return "http://" + l.Addr().String()
+	})
 }
 
 // TestWaysToAnswer: the forms of a message that HTTP/1.1 knows (RFC 9112, sections 6 and 7).
@@ -174,27 +140,17 @@ func TestWaysToAnswer(t *testing.T) {
 // it hangs up then or not. What it says is known, and not that nothing is.
 func TestAnswerBeforeTheRequestIsOver(t *testing.T) {
 	for _, hangsUp := range []bool{true, false} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
 		over := make(chan struct{})
-		go func() {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			defer conn.Close()
-			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+		c := client(t, "http://"+speaks(t, func(conn net.Conn, in *bufio.Reader) {
+			if _, err := http.ReadRequest(in); err == nil {
 				fmt.Fprint(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
 			}
 			if !hangsUp {
 				<-over
 			}
-		}()
-		c := client(t, "http://"+l.Addr().String())
+		}))
 		status := 0
-		err = c.Exchange(t.Context(), &adapters.Request{Method: "PUT", Path: "/", Body: make([]byte, 16<<20), Decode: func(r adapters.Response) error { status = r.Status; return nil }})
+		err := c.Exchange(t.Context(), &adapters.Request{Method: "PUT", Path: "/", Body: make([]byte, 16<<20), Decode: func(r adapters.Response) error { status = r.Status; return nil }})
 		if err != nil || status != 413 {
 			t.Errorf("hangs up: %t: %v, %d", hangsUp, err, status)
 		}
@@ -202,7 +158,6 @@ func TestAnswerBeforeTheRequestIsOver(t *testing.T) {
 			t.Errorf("%d connections are kept, with a request half sent", n)
 		}
 		close(over)
-		l.Close()
 	}
 }
 
@@ -210,22 +165,12 @@ func TestAnswerBeforeTheRequestIsOver(t *testing.T) {
 // and the caller's own time.
 func TestNoFarewell(t *testing.T) {
 	_, secure, trusting := backends(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
 	farewell := make(chan int64, 1)
-	go func() {
+	c := client(t, "https://"+speaks(t, func(conn net.Conn, _ *bufio.Reader) {
 		defer close(farewell)
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
 		secured := tls.Server(conn, secure.TLS)
-		if _, err = http.ReadRequest(bufio.NewReader(secured)); err != nil {
-			t.Error(err)
+		if !took(bufio.NewReader(secured)) {
+			t.Error("no request")
 			return
 		}
 		fmt.Fprint(secured, "HTTP/1.1 204 No Content\r\n\r\n")
@@ -234,8 +179,7 @@ func TestNoFarewell(t *testing.T) {
 			t.Error(err)
 		}
 		farewell <- n
-	}()
-	c := client(t, "https://"+l.Addr().String(), trusting)
+	}), trusting)
 	if err := get(c); err != nil || len(c.idle.waiting) != 1 {
 		t.Fatalf("%v, %d connections are kept", err, len(c.idle.waiting))
 	}

@@ -191,17 +191,14 @@ func TestCallersDeadlineBinds(t *testing.T) {
 	}
 }
 
-// dyingServer answers the first request of each connection, once so many have come
-// on as many, and closes it on the next one without an answer.
-func dyingServer(t *testing.T, together int) (base string, received *atomic.Int32) {
+// speaks listens, has each connection served, and closes it then.
+func speaks(t *testing.T, serve func(conn net.Conn, in *bufio.Reader)) (address string) {
 	t.Helper()
-	received = new(atomic.Int32)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	all := make(chan struct{})
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -210,22 +207,42 @@ func dyingServer(t *testing.T, together int) (base string, received *atomic.Int3
 			}
 			go func() {
 				defer conn.Close()
-				in := bufio.NewReader(conn)
-				if _, err := http.ReadRequest(in); err != nil {
-					return
-				}
-				if received.Add(1) == int32(together) {
-					close(all)
-				}
-				<-all
-				fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-				if _, err := http.ReadRequest(in); err == nil {
-					received.Add(1)
-				}
+				serve(conn, bufio.NewReader(conn))
 			}()
 		}
 	}()
-	return "http://" + l.Addr().String(), received
+	return l.Addr().String()
+}
+
+// took reads a request with its body, and reports whether there was one.
+func took(in *bufio.Reader) bool {
+	r, err := http.ReadRequest(in)
+	if err != nil {
+		return false
+	}
+	_, err = io.Copy(io.Discard, r.Body)
+	return err == nil
+}
+
+// dyingServer answers the first request of each connection, once so many have come
+// on as many, and closes it on the next one without an answer.
+func dyingServer(t *testing.T, together int) (base string, received *atomic.Int32) {
+	t.Helper()
+	received = new(atomic.Int32)
+	all := make(chan struct{})
+	return "http://" + speaks(t, func(conn net.Conn, in *bufio.Reader) {
+		if !took(in) {
+			return
+		}
+		if received.Add(1) == int32(together) {
+			close(all)
+		}
+		<-all
+		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+		if took(in) {
+			received.Add(1)
+		}
+	}), received
 }
 
 // TestNothingIsSentTwice: net/http would send a GET again on each kept connection
@@ -305,24 +322,14 @@ func TestHTTP1Only(t *testing.T) {
 // TestSwitchingProtocols: what comes after a 101 is a bare connection, and is not
 // waited for.
 func TestSwitchingProtocols(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
 	ended := make(chan error, 1)
-	go func() {
-		conn, err := l.Accept()
-		if err == nil {
-			in := bufio.NewReader(conn)
-			_, _ = http.ReadRequest(in) // whatever it is
-			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
-			_, err = in.ReadByte()
-			conn.Close()
-		}
+	address := speaks(t, func(conn net.Conn, in *bufio.Reader) {
+		took(in)
+		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		_, err := in.ReadByte()
 		ended <- err
-	}()
-	if err := get(client(t, "http://"+l.Addr().String())); normalize.KindOf(err) != normalize.KindBadResponse {
+	})
+	if err := get(client(t, "http://"+address)); normalize.KindOf(err) != normalize.KindBadResponse {
 		t.Errorf("%v", err)
 	}
 	if err := <-ended; err != io.EOF {
@@ -368,21 +375,13 @@ func TestHeadersThatBreakOff(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}":        normalize.KindBadResponse,
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n": normalize.KindCut,
 	} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			conn, err := l.Accept()
-			if err == nil {
-				_, _ = http.ReadRequest(bufio.NewReader(conn)) // whatever it is
+		address := speaks(t, func(conn net.Conn, in *bufio.Reader) {
+			if took(in) {
 				fmt.Fprint(conn, body)
-				conn.Close()
 			}
-		}()
-		if err := get(client(t, "http://"+l.Addr().String())); normalize.KindOf(err) != want {
+		})
+		if err := get(client(t, "http://"+address)); normalize.KindOf(err) != want {
 			t.Errorf("%q: %v, want %s", body, err, want)
 		}
-		l.Close()
 	}
 }
