@@ -5,8 +5,13 @@ import (
 	"time"
 )
 
-// idleFor is how long a connection waits for the next request.
-const idleFor = 90 * time.Second
+const (
+	// idleFor is how long a connection waits for the next request.
+	idleFor = 90 * time.Second
+	// sweepEvery is how often those are looked for that have waited too long, or that the
+	// backend has hung up.
+	sweepEvery = 5 * time.Second
+)
 
 // idle holds the connections that wait, the one used last at the end, which is taken first.
 type idle struct {
@@ -30,11 +35,16 @@ func (i *idle) take(deadline time.Time) *conn {
 		i.waiting[last] = nil
 		i.waiting = i.waiting[:last]
 		i.mu.Unlock()
-		if time.Since(c.since) < idleFor && c.SetDeadline(deadline) == nil && quiet(c) {
+		if c.usable(deadline) {
 			return c
 		}
 		c.hangUp()
 	}
+}
+
+// usable says that a request can go out on a connection that waited; it has that deadline then.
+func (c *conn) usable(deadline time.Time) bool {
+	return time.Since(c.since) < idleFor && c.SetDeadline(deadline) == nil && quiet(c)
 }
 
 // put keeps a connection for the next request.
@@ -48,27 +58,27 @@ func (i *idle) put(c *conn) {
 	}
 	i.waiting = append(i.waiting, c)
 	if i.sweeper == nil {
-		i.sweeper = time.AfterFunc(idleFor, i.sweep)
+		i.sweeper = time.AfterFunc(sweepEvery, i.sweep)
 	}
 }
 
-// sweep closes what has waited too long.
+// sweep closes what has waited too long, and what is of no use any more.
 func (i *idle) sweep() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.sweeper = nil
 	kept := i.waiting[:0]
 	for _, c := range i.waiting {
-		if time.Since(c.since) >= idleFor {
-			c.hangUp()
+		if c.usable(time.Time{}) {
+			kept = append(kept, c)
 			continue
 		}
-		kept = append(kept, c)
+		c.hangUp()
 	}
 	clear(i.waiting[len(kept):])
 	i.waiting = kept
 	if len(kept) > 0 && !i.closed {
-		i.sweeper = time.AfterFunc(idleFor-time.Since(kept[0].since), i.sweep)
+		i.sweeper = time.AfterFunc(sweepEvery, i.sweep)
 	}
 }
 

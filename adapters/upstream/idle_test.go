@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +29,16 @@ func eventually(t *testing.T, what string, is func() bool) {
 		}
 	}
 }
+
+// waiting are the connections that wait, as long as nobody takes or closes them.
+func waiting(c *Client) []*conn {
+	c.idle.mu.Lock()
+	defer c.idle.mu.Unlock()
+	return slices.Clone(c.idle.waiting)
+}
+
+// useless: none of those that wait can be used.
+func useless(c *Client) bool { return !slices.ContainsFunc(waiting(c), quiet) }
 
 func counted(s *httptest.Server) *atomic.Int32 {
 	var connections atomic.Int32
@@ -68,7 +79,7 @@ func TestConnectionThatWasHungUp(t *testing.T) {
 			t.Errorf("%d connections for requests one after another", n)
 		}
 		server.CloseClientConnections()
-		eventually(t, "hung up", func() bool { return !quiet(c.idle.waiting[0]) })
+		eventually(t, "hung up", func() bool { return useless(c) })
 		if err := post(c); err != nil || received.Load() != 4 || connections.Load() != 2 {
 			t.Errorf("%v; %d requests on %d connections", err, received.Load(), connections.Load())
 		}
@@ -107,7 +118,7 @@ func TestAnswerToNothing(t *testing.T) {
 		ask()
 		if !together {
 			close(unasked)
-			eventually(t, "came", func() bool { return !quiet(c.idle.waiting[0]) })
+			eventually(t, "came", func() bool { return useless(c) })
 		}
 		ask()
 	}
@@ -226,13 +237,13 @@ func TestAnswersAreOnesOwn(t *testing.T) {
 
 // TestIdleConnectionsAreClosed after their time, and the younger ones are kept.
 func TestIdleConnectionsAreClosed(t *testing.T) {
-	all := make(chan struct{})
-	var waiting atomic.Int32
+	together := make(chan struct{})
+	var asked atomic.Int32
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		if waiting.Add(1) == 3 {
-			close(all)
+		if asked.Add(1) == 3 {
+			close(together)
 		}
-		<-all
+		<-together
 	}))
 	var closed atomic.Int32
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -252,20 +263,25 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	kept := waiting(c)
 	c.idle.mu.Lock()
-	c.idle.waiting[0].since = c.idle.waiting[0].since.Add(-idleFor)
+	kept[0].since = kept[0].since.Add(-idleFor)
 	c.idle.mu.Unlock()
 	c.idle.sweep()
 	eventually(t, "closed", func() bool { return closed.Load() == 1 })
-	if n := len(c.idle.waiting); n != 2 || c.idle.sweeper == nil {
-		t.Errorf("%d are kept; swept again: %t", n, c.idle.sweeper != nil)
+	if n := len(waiting(c)); n != 2 {
+		t.Errorf("%d are kept", n)
 	}
 	// Nor is one used that the sweep has not come to yet.
-	last := c.idle.waiting[1]
-	last.since = last.since.Add(-idleFor)
-	if taken := c.idle.take(time.Now().Add(time.Minute)); taken == nil || taken == last {
-		t.Errorf("took %p, the old one is %p", taken, last)
+	c.idle.mu.Lock()
+	kept[2].since = kept[2].since.Add(-idleFor)
+	c.idle.mu.Unlock()
+	if taken := c.idle.take(time.Now().Add(time.Minute)); taken != kept[1] {
+		t.Errorf("took %p of %p", taken, kept)
 	} else {
 		c.idle.put(taken)
 	}
+	// Nor does one wait on that the backend has hung up.
+	server.CloseClientConnections()
+	eventually(t, "swept", func() bool { return len(waiting(c)) == 0 })
 }

@@ -128,7 +128,7 @@ func TestWaysToAnswer(t *testing.T) {
 				if got != c.want || err != nil && normalize.KindOf(err) != c.kind || err == nil && c.kind != 0 {
 					t.Fatalf("%q, %v", got, err)
 				}
-				if kept := len(client.idle.waiting); kept != c.kept {
+				if kept := len(waiting(client)); kept != c.kept {
 					t.Errorf("%d connections are kept", kept)
 				}
 			}
@@ -154,7 +154,7 @@ func TestAnswerBeforeTheRequestIsOver(t *testing.T) {
 		if err != nil || status != 413 {
 			t.Errorf("hangs up: %t: %v, %d", hangsUp, err, status)
 		}
-		if n := len(c.idle.waiting); n != 0 {
+		if n := len(waiting(c)); n != 0 {
 			t.Errorf("%d connections are kept, with a request half sent", n)
 		}
 		close(over)
@@ -180,8 +180,8 @@ func TestNoFarewell(t *testing.T) {
 		}
 		farewell <- n
 	}), trusting)
-	if err := get(c); err != nil || len(c.idle.waiting) != 1 {
-		t.Fatalf("%v, %d connections are kept", err, len(c.idle.waiting))
+	if err := get(c); err != nil || len(waiting(c)) != 1 {
+		t.Fatalf("%v, %d connections are kept", err, len(waiting(c)))
 	}
 	c.Close()
 	if n, ok := <-farewell; n != 0 || !ok {

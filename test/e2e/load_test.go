@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -134,8 +135,8 @@ func TestReloadsAndTheEndLoseNoRequest(t *testing.T) {
 	t.Logf("%d requests answered, %d of them after SIGTERM", answered.Load(), afterSignal.Load())
 }
 
-// TestNothingUnaskedIsLogged: net/http would log what a vendor says on a connection
-// that is kept, though nobody asked.
+// TestNothingUnaskedIsLogged: what a vendor says on a connection that is kept, though nobody
+// asked, may quote what it was sent. The connection is closed.
 func TestNothingUnaskedIsLogged(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -158,14 +159,14 @@ func TestNothingUnaskedIsLogged(t *testing.T) {
 		}
 		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"agents\":[]}")
 		fmt.Fprintf(conn, "canary you sent %s\r\n\r\n", req.Header.Get("Authorization"))
-		_, err = in.ReadByte() // until the gateway has seen it, and closes
+		_, err = in.ReadByte() // until the gateway has seen it, and hangs up
 		said <- err
 	}()
 	w := newWorld(t)
 	w.write(regexp.MustCompile(`(provider: klen\n    base_url: ).*`).ReplaceAllString(w.file, "${1}http://"+l.Addr().String()))
 	p := serve(t, w.env, w.path)
 	ask(t, w.key, "GET", p.api+"/v1/agents?backend=klen", "").wants(t, 200, "")
-	if err := <-said; err != io.EOF {
+	if err := <-said; err != io.EOF && !errors.Is(err, syscall.ECONNRESET) { // it need not have read it
 		t.Fatalf("the vendor: %v", err)
 	}
 	ask(t, w.key, "GET", p.api+"/v1/backends", "").wants(t, 200, "") // its line comes after
