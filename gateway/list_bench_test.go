@@ -177,6 +177,9 @@ func BenchmarkMemory(b *testing.B) {
 // TestSizesAreAboutRight: the bound in bytes is worth something. It measures in a
 // process of its own, where nothing else comes and goes.
 func TestSizesAreAboutRight(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector takes memory of its own; make test runs this without it")
+	}
 	const alone = "AGENTGW_TEST_ALONE"
 	if os.Getenv(alone) == "" {
 		again := exec.Command(os.Args[0], "-test.run=^TestSizesAreAboutRight$")

@@ -66,7 +66,7 @@ func tenantsBench(t *testing.T) *bench {
 func TestNoTenantSeesAnother(t *testing.T) {
 	bodies := int64(100_000)
 	if raceDetector { // which costs four times as much; make test runs it without, too
-		bodies = 25_000
+		bodies = 10_000
 	}
 	if testing.Short() {
 		bodies = 5_000

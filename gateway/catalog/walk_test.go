@@ -148,7 +148,7 @@ func (w *world) part(t *testing.T, backend int, trouble float64) Part {
 // there is more.
 func TestWalks(t *testing.T) {
 	runs := 400
-	if testing.Short() {
+	if testing.Short() || raceDetector { // make test runs them without it, too
 		runs = 100
 	}
 	for seed := range uint64(runs) {
