@@ -274,6 +274,9 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 		return whole, err
 	}
 	var buf bytes.Buffer
+	if resp.ContentLength > maxAhead {
+		buf.Grow(maxAhead)
+	}
 	// One byte over the limit tells "full" from "too large".
 	if _, err := buf.ReadFrom(io.LimitReader(body, limit+1)); err != nil {
 		return nil, err

@@ -55,8 +55,8 @@ func newArchive(n int, text func(i int) []byte) archive {
 		a.ends[i] = uint32(len(packed))
 	}
 	*buffer = packed
-	a.bytes = slices.Clip(slices.Clone(packed)) // not as large as it grew
-	a.common = s2.MakeDict(sample, nil)         // without the tables that only the encoder needs
+	a.bytes = slices.Clone(packed)      // not as large as it grew
+	a.common = s2.MakeDict(sample, nil) // without the tables that only the encoder needs
 	a.sample = len(sample)
 	return a
 }
