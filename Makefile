@@ -2,6 +2,9 @@
 
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT     ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+# Without grpc's pages of traces, which nothing serves, the linker can leave out all methods
+# that nothing calls: a sixth of the binary.
+TAGS       := grpcnotrace
 LDFLAGS    := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -15,7 +18,7 @@ help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/agentgw.
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/agentgw ./cmd/agentgw
+	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/agentgw ./cmd/agentgw
 
 demo: ## Run the gateway with the four vendors emulated; no account needed.
 	go run ./cmd/agentgw demo

@@ -111,6 +111,9 @@ type Store struct {
 	EncryptionKey string `koanf:"encryption_key" jsonschema_description:"secret reference; encrypts what a migration keeps of its agents, prompts among it"`
 }
 
+// Scopes are what a key may be allowed, in the order of the schema's enum.
+var Scopes = []string{"agents:read", "agents:write", "aliases:write", "migrations:write"}
+
 // Key is one gateway key.
 type Key struct {
 	ID          string            `koanf:"id" jsonschema:"required" jsonschema_description:"names the key in logs and spans"`

@@ -68,6 +68,18 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestScopes: the schema, whose enum is a tag, has those that the command line knows.
+func TestScopes(t *testing.T) {
+	field, _ := reflect.TypeFor[Key]().FieldByName("Scopes")
+	want := "required"
+	for _, s := range Scopes {
+		want += ",enum=" + s
+	}
+	if got := field.Tag.Get("jsonschema"); got != want {
+		t.Errorf("the schema has %s, want %s", got, want)
+	}
+}
+
 func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	c, err := load(t, good,
 		"AGENTGW_SERVER__LISTEN=0.0.0.0:80", "AGENTGW_SERVER__MAX_INFLIGHT=7", "AGENTGW_SERVER__CORS__ORIGINS=[https://a.example, https://b.example]",

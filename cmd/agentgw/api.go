@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,13 +14,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/agentgw/agentgw/config"
 )
 
 // serverFlags say which running gateway a command asks, and as whom.
 type serverFlags struct {
-	Server string `placeholder:"URL" help:"The running gateway; else AGENTGW_URL, else http://127.0.0.1:8080."`
-	Key    string `placeholder:"KEY" help:"The key to show; better in AGENTGW_KEY, where other users of the machine do not see it."`
+	Server, Key string
+}
+
+func (f *serverFlags) define(c *cobra.Command) {
+	c.Flags().StringVar(&f.Server, "server", "", "`URL` of the running gateway; else "+config.URLVariable+", else "+defaultServer+".")
+	c.Flags().StringVar(&f.Key, "key", "", "`KEY` to show; better in "+config.KeyVariable+", where other users of the machine do not see it.")
 }
 
 // api is a running gateway, over its own API.
@@ -37,22 +44,11 @@ const defaultServer = "http://127.0.0.1:8080"
 const callPatience = 2 * time.Minute
 
 func (f serverFlags) connect(a *app) (*api, error) {
-	lookup := func(flag, variable, standard string) string {
-		if flag != "" {
-			return flag
-		}
-		for _, pair := range a.environ {
-			if name, value, _ := strings.Cut(pair, "="); name == variable && value != "" {
-				return value
-			}
-		}
-		return standard
-	}
-	base := strings.TrimSuffix(lookup(f.Server, config.URLVariable, defaultServer), "/")
+	base := strings.TrimSuffix(cmp.Or(f.Server, a.getenv(config.URLVariable), defaultServer), "/")
 	if u, err := url.Parse(base); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, usageError{fmt.Errorf("--server %q: want a URL such as %s", base, defaultServer)}
 	}
-	key := lookup(f.Key, config.KeyVariable, "")
+	key := cmp.Or(f.Key, a.getenv(config.KeyVariable))
 	if key == "" {
 		return nil, usageError{fmt.Errorf("no key: set %s to one with the scope migrations:write", config.KeyVariable)}
 	}

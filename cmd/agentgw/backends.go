@@ -11,6 +11,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
@@ -20,10 +21,18 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-type backendsCmd struct {
+type backendsCommand struct {
 	configFlag
-	Probe bool `help:"List the agents of every backend once with every credential. These are real calls."`
-	JSON  bool `name:"json" help:"Print JSON."`
+	Probe, JSON bool
+}
+
+func newBackends(a *app) *cobra.Command {
+	var f backendsCommand
+	c := newCommand("backends", "Show what each backend can do.", cobra.NoArgs, func([]string) error { return f.run(a) })
+	f.define(c, a)
+	c.Flags().BoolVar(&f.Probe, "probe", false, "List the agents of every backend once with every credential. These are real calls.")
+	jsonFlag(c, &f.JSON)
+	return c
 }
 
 type backendRow struct {
@@ -33,7 +42,7 @@ type backendRow struct {
 	gateway.Capabilities
 }
 
-func (b *backendsCmd) Run(a *app) error {
+func (b *backendsCommand) run(a *app) error {
 	loaded, err := config.Load(b.source(a))
 	if err != nil {
 		return configError(err)
@@ -94,7 +103,7 @@ func printBackends(a *app, rows []backendRow) error {
 	return w.Flush()
 }
 
-func (b *backendsCmd) probe(a *app, c *config.Config) error {
+func (b *backendsCommand) probe(a *app, c *config.Config) error {
 	ctx := context.Background()
 	log := slog.New(slog.DiscardHandler)
 	t, err := telemetry.New(ctx, telemetry.Options{Version: version, Log: log})

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/spf13/cobra"
 
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
@@ -12,21 +15,36 @@ import (
 
 // configFlag is how commands name their file.
 type configFlag struct {
-	Config string `default:"config.yaml" env:"AGENTGW_CONFIG" help:"The configuration file." type:"path"`
+	Config string
+}
+
+const (
+	configVariable = "AGENTGW_CONFIG"
+	defaultConfig  = "config.yaml"
+)
+
+func (f *configFlag) define(c *cobra.Command, a *app) {
+	c.Flags().StringVar(&f.Config, "config", cmp.Or(a.getenv(configVariable), defaultConfig), "The configuration `FILE`, also "+configVariable+".")
+	if err := c.MarkFlagFilename("config", "yaml", "yml"); err != nil {
+		panic(err) // it was defined a line ago
+	}
 }
 
 func (f configFlag) source(a *app) config.Source {
 	return config.Source{Path: f.Config, Environ: a.environ, Providers: all.Names()}
 }
 
-type configCmd struct {
-	Check  configCheckCmd  `cmd:"" help:"Report everything that is wrong; secret references are resolved too."`
-	Schema configSchemaCmd `cmd:"" help:"Print the JSON Schema."`
+type configCheck struct {
+	configFlag
+	JSON bool
 }
 
-type configCheckCmd struct {
-	configFlag
-	JSON bool `name:"json" help:"Print JSON."`
+func newConfigCheck(a *app) *cobra.Command {
+	var f configCheck
+	c := newCommand("check", "Report everything that is wrong; secret references are resolved too.", cobra.NoArgs, func([]string) error { return f.run(a) })
+	f.define(c, a)
+	jsonFlag(c, &f.JSON)
+	return c
 }
 
 type problemJSON struct {
@@ -44,7 +62,7 @@ func toJSON(problems []config.Problem) []problemJSON {
 	return list
 }
 
-func (c *configCheckCmd) Run(a *app) error {
+func (c *configCheck) run(a *app) error {
 	loaded, err := config.Load(c.source(a))
 	problems, isProblems := errors.AsType[config.Problems](err)
 	if err != nil && !isProblems { // the file itself
@@ -90,13 +108,13 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-type configSchemaCmd struct{}
-
-func (configSchemaCmd) Run(a *app) error {
-	schema, err := config.Schema()
-	if err != nil {
+func newConfigSchema(a *app) *cobra.Command {
+	return newCommand("schema", "Print the JSON Schema.", cobra.NoArgs, func([]string) error {
+		schema, err := config.Schema()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stdout, "%s\n", schema)
 		return err
-	}
-	_, err = fmt.Fprintf(a.stdout, "%s\n", schema)
-	return err
+	})
 }

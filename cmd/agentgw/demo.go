@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/apikey"
@@ -18,11 +20,23 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-type demoCmd struct {
-	Listen  string  `default:"127.0.0.1:8080" help:"Address of the API, on loopback. A busy default port is replaced by a free one."`
-	Admin   string  `default:"127.0.0.1:9090" help:"Address for operators, on loopback."`
-	Traffic float64 `default:"0" placeholder:"N" help:"Make N requests a second, and let a vendor fail now and then, for the console and dashboards to show."`
-	Log     string  `default:"warn" enum:"debug,info,warn,error" help:"Log from this level on (${enum})."`
+type demo struct {
+	Listen, Admin, Log string
+	Traffic            float64
+}
+
+var logLevels = []string{"debug", "info", "warn", "error"}
+
+func newDemo(a *app) *cobra.Command {
+	var f demo
+	c := newCommand("demo", "Run the gateway with the vendors emulated in this process; no account needed.", cobra.NoArgs, func([]string) error { return f.run(a) })
+	flags := c.Flags()
+	flags.StringVar(&f.Listen, "listen", defaultDemoListen, "`ADDRESS` of the API, on loopback. A busy default port is replaced by a free one.")
+	flags.StringVar(&f.Admin, "admin", defaultDemoAdmin, "`ADDRESS` for operators, on loopback.")
+	flags.Float64Var(&f.Traffic, "traffic", 0, "Make `N` requests a second, and let a vendor fail now and then, for the console and dashboards to show.")
+	flags.StringVar(&f.Log, "log", "warn", "Log from this `LEVEL` on: "+strings.Join(logLevels, ", ")+".")
+	choices(c, "log", logLevels)
+	return c
 }
 
 // demoKey is always the same, so that what a README shows works. It opens
@@ -35,7 +49,10 @@ const (
 	defaultDemoAdmin  = "127.0.0.1:9090"
 )
 
-func (d *demoCmd) Run(a *app) error {
+func (d *demo) run(a *app) error {
+	if err := oneOf("log", d.Log, logLevels); err != nil {
+		return err
+	}
 	for flag, address := range map[string]string{"--listen": d.Listen, "--admin": d.Admin} {
 		if err := onLoopback(address); err != nil {
 			return usageError{fmt.Errorf("%s %s: %w", flag, address, err)}
@@ -165,7 +182,7 @@ func demoSource(vendors []demoVendor, listen, admin, level string) config.Source
 	}
 }
 
-func (d *demoCmd) explain(a *app, api, admin string, notes []string) {
+func (d *demo) explain(a *app, api, admin string, notes []string) {
 	fmt.Fprintf(a.stdout, `agentgw demo: four vendors, emulated in this process; nothing leaves this machine.
 
   agents   http://%[1]s/v1/agents

@@ -6,22 +6,37 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/apikey"
 )
 
-type keysCmd struct {
-	New keysNewCmd `cmd:"" help:"Make a key: it is shown once, with the YAML to paste."`
+type keysNew struct {
+	ID         string
+	Test, JSON bool
+	Scope      []string
 }
 
-type keysNewCmd struct {
-	ID    string   `required:"" help:"Names the key in the configuration, in logs and in spans."`
-	Test  bool     `help:"Make a key for tests (agw_test_) rather than for use (agw_live_)."`
-	Scope []string `default:"agents:read,agents:write" enum:"agents:read,agents:write" help:"What the key may do (${enum})."`
-	JSON  bool     `name:"json" help:"Print JSON."`
+func newKeysNew(a *app) *cobra.Command {
+	var f keysNew
+	c := newCommand("new", "Make a key: it is shown once, with the YAML to paste.", cobra.NoArgs, func([]string) error { return f.run(a) })
+	flags := c.Flags()
+	flags.StringVar(&f.ID, "id", "", "`NAME` of the key in the configuration, in logs and in spans. Required.")
+	flags.BoolVar(&f.Test, "test", false, "Make a key for tests (agw_test_) rather than for use (agw_live_).")
+	flags.StringSliceVar(&f.Scope, "scope", []string{"agents:read", "agents:write"}, "What the key may do: `SCOPES` of "+strings.Join(config.Scopes, ", ")+".")
+	jsonFlag(c, &f.JSON)
+	required(c, "id")
+	choices(c, "scope", config.Scopes)
+	return c
 }
 
-func (k *keysNewCmd) Run(a *app) error {
+func (k *keysNew) run(a *app) error {
+	for _, s := range k.Scope {
+		if err := oneOf("scope", s, config.Scopes); err != nil {
+			return err
+		}
+	}
 	if !config.ValidKeyID(k.ID) {
 		return usageError{fmt.Errorf("--id %q is not 1 to 64 of letters, digits, . _ -", k.ID)}
 	}

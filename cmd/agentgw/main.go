@@ -10,8 +10,7 @@ import (
 	"io"
 	"log"
 	"os"
-
-	"github.com/alecthomas/kong"
+	"strings"
 )
 
 // Exit codes.
@@ -27,16 +26,14 @@ type app struct {
 	environ        []string
 }
 
-type cli struct {
-	ShowVersion kong.VersionFlag `name:"version" help:"Print the version and exit."`
-
-	Serve    serveCmd    `cmd:"" help:"Run the gateway."`
-	Demo     demoCmd     `cmd:"" help:"Run the gateway with the vendors emulated in this process; no account needed."`
-	Keys     keysCmd     `cmd:"" help:"Make gateway keys."`
-	Config   configCmd   `cmd:"" help:"Check the configuration, or print its JSON Schema."`
-	Backends backendsCmd `cmd:"" help:"Show what each backend can do."`
-	Migrate  migrateCmd  `cmd:"" help:"Move agents from one backend to another, while clients notice nothing."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+// getenv is an environment variable, "" if it is not set.
+func (a *app) getenv(name string) string {
+	for _, pair := range a.environ {
+		if n, value, _ := strings.Cut(pair, "="); n == name {
+			return value
+		}
+	}
+	return ""
 }
 
 func main() {
@@ -45,51 +42,31 @@ func main() {
 	os.Exit(run(os.Args[1:], &app{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}))
 }
 
-// exitCode ends kong's parsing where it would end the process.
-type exitCode int
-
-func run(args []string, a *app) (code int) {
-	defer func() {
-		if p := recover(); p != nil {
-			c, ok := p.(exitCode)
-			if !ok {
-				panic(p)
-			}
-			code = int(c)
-		}
-	}()
-	var c cli
-	parser, err := kong.New(&c,
-		kong.Name("agentgw"),
-		kong.Description("One /v1/agents API over several agent vendors."),
-		kong.Writers(a.stdout, a.stderr),
-		kong.Vars{"version": describeVersion()},
-		kong.Exit(func(code int) { panic(exitCode(code)) }), // --help
-		kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)
-	if err != nil {
-		fmt.Fprintln(a.stderr, "agentgw:", err)
-		return exitFailed
+// run does what the arguments say, and returns the code to exit with.
+func run(args []string, a *app) int {
+	root := newRoot(a)
+	root.SetArgs(args)
+	command, err := root.ExecuteC()
+	if err == nil {
+		return exitOK
 	}
-	ctx, err := parser.Parse(args)
-	if err != nil {
-		fmt.Fprintf(a.stderr, "agentgw: %s\n", err)
-		if parseError, ok := errors.AsType[*kong.ParseError](err); ok {
-			fmt.Fprintf(a.stderr, "see: %s --help\n", parseError.Context.Model.Name)
-		}
-		return exitUsage
-	}
-	if err := ctx.Run(a); err != nil {
-		fmt.Fprintf(a.stderr, "agentgw: %s\n", err)
+	if failed, ok := errors.AsType[failure](err); ok {
+		fmt.Fprintf(a.stderr, "agentgw: %s\n", failed)
 		if _, ok := errors.AsType[usageError](err); ok {
 			return exitUsage
 		}
 		return codeOf(err)
 	}
-	return exitOK
+	fmt.Fprintf(a.stderr, "agentgw: %s\nsee: %s --help\n", err, command.CommandPath())
+	return exitUsage
 }
 
 // usageError is a flag's value that no configuration or machine could make
 // good.
 type usageError struct{ error }
+
+// failure is what a command that was begun ends with; any other error is of the command
+// line itself.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }

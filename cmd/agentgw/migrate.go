@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/agentgw/agentgw/normalize"
@@ -31,22 +32,24 @@ type exitError struct {
 	code int
 }
 
-type migrateCmd struct {
-	Plan     planCmd     `cmd:"" help:"Say what becomes of every field of an agent at another backend. Writes to no backend."`
-	Maps     mapsCmd     `cmd:"" help:"Start a file of maps: what voices, models and the like are at the target."`
-	Apply    applyCmd    `cmd:"" help:"Make the target, inactive where the vendor can; exactly one, however often this is run."`
-	Verify   verifyCmd   `cmd:"" help:"Compare the target with the plan, field by field."`
-	Shadow   shadowCmd   `cmd:"" help:"Have a share of the reads of the source read the target too, and count what differs."`
-	Cutover  cutoverCmd  `cmd:"" help:"Activate the target, and lead the source's ids to it."`
-	Rollback rollbackCmd `cmd:"" help:"Lead the source's ids back to it, and let the target rest."`
-	Status   statusCmd   `cmd:"" help:"Show migrations, or one with its plan and trail."`
-}
+func newMigrate(a *app) *cobra.Command {
+	group := newGroup("migrate", "Move agents from one backend to another, while clients notice nothing.",
+		newMigratePlan(a), newMigrateMaps(a), newMigrateApply(a), newMigrateVerify(a),
+		newMigrateShadow(a), newMigrateCutover(a), newMigrateRollback(a), newMigrateStatus(a),
+	)
+	group.Long = group.Short + `
 
-// Help is shown below the list of commands.
-func (migrateCmd) Help() string {
-	return `Asks a running gateway, with a key that has the scope migrations:write.
-Exit codes: 0 done, 1 error, 2 usage, 3 a loss is to be accepted, 4 input is missing or the plan is blocked, 5 drift (the source or the target is not as it was).
-docs/migrating.md goes through a whole move.`
+It asks a running gateway, with a key that has the scope migrations:write.
+docs/migrating.md goes through a whole move.
+
+Exit codes:
+  0  done
+  1  an error
+  2  the command line is wrong
+  3  a loss is to be accepted
+  4  input is missing, or the plan is blocked
+  5  drift: the source or the target is not as it was`
+	return group
 }
 
 // migration is one as the API has it; only what is printed.
@@ -105,11 +108,18 @@ type checked struct {
 
 // wishFlags are what a plan heeds.
 type wishFlags struct {
-	To           string   `required:"" placeholder:"BACKEND" help:"The backend to move to."`
-	Architecture string   `placeholder:"NAME" help:"Of the new agent, where the vendor has several."`
-	Set          []string `sep:"none" placeholder:"FIELD=VALUE" help:"A value of the new agent, such as model.id=gpt-4o; @FILE reads it from a file. May be given again."`
-	Map          []string `sep:"none" type:"existingfile" placeholder:"FILE" help:"A file of maps; see: agentgw migrate maps. May be given again."`
-	Transform    []string `placeholder:"NAME" help:"greeting_to_prompt: a greeting without a place becomes a part of the system prompt."`
+	To, Architecture    string
+	Set, Map, Transform []string
+}
+
+func (w *wishFlags) define(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&w.To, "to", "", "The `BACKEND` to move to. Required.")
+	flags.StringVar(&w.Architecture, "architecture", "", "`NAME` of the new agent's architecture, where the vendor has several.")
+	flags.StringArrayVar(&w.Set, "set", nil, "A value of the new agent, as `FIELD=VALUE`, such as model.id=gpt-4o; FIELD=@FILE reads it from a file. May be given again.")
+	flags.StringArrayVar(&w.Map, "map", nil, "A `FILE` of maps; see: agentgw migrate maps. May be given again.")
+	flags.StringSliceVar(&w.Transform, "transform", nil, "A change by `NAME`: with greeting_to_prompt, a greeting without a place becomes a part of the system prompt.")
+	required(c, "to")
 }
 
 // body is the plan's request, without its source.
@@ -188,11 +198,33 @@ func readMaps(file string, into map[string]map[string]any) error {
 // chosenFlags say which migrations a step is done with.
 type chosenFlags struct {
 	serverFlags
-	ID   string `arg:"" optional:"" placeholder:"mig_…" help:"The migration."`
-	All  bool   `help:"All for which the step is the next, instead of one."`
-	From string `placeholder:"BACKEND" help:"With --all: only of agents of this backend."`
-	To   string `placeholder:"BACKEND" help:"With --all: only to this backend."`
+	ID       string
+	All      bool
+	From, To string
 	batchFlags
+}
+
+// newStep is a command that takes a step of the migrations that f says.
+func newStep(name, short string, f *chosenFlags, run func() error) *cobra.Command {
+	c := newCommand(name+" [MIGRATION]", short, cobra.MaximumNArgs(1), func(args []string) error {
+		f.ID = first(args)
+		return run()
+	})
+	f.serverFlags.define(c)
+	flags := c.Flags()
+	flags.BoolVar(&f.All, "all", false, "All for which the step is the next, instead of one.")
+	flags.StringVar(&f.From, "from", "", "With --all: only of agents of this `BACKEND`.")
+	flags.StringVar(&f.To, "to", "", "With --all: only to this `BACKEND`.")
+	f.batchFlags.define(c)
+	return c
+}
+
+// first is the first argument, "" if there is none.
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
 }
 
 func (c chosenFlags) check() error {
@@ -205,16 +237,30 @@ func (c chosenFlags) check() error {
 	return c.batchFlags.check(c.All)
 }
 
-type planCmd struct {
+type planCommand struct {
 	serverFlags
 	wishFlags
-	Source string `arg:"" optional:"" help:"The agent, such as klen:123."`
-	All    bool   `help:"All agents of a backend (--from)."`
-	From   string `placeholder:"BACKEND" help:"With --all: the backend whose agents are planned."`
+	Source string
+	All    bool
+	From   string
 	batchFlags
 }
 
-func (p *planCmd) Run(a *app) error {
+func newMigratePlan(a *app) *cobra.Command {
+	var p planCommand
+	c := newCommand("plan [AGENT]", "Say what becomes of every field of an agent, such as klen:123, at another backend. Writes to no backend.", cobra.MaximumNArgs(1), func(args []string) error {
+		p.Source = first(args)
+		return p.run(a)
+	})
+	p.serverFlags.define(c)
+	p.wishFlags.define(c)
+	c.Flags().BoolVar(&p.All, "all", false, "All agents of a backend (--from).")
+	c.Flags().StringVar(&p.From, "from", "", "With --all: the `BACKEND` whose agents are planned.")
+	p.batchFlags.define(c)
+	return c
+}
+
+func (p *planCommand) run(a *app) error {
 	if (p.Source == "") == !p.All || p.All && p.From == "" {
 		return usageError{errors.New("name an agent, such as klen:123, or --all and --from BACKEND")}
 	}
@@ -258,18 +304,25 @@ func acceptFlags(losses []string) string {
 	return strings.Join(flags, " ")
 }
 
-type applyCmd struct {
+type applyCommand struct {
 	chosenFlags
-	Accept []string `sep:"none" placeholder:"data_loss:/PATH" help:"A loss that is accepted, by its name. May be given again."`
+	Accept []string
 }
 
-func (s *applyCmd) Run(a *app) error {
+func newMigrateApply(a *app) *cobra.Command {
+	var s applyCommand
+	c := newStep("apply", "Make the target, inactive where the vendor can; exactly one, however often this is run.", &s.chosenFlags, func() error { return s.run(a) })
+	c.Flags().StringArrayVar(&s.Accept, "accept", nil, "A loss that is accepted, by its name, such as `data_loss:/PATH`. May be given again.")
+	return c
+}
+
+func (s *applyCommand) run(a *app) error {
 	for _, name := range s.Accept {
 		if !strings.HasPrefix(name, "data_loss:/") {
 			return usageError{fmt.Errorf("--accept %q: want the name of a loss, such as data_loss:/avatar; plan lists them", name)}
 		}
 	}
-	return s.run(a, "apply", func(m migration) any {
+	return s.step(a, "apply", func(m migration) any {
 		for _, name := range s.Accept {
 			if !s.All && !slices.Contains(m.Losses, name) {
 				fmt.Fprintf(a.stderr, "%s is no loss of this plan\n", name)
@@ -279,62 +332,65 @@ func (s *applyCmd) Run(a *app) error {
 	})
 }
 
-type verifyCmd struct {
-	chosenFlags
-	Accept []string `sep:"none" placeholder:"VERDICT:/PATH" help:"A difference that is none, such as mismatch:/voice/id where the vendor writes it its own way. May be given again."`
-}
-
-func (s *verifyCmd) Run(a *app) error {
-	return s.run(a, "verify", func(migration) any { return map[string]any{"accept": append([]string{}, s.Accept...)} })
-}
-
-type shadowCmd struct {
-	chosenFlags
-	Percent int    `default:"10" help:"The share of reads; 0 ends it."`
-	For     string `default:"1h" help:"How long."`
-}
-
-func (s *shadowCmd) Run(a *app) error {
-	return s.run(a, "shadow", func(migration) any { return map[string]any{"percent": s.Percent, "for": s.For} })
-}
-
-type cutoverCmd struct {
-	chosenFlags
-	Activate   bool `xor:"activate" help:"Activate the target, whatever the source is; also after a cutover that did not."`
-	NoActivate bool `xor:"activate" help:"Leave the target inactive."`
-}
-
-func (s *cutoverCmd) Run(a *app) error {
-	return s.run(a, "cutover", func(migration) any {
-		if s.NoActivate {
-			return map[string]any{"activate": false}
-		}
-		if s.Activate {
-			return map[string]any{"activate": true}
-		}
-		return map[string]any{}
+func newMigrateVerify(a *app) *cobra.Command {
+	var chosen chosenFlags
+	var accept []string
+	c := newStep("verify", "Compare the target with the plan, field by field.", &chosen, func() error {
+		return chosen.step(a, "verify", func(migration) any { return map[string]any{"accept": append([]string{}, accept...)} })
 	})
+	c.Flags().StringArrayVar(&accept, "accept", nil, "A difference that is none, as `VERDICT:/PATH`, such as mismatch:/voice/id where the vendor writes it its own way. May be given again.")
+	return c
 }
 
-type rollbackCmd struct {
-	chosenFlags
-	DeleteTarget bool `help:"Delete the target, if nobody changed it."`
-	Abandon      bool `help:"Give up a migration of which nobody can find out any more whether it made a target."`
+func newMigrateShadow(a *app) *cobra.Command {
+	var chosen chosenFlags
+	var percent int
+	var howLong string
+	c := newStep("shadow", "Have a share of the reads of the source read the target too, and count what differs.", &chosen, func() error {
+		return chosen.step(a, "shadow", func(migration) any { return map[string]any{"percent": percent, "for": howLong} })
+	})
+	c.Flags().IntVar(&percent, "percent", 10, "The share of reads, `N` of a hundred; 0 ends it.")
+	c.Flags().StringVar(&howLong, "for", "1h", "`HOW` long, such as 90m or 24h.")
+	return c
 }
 
-func (s *rollbackCmd) Run(a *app) error {
-	var resting []string
-	if s.DeleteTarget {
-		resting = append(resting, "rolled_back")
-	}
-	return s.run(a, "rollback", func(migration) any {
-		return map[string]any{"delete_target": s.DeleteTarget, "abandon": s.Abandon}
-	}, resting...)
+func newMigrateCutover(a *app) *cobra.Command {
+	var chosen chosenFlags
+	var activate, noActivate bool
+	c := newStep("cutover", "Activate the target, and lead the source's ids to it.", &chosen, func() error {
+		return chosen.step(a, "cutover", func(migration) any {
+			if activate || noActivate {
+				return map[string]any{"activate": activate}
+			}
+			return map[string]any{} // as the source is
+		})
+	})
+	c.Flags().BoolVar(&activate, "activate", false, "Activate the target, whatever the source is; also after a cutover that did not.")
+	c.Flags().BoolVar(&noActivate, "no-activate", false, "Leave the target inactive.")
+	c.MarkFlagsMutuallyExclusive("activate", "no-activate")
+	return c
 }
 
-// run does a step, of one migration or of all for which it is the next.
+func newMigrateRollback(a *app) *cobra.Command {
+	var chosen chosenFlags
+	var deleteTarget, abandon bool
+	c := newStep("rollback", "Lead the source's ids back to it, and let the target rest.", &chosen, func() error {
+		var resting []string
+		if deleteTarget {
+			resting = append(resting, "rolled_back")
+		}
+		return chosen.step(a, "rollback", func(migration) any {
+			return map[string]any{"delete_target": deleteTarget, "abandon": abandon}
+		}, resting...)
+	})
+	c.Flags().BoolVar(&deleteTarget, "delete-target", false, "Delete the target, if nobody changed it.")
+	c.Flags().BoolVar(&abandon, "abandon", false, "Give up a migration of which nobody can find out any more whether it made a target.")
+	return c
+}
+
+// step does a step, of one migration or of all for which it is the next.
 // More are states in which it can be done with all, beside those.
-func (c chosenFlags) run(a *app, step string, body func(migration) any, more ...string) error {
+func (c chosenFlags) step(a *app, step string, body func(migration) any, more ...string) error {
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -403,16 +459,30 @@ func coded(err error) error {
 	return err
 }
 
-type statusCmd struct {
+type statusCommand struct {
 	serverFlags
-	ID    string   `arg:"" optional:"" placeholder:"mig_…" help:"One migration; left out, all of them."`
-	State []string `help:"Only those in one of these states."`
-	From  string   `placeholder:"BACKEND" help:"Only of agents of this backend."`
-	To    string   `placeholder:"BACKEND" help:"Only to this backend."`
-	JSON  bool     `name:"json" help:"Print JSON."`
+	ID       string
+	State    []string
+	From, To string
+	JSON     bool
 }
 
-func (s *statusCmd) Run(a *app) error {
+func newMigrateStatus(a *app) *cobra.Command {
+	var s statusCommand
+	c := newCommand("status [MIGRATION]", "Show migrations, or one with its plan and trail.", cobra.MaximumNArgs(1), func(args []string) error {
+		s.ID = first(args)
+		return s.run(a)
+	})
+	s.define(c)
+	flags := c.Flags()
+	flags.StringSliceVar(&s.State, "state", nil, "Only those in one of these `STATES`.")
+	flags.StringVar(&s.From, "from", "", "Only of agents of this `BACKEND`.")
+	flags.StringVar(&s.To, "to", "", "Only to this `BACKEND`.")
+	jsonFlag(c, &s.JSON)
+	return c
+}
+
+func (s *statusCommand) run(a *app) error {
 	c, err := s.connect(a)
 	if err != nil {
 		return err

@@ -12,12 +12,18 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
 )
 
 // batchFlags are of what is done with many.
 type batchFlags struct {
-	JSON   bool     `name:"json" help:"Print JSON."`
-	Report []string `sep:"none" placeholder:"FILE" help:"With --all: write what came of each into a file, by its ending .csv, .json or .html. May be given again."`
+	JSON   bool
+	Report []string
+}
+
+func (b *batchFlags) define(c *cobra.Command) {
+	jsonFlag(c, &b.JSON)
+	c.Flags().StringArrayVar(&b.Report, "report", nil, "With --all: write what came of each into `FILE`, by its ending .csv, .json or .html. May be given again.")
 }
 
 // check holds them against whether it is a batch at all.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
@@ -19,15 +20,25 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-type mapsCmd struct {
+type mapsCommand struct {
 	serverFlags
-	From         string `required:"" placeholder:"BACKEND" help:"The backend to move from."`
-	To           string `required:"" placeholder:"BACKEND" help:"The backend to move to."`
-	Architecture string `placeholder:"NAME" help:"Of the new agents, where the vendor has several."`
-	Out          string `placeholder:"FILE" help:"Write it there, if there is no such file yet; else it is printed."`
+	From, To, Architecture, Out string
 }
 
-func (m *mapsCmd) Run(a *app) error {
+func newMigrateMaps(a *app) *cobra.Command {
+	var m mapsCommand
+	c := newCommand("maps", "Start a file of maps: what voices, models and the like are at the target.", cobra.NoArgs, func([]string) error { return m.run(a) })
+	m.define(c)
+	flags := c.Flags()
+	flags.StringVar(&m.From, "from", "", "The `BACKEND` to move from. Required.")
+	flags.StringVar(&m.To, "to", "", "The `BACKEND` to move to. Required.")
+	flags.StringVar(&m.Architecture, "architecture", "", "`NAME` of the new agents' architecture, where the vendor has several.")
+	flags.StringVar(&m.Out, "out", "", "Write it into `FILE`, if there is no such file yet; else it is printed.")
+	required(c, "from", "to")
+	return c
+}
+
+func (m *mapsCommand) run(a *app) error {
 	c, err := m.connect(a)
 	if err != nil {
 		return err
@@ -126,7 +137,7 @@ func valuesOf(v jsontext.Value) []string {
 }
 
 // file is the file to fill in. A value that the target has by the same name is filled in.
-func (m *mapsCmd) file(needed map[string]map[string]int, to *adapters.Info) string {
+func (m *mapsCommand) file(needed map[string]map[string]int, to *adapters.Info) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# What agents of %s have, and what that is at %s. Fill in what stands on the right;\n# null says that there is none, and what the agent has is lost.\n", m.From, m.To)
 	if len(needed) == 0 {

@@ -2,10 +2,8 @@ package main
 
 import (
 	"bytes"
-	_ "embed"
 	"encoding/csv"
 	"fmt"
-	"html/template"
 	"maps"
 	"os"
 	"path/filepath"
@@ -85,11 +83,6 @@ func (report) Kinds() []string {
 	return []string{"exact", "approximate", "manual", "needs_input", "unsupported", "not_migrated"}
 }
 
-//go:embed report.html
-var reportPage string
-
-var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{"join": strings.Join}).Parse(reportPage))
-
 // reportable says why a report cannot be written into a file.
 func reportable(file string) error {
 	switch filepath.Ext(file) {
@@ -115,7 +108,7 @@ func (r report) write(file string) error {
 	case ".csv":
 		err = r.csv(&out)
 	case ".html":
-		err = reportTemplate.Execute(&out, r)
+		err = r.page().Render(&out)
 	}
 	if err != nil {
 		return fmt.Errorf("--report %s: %w", file, err)

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/spf13/cobra"
 
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
@@ -26,12 +27,15 @@ import (
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
-type serveCmd struct {
-	configFlag
+func newServe(a *app) *cobra.Command {
+	var f configFlag
+	c := newCommand("serve", "Run the gateway.", cobra.NoArgs, func([]string) error { return serve(a, f) })
+	f.define(c, a)
+	return c
 }
 
-func (s *serveCmd) Run(a *app) error {
-	source := s.source(a)
+func serve(a *app, f configFlag) error {
+	source := f.source(a)
 	loaded, err := config.Load(source)
 	if err != nil {
 		return configError(err)
@@ -52,7 +56,7 @@ func (s *serveCmd) Run(a *app) error {
 	}
 	following, stopFollowing := context.WithCancel(context.Background())
 	defer stopFollowing() // after the last request: a key that is removed meanwhile must not go on
-	go srv.followChanges(following, s.Config)
+	go srv.followChanges(following, f.Config)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	return srv.run(ctx)
 }

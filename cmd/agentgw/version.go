@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+
+	"github.com/spf13/cobra"
 )
 
 // Set by the Makefile (-ldflags -X).
@@ -12,14 +14,19 @@ var (
 	commit  = "unknown"
 )
 
-type versionCmd struct {
-	JSON bool `name:"json" help:"Print JSON."`
+func newVersion(a *app) *cobra.Command {
+	var asJSON bool
+	c := newCommand("version", "Print the version.", cobra.NoArgs, func([]string) error {
+		if asJSON {
+			return json.NewEncoder(a.stdout).Encode(map[string]string{"version": version, "commit": commit, "go": runtime.Version()})
+		}
+		return printVersion(a)
+	})
+	jsonFlag(c, &asJSON)
+	return c
 }
 
-func (v *versionCmd) Run(a *app) error {
-	if v.JSON {
-		return json.NewEncoder(a.stdout).Encode(map[string]string{"version": version, "commit": commit, "go": runtime.Version()})
-	}
+func printVersion(a *app) error {
 	_, err := fmt.Fprintln(a.stdout, describeVersion())
 	return err
 }

@@ -11,7 +11,6 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
-	"html/template"
 	"io"
 	"path"
 	"sync"
@@ -40,11 +39,6 @@ func NewFile(media string, body []byte) File {
 
 //go:embed docs.html docs.js docs.css
 var own embed.FS
-
-var errorsTemplate = template.Must(template.New("errors").Parse(errorsPage))
-
-//go:embed errors.html
-var errorsPage string
 
 const html = "text/html; charset=utf-8"
 
@@ -81,22 +75,6 @@ func Asset(name string) (f File, ok bool) {
 		files[name] = f
 	}
 	return f, true
-}
-
-// Code is an error code and what is said of it.
-type Code struct {
-	Code, Title, Cause, Cure string
-	Status                   int
-	Retryable                bool
-}
-
-// Errors is the page of the error codes, each with an anchor of its name.
-func Errors(codes []Code) File {
-	var page bytes.Buffer
-	if err := errorsTemplate.Execute(&page, codes); err != nil {
-		panic(err) // the template and the codes are constants; a test renders them
-	}
-	return NewFile(html, page.Bytes())
 }
 
 func read(fs embed.FS, name string) []byte {

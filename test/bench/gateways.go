@@ -84,7 +84,7 @@ func (b *bench) prepare() (err error) {
 
 // build makes one of our programs of the sources in a folder.
 func (b *bench) build(folder, name, from string) error {
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.path(name), from)
+	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", b.path(name), from)
 	build.Dir = folder
 	if said, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", from, err, said)
