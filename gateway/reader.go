@@ -100,10 +100,11 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan landed {
 	began, budget := r.cache.epoch(r.who), r.budget()
 	which := flight{key: r.key, since: began, fresh: r.call.Fresh, behind: refresh || r.call.Behind}
 	until, limited := ctx.Deadline()
-	here := !refresh && !isBehind(ctx) && limited && time.Until(until) >= budget
+	inBackground := isBehind(ctx)
+	here := !refresh && !inBackground && limited && time.Until(until) >= budget
 	detached := context.WithoutCancel(ctx)
 	if which.behind {
-		detached = behind(detached)
+		detached, inBackground = behind(detached), true
 	}
 	return r.cache.flights.join(which, here, func() (answer Result, err error) {
 		if known := r.justKept(refresh); known != nil {
@@ -123,7 +124,7 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan landed {
 		r.led.Store(true)
 		bounded, cancel := context.WithTimeout(work, budget)
 		defer cancel()
-		if r.call.Op == adapters.OpGet && isBehind(detached) {
+		if r.call.Op == adapters.OpGet && inBackground {
 			leave, ok := r.backend.behind.take(bounded.Done(), r.who.credential)
 			if !ok {
 				return Result{}, r.failure(bounded)

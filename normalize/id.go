@@ -67,15 +67,19 @@ func ParseID(s string) (ID, error) {
 	if !ok || !ValidBackendName(backend) {
 		return ID{}, errID
 	}
-	id := ID{Backend: backend, Native: key}
-	if encoded, isEncoded := strings.CutPrefix(key, "~"); isEncoded {
-		native, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-		if err != nil || len(native) == 0 {
-			return ID{}, errID
-		}
-		id.Native = string(native)
+	if plainKey(key) {
+		return ID{Backend: backend, Native: key}, nil
 	}
-	if id.String() != backend+":"+key {
+	encoded, isEncoded := strings.CutPrefix(key, "~")
+	if !isEncoded {
+		return ID{}, errID
+	}
+	native, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil || len(native) == 0 {
+		return ID{}, errID
+	}
+	id := ID{Backend: backend, Native: string(native)}
+	if id.String() != s { // it could stand plain, or the decoder passed over line breaks
 		return ID{}, errID
 	}
 	return id, nil
