@@ -123,23 +123,29 @@ func (b *bench) closedLoop(r *report) error {
 	return err
 }
 
-// compare has the sides take turns.
+// compare has the sides take turns: the gateway, the bare limit, the same with what every
+// answer has to have, and nginx.
 func (b *bench) compare(c comparison) (closedRow, error) {
 	row := closedRow{Name: c.name, Goal: c.goal}
 	gateway := turn{c.of.process, c.asked, &row.Gateway}
 	if len(c.bare) == 0 {
 		return row, takeTurns([]turn{{b.gateway.process, b.gateway.asked(list), &row.Bare}, gateway})
 	}
-	p, err := b.start(false, nil, "bare", c.bare...)
+	bare, address, err := b.bare(c.bare...)
 	if err != nil {
 		return row, err
 	}
-	defer p.stop()
-	address, err := p.line("http")
+	defer bare.stop()
+	observed, at, err := b.bare(append([]string{"-observed"}, c.bare...)...)
 	if err != nil {
 		return row, err
 	}
-	sides := []turn{{p, target{url: address + "/x"}, &row.Bare}, gateway}
+	defer observed.stop()
+	row.Observed = &side{}
+	sides := []turn{
+		{bare, target{url: address + "/x"}, &row.Bare}, gateway,
+		{observed, target{url: at + "/x", headers: map[string]string{"Authorization": "Bearer bench"}}, row.Observed},
+	}
 	if c.nginx {
 		proxy, at, err := b.nginx(address)
 		switch {
@@ -152,6 +158,20 @@ func (b *bench) compare(c comparison) (closedRow, error) {
 		}
 	}
 	return row, takeTurns(sides)
+}
+
+// bare starts a bare limit, and says where it is.
+func (b *bench) bare(flags ...string) (*process, string, error) {
+	p, err := b.start(false, nil, "bare", flags...)
+	if err != nil {
+		return nil, "", err
+	}
+	address, err := p.line("http")
+	if err != nil {
+		p.stop()
+		return nil, "", err
+	}
+	return p, address, nil
 }
 
 // turn is a side of a comparison.

@@ -28,11 +28,12 @@ type report struct {
 }
 
 type closedRow struct {
-	Name    string  `json:"name"`
-	Goal    float64 `json:"goal"` // of the ratio, at most
-	Bare    side    `json:"bare"`
-	Gateway side    `json:"gateway"`
-	Nginx   *side   `json:"nginx,omitzero"` // as a cache of the same; nil where it was not there
+	Name     string  `json:"name"`
+	Goal     float64 `json:"goal"` // of the ratio, at most
+	Bare     side    `json:"bare"`
+	Gateway  side    `json:"gateway"`
+	Observed *side   `json:"bare_observed,omitzero"` // the bare limit with what every answer has to have
+	Nginx    *side   `json:"nginx,omitzero"`         // as a cache of the same; nil where it was not there
 }
 
 // side is one side of a comparison, a figure for each round.
@@ -44,6 +45,14 @@ type side struct {
 func (s *side) add(cpu time.Duration, perSecond float64) {
 	s.Micros = append(s.Micros, float64(cpu.Nanoseconds())/1000)
 	s.PerSecond = append(s.PerSecond, perSecond)
+}
+
+// String is the middle of its CPU time; empty where it was not measured.
+func (s *side) String() string {
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.1f", median(s.Micros))
 }
 
 // observedRow is a way to observe the list from memory.
@@ -91,15 +100,11 @@ func (r closedRow) ratio() (middle, low, high float64) {
 func (r *report) print(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if len(r.Closed) > 0 {
-		fmt.Fprintf(table, "closed loop, %d connections, 4 × %d agents\tbare, CPU µs\tgateway\tratio\trange\tgoal\tnginx cache\n", connections, r.Agents)
+		fmt.Fprintf(table, "closed loop, %d connections, 4 × %d agents\tbare, CPU µs\tgateway\tratio\trange\tgoal\tbare, observed\tnginx cache\n", connections, r.Agents)
 	}
 	for _, row := range r.Closed {
 		middle, low, high := row.ratio()
-		nginx := ""
-		if row.Nginx != nil {
-			nginx = fmt.Sprintf("%.1f", median(row.Nginx.Micros))
-		}
-		fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.2f\t%.2f–%.2f\t%.2f\t%s\n", row.Name, median(row.Bare.Micros), median(row.Gateway.Micros), middle, low, high, row.Goal, nginx)
+		fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.2f\t%.2f–%.2f\t%.2f\t%s\t%s\n", row.Name, median(row.Bare.Micros), median(row.Gateway.Micros), middle, low, high, row.Goal, row.Observed, row.Nginx)
 	}
 	if p := r.Process; p != nil {
 		fmt.Fprintf(table, "\nprocess\tready in %.0f ms\tidle %.1f MiB\tafter load %.1f MiB\tbinary %.1f MiB\n", p.ReadyMs, p.IdleMiB, p.LoadedMiB, p.BinaryMiB)

@@ -5,7 +5,8 @@
 //	bare -proxy http://…/agents/1     one upstream's answer, unread
 //	bare -merge http://a,http://b,…   several upstreams' answers at once, joined unread
 //
-// It prints its address and runs until it is killed.
+// With -observed it also does what every answer of a gateway has to have, and no more; see
+// observe. It prints its address and runs until it is killed.
 package main
 
 import (
@@ -25,7 +26,12 @@ func main() {
 	fixed := flag.String("fixed", "", "file of the body")
 	proxy := flag.String("proxy", "", "URL")
 	merge := flag.String("merge", "", "URLs, parted by commas")
+	observed := flag.Bool("observed", false, "with a key, a request id, a span, metrics and an access line")
 	flag.Parse()
+	with := func(handler fasthttp.RequestHandler) fasthttp.RequestHandler { return handler }
+	if *observed {
+		with = observe
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
@@ -43,16 +49,17 @@ func main() {
 			c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
 			return c.Send(body)
 		})
+		app.Server().Handler = with(app.Handler())
 		log.Fatal(app.Listener(l))
 	case *proxy != "":
-		log.Fatal((&fasthttp.Server{Handler: func(c *fasthttp.RequestCtx) {
+		log.Fatal((&fasthttp.Server{Handler: with(func(c *fasthttp.RequestCtx) {
 			if err := ask(client, *proxy, &c.Response); err != nil {
 				c.Error(err.Error(), fasthttp.StatusBadGateway)
 			}
-		}}).Serve(l))
+		})}).Serve(l))
 	case *merge != "":
 		upstreams := strings.Split(*merge, ",")
-		log.Fatal((&fasthttp.Server{Handler: func(c *fasthttp.RequestCtx) { join(c, client, upstreams) }}).Serve(l))
+		log.Fatal((&fasthttp.Server{Handler: with(func(c *fasthttp.RequestCtx) { join(c, client, upstreams) })}).Serve(l))
 	}
 	log.Fatal("say what it should be: -fixed, -proxy or -merge")
 }
