@@ -132,9 +132,6 @@ func writtenResponse(status int, agent *normalize.Agent, warnings []Warning, len
 	if err != nil {
 		return nil, err
 	}
-	if warnings == nil {
-		warnings = []Warning{}
-	}
 	encoded, err := json.Marshal(warnings)
 	if err != nil {
 		return nil, err
@@ -147,8 +144,5 @@ func writtenResponse(status int, agent *normalize.Agent, warnings []Warning, len
 		}
 		r.etag = catalog.Tag(revision)
 	}
-	if lenient {
-		r.header("Preference-Applied", "handling=lenient")
-	}
-	return r, nil
+	return r.applied(lenient), nil
 }

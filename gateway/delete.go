@@ -22,8 +22,8 @@ func (g *Gateway) remove(ctx context.Context, caller *Caller, q WriteQuery) (*re
 	if names := g.leadingTo(caller, to.id); len(names) > 0 && !q.Original {
 		return nil, newProblem(CodeAliasInTheWay, "%s lead to this agent: delete them first, or this one none the less with ?resolve=none", strings.Join(names, ", "))
 	}
-	if !b.Info.Supports(adapters.OpDelete) {
-		return nil, backendProblem(b.Name, adapters.OpDelete, adapters.Unsupported(b.Info.Provider, adapters.OpDelete))
+	if err := b.can(adapters.OpDelete); err != nil {
+		return nil, err
 	}
 	if q.DryRun {
 		return dryDelete(ctx, b, native, q)

@@ -78,9 +78,6 @@ func unmatched(b CallerBackend, q WriteQuery) []Warning {
 // dry has the adapter make the requests of the calls, and sends none of them.
 func dry(ctx context.Context, b CallerBackend, calls []Call, warnings []Warning, lenient bool) (*response, error) {
 	answer := dryRun{Object: "dry_run", Backend: b.Name, Warnings: warnings}
-	if warnings == nil {
-		answer.Warnings = []Warning{}
-	}
 	var err error
 	if answer.Requests, err = requestsOf(ctx, b, calls); err != nil {
 		return nil, err
@@ -89,16 +86,12 @@ func dry(ctx context.Context, b CallerBackend, calls []Call, warnings []Warning,
 	if err != nil {
 		return nil, err
 	}
-	r := &response{status: 200, body: payload.New(body)}
-	if lenient {
-		r.header("Preference-Applied", "handling=lenient")
-	}
-	return r, nil
+	return (&response{status: 200, body: payload.New(body)}).applied(lenient), nil
 }
 
 // requestsOf are those that the adapter makes of the calls. None of them is sent.
 func requestsOf(ctx context.Context, b CallerBackend, calls []Call) ([]dryRequest, error) {
-	requests := []dryRequest{}
+	var requests []dryRequest
 	endpoint := callAdapter(b.newAdapter(adapters.Settings{Backend: b.Name, Exchange: func(_ context.Context, req *adapters.Request) error {
 		path := b.Config.BaseURL.EscapedPath()
 		path = strings.TrimSuffix(path, "/") + strings.ReplaceAll(req.Path, "%7Bid%7D", newAgent)

@@ -114,14 +114,8 @@ func (m *migration) answer(status int) (*response, error) {
 func (m *migration) view() (migrationView, error) {
 	ctx := m.request.ctx
 	v := migrationView{
-		migrationSummary: m.summary(), Accepted: m.doc.Accepted, Verification: m.doc.Verification, Manual: []migrate.Finding{}, Warnings: m.warnings, Trail: []migrationOutcome{},
-		Plan: planView{SourceETag: m.doc.ETag, Wishes: m.doc.Wishes, Findings: m.doc.Findings, Agent: bodyOf(m.target.Name, m.doc.Change.change()), Activate: m.doc.Activate, Requests: []dryRequest{}},
-	}
-	if v.Accepted == nil {
-		v.Accepted = []string{}
-	}
-	if v.Warnings == nil {
-		v.Warnings = []Warning{}
+		migrationSummary: m.summary(), Accepted: m.doc.Accepted, Verification: m.doc.Verification, Warnings: m.warnings,
+		Plan: planView{SourceETag: m.doc.ETag, Wishes: m.doc.Wishes, Findings: m.doc.Findings, Agent: bodyOf(m.target.Name, m.doc.Change.change()), Activate: m.doc.Activate},
 	}
 	for _, f := range m.doc.Findings {
 		if f.Kind == migrate.Manual && f.Severity == migrate.Warn {

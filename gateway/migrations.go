@@ -317,8 +317,8 @@ func (g *Gateway) planned(r *request, body planBody) (*migration, error) {
 	if m.target, ok = r.caller.Backend(body.TargetBackend); !ok {
 		return nil, unknownBackend(r.caller, body.TargetBackend)
 	}
-	if !m.target.Info.Supports(adapters.OpCreate) {
-		return nil, backendProblem(m.target.Name, adapters.OpCreate, adapters.Unsupported(m.target.Info.Provider, adapters.OpCreate))
+	if err := m.target.can(adapters.OpCreate); err != nil {
+		return nil, err
 	}
 	if m.target.Name == m.source.Name {
 		return nil, invalidMember("/target_backend", normalize.InvalidValue, "the agent is there already")

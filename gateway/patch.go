@@ -29,8 +29,8 @@ func (g *Gateway) patch(ctx context.Context, caller *Caller, q WriteQuery) (*res
 }
 
 func (g *Gateway) patchAt(ctx context.Context, b CallerBackend, native string, q WriteQuery) (*response, error) {
-	if !b.Info.Supports(adapters.OpUpdate) {
-		return nil, backendProblem(b.Name, adapters.OpUpdate, adapters.Unsupported(b.Info.Provider, adapters.OpUpdate))
+	if err := b.can(adapters.OpUpdate); err != nil {
+		return nil, err
 	}
 	body, violations, err := normalize.ParseBody(q.Body)
 	if err != nil {

@@ -25,8 +25,8 @@ func planFor(caller *Caller, body normalize.Body, violations []normalize.Violati
 			p.Errors = []normalize.Violation{{Pointer: "/backend", Code: normalize.InvalidValue, Message: p.Detail}}
 			return plan{}, p
 		}
-		if !b.Info.Supports(adapters.OpCreate) {
-			return plan{}, backendProblem(b.Name, adapters.OpCreate, adapters.Unsupported(b.Info.Provider, adapters.OpCreate))
+		if err := b.can(adapters.OpCreate); err != nil {
+			return plan{}, err
 		}
 		return planCreate(b, body.Change, violations, lenient)
 	}

@@ -180,6 +180,14 @@ func problemOf(err error) *Problem {
 	return newProblem(CodeInternal, "")
 }
 
+// can is the problem of an operation that the backend does not have; nil if it has it.
+func (b *Backend) can(op adapters.Operation) error {
+	if b.Info.Supports(op) {
+		return nil
+	}
+	return backendProblem(b.Name, op, adapters.Unsupported(b.Info.Provider, op))
+}
+
 // backendProblem is what a caller is told of a failed call.
 func backendProblem(backend string, op adapters.Operation, err error) *Problem {
 	failure, ok := errors.AsType[*normalize.Error](err)

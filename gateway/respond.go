@@ -43,6 +43,14 @@ func newField(name, value string) field { return field{[]byte(name), []byte(valu
 
 func (r *response) header(name, value string) { r.headers = append(r.headers, newField(name, value)) }
 
+// applied says that the caller's preference for leniency was heeded (RFC 7240, 3).
+func (r *response) applied(lenient bool) *response {
+	if lenient {
+		r.header("Preference-Applied", "handling=lenient")
+	}
+	return r
+}
+
 // What every read's answer has; here, so that it is not made for each.
 var (
 	privateNoCache   = newField(fiber.HeaderCacheControl, "private, no-cache")
