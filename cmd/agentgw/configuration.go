@@ -18,20 +18,17 @@ type configFlag struct {
 	Config string
 }
 
-const (
-	configVariable = "AGENTGW_CONFIG"
-	defaultConfig  = "config.yaml"
-)
+const defaultConfig = "config.yaml"
 
 func (f *configFlag) define(c *cobra.Command, a *app) {
-	c.Flags().StringVar(&f.Config, "config", cmp.Or(a.getenv(configVariable), defaultConfig), "The configuration `FILE`, also "+configVariable+".")
+	c.Flags().StringVar(&f.Config, "config", cmp.Or(a.getenv(config.PathVariable), defaultConfig), "The configuration `FILE`, also "+config.PathVariable+".")
 	if err := c.MarkFlagFilename("config", "yaml", "yml"); err != nil {
 		panic(err) // it was defined a line ago
 	}
 }
 
 func (f configFlag) source(a *app) config.Source {
-	return config.Source{Path: f.Config, Environ: a.environ, Providers: all.Names()}
+	return config.Source{Path: fullPath(f.Config), Environ: a.environ, Providers: all.Names()}
 }
 
 type configCheck struct {
@@ -66,7 +63,7 @@ func (c *configCheck) run(a *app) error {
 	loaded, err := config.Load(c.source(a))
 	problems, isProblems := errors.AsType[config.Problems](err)
 	if err != nil && !isProblems { // the file itself
-		problems = config.Problems{{Origin: c.Config, Message: err.Error()}}
+		problems = config.Problems{{Origin: fullPath(c.Config), Message: err.Error()}}
 	}
 	if c.JSON {
 		var warnings []config.Problem
@@ -87,7 +84,7 @@ func (c *configCheck) run(a *app) error {
 	for _, w := range loaded.Warnings {
 		fmt.Fprintf(a.stdout, "warning: %s\n", w)
 	}
-	fmt.Fprintf(a.stdout, "%s is good: %s, %s\n", c.Config, count(len(loaded.Backends), "backend"), count(len(loaded.Keys), "key"))
+	fmt.Fprintf(a.stdout, "%s is good: %s, %s\n", fullPath(c.Config), count(len(loaded.Backends), "backend"), count(len(loaded.Keys), "key"))
 	return nil
 }
 

@@ -20,7 +20,7 @@ type keysNew struct {
 
 func newKeysNew(a *app) *cobra.Command {
 	var f keysNew
-	c := newCommand("new", "Make a key: it is shown once, with the YAML to paste.", cobra.NoArgs, func([]string) error { return f.run(a) })
+	c := newCommand("new --id NAME", "Make a key: it is shown once, with the YAML to paste.", cobra.NoArgs, func([]string) error { return f.run(a) })
 	flags := c.Flags()
 	flags.StringVar(&f.ID, "id", "", "`NAME` of the key in the configuration, in logs and in spans. Required.")
 	flags.BoolVar(&f.Test, "test", false, "Make a key for tests (agw_test_) rather than for use (agw_live_).")
@@ -32,6 +32,9 @@ func newKeysNew(a *app) *cobra.Command {
 }
 
 func (k *keysNew) run(a *app) error {
+	if k.Scope = given(k.Scope); len(k.Scope) == 0 {
+		return usageError{fmt.Errorf("--scope names none; want some of %s", strings.Join(config.Scopes, ", "))}
+	}
 	for _, s := range k.Scope {
 		if err := oneOf("scope", s, config.Scopes); err != nil {
 			return err

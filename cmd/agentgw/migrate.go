@@ -148,15 +148,15 @@ func (w wishFlags) body() (map[string]any, error) {
 	}
 	maps := map[string]map[string]any{}
 	for _, file := range w.Map {
-		if err := readMaps(file, maps); err != nil {
+		if err := readMaps(fullPath(file), maps); err != nil {
 			return nil, err
 		}
 	}
 	if len(maps) > 0 {
 		body["maps"] = maps
 	}
-	if len(w.Transform) > 0 {
-		body["transforms"] = w.Transform
+	if named := given(w.Transform); len(named) > 0 {
+		body["transforms"] = named
 	}
 	return body, nil
 }
@@ -248,7 +248,7 @@ type planCommand struct {
 
 func newMigratePlan(a *app) *cobra.Command {
 	var p planCommand
-	c := newCommand("plan [AGENT]", "Say what becomes of every field of an agent, such as klen:123, at another backend. Writes to no backend.", cobra.MaximumNArgs(1), func(args []string) error {
+	c := newCommand("plan [AGENT] --to BACKEND", "Say what becomes of every field of an agent, such as klen:123, at another backend. Writes to no backend.", cobra.MaximumNArgs(1), func(args []string) error {
 		p.Source = first(args)
 		return p.run(a)
 	})
@@ -493,7 +493,7 @@ func (s *statusCommand) run(a *app) error {
 			printStep(a, m, "status")
 		}, func(migration) error { return nil })
 	}
-	all, err := migrations(context.Background(), c, s.From, s.To, s.State)
+	all, err := migrations(context.Background(), c, s.From, s.To, given(s.State))
 	if err != nil {
 		return coded(err)
 	}

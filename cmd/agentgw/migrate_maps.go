@@ -27,7 +27,7 @@ type mapsCommand struct {
 
 func newMigrateMaps(a *app) *cobra.Command {
 	var m mapsCommand
-	c := newCommand("maps", "Start a file of maps: what voices, models and the like are at the target.", cobra.NoArgs, func([]string) error { return m.run(a) })
+	c := newCommand("maps --from BACKEND --to BACKEND", "Start a file of maps: what voices, models and the like are at the target.", cobra.NoArgs, func([]string) error { return m.run(a) })
 	m.define(c)
 	flags := c.Flags()
 	flags.StringVar(&m.From, "from", "", "The `BACKEND` to move from. Required.")

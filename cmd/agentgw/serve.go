@@ -56,7 +56,7 @@ func serve(a *app, f configFlag) error {
 	}
 	following, stopFollowing := context.WithCancel(context.Background())
 	defer stopFollowing() // after the last request: a key that is removed meanwhile must not go on
-	go srv.followChanges(following, f.Config)
+	go srv.followChanges(following, source.Path)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	return srv.run(ctx)
 }

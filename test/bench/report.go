@@ -111,7 +111,7 @@ func (r *report) print(w io.Writer) {
 	}
 	for i, row := range r.Observed {
 		if i == 0 {
-			fmt.Fprintf(table, "\nlist from memory, observed\tCPU µs\tto off\trange\n")
+			fmt.Fprintf(table, "\nlist from memory, telemetry\tCPU µs\tto off\trange\n")
 		}
 		of := closedRow{Bare: r.Observed[0].side, Gateway: row.side}
 		middle, low, high := of.ratio()

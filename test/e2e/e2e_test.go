@@ -219,9 +219,23 @@ func TestCommands(t *testing.T) {
 	f(0, `["agents:read","migrations:write"]`, "", "keys", "new", "--id", "a", "--json", "--scope", "agents:read", "--scope", "migrations:write")
 	f(2, "", `--log "loud": want one of debug, info, warn, error`, "demo", "--log", "loud")
 	f(0, "migrations:write", "", "__complete", "keys", "new", "--scope", "")
-	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		f(0, "agentgw", "", "completion", shell)
+	for shell, only := range map[string]string{"bash": "__start_agentgw()", "zsh": "#compdef agentgw", "fish": "complete -c agentgw", "powershell": "Register-ArgumentCompleter"} {
+		f(0, only, "", "completion", shell)
 	}
+	f(2, "", `agentgw completion has no command "bsah"; did you mean bash`, "completion", "bsah")
+	f(2, "", "name a command of agentgw completion: bash, ", "completion")
+	f(2, "", `agentgw has no command "migrat"; did you mean migrate?`, "migrat", "plan", "--to", "x")
+	f(2, "", `agentgw migrate has no command "pln"; did you mean plan?`, "migrate", "pln", "klen:1", "--to", "x")
+	f(0, "--to BACKEND", "", "help", "migrate", "plan")
+	f(2, "", `agentgw keys has no command "nope"`, "help", "keys", "nope")
+	f(2, "", "--id has no value: --test follows it", "keys", "new", "--id", "--test")
+	f(2, "", "--scope names none", "keys", "new", "--id", "a", "--scope", "")
+	f(0, `["agents:read"]`, "", "keys", "new", "--id", "a", "--json", "--scope", "agents:read,")
+	home, err := os.UserHomeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f(1, "", home+"/nowhere.yaml: no such file", "config", "check", "--config=~/nowhere.yaml")
 	f(2, "", "is not 1 to 64", "keys", "new", "--id", "a b")
 	f(0, fmt.Sprintf("is good: %d backends, 2 keys", len(w.vendors)), "", "config", "check", "--config", w.path)
 	f(1, "", "/nowhere.yaml: no such file", "config", "check", "--config", "/nowhere.yaml")

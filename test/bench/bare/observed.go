@@ -40,7 +40,7 @@ func observe(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	))
 	ofHit := metric.WithAttributeSet(attribute.NewSet(attribute.String("backend", "krosai"), attribute.String("result", "hit")))
 	log := slog.New(slog.NewJSONHandler(&buffered{out: bufio.NewWriterSize(io.Discard, 64<<10)}, nil))
-	keys := map[[32]byte]string{{}: "bench"}
+	keys := map[[32]byte]string{sha256.Sum256([]byte("Bearer bench")): "bench"}
 
 	return func(c *fasthttp.RequestCtx) {
 		began, id := time.Now(), ulid.Make().String()
