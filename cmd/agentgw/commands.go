@@ -161,6 +161,14 @@ func fullPath(path string) string {
 	return path
 }
 
+// first is the first argument, "" if there is none.
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
 // jsonFlag is of commands that print JSON when asked to.
 func jsonFlag(c *cobra.Command, value *bool) {
 	c.Flags().BoolVar(value, "json", false, "Print JSON.")
