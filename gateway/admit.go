@@ -3,7 +3,7 @@ package gateway
 import (
 	"time"
 
-	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 )
 
 // Why requests and connections are turned away, as agentgw_refused_total has it.
@@ -14,10 +14,10 @@ const (
 	refusedAddress     = "max_connections_per_address"
 )
 
-// admit refuses what is above max_inflight at once, rather than late.
-func (s *Server) admit(c *fiber.Ctx) error {
-	defer s.gateway.running.Add(-1)
-	if s.gateway.running.Add(1) > int64(s.gateway.state.Load().config.File.Server.MaxInflight) {
+// admit refuses what is above max_inflight at once, rather than late; the request is one of
+// those that run.
+func (s *Server) admit(c *fasthttp.RequestCtx, x *exchange) error {
+	if s.gateway.running.Load() > int64(x.state.config.File.Server.MaxInflight) {
 		s.gateway.telemetry.Refused(refusedInFlight)
 		return overloaded("server.max_inflight requests are running")
 	}
@@ -26,15 +26,14 @@ func (s *Server) admit(c *fiber.Ctx) error {
 		p.RetryAfter = time.Second
 		return p
 	}
-	if len(c.Context().RequestURI()) > maxURIBytes {
+	if len(c.Request.Header.RequestURI()) > maxURIBytes {
 		return newProblem(CodeURITooLong, "the request's target is over %d bytes", maxURIBytes)
 	}
-	return c.Next()
+	return nil
 }
 
 // share gives a key its share of max_inflight, until it is left.
-func (s *Server) share(keyID string) error {
-	state := s.gateway.state.Load()
+func (s *Server) share(state *state, keyID string) error {
 	if !s.byKey.take(keyID, state.config.File.Server.MaxInflight, len(state.keys.byHash) > 1) {
 		s.gateway.telemetry.Refused(refusedShare)
 		return overloaded("the key has its share of server.max_inflight requests running")

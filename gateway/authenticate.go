@@ -5,23 +5,22 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 )
 
-// authenticate finds the caller. All that can be wrong with a key is one
+// authenticate finds the caller's key. All that can be wrong with a key is one
 // answer; only the metric tells which it was.
-func (s *Server) authenticate(c *fiber.Ctx, x *exchange, state *state) (*Caller, error) {
-	key, ambiguous := presentedKey(&c.Request().Header, x.has)
+func (s *Server) authenticate(c *fasthttp.RequestCtx, x *exchange) (*keyEntry, error) {
+	key, ambiguous := presentedKey(&c.Request.Header, x.has)
 	if ambiguous {
 		return nil, newProblem(CodeInvalidParameter, "the Authorization and X-API-Key headers hold different keys; send one")
 	}
-	caller, reason := state.keys.find(key, x.began)
-	if caller == nil {
-		s.gateway.telemetry.AuthFailure(reason)
+	holder, refused := x.state.keys.find(key, x.began)
+	if refused != "" {
+		s.gateway.telemetry.AuthFailure(refused)
 		return nil, newProblem(CodeUnauthenticated, "send a valid key as Authorization: Bearer … or X-API-Key: …")
 	}
-	return caller, nil
+	return holder, nil
 }
 
 // presentedKey is the key in a request's headers, each of which may come more
@@ -51,14 +50,14 @@ var rateLimit, rateLimitPolicy = []byte("Ratelimit"), []byte("Ratelimit-Policy")
 
 // limitRate counts the request against the key's limit, and says in every
 // answer what is left (draft-ietf-httpapi-ratelimit-headers).
-func limitRate(c *fiber.Ctx, caller *Caller) error {
+func limitRate(c *fasthttp.RequestCtx, caller *Caller) error {
 	if caller.limit == nil {
 		return nil
 	}
 	now := time.Now() // not when the request began: the limiter's time must not go back
 	wait := caller.limit.take(now)
 	remaining, reset := caller.limit.remaining(now)
-	header := &c.Response().Header
+	header := &c.Response.Header
 	header.SetCanonical(rateLimitPolicy, caller.limit.policy)
 	var text [64]byte
 	left := append(text[:0], `"key";r=`...)

@@ -1,7 +1,7 @@
 // Package gateway is the life of a request: it authenticates the caller, asks
 // the backends that the caller's key maps to, and answers in one shape.
 //
-// Read it in this order: routes.go (what there is), server.go (what every
+// Read it in this order: routes.go (what there is), server.go and door.go (what every
 // request passes), list.go, get.go and write.go (what is done), build.go (what
 // stands around every call to a backend), cache.go (what is kept of it). Which
 // agents a list has, and where a walk goes on, is found in gateway/catalog; the
@@ -9,8 +9,9 @@
 // operators of it, by gateway/telemetry, journal and console.
 //
 // It must not know any vendor: what differs between them is in their
-// adapters.Info. Fiber stays in server.go, observe.go, framing.go, admit.go,
-// authenticate.go, refuse.go, present.go, request.go and respond.go.
+// adapters.Info. Fiber finds the route (server.go, door.go) and what went wrong on the
+// way (refuse.go); of fasthttp know these, observe.go, heads.go, framing.go, admit.go,
+// authenticate.go, present.go, request.go, respond.go and the connections' files.
 package gateway
 
 import (

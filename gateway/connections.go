@@ -23,6 +23,7 @@ type connections struct {
 	mu       sync.Mutex
 	open     map[*guardedConn]bool
 	byOrigin map[netip.Addr]int
+	watching bool // somebody looks at the deadlines of those that are open
 
 	last atomic.Pointer[time.Time] // nothing is read later; nil: no such time
 }
@@ -86,9 +87,10 @@ func (cs *connections) admit(c net.Conn) net.Conn {
 		cs.telemetry.Refused(refusedAddress)
 		return nil
 	}
-	guarded := &guardedConn{Conn: &gathered{Conn: c}, connections: cs, origin: from}
+	guarded := newGuardedConn(c, cs)
 	cs.open[guarded] = true
 	cs.byOrigin[from]++
+	cs.watch()
 	return guarded
 }
 
@@ -121,19 +123,5 @@ func (cs *connections) end(at time.Time) {
 	cs.last.Store(&at)
 	for c := range cs.open {
 		_ = c.Conn.SetReadDeadline(at) // one that is closed already needs none
-	}
-}
-
-// setReadDeadline sets a connection's, but not beyond that time.
-func (cs *connections) setReadDeadline(c *guardedConn, asked time.Time) error {
-	for {
-		last := cs.last.Load()
-		if last != nil && (asked.IsZero() || asked.After(*last)) {
-			asked = *last
-		}
-		// The end may have come meanwhile, and set an earlier one.
-		if err := c.Conn.SetReadDeadline(asked); err != nil || cs.last.Load() == last {
-			return err
-		}
 	}
 }

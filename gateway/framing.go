@@ -4,16 +4,17 @@ import (
 	"bytes"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 )
 
 // framed refuses a request of which somebody between the caller and us may have
 // seen another end than we do (RFC 9112, 2.2, 5.2, 6.1 and 6.3; fasthttp 1.74 takes
 // Transfer-Encoding where Content-Length is named as well, unfolds lines, and ends
 // them at a bare LF). Its connection is not read on.
-func framed(c *fiber.Ctx) error {
-	header := &c.Request().Header
+func framed(c *fasthttp.RequestCtx) error {
+	header := &c.Request.Header
 	if version := string(header.Protocol()); version != "HTTP/1.1" && version != "HTTP/1.0" {
-		c.Context().SetConnectionClose()
+		c.SetConnectionClose()
 		return newProblem(CodeInvalidParameter, "the request is not HTTP/1.1")
 	}
 	length, encoding, broken := false, false, false
@@ -30,8 +31,8 @@ func framed(c *fiber.Ctx) error {
 		}
 	}
 	if length && encoding || broken {
-		c.Context().SetConnectionClose()
+		c.SetConnectionClose()
 		return newProblem(CodeInvalidParameter, "it is not clear where the request's headers or body end; send Content-Length or Transfer-Encoding: chunked, not both, and each header on one line that ends with CR LF")
 	}
-	return c.Next()
+	return nil
 }

@@ -53,6 +53,7 @@ type state struct {
 	backends []*Backend
 	keys     *keyring
 	cursors  *catalog.Sealer
+	heads    *heads
 }
 
 // Options are what a Gateway is made of.
@@ -134,7 +135,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	previous := g.state.Load()
-	next := &state{config: c}
+	next := &state{config: c, heads: newHeads()}
 	var err error
 	if next.cursors, err = g.cursors(c, previous); err != nil {
 		return err

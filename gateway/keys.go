@@ -122,8 +122,8 @@ const (
 	reasonExpired   = "expired"
 )
 
-// find is who holds the key, or why nobody does.
-func (r *keyring) find(key []byte, now time.Time) (*Caller, string) {
+// find is the key's entry, or why it is not accepted.
+func (r *keyring) find(key []byte, now time.Time) (e *keyEntry, refused string) {
 	if len(key) == 0 {
 		return nil, reasonMissing
 	}
@@ -135,13 +135,18 @@ func (r *keyring) find(key []byte, now time.Time) (*Caller, string) {
 	if !ok || subtle.ConstantTimeCompare(e.hash[:], hash[:]) != 1 {
 		return nil, reasonUnknown
 	}
+	return e, e.refused(now)
+}
+
+// refused is why the key is not valid at that time; empty if it is.
+func (e *keyEntry) refused(now time.Time) (reason string) {
 	switch {
 	case now.Before(e.notBefore):
-		return nil, reasonNotYet
+		return reasonNotYet
 	case !e.expiresAt.IsZero() && !now.Before(e.expiresAt):
-		return nil, reasonExpired
+		return reasonExpired
 	}
-	return e.caller, ""
+	return ""
 }
 
 // credentials are those that some key maps to, by owner.

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -20,7 +19,9 @@ type guardedConn struct {
 	connections *connections
 	origin      netip.Addr
 	linger      atomic.Bool
-	once        sync.Once
+
+	reading, writing patience
+	once             sync.Once
 }
 
 // Bounds of what is read of a peer that was already answered.
@@ -37,16 +38,6 @@ func lingerOn(c net.Conn) {
 	if l, ok := c.(*guardedConn); ok {
 		l.linger.Store(true)
 	}
-}
-
-// SetReadDeadline sets it, but not beyond the end of the server.
-func (c *guardedConn) SetReadDeadline(t time.Time) error {
-	return c.connections.setReadDeadline(c, t)
-}
-
-// SetDeadline sets both.
-func (c *guardedConn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.Conn.SetWriteDeadline(t))
 }
 
 // Close ends what is sent, and reads what still comes, within bounds.

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
 	"github.com/oklog/ulid/v2"
+	"github.com/valyala/fasthttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -21,12 +21,17 @@ import (
 
 // exchange is what is noted of one request and its answer.
 type exchange struct {
-	requestID string
-	trace     trace.TraceID
+	state     *state
+	head      headHash
+	known     *understood // what its head said before; nil if it has not come before
 	has       present
-	recorded  bool      // by a span
+	requestID string
+	traced    trace.SpanContext
+	span      trace.Span // nil if it is not recorded
+	base      context.Context
 	began     time.Time // of one that HTTP itself refused, when it was
 	deadline  deadline
+	failed    error // of a route
 	route     string
 	keyID     string
 	code      Code // of a problem
@@ -43,27 +48,29 @@ type exchange struct {
 
 const exchangeLocal = "agentgw.exchange"
 
-func exchangeOf(c *fiber.Ctx) *exchange {
-	if x, ok := c.Locals(exchangeLocal).(*exchange); ok {
-		return x
-	}
-	// What HTTP itself refused never came through observe.
-	return newExchange(c)
+func exchangeOf(c *fasthttp.RequestCtx) (*exchange, bool) {
+	x, ok := c.UserValue(exchangeLocal).(*exchange)
+	return x, ok
 }
-
-var serverSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // newExchange keeps the caller's request id if it has the form of one.
-func newExchange(c *fiber.Ctx) *exchange {
-	x := &exchange{began: time.Now(), has: presentIn(&c.Request().Header)}
+func (s *Server) newExchange(c *fasthttp.RequestCtx) *exchange {
+	x := &exchange{began: time.Now(), state: s.gateway.state.Load(), base: context.Background()}
+	x.head = headOf(&c.Request.Header)
+	if x.known = x.state.heads.find(x.head, x.began); x.known != nil {
+		x.has = x.known.has
+	} else {
+		x.has = presentIn(&c.Request.Header)
+	}
 	if x.has.any(hasRequestID) {
-		x.requestID = strings.Clone(c.Get("X-Request-Id"))
+		x.requestID = string(c.Request.Header.Peek("X-Request-Id"))
 	}
 	if x.requestID == "" || !requestID.MatchString(x.requestID) {
 		x.requestID = newRequestID(x.began)
 	}
+	c.SetUserValue(exchangeLocal, x)
 	return x
 }
 
@@ -77,46 +84,59 @@ func newRequestID(now time.Time) string {
 	return id.String()
 }
 
-// observe gives the request its id, span, deadline, access line and metric,
-// and turns every error into a problem.
-func (s *Server) observe(c *fiber.Ctx) error {
-	x := newExchange(c)
-	c.Locals(exchangeLocal, x)
+// context is that of the request: its span, its entry in the journal, and its deadline. It
+// is made when somebody asks for it: nobody does for what is answered from memory.
+func (x *exchange) context() context.Context {
+	if x.deadline.Context == nil {
+		ctx := x.base
+		if x.span == nil && x.traced.IsValid() {
+			ctx = trace.ContextWithSpanContext(ctx, x.traced)
+		}
+		x.deadline.Context = x.entry.In(ctx)
+		x.deadline.at = x.began.Add(x.state.config.File.Server.RequestTimeout.D())
+	}
+	return &x.deadline
+}
 
+// observe gives a request its id, span, deadline, access line and metric, and turns every
+// error into a problem.
+func (s *Server) observe(next func(*fasthttp.RequestCtx, *exchange) error) fasthttp.RequestHandler {
 	g := s.gateway
-	ctx := context.Background()
-	if x.has.any(hasTraceparent) {
-		ctx = telemetry.Extract(ctx, strings.Clone(c.Get("traceparent")), strings.Clone(c.Get("tracestate")))
-	}
-	ctx, span := g.telemetry.Tracer.Start(ctx, "HTTP", serverSpan...)
-	defer span.End()
-	x.trace, x.recorded = span.SpanContext().TraceID(), span.IsRecording()
-	ctx, x.entry = g.journal.Begin(ctx, x.requestID, x.began)
-	x.deadline = deadline{Context: ctx, at: x.began.Add(g.requestTimeout())}
-	defer x.deadline.end()
-	c.SetUserContext(&x.deadline)
-
-	if err := c.Next(); err != nil {
-		if err := s.handleError(c, err); err != nil {
-			return err
+	return func(c *fasthttp.RequestCtx) {
+		if telemetry.KnownMethod(string(c.Method())) == telemetry.OtherMethod {
+			c.Request.Header.SetMethod(telemetry.OtherMethod) // Fiber knows it then
 		}
-	}
-	c.Response().Header.SetCanonical(requestIDHeader, []byte(x.requestID))
-	if s.leaving.Load() {
-		c.Context().SetConnectionClose()
-	}
-
-	x.method, x.status, x.ended = telemetry.KnownMethod(c.Method()), c.Response().StatusCode(), time.Now()
-	x.took = x.ended.Sub(x.began)
-	if x.recorded {
-		span.SetName(x.spanName())
-		span.SetAttributes(x.attributes(c)...)
-		if x.status >= 500 {
-			span.SetStatus(codes.Error, "")
+		x := s.newExchange(c)
+		if x.has.any(hasTraceparent) {
+			header := &c.Request.Header
+			x.base = telemetry.Extract(x.base, string(header.Peek("traceparent")), string(header.Peek("tracestate")))
 		}
+		x.base, x.span, x.traced = g.telemetry.ServerSpan(x.base, "HTTP")
+		x.entry = g.journal.Begin(x.requestID, x.began)
+
+		if err := next(c, x); err != nil {
+			s.handleError(c, x, err)
+		}
+		c.Response.Header.SetCanonical(requestIDHeader, []byte(x.requestID))
+		if s.leaving.Load() {
+			c.SetConnectionClose()
+		}
+		if x.deadline.Context != nil {
+			x.deadline.end()
+		}
+
+		x.method, x.status, x.ended = telemetry.KnownMethod(string(c.Method())), c.Response.StatusCode(), time.Now()
+		x.took = x.ended.Sub(x.began)
+		if x.span != nil {
+			x.span.SetName(x.spanName())
+			x.span.SetAttributes(x.attributes(c)...)
+			if x.status >= 500 {
+				x.span.SetStatus(codes.Error, "")
+			}
+			x.span.End()
+		}
+		s.note(c, x)
 	}
-	s.note(ctx, c, x)
-	return nil
 }
 
 // spanName is the method and the route, as the conventions have it.
@@ -133,7 +153,7 @@ func (x *exchange) spanName() string {
 
 // attributes are those of the request's span (semantic conventions for HTTP servers). The
 // path is only said where it is one of ours, or an agent's: anything can stand in another.
-func (x *exchange) attributes(c *fiber.Ctx) []attribute.KeyValue {
+func (x *exchange) attributes(c *fasthttp.RequestCtx) []attribute.KeyValue {
 	attributes := []attribute.KeyValue{
 		attribute.String("http.request.method", x.method),
 		attribute.String("url.scheme", scheme(c)),
@@ -163,9 +183,9 @@ func (x *exchange) attributes(c *fiber.Ctx) []attribute.KeyValue {
 	return attributes
 }
 
-// scheme is of the connection. Fiber would have it of a header, which a caller writes.
-func scheme(c *fiber.Ctx) string {
-	if c.Context().IsTLS() {
+// scheme is of the connection: what a header says of it, a caller wrote.
+func scheme(c *fasthttp.RequestCtx) string {
+	if c.IsTLS() {
 		return "https"
 	}
 	return "http"
@@ -174,23 +194,23 @@ func scheme(c *fiber.Ctx) string {
 // theirs reports whether an answer says that the caller asked for what cannot be: a 4xx, or
 // what a backend does not have. That a backend's quota is spent is not their doing.
 func theirs(status int, code Code) bool {
-	return status >= 400 && status < 500 && code != CodeUpstreamRateLimited || status == fiber.StatusNotImplemented
+	return status >= 400 && status < 500 && code != CodeUpstreamRateLimited || status == fasthttp.StatusNotImplemented
 }
 
 // note measures an answered request, enters it in the journal and has its access line
 // written.
-func (s *Server) note(ctx context.Context, c *fiber.Ctx, x *exchange) {
+func (s *Server) note(c *fasthttp.RequestCtx, x *exchange) {
 	g := s.gateway
 	served := telemetry.Served{Method: x.method, Scheme: scheme(c), Route: x.route, Status: x.status}
 	if x.status >= 500 {
 		served.Error = string(x.code)
 	}
-	g.telemetry.ServerRequest(ctx, served, x.took)
+	g.telemetry.ServerRequest(x.traced, served, x.took)
 	g.journal.End(x.entry, x.ended, journal.Outcome{
-		Trace: x.trace, Method: x.method, Route: x.route, Status: x.status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
+		Trace: x.traced.TraceID(), Method: x.method, Route: x.route, Status: x.status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
 		Theirs: theirs(x.status, x.code),
 	})
-	telemetry.LogLater(ctx, g.log, slog.LevelInfo, x)
+	telemetry.LogLater(x.traced, g.log, slog.LevelInfo, x)
 }
 
 // Line is the access line.

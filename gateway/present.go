@@ -19,6 +19,7 @@ const (
 	hasPrefer
 	hasCacheControl
 	hasIfNoneMatch
+	hasOrigin
 )
 
 // presentIn finds them. Names are in canonical form there.
@@ -41,6 +42,8 @@ func presentIn(header *fasthttp.RequestHeader) (has present) {
 			has |= hasCacheControl
 		case fiber.HeaderIfNoneMatch:
 			has |= hasIfNoneMatch
+		case fiber.HeaderOrigin:
+			has |= hasOrigin
 		}
 	}
 	return has

@@ -1,51 +1,52 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
-// handleRefused answers what HTTP itself refused: it never came through
-// observe, and is noted here.
-func (s *Server) handleRefused(c *fiber.Ctx, err error) error {
-	x := newExchange(c)
-	c.Locals(exchangeLocal, x)
-	if err := s.handleError(c, err); err != nil {
-		return err
+// handleFailed is Fiber's error handler. What a route returned is left to observe; what HTTP
+// itself refused never came through it, and is answered and noted here.
+func (s *Server) handleFailed(f *fiber.Ctx, err error) error {
+	c := f.Context()
+	if x, ok := exchangeOf(c); ok {
+		x.failed = err
+		return nil
 	}
-	lingerOn(c.Context().Conn()) // the peer may still be sending what is refused
-	x.method, x.status, x.ended = telemetry.KnownMethod(c.Method()), c.Response().StatusCode(), time.Now()
-	if c.Context().ConnRequestNum() <= 1 { // of later ones, when they began is not known
-		x.took = x.ended.Sub(c.Context().ConnTime())
+	x := s.newExchange(c)
+	s.handleError(c, x, err)
+	lingerOn(c.Conn()) // the peer may still be sending what is refused
+	x.method, x.status, x.ended = telemetry.KnownMethod(string(c.Method())), c.Response.StatusCode(), time.Now()
+	if c.ConnRequestNum() <= 1 { // of later ones, when they began is not known
+		x.took = x.ended.Sub(c.ConnTime())
 	}
-	ctx, entry := s.gateway.journal.Begin(context.Background(), x.requestID, x.ended.Add(-x.took))
-	x.entry = entry
-	s.note(ctx, c, x)
+	x.entry = s.gateway.journal.Begin(x.requestID, x.ended.Add(-x.took))
+	s.note(c, x)
 	return nil
 }
 
 // handleError writes any error as a problem. An OPTIONS that no route has is
 // answered by what the routes of that path do have.
-func (s *Server) handleError(c *fiber.Ctx, err error) error {
+func (s *Server) handleError(c *fasthttp.RequestCtx, x *exchange, err error) {
 	p := s.problem(c, err)
-	x := exchangeOf(c)
-	c.Set("X-Request-Id", x.requestID)
+	c.Response.Header.SetCanonical(requestIDHeader, []byte(x.requestID))
 	if p.Code == CodeMethodNotAllowed {
-		p.Allow = allowed(c.Path())
-		if c.Method() == fiber.MethodOptions {
-			c.Set(fiber.HeaderAllow, p.Allow)
-			return c.SendStatus(fiber.StatusNoContent)
+		p.Allow = allowed(string(c.Path()))
+		if string(c.Method()) == fiber.MethodOptions {
+			c.Response.Header.Set(fiber.HeaderAllow, p.Allow)
+			c.SetStatusCode(fiber.StatusNoContent)
+			return
 		}
 	}
 	if p.Code == CodeInternal {
-		s.gateway.log.ErrorContext(c.UserContext(), "internal error", "request_id", x.requestID, "error_type", fmt.Sprintf("%T", err))
+		s.gateway.log.ErrorContext(x.context(), "internal error", "request_id", x.requestID, "error_type", fmt.Sprintf("%T", err))
 	}
 	x.code = p.Code
 	if x.sources == nil {
@@ -53,15 +54,15 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 	}
 	answer := *p // a problem may be shared by callers who wait for the same
 	answer.RequestID = x.requestID
-	if x.trace.IsValid() {
-		answer.TraceID = x.trace.String()
+	if x.traced.HasTraceID() {
+		answer.TraceID = x.traced.TraceID().String()
 	}
-	return respondProblem(c, &answer)
+	respondProblem(c, x.has, &answer)
 }
 
 // problem is what an error of a handler, of Fiber or of HTTP itself is to a
 // caller.
-func (s *Server) problem(c *fiber.Ctx, err error) *Problem {
+func (s *Server) problem(c *fasthttp.RequestCtx, err error) *Problem {
 	fiberError, ok := errors.AsType[*fiber.Error](err)
 	if !ok {
 		return problemOf(err)

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"sync"
 	"time"
 	"weak"
@@ -128,7 +127,7 @@ func (r *remembered) put(w wish, made *response, ready answer, x *exchange, curr
 
 // answered is what was answered to a wish before, if it is the same still. Spans, metrics
 // and the journal show what reading the cache once more would.
-func (g *Gateway) answered(ctx context.Context, w wish, x *exchange) (answer, bool) {
+func (g *Gateway) answered(w wish, x *exchange) (answer, bool) {
 	known, ready, ok := g.remembered.again(w, x.began)
 	if !ok {
 		return answer{}, false
@@ -136,8 +135,8 @@ func (g *Gateway) answered(ctx context.Context, w wish, x *exchange) (answer, bo
 	for _, backend := range known.reads {
 		g.telemetry.CacheRequest(backend, string(CacheHit))
 	}
-	if x.recorded && known.about == (about{}) {
-		_, span := g.telemetry.Child(ctx, "fanout", trace.SpanKindInternal)
+	if x.span != nil && known.about == (about{}) {
+		_, span := g.telemetry.Child(x.context(), "fanout", trace.SpanKindInternal)
 		traceParts(span, known.parts)
 		span.End()
 	}

@@ -134,8 +134,8 @@ func TestAnsweredWhileFresh(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 1h, stale_while_revalidate: 0s, stale_if_error: 0s}")
 	b.again("/v1/agents", krosaiAgent)
 	g := b.gateway
-	caller, _ := g.state.Load().keys.find([]byte(b.keys[keyAcme]), time.Now())
-	w := wish{caller: caller, route: "/v1/agents"}
+	holder, _ := g.state.Load().keys.find([]byte(b.keys[keyAcme]), time.Now())
+	w := wish{caller: holder.caller, route: "/v1/agents"}
 	for _, after := range []time.Duration{0, 50 * time.Minute} {
 		if _, _, ok := g.remembered.again(w, time.Now().Add(after)); !ok {
 			t.Errorf("after %s it is not answered again", after)

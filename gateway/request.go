@@ -14,19 +14,21 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// request is what a handler sees of a request. Nothing in it aliases Fiber's
-// buffers, which the next request reuses.
+// request is what a handler sees of a request. Nothing in it aliases the connection's
+// buffers, which the next request reuses; what is in it but for its context and id may be of
+// an earlier one with the same head, and is not changed.
 type request struct {
 	ctx            context.Context
+	requestID      string
 	caller         *Caller
 	id             string // {id} in the path, escaped as it came
-	requestID      string
-	bodyless       bool // it may come without a body
+	bodyless       bool   // it may come without a body
 	query          map[string]string
 	prefer         []string // one for each line of the header
 	cacheControl   []string
@@ -35,62 +37,61 @@ type request struct {
 	body           []byte
 }
 
-// readRequest takes out of Fiber's context what the route's handler needs, and
-// refuses what the route does not know.
-func readRequest(c *fiber.Ctx, route route, caller *Caller) (*request, error) {
-	r := &request{
-		ctx:            c.UserContext(),
+// readRequest takes out of a request to the agent, or whatever the route is about, of
+// that id what the route's handler needs, and refuses what the route does not know.
+func readRequest(c *fasthttp.RequestCtx, route *route, id string, caller *Caller) (r request, err error) {
+	header := &c.Request.Header
+	r = request{
 		caller:         caller,
-		id:             strings.Clone(c.Params("id")),
-		requestID:      exchangeOf(c).requestID,
+		id:             id,
 		bodyless:       route.bodyless,
-		prefer:         headerLines(c, "Prefer"),
-		cacheControl:   headerLines(c, fiber.HeaderCacheControl),
-		ifMatch:        headerLines(c, fiber.HeaderIfMatch),
-		idempotencyKey: headerLines(c, "Idempotency-Key"),
+		prefer:         headerLines(header, "Prefer"),
+		cacheControl:   headerLines(header, fiber.HeaderCacheControl),
+		ifMatch:        headerLines(header, fiber.HeaderIfMatch),
+		idempotencyKey: headerLines(header, "Idempotency-Key"),
 	}
-	for k, v := range c.Context().QueryArgs().All() {
+	for k, v := range c.QueryArgs().All() {
 		name := string(k)
 		if !slices.Contains(route.query, name) {
-			return nil, unknownParameter(name, route.query)
+			return r, unknownParameter(name, route.query)
 		}
 		if _, twice := r.query[name]; twice {
-			return nil, newProblem(CodeInvalidParameter, "%s is given twice; part several values by commas", name)
+			return r, newProblem(CodeInvalidParameter, "%s is given twice; part several values by commas", name)
 		}
 		if r.query == nil {
 			r.query = map[string]string{}
 		}
 		r.query[name] = string(v)
 	}
-	if len(route.body) == 0 || route.bodyless && len(c.Request().Body()) == 0 {
+	if len(route.body) == 0 || route.bodyless && len(c.Request.Body()) == 0 {
 		return r, nil
 	}
-	if encoding := c.Get(fiber.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, newProblem(CodeUnsupportedMediaType, "Content-Encoding is not supported on requests; send the body as it is")
+	if encoding := string(header.Peek(fiber.HeaderContentEncoding)); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return r, newProblem(CodeUnsupportedMediaType, "Content-Encoding is not supported on requests; send the body as it is")
 	}
-	media, parameters, err := mime.ParseMediaType(c.Get(fiber.HeaderContentType))
+	media, parameters, err := mime.ParseMediaType(string(header.Peek(fiber.HeaderContentType)))
 	charset := parameters["charset"]
 	if err != nil || !slices.Contains(route.body, media) || charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return nil, newProblem(CodeUnsupportedMediaType, "Content-Type must be %s", strings.Join(route.body, " or "))
+		return r, newProblem(CodeUnsupportedMediaType, "Content-Type must be %s", strings.Join(route.body, " or "))
 	}
-	r.body = slices.Clone(c.Request().Body())
+	r.body = slices.Clone(c.Request.Body())
 	return r, nil
 }
 
 // wish is what the request asks, if it may be answered as it was before: no header has a
 // say in it.
-func (r route) wish(c *fiber.Ctx, has present, caller *Caller) (wish, bool) {
-	query := c.Context().URI().QueryString()
+func (r *route) wish(c *fasthttp.RequestCtx, has present, id string, caller *Caller) (wish, bool) {
+	query := c.URI().QueryString()
 	if !r.again || caller == nil || len(query) > maxWish || has.any(hasPrefer|hasCacheControl) {
 		return wish{}, false
 	}
-	return wish{caller: caller, route: r.name, id: strings.Clone(c.Params("id")), query: string(query)}, true
+	return wish{caller: caller, route: r.name, id: id, query: string(query)}, true
 }
 
 // headerLines are the values of a header that may come more than once.
-func headerLines(c *fiber.Ctx, name string) []string {
+func headerLines(header *fasthttp.RequestHeader, name string) []string {
 	var lines []string
-	for _, v := range c.Request().Header.PeekAll(name) {
+	for _, v := range header.PeekAll(name) {
 		lines = append(lines, string(v))
 	}
 	return lines

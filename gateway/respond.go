@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/agentgw/agentgw/gateway/payload"
 	"github.com/agentgw/agentgw/normalize"
@@ -95,21 +96,21 @@ func (r *response) answer() answer {
 }
 
 // send writes an answer. Its age is that at a time: asking for it costs.
-func (a answer) send(c *fiber.Ctx, has present, now time.Time) {
-	header := &c.Response().Header
-	c.Status(a.status)
+func (a answer) send(c *fasthttp.RequestCtx, has present, now time.Time) {
+	header := &c.Response.Header
+	c.SetStatusCode(a.status)
 	for _, f := range a.headers {
 		header.SetCanonical(f.name, f.value)
 	}
 	if len(a.vary) > 0 {
-		vary(c, a.vary)
+		vary(header, a.vary)
 	}
 	if !a.oldest.IsZero() {
 		var text [20]byte
 		header.SetCanonical(ageHeader, strconv.AppendInt(text[:0], int64(max(0, now.Sub(a.oldest)).Seconds()), 10))
 	}
-	if a.etag != "" && has.any(hasIfNoneMatch) && getting(c.Method()) && noneMatch(headerLines(c, fiber.HeaderIfNoneMatch), a.etag) {
-		c.Status(fiber.StatusNotModified)
+	if a.etag != "" && has.any(hasIfNoneMatch) && (c.IsGet() || c.IsHead()) && noneMatch(headerLines(&c.Request.Header, fiber.HeaderIfNoneMatch), a.etag) {
+		c.SetStatusCode(fiber.StatusNotModified)
 		return
 	}
 	if a.status == fiber.StatusNoContent {
@@ -129,56 +130,53 @@ var (
 )
 
 // vary says what the answer depends on, beside what CORS may have said already.
-func vary(c *fiber.Ctx, names []byte) {
-	if len(c.Response().Header.Peek(fiber.HeaderVary)) > 0 {
-		c.Append(fiber.HeaderVary, string(names))
-		return
+func vary(header *fasthttp.ResponseHeader, names []byte) {
+	if before := header.Peek(fiber.HeaderVary); len(before) > 0 {
+		names = slices.Concat(before, []byte(", "), names)
 	}
-	c.Response().Header.SetCanonical(varyHeader, names)
+	header.SetCanonical(varyHeader, names)
 }
 
-func getting(method string) bool { return method == fiber.MethodGet || method == fiber.MethodHead }
-
 // sendBody writes a body, in the coding that the caller likes best.
-func sendBody(c *fiber.Ctx, body *payload.Payload, has present) {
+func sendBody(c *fasthttp.RequestCtx, body *payload.Payload, has present) {
 	bytes, coding := body.Plain(), payload.Identity
 	if len(bytes) > payload.MinSize && has.any(hasAcceptEncoding) {
-		bytes, coding = body.In(preferredCoding(c.Request().Header.PeekAll(fiber.HeaderAcceptEncoding)))
+		bytes, coding = body.In(preferredCoding(c.Request.Header.PeekAll(fiber.HeaderAcceptEncoding)))
 	}
 	if coding != payload.Identity {
-		c.Set(fiber.HeaderContentEncoding, string(coding))
+		c.Response.Header.Set(fiber.HeaderContentEncoding, string(coding))
 	}
-	c.Response().SetBodyRaw(bytes) // shared, and not changed
+	c.Response.SetBodyRaw(bytes) // shared, and not changed
 }
 
 // respondProblem writes an error (RFC 9457). What a read or write before it
 // set for its answer is left behind.
-func respondProblem(c *fiber.Ctx, p *Problem) error {
-	c.Status(p.Status)
+func respondProblem(c *fasthttp.RequestCtx, has present, p *Problem) {
+	header := &c.Response.Header
+	c.SetStatusCode(p.Status)
 	switch p.Status {
 	case fiber.StatusUnauthorized:
-		c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="agentgw"`)
+		header.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="agentgw"`)
 	case fiber.StatusMethodNotAllowed:
-		c.Set(fiber.HeaderAllow, p.Allow)
+		header.Set(fiber.HeaderAllow, p.Allow)
 	}
 	if p.Replayed {
-		c.Set("Idempotency-Replayed", "true")
+		header.Set("Idempotency-Replayed", "true")
 	}
 	if p.RetryAfter > 0 || needsRetryAfter(p.Status) {
-		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds(p.RetryAfter)))
+		header.Set(fiber.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds(p.RetryAfter)))
 	}
-	c.Set(fiber.HeaderCacheControl, "no-store")
+	header.Set(fiber.HeaderCacheControl, "no-store")
 	body, err := json.Marshal(p)
-	if err != nil {
-		return err
+	if err != nil { // it holds nothing that cannot be said in JSON
+		panic(err)
 	}
-	c.Set(fiber.HeaderContentType, "application/problem+json")
+	header.SetContentType("application/problem+json")
 	answer := payload.New(body)
 	if len(answer.Plain()) > payload.MinSize {
-		c.Vary(fiber.HeaderAcceptEncoding)
+		vary(header, varyCoding)
 	}
-	sendBody(c, answer, presentIn(&c.Request().Header))
-	return nil
+	sendBody(c, answer, has)
 }
 
 // cacheStatus is RFC 9211's header: how the answer came about, of several

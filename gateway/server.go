@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -47,10 +46,10 @@ const (
 // NewServer makes the public listener of a gateway. Its body limit is that of the
 // configuration that the gateway has now; all else follows reloads.
 //
-// A request passes, from the outside in: observe (id, span, log, metric),
-// recover, framed (where it ends), admit (how many at once), CORS, the route; there
-// the key, its rate limit, its share of those at once and its scope, and the
-// handler.
+// A request passes, from the outside in: observe (id, span, log, metric) and the door
+// (recover, framed, admit); then, unless its head came before, CORS and the route, where
+// understand reads who asks for what; and serve, which heeds the key's limits, and calls the
+// route's handler.
 func NewServer(g *Gateway) *Server {
 	c := g.state.Load().config.File.Server
 	s := &Server{gateway: g, byKey: newShares(), connections: &connections{
@@ -58,12 +57,12 @@ func NewServer(g *Gateway) *Server {
 		telemetry: g.telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{},
 	}}
 	s.bodyLimit = int64(c.BodyLimit)
-	// Strings of a context are the connection's buffers: whatever outlives its handler is a
+	// Strings of a context are the connection's buffers: whatever outlives its route is a
 	// copy. Immutable would copy each of them, always.
 	s.app = fiber.New(fiber.Config{
 		AppName:               "agentgw",
 		DisableStartupMessage: true,
-		ErrorHandler:          s.handleRefused,
+		ErrorHandler:          s.handleFailed,
 		RequestMethods:        append(slices.Clone(fiber.DefaultMethods), telemetry.OtherMethod),
 		BodyLimit:             int(c.BodyLimit),
 		ReadBufferSize:        maxHeaderBytes,
@@ -85,27 +84,16 @@ func NewServer(g *Gateway) *Server {
 		return fasthttp.RequestConfig{ReadTimeout: bodyTimeout}
 	}
 
-	s.app.Server().Handler = knownMethods(s.app.Server().Handler)
-
-	s.app.Use(s.observe, s.recover, framed, s.admit, s.cors())
-	for _, r := range routes {
-		s.app.Add(r.method, r.path, s.serve(r))
+	s.app.Use(s.cors())
+	for i := range routes {
+		r := &routes[i]
+		s.app.Add(r.method, r.path, s.routed(r))
 		if r.method == fiber.MethodGet {
-			s.app.Add(fiber.MethodHead, r.path, s.serve(r))
+			s.app.Add(fiber.MethodHead, r.path, s.routed(r))
 		}
 	}
+	s.app.Server().Handler = s.observe(s.door(s.app.Handler()))
 	return s
-}
-
-// knownMethods has such a request come through the middlewares as any other
-// does; Fiber would answer it in plain text before them.
-func knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHandler {
-	return func(c *fasthttp.RequestCtx) {
-		if telemetry.KnownMethod(string(c.Method())) == telemetry.OtherMethod {
-			c.Request.Header.SetMethod(telemetry.OtherMethod)
-		}
-		next(c)
-	}
 }
 
 // chunked is what fasthttp has for the length of a body that says where it ends itself.
@@ -148,18 +136,6 @@ func (s *Server) Shutdown(grace time.Duration) error {
 	return err
 }
 
-// recover turns a panic into a 500. The panic's value may quote anything and is
-// not written anywhere.
-func (s *Server) recover(c *fiber.Ctx) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.gateway.log.ErrorContext(c.UserContext(), "panic in a request", "panic_type", fmt.Sprintf("%T", p), "request_id", exchangeOf(c).requestID, "stack", stack())
-			err = newProblem(CodeInternal, "")
-		}
-	}()
-	return c.Next()
-}
-
 // cors lets pages of the configured origins call the gateway; by default of
 // none.
 func (s *Server) cors() fiber.Handler {
@@ -178,64 +154,19 @@ func (s *Server) cors() fiber.Handler {
 	})
 }
 
-// serve is a route's own part: who asks, may they, and the handler.
-func (s *Server) serve(r route) fiber.Handler {
-	return func(c *fiber.Ctx) error {
-		x, state, routing := exchangeOf(c), s.gateway.state.Load(), s.gateway.routing.Load()
+// routed is a route in Fiber: it reads the request, and serves it.
+func (s *Server) routed(r *route) fiber.Handler {
+	return func(f *fiber.Ctx) error {
+		x, ok := exchangeOf(f.Context())
+		if !ok {
+			return newProblem(CodeInternal, "") // every request comes through observe
+		}
 		x.route = r.name
-		var caller *Caller
-		if !r.open {
-			var err error
-			if caller, err = s.authenticate(c, x, state); err != nil {
-				return err
-			}
-			x.keyID = caller.KeyID
-			if err := limitRate(c, caller); err != nil {
-				return err
-			}
-			if err := s.share(caller.KeyID); err != nil {
-				return err
-			}
-			defer s.byKey.leave(caller.KeyID)
-			if !caller.has(r.scope) {
-				return newProblem(CodeScopeMissing, "the key lacks the scope %s", r.scope)
-			}
-			if x.has.any(hasAccept) && !acceptsJSON(c) {
-				return newProblem(CodeNotAcceptable, "answers are application/json")
-			}
-		}
-		wish, again := r.wish(c, x.has, caller)
-		if again {
-			if known, ok := s.gateway.answered(c.UserContext(), wish, x); ok {
-				known.send(c, x.has, x.began)
-				return nil
-			}
-		}
-		req, err := readRequest(c, r, caller)
+		u, err := s.understand(f, x, r)
 		if err != nil {
 			return err
 		}
-		made, err := r.handle(s.gateway, req)
-		if err != nil {
-			return err
-		}
-		x.sources, x.cache, x.about = sourcesOf(made.parts), worst(made.parts), made.about
-		ready := made.answer()
-		if again && made.again {
-			s.gateway.remembered.put(wish, made, ready, x, func() bool {
-				return s.gateway.state.Load() == state && s.gateway.routing.Load() == routing
-			})
-		}
-		ready.send(c, x.has, time.Now())
-		return nil
+		x.state.heads.keep(x.head, u)
+		return s.serve(f.Context(), x, u)
 	}
-}
-
-// acceptsJSON reports whether the caller takes what there is (RFC 9110, 12.5.1).
-func acceptsJSON(c *fiber.Ctx) bool {
-	switch string(c.Request().Header.Peek(fiber.HeaderAccept)) {
-	case "", "*/*", fiber.MIMEApplicationJSON: // nearly always; the rest is read in full
-		return true
-	}
-	return c.Accepts(fiber.MIMEApplicationJSON, "application/problem+json") != ""
 }

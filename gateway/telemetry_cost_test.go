@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"bufio"
+	"bytes"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -53,17 +56,23 @@ func observedServer(t testing.TB, way, agents int, vendors ...string) func(path 
 	if off {
 		g.journal, g.cache.journal = nil, nil
 	}
-	handler := NewServer(g).app.Handler()
+	handler := NewServer(g).app.Server().Handler
 	var c fasthttp.RequestCtx // a server uses it again, too
 	authorization := "Bearer " + benchKey
+	var sent bytes.Buffer
+	read := bufio.NewReader(&sent)
 	return func(path string, headers ...string) *fasthttp.Response {
 		c.Request.Reset()
 		c.Response.Reset()
-		c.ResetUserValues()
-		c.Request.SetRequestURI(path)
-		c.Request.Header.Set("Authorization", authorization)
+		sent.Reset()
+		fmt.Fprintf(&sent, "GET %s HTTP/1.1\r\nHost: gateway\r\nAuthorization: %s\r\n", path, authorization)
 		for i := 0; i < len(headers); i += 2 {
-			c.Request.Header.Set(headers[i], headers[i+1])
+			fmt.Fprintf(&sent, "%s: %s\r\n", headers[i], headers[i+1])
+		}
+		sent.WriteString("\r\n")
+		read.Reset(&sent)
+		if err := c.Request.Read(read); err != nil {
+			t.Fatal(err)
 		}
 		handler(&c)
 		return &c.Response

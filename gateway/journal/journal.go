@@ -112,13 +112,20 @@ type Event struct {
 
 type entryKey struct{}
 
-// Begin starts an entry that began then, which calls made in the context are part of.
-func (j *Journal) Begin(ctx context.Context, requestID string, began time.Time) (context.Context, *Entry) {
+// Begin starts an entry that began then; nil if nothing is kept.
+func (j *Journal) Begin(requestID string, began time.Time) *Entry {
 	if j == nil {
-		return ctx, nil
+		return nil
 	}
-	e := &Entry{requestID: requestID, began: began}
-	return context.WithValue(ctx, entryKey{}, e), e
+	return &Entry{requestID: requestID, began: began}
+}
+
+// In has the calls that are made in the context be part of the entry; a nil one has none.
+func (e *Entry) In(ctx context.Context) context.Context {
+	if e == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, entryKey{}, e)
 }
 
 // Refresh starts an entry of its own, caused by the one of the context.
@@ -126,10 +133,9 @@ func (j *Journal) Refresh(ctx context.Context) (context.Context, *Entry) {
 	if j == nil {
 		return ctx, nil
 	}
-	cause := RequestID(ctx)
-	ctx, e := j.Begin(ctx, "", j.now())
-	e.cause = cause
-	return ctx, e
+	e := j.Begin("", j.now())
+	e.cause = RequestID(ctx)
+	return e.In(ctx), e
 }
 
 // RequestID is that of the context's entry, or of what caused it; empty for none.

@@ -21,7 +21,8 @@ func newClock() *clock { return &clock{time.Date(2026, 11, 22, 3, 0, 0, 0, time.
 
 // request is one that took so long and ended so.
 func request(j *Journal, c *clock, id string, took time.Duration, o Outcome, calls ...Call) {
-	ctx, e := j.Begin(context.Background(), id, c.at)
+	e := j.Begin(id, c.at)
+	ctx := e.In(context.Background())
 	for _, call := range calls {
 		call.Began = c.at
 		j.Call(ctx, call)
@@ -123,7 +124,8 @@ func TestWhatMattersStays(t *testing.T) {
 func TestARefreshIsNobodysRequest(t *testing.T) {
 	c := newClock()
 	j := New(c.now)
-	ctx, e := j.Begin(context.Background(), "cause", c.at)
+	e := j.Begin("cause", c.at)
+	ctx := e.In(context.Background())
 	refreshing, refresh := j.Refresh(ctx)
 	j.End(e, c.at, Outcome{Status: 200})
 	j.Call(refreshing, Call{Backend: "klen", Began: c.at})
@@ -148,7 +150,8 @@ func TestARefreshIsNobodysRequest(t *testing.T) {
 func TestLateCalls(t *testing.T) {
 	c := newClock()
 	j := New(c.now)
-	ctx, e := j.Begin(context.Background(), "early", c.at)
+	e := j.Begin("early", c.at)
+	ctx := e.In(context.Background())
 	j.End(e, c.at, Outcome{Status: 504})
 	v := j.View(0, 0, Steps)
 	for range keptCalls + 5 {
@@ -163,7 +166,8 @@ func TestLateCalls(t *testing.T) {
 // TestANilJournalKeepsNothing, and does no harm.
 func TestANilJournalKeepsNothing(t *testing.T) {
 	var j *Journal
-	ctx, e := j.Begin(context.Background(), "id", time.Now())
+	e := j.Begin("id", time.Now())
+	ctx := e.In(context.Background())
 	ctx, _ = j.Refresh(ctx)
 	j.Call(ctx, Call{Backend: "klen"})
 	j.Happened(Event{})
@@ -179,7 +183,7 @@ func BenchmarkHit(b *testing.B) {
 	outcome := Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "ok", Cache: "hit"}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		_, e := j.Begin(context.Background(), "id", time.Now())
+		e := j.Begin("id", time.Now())
 		j.End(e, time.Now(), outcome)
 	}
 }

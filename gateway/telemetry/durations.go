@@ -45,13 +45,13 @@ func newDurations[K comparable](name, description string, attributes func(K) []a
 	})}
 }
 
-// record adds a duration; a span in ctx that is sampled becomes its bucket's exemplar.
-func (d *durations[K]) record(ctx context.Context, k K, took time.Duration) {
+// record adds a duration; a span that is sampled becomes its bucket's exemplar.
+func (d *durations[K]) record(span trace.SpanContext, k K, took time.Duration) {
 	to, seconds := d.of.of(k), took.Seconds()
 	bucket, _ := slices.BinarySearch(buckets, seconds) // the first bound that is not below
 	to.counts[bucket].Add(1)
 	to.sum.Add(int64(took))
-	if span := trace.SpanContextFromContext(ctx); span.IsSampled() {
+	if span.IsSampled() {
 		traceID, spanID := span.TraceID(), span.SpanID()
 		to.exemplars[bucket].Store(&metricdata.Exemplar[float64]{Time: time.Now(), Value: seconds, TraceID: traceID[:], SpanID: spanID[:]})
 	}

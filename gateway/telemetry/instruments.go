@@ -12,6 +12,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // instruments are what is measured.
@@ -178,16 +179,16 @@ func backendOnly(backend string) metric.MeasurementOption {
 	return metric.WithAttributes(attribute.String("backend", backend))
 }
 
-// ServerRequest measures a request to the gateway; a span in ctx that is recorded becomes
-// its exemplar.
-func (t *Telemetry) ServerRequest(ctx context.Context, s Served, d time.Duration) {
+// ServerRequest measures a request to the gateway; its span becomes an exemplar where it is
+// sampled.
+func (t *Telemetry) ServerRequest(span trace.SpanContext, s Served, d time.Duration) {
 	s.Method = KnownMethod(s.Method)
-	t.served.record(ctx, s, d)
+	t.served.record(span, s, d)
 }
 
 // UpstreamRequest measures a request to a backend.
 func (t *Telemetry) UpstreamRequest(ctx context.Context, u Upstream, d time.Duration) {
-	t.upstream.record(ctx, u, d)
+	t.upstream.record(trace.SpanContextFromContext(ctx), u, d)
 }
 
 // CacheRequest counts a read through the cache.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"go.opentelemetry.io/otel/trace"
@@ -44,6 +45,13 @@ func appendJSONLine(dst []byte, at time.Time, level slog.Level, message string, 
 
 // appendJSONString has what is not UTF-8 replaced.
 func appendJSONString(dst []byte, s string) []byte {
+	plain := true // nearly always: it is a word of ours, or an id
+	for i := range len(s) {
+		plain = plain && s[i] >= ' ' && s[i] < utf8.RuneSelf && s[i] != '"' && s[i] != '\\'
+	}
+	if plain {
+		return append(append(append(dst, '"'), s...), '"')
+	}
 	dst, _ = jsontext.AppendQuote(dst, s) // the error is that it was
 	return dst
 }

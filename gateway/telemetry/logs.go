@@ -45,17 +45,17 @@ func record(l Later, level slog.Level) slog.Record {
 }
 
 // LogLater logs a line of that level, if it is logged; in a log of NewLog whoever logs pays
-// for neither its members nor its form.
-func LogLater(ctx context.Context, log *slog.Logger, level slog.Level, l Later) {
+// for neither its members nor its form. It has the ids of the span, if that is valid.
+func LogLater(span trace.SpanContext, log *slog.Logger, level slog.Level, l Later) {
 	handler := log.Handler()
-	if !handler.Enabled(ctx, level) {
+	if !handler.Enabled(context.Background(), level) {
 		return
 	}
 	if q, ok := handler.(queued); ok {
-		_ = q.send(line{to: q, later: l, level: level, span: trace.SpanContextFromContext(ctx)})
+		_ = q.send(line{to: q, later: l, level: level, span: span})
 		return
 	}
-	_ = handler.Handle(ctx, record(l, level)) // there is nobody to tell
+	_ = handler.Handle(trace.ContextWithSpanContext(context.Background(), span), record(l, level)) // there is nobody to tell
 }
 
 // line is one, before it is formatted.

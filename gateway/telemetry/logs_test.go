@@ -34,8 +34,8 @@ func TestLaterLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	log, lines := NewLog(&later, func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) })
-	LogLater(trace.ContextWithSpanContext(context.Background(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})), log, slog.LevelWarn, late{})
-	LogLater(context.Background(), log.With("name", "value"), slog.LevelInfo, late{})
+	LogLater(trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}}), log, slog.LevelWarn, late{})
+	LogLater(trace.SpanContext{}, log.With("name", "value"), slog.LevelInfo, late{})
 	lines.Close()
 	line, with, _ := strings.Cut(later.String(), "\n")
 	var want, got any
@@ -50,11 +50,11 @@ func TestLaterLines(t *testing.T) {
 func TestLinesHaveTheirTrace(t *testing.T) {
 	var out bytes.Buffer
 	log, lines := NewLog(&out, text)
-	ctx := trace.ContextWithSpanContext(context.Background(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}}))
-	log.With("a", 1).WithGroup("g").InfoContext(ctx, "with", "b", 2)
+	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})
+	log.With("a", 1).WithGroup("g").InfoContext(trace.ContextWithSpanContext(context.Background(), span), "with", "b", 2)
 	log.Info("without")
-	LogLater(ctx, log, slog.LevelInfo, late{})
-	LogLater(ctx, log, slog.LevelDebug, late{})
+	LogLater(span, log, slog.LevelInfo, late{})
+	LogLater(span, log, slog.LevelDebug, late{})
 	lines.Close()
 	with, rest, _ := strings.Cut(out.String(), "\n")
 	without, later, _ := strings.Cut(rest, "\n")

@@ -30,6 +30,7 @@ const scope = "github.com/agentgw/agentgw"
 type Telemetry struct {
 	Tracer trace.Tracer
 
+	sampler          sdktrace.Sampler // nil: there are no spans
 	log              *slog.Logger
 	page             prometheus.Gatherer
 	shutdowns        []func(context.Context) error

@@ -2,7 +2,9 @@ package telemetry
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"strconv"
@@ -29,7 +31,7 @@ func (t *Telemetry) setUpTraces(ctx context.Context, o Options, res *resource.Re
 		t.Tracer = noop.NewTracerProvider().Tracer(scope)
 		return nil
 	}
-	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler)}
+	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithIDGenerator(ids{})}
 	exporter, err := spanExporter(ctx)
 	switch {
 	case err != nil:
@@ -38,7 +40,7 @@ func (t *Telemetry) setUpTraces(ctx context.Context, o Options, res *resource.Re
 		options = append(options, sdktrace.WithSpanProcessor(o.SpanProcessor))
 	case exporter == nil:
 		// Nobody would see a span: none is recorded.
-		options = append(options, sdktrace.WithSampler(sdktrace.NeverSample()))
+		sampler = sdktrace.NeverSample()
 	default:
 		size, err := number("OTEL_BSP_MAX_QUEUE_SIZE", queueSize)
 		if err != nil {
@@ -46,7 +48,8 @@ func (t *Telemetry) setUpTraces(ctx context.Context, o Options, res *resource.Re
 		}
 		options = append(options, sdktrace.WithSpanProcessor(newBoundedSpans(exporter, size, t.spanDeliveries)))
 	}
-	provider := sdktrace.NewTracerProvider(options...)
+	provider := sdktrace.NewTracerProvider(append(options, sdktrace.WithSampler(sampler))...)
+	t.sampler = sampler
 	t.shutdowns = append(t.shutdowns, provider.Shutdown)
 	t.Tracer = provider.Tracer(scope)
 	return nil
@@ -103,6 +106,63 @@ func sampler(name, arg string) (sdktrace.Sampler, error) {
 		options = append(options, sdktrace.WithRemoteParentNotSampled(root))
 	}
 	return sdktrace.ParentBased(root, options...), nil
+}
+
+// ServerSpan starts the span of a request to the gateway, below the one of ctx if there is
+// one. One that is not sampled has its ids and nothing more: span is nil, and ctx is as it
+// was. The SDK makes a span, a context and options for it, which is a twentieth of what an
+// answer from memory costs.
+func (t *Telemetry) ServerSpan(ctx context.Context, name string) (_ context.Context, span trace.Span, ids trace.SpanContext) {
+	parent := trace.SpanContextFromContext(ctx)
+	if t.sampler == nil {
+		return ctx, nil, parent
+	}
+	traceID := parent.TraceID()
+	if !traceID.IsValid() {
+		traceID = newTraceID()
+	}
+	sampled := t.sampler.ShouldSample(sdktrace.SamplingParameters{ParentContext: ctx, TraceID: traceID, Name: name, Kind: trace.SpanKindServer})
+	if sampled.Decision != sdktrace.Drop {
+		_, span = t.Tracer.Start(context.WithValue(ctx, chosenTrace{}, traceID), name, trace.WithSpanKind(trace.SpanKindServer))
+		return trace.ContextWithSpan(ctx, span), span, span.SpanContext()
+	}
+	return ctx, nil, trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: traceID, SpanID: newSpanID(), TraceFlags: parent.TraceFlags() &^ trace.FlagsSampled, TraceState: sampled.Tracestate,
+	})
+}
+
+// ids are chance, as the SDK's own are, but that the id of a trace can be chosen before its
+// first span is started.
+type ids struct{}
+
+var _ sdktrace.IDGenerator = ids{}
+
+// chosenTrace marks the id in a context.
+type chosenTrace struct{}
+
+func (ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
+	if chosen, ok := ctx.Value(chosenTrace{}).(trace.TraceID); ok {
+		return chosen, newSpanID()
+	}
+	return newTraceID(), newSpanID()
+}
+
+func (ids) NewSpanID(context.Context, trace.TraceID) trace.SpanID { return newSpanID() }
+
+// newTraceID is never zero, which would be none (W3C Trace Context, 3.2.2.3).
+func newTraceID() (id trace.TraceID) {
+	for !id.IsValid() {
+		binary.NativeEndian.PutUint64(id[:], rand.Uint64())
+		binary.NativeEndian.PutUint64(id[8:], rand.Uint64())
+	}
+	return id
+}
+
+func newSpanID() (id trace.SpanID) {
+	for !id.IsValid() {
+		binary.NativeEndian.PutUint64(id[:], rand.Uint64())
+	}
+	return id
 }
 
 // Child starts a span below that of ctx. Below one that is not recorded nothing is, and

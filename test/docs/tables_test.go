@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/gateway"
@@ -169,7 +171,7 @@ func metrics(t *testing.T) string {
 	told.ExpectBackend("b")
 	told.ObserveBreaker("b", func() string { return "closed" })
 	told.ObserveQuota("b", func() (int64, int64, bool) { return 1, 1, true })
-	told.ServerRequest(context.Background(), telemetry.Served{Route: "/", Error: "x"}, 0)
+	told.ServerRequest(trace.SpanContext{}, telemetry.Served{Route: "/", Error: "x"}, 0)
 	told.UpstreamRequest(context.Background(), telemetry.Upstream{Status: 500, Error: "x"}, 0)
 	page := httptest.NewRecorder()
 	told.Metrics().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))

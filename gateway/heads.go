@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// understood is what a request's head (RFC 9112, 2.1: its line and header) asks: all that
+// is the same each time that the head comes, while the configuration is. It is not changed
+// after it was made.
+type understood struct {
+	route  *route
+	holder *keyEntry // nil: the route needs no key
+	has    present
+	// wish is set where again is: what is read may be answered as it was before.
+	wish    wish
+	again   bool
+	request request // without its context and id
+	err     error   // why it is refused, once it was counted as its key's
+}
+
+// heads are what heads said that came before: most programs send the same head again and
+// again, and to read one takes longer than to answer it from memory. They are known by
+// SHA-256, as keys are, so that no key is kept. They are a configuration's, and go with it.
+//
+// It is safe for concurrent use.
+type heads struct {
+	mu sync.RWMutex
+	of map[headHash]*understood
+}
+
+// headHash tells heads apart; that of a head that is not worth it is zero.
+type headHash [sha256.Size]byte
+
+const (
+	// maxHeads is how many are kept; then they are collected anew.
+	maxHeads = 4096
+	// maxHead is how long one may be that is worth it, in bytes.
+	maxHead = 1 << 10
+)
+
+func newHeads() *heads { return &heads{of: map[headHash]*understood{}} }
+
+// headOf is the hash of a GET's head: its version, target and header, to the letter. The
+// length of the target keeps them apart.
+func headOf(header *fasthttp.RequestHeader) headHash {
+	version, target, fields := header.Protocol(), header.RequestURI(), header.RawHeaders()
+	if !header.IsGet() || len(fields) == 0 || len(version)+len(target)+len(fields) > maxHead-8 {
+		return headHash{}
+	}
+	var room [maxHead]byte
+	head := append(room[:0], byte(len(target)>>8), byte(len(target)))
+	head = append(append(append(append(head, version...), ' '), target...), fields...)
+	return sha256.Sum256(head)
+}
+
+// find is what the head said before; nil if it did not come before, or if its key is not
+// valid at that time.
+func (h *heads) find(head headHash, now time.Time) *understood {
+	if head == (headHash{}) {
+		return nil
+	}
+	h.mu.RLock()
+	u := h.of[head]
+	h.mu.RUnlock()
+	if u == nil || u.holder != nil && u.holder.refused(now) != "" {
+		return nil
+	}
+	return u
+}
+
+// changing are header fields that one request has and the next one has not, or has
+// otherwise, and those that others than the route heed.
+const changing = hasRequestID | hasTraceparent | hasOrigin
+
+// keep remembers what a head said, if it may come again.
+func (h *heads) keep(head headHash, u *understood) {
+	if head == (headHash{}) || u.err != nil || u.has.any(changing) {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.of) >= maxHeads {
+		clear(h.of)
+	}
+	h.of[head] = u
+}
