@@ -2,16 +2,16 @@ package adapters
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 )
 
 // Client sends one vendor's calls: it puts the credential where the vendor
 // wants it and lets the vendor say what a failure is.
 type Client struct {
-	Provider  string // named in errors
-	Exchange  Exchange
-	Authorize func(http.Header, Credential)
+	Provider string // named in errors
+	Exchange Exchange
+	// Authorize is the header field that the credential goes in.
+	Authorize func(Credential) Field
 	// Failure is what an answer says went wrong; nil for a 2xx.
 	Failure func(Operation, Response) error
 }
@@ -27,15 +27,13 @@ type Call struct {
 
 // Send makes the call and has decode read the answer if it is a 2xx.
 func (c Client) Send(ctx context.Context, cred Credential, call Call, decode func(Response) error) error {
-	header := http.Header{}
-	c.Authorize(header, cred)
 	return c.Exchange(ctx, &Request{
 		Op:         call.Op,
 		Credential: cred,
 		Method:     call.Method,
 		Path:       call.Path,
 		Query:      call.Query,
-		Header:     header,
+		Header:     []Field{c.Authorize(cred)},
 		Body:       call.Body,
 		Decode: func(r Response) error {
 			if err := c.Failure(call.Op, r); err != nil {

@@ -15,7 +15,7 @@ import (
 // answered is how a call ends whose answer has this body.
 func answered(status int, contentType, body string, v any) error {
 	c := Client{
-		Provider: "p", Authorize: func(http.Header, Credential) {},
+		Provider: "p", Authorize: func(Credential) Field { return Field{} },
 		Failure: func(op Operation, r Response) error {
 			if e := Failure("p", op, r); e != nil {
 				return e

@@ -22,12 +22,20 @@ type Request struct {
 	Method     string
 	Path       string // appended to the backend's base URL, each segment escaped
 	Query      url.Values
-	Header     http.Header
+	Header     []Field
 	Body       []byte // JSON; nil for none
 	Resend     int    // how often it was sent before; the gateway's to count
 	// Decode reads the answer, whatever its status.
 	Decode func(Response) error
 }
+
+// Field is a field of a request's header (RFC 9110, section 5).
+type Field struct{ Name, Value string }
+
+// Uninterrupted is the key of a context's value, true where nobody ends the context before its
+// deadline, and neither its parents: its deadline is then as good as its end, and waiting for
+// that takes a timer.
+type Uninterrupted struct{}
 
 // Response is a backend's whole answer. Body belongs to who receives it.
 type Response struct {

@@ -123,13 +123,13 @@ func TestBackgroundLeavesWhenTold(t *testing.T) {
 // TestReadThatNeverReturns is over for those who wait for it, and is not in the way of others.
 func TestReadThatNeverReturns(t *testing.T) {
 	var f flights
-	place := f.join(flight{key: "k"}, false, func() (Result, error) { runtime.Goexit(); return Result{}, nil })
-	if answer := <-place; answer.err == nil {
+	landing := f.join(flight{key: "k"}, false, func() (Result, error) { runtime.Goexit(); return Result{}, nil })
+	if answer := <-landing.later; answer.err == nil {
 		t.Error("no error")
 	}
-	place = f.join(flight{key: "k"}, true, func() (Result, error) { return Result{Asker: "me"}, nil })
-	if answer := <-place; answer.err != nil || answer.result.Asker != "me" {
-		t.Errorf("%+v", answer)
+	landing = f.join(flight{key: "k"}, true, func() (Result, error) { return Result{Asker: "me"}, nil })
+	if landing.later != nil || landing.err != nil || landing.result.Asker != "me" {
+		t.Errorf("%+v", landing)
 	}
 }
 

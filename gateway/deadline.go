@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/agentgw/agentgw/adapters"
 )
 
 // deadline is a context that ends at a time, as context.WithDeadline's does. Its timer is
@@ -13,6 +15,7 @@ import (
 type deadline struct {
 	context.Context // the parent
 	at              time.Time
+	firm            bool // nobody ends the parent: this ends at its time, or when it is ended
 
 	mu    sync.Mutex
 	timer context.Context // nil until somebody waits
@@ -44,6 +47,9 @@ func (d *deadline) Err() error {
 // Value is the timer's where there is one, so that contexts made from this one find in it
 // what the context package looks for, and need no goroutine each.
 func (d *deadline) Value(key any) any {
+	if _, asked := key.(adapters.Uninterrupted); asked && d.firm {
+		return true
+	}
 	d.mu.Lock()
 	of := d.Context
 	if d.timer != nil {

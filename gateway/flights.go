@@ -28,32 +28,39 @@ type flights struct {
 	waiting map[flight][]chan<- landed // a place for each who waits
 }
 
+// landing is where a flight ends: it has, or it does later.
+type landing struct {
+	landed
+	later <-chan landed // nil: it has landed
+}
+
 // join gives the answer of the flight, which read is called for if it is not under way: here,
 // before join returns, or in a goroutine of its own.
-func (f *flights) join(which flight, here bool, read func() (Result, error)) <-chan landed {
-	place := make(chan landed, 1)
+func (f *flights) join(which flight, here bool, read func() (Result, error)) landing {
 	f.mu.Lock()
 	others, underWay := f.waiting[which]
 	if f.waiting == nil {
 		f.waiting = map[flight][]chan<- landed{}
 	}
+	if !underWay && here {
+		f.waiting[which] = nil
+		f.mu.Unlock()
+		return landing{landed: f.fly(which, read)}
+	}
+	place := make(chan landed, 1)
 	f.waiting[which] = append(others, place)
 	f.mu.Unlock()
-	switch {
-	case underWay:
-	case here:
-		f.fly(which, read)
-	default:
+	if !underWay {
 		go f.fly(which, read)
 	}
-	return place
+	return landing{later: place}
 }
 
 // errLost is what those who wait are told of a read that never returned.
 var errLost = errors.New("the read did not return")
 
-func (f *flights) fly(which flight, read func() (Result, error)) {
-	answer := landed{err: errLost}
+func (f *flights) fly(which flight, read func() (Result, error)) (answer landed) {
+	answer = landed{err: errLost}
 	defer func() {
 		f.mu.Lock()
 		waiting := f.waiting[which]
@@ -64,4 +71,5 @@ func (f *flights) fly(which flight, read func() (Result, error)) {
 		}
 	}()
 	answer.result, answer.err = read()
+	return answer
 }

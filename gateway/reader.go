@@ -96,7 +96,7 @@ func unasked(r Result, err error) *normalize.Error {
 // at least as much time asks in its own goroutine, since it never leaves before its time; what
 // works in the background may be told to. What nobody asked for by name is behind the others,
 // and an agent waits for its turn there: a list in full view may begin a hundred.
-func (r *reader) load(ctx context.Context, refresh bool) <-chan landed {
+func (r *reader) load(ctx context.Context, refresh bool) landing {
 	began, budget := r.cache.epoch(r.who), r.budget()
 	which := flight{key: r.key, since: began, fresh: r.call.Fresh, behind: refresh || r.call.Behind}
 	until, limited := ctx.Deadline()
@@ -122,8 +122,8 @@ func (r *reader) load(ctx context.Context, refresh bool) <-chan landed {
 			}
 		}()
 		r.led.Store(true)
-		bounded, cancel := context.WithTimeout(work, budget)
-		defer cancel()
+		bounded := &deadline{Context: work, at: time.Now().Add(budget), firm: true}
+		defer bounded.end()
 		if r.call.Op == adapters.OpGet && inBackground {
 			leave, ok := r.backend.behind.take(bounded.Done(), r.who.credential)
 			if !ok {
@@ -161,15 +161,14 @@ func (r *reader) justKept(refresh bool) *entry {
 // trace has the spans of the requests to the backend noted. A refresh is nobody's
 // request: it is a trace of its own, linked to the request that caused it.
 func (r *reader) trace(ctx context.Context, refresh bool) (context.Context, func(error)) {
-	ctx = noteRequests(ctx)
 	if !refresh {
-		return ctx, func(error) {}
+		return noteRequests(ctx), func(error) {}
 	}
 	ctx, entry := r.cache.journal.Refresh(ctx)
 	ctx, span := r.telemetry.Tracer.Start(ctx, "refresh", trace.WithNewRoot(), trace.WithLinks(trace.LinkFromContext(ctx)), trace.WithAttributes(
 		attribute.String("agentgw.backend", r.backend.Name), attribute.String("agentgw.operation", string(r.call.Op)),
 	))
-	return ctx, func(err error) {
+	return noteRequests(ctx), func(err error) {
 		source := journal.Source{Backend: r.backend.Name, Status: SourceOK}
 		if err != nil {
 			source.Status, source.Code = SourceError, string(outcomes[normalize.KindOf(err)].code)
@@ -188,16 +187,14 @@ func askedToWait(err error) time.Duration {
 	return 0
 }
 
-func (r *reader) wait(ctx context.Context, loading <-chan landed) (Result, error) {
+func (r *reader) wait(ctx context.Context, loading landing) (Result, error) {
 	began := time.Now()
-	var loaded landed
-	select {
-	case loaded = <-loading: // it was asked here: nobody waits for the context's end, which takes a timer
-	default:
+	loaded := loading.landed
+	if loading.later != nil {
 		select {
 		case <-ctx.Done():
 			return Result{}, r.failure(ctx)
-		case loaded = <-loading:
+		case loaded = <-loading.later:
 		}
 	}
 	if !r.led.Load() {

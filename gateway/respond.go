@@ -75,7 +75,7 @@ type answer struct {
 func (r *response) answer() answer {
 	const most = 4 // headers are added
 	a := answer{status: r.status, headers: append(make([]field, 0, len(r.headers)+most), r.headers...), media: r.media, etag: r.etag, oldest: r.oldest, body: r.body}
-	header := func(name []byte, value string) { a.headers = append(a.headers, field{name, []byte(value)}) }
+	header := func(name, value []byte) { a.headers = append(a.headers, field{name, value}) }
 	if r.read {
 		a.headers = append(a.headers, privateNoCache)
 		a.vary = varyRead
@@ -83,7 +83,7 @@ func (r *response) answer() answer {
 		a.vary = varyCoding
 	}
 	if r.etag != "" {
-		header(nameETag, r.etag)
+		header(nameETag, []byte(r.etag))
 	}
 	if len(r.parts) > 0 {
 		header(nameCacheStatus, cacheStatus(r.parts))
@@ -181,18 +181,19 @@ func respondProblem(c *fasthttp.RequestCtx, has present, p *Problem) {
 
 // cacheStatus is RFC 9211's header: how the answer came about, of several
 // backends the one that was furthest from a hit.
-func cacheStatus(parts []part) string {
-	switch worst(parts) {
-	case CacheHit:
-		return "agentgw; hit"
-	case CacheStale:
-		return "agentgw; fwd=stale"
-	case CacheBypass:
-		return "agentgw; fwd=request"
-	case CacheCoalesced:
-		return "agentgw; fwd=miss; collapsed"
+func cacheStatus(parts []part) []byte {
+	if said, ok := cacheStatuses[worst(parts)]; ok {
+		return said
 	}
-	return "agentgw; fwd=miss"
+	return cacheStatuses[CacheMiss]
+}
+
+var cacheStatuses = map[CacheStatus][]byte{
+	CacheHit:       []byte("agentgw; hit"),
+	CacheStale:     []byte("agentgw; fwd=stale"),
+	CacheBypass:    []byte("agentgw; fwd=request"),
+	CacheCoalesced: []byte("agentgw; fwd=miss; collapsed"),
+	CacheMiss:      []byte("agentgw; fwd=miss"),
 }
 
 // worst is the status of the part that is furthest from a hit; empty for none.
@@ -220,7 +221,7 @@ func worse(a, b CacheStatus) CacheStatus {
 }
 
 // serverTiming has one entry for each backend asked, in milliseconds.
-func serverTiming(parts []part) string {
+func serverTiming(parts []part) []byte {
 	entries := make([]byte, 0, 48*len(parts))
 	for i, p := range parts {
 		status := string(p.cache)
@@ -234,7 +235,7 @@ func serverTiming(parts []part) string {
 		entries = strconv.AppendFloat(entries, float64(p.took.Microseconds())/1000, 'f', 1, 64)
 		entries = append(append(append(entries, `;desc="`...), status...), '"')
 	}
-	return string(entries)
+	return entries
 }
 
 // withMember is a body with one member more.

@@ -42,7 +42,9 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 			defer span.End()
 			noteRequest(ctx, span)
 			if b.Config.PropagateTrace {
-				telemetry.Inject(ctx, req.Header)
+				for name, value := range telemetry.Injected(ctx) {
+					req.Header = append(req.Header, adapters.Field{Name: name, Value: value})
+				}
 			}
 			started := time.Now()
 			status := 0
@@ -109,8 +111,11 @@ func errorType(err error) string {
 type requestsKey struct{}
 
 // noteRequests has the last of the requests to a backend noted, for links to it from
-// those who wait for the same answer.
+// those who wait for the same answer; unless none of them is recorded.
 func noteRequests(ctx context.Context) context.Context {
+	if !trace.SpanFromContext(ctx).IsRecording() {
+		return ctx
+	}
 	return context.WithValue(ctx, requestsKey{}, &atomic.Pointer[trace.SpanContext]{})
 }
 

@@ -1,17 +1,13 @@
 package agenthuman
 
-import (
-	"net/http"
-
-	"github.com/agentgw/agentgw/adapters"
-)
+import "github.com/agentgw/agentgw/adapters"
 
 func newClient(exchange adapters.Exchange) adapters.Client {
 	return adapters.Client{Provider: provider, Exchange: exchange, Authorize: authorize, Failure: failure}
 }
 
-func authorize(header http.Header, cred adapters.Credential) {
+func authorize(cred adapters.Credential) adapters.Field {
 	// The pages differ; every one of them but the oldest table takes the API key
 	// here.
-	header.Set("X-Api-Key", cred.Reveal())
+	return adapters.Field{Name: "X-Api-Key", Value: cred.Reveal()}
 }

@@ -59,13 +59,11 @@ func (c *Client) head(req *adapters.Request) ([]byte, error) {
 	}
 	h = append(h, " HTTP/1.1\r\n"...)
 	h = append(h, c.always...)
-	for name, values := range req.Header {
-		for _, value := range values {
-			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-				return nil, errHeader
-			}
-			h = appendHeader(h, name, value)
+	for _, f := range req.Header {
+		if !httpguts.ValidHeaderFieldName(f.Name) || !httpguts.ValidHeaderFieldValue(f.Value) {
+			return nil, errHeader
 		}
+		h = appendHeader(h, f.Name, f.Value)
 	}
 	if req.Body != nil {
 		h = append(h, "Content-Type: application/json\r\n"...)
@@ -117,6 +115,7 @@ type conn struct {
 	net.Conn                 // TLS, if the backend's is
 	tcp      net.Conn        // below all
 	raw      syscall.RawConn // its; nil if there is none
+	look     look            // at what is there of raw
 	in       *bufio.Reader
 	room     int64     // bytes that may yet be read of headers
 	last     bool      // nothing can come after this answer
@@ -153,11 +152,13 @@ var longAgo = time.Unix(1, 0)
 // bind has the connection's reads and writes end with ctx. release ends that, and reports
 // whether the connection was left alone.
 func (c *conn) bind(ctx context.Context) (release func() bool) {
-	if ctx.Done() == nil {
-		return func() bool { return true }
+	if ctx.Value(adapters.Uninterrupted{}) != nil || ctx.Done() == nil { // the deadline that is set is enough
+		return undisturbed
 	}
 	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(longAgo) }) // fails if it is closed, which is as good
 }
+
+func undisturbed() bool { return true }
 
 // clean says that the next answer will be the next request's: nothing has come that was not
 // read. TLS may have some in a buffer of its own; a read whose time is over sees that, and

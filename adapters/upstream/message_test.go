@@ -25,8 +25,8 @@ func TestNoValueAddsALine(t *testing.T) {
 	defer server.Close()
 	c := client(t, server.URL)
 	for name, r := range map[string]adapters.Request{
-		"a value":  {Path: "/", Header: http.Header{"X-Key": {"a\r\nX-Other: b"}}},
-		"a name":   {Path: "/", Header: http.Header{"X-Key: a\r\nX-Other": {"b"}}},
+		"a value":  {Path: "/", Header: []adapters.Field{{Name: "X-Key", Value: "a\r\nX-Other: b"}}},
+		"a name":   {Path: "/", Header: []adapters.Field{{Name: "X-Key: a\r\nX-Other", Value: "b"}}},
 		"a space":  {Path: "/a HTTP/1.1"},
 		"a line":   {Path: "/a\r\nX-Other:b"},
 		"no ASCII": {Path: "/é"},

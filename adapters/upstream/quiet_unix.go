@@ -15,11 +15,22 @@ func quiet(c *conn) bool {
 	if c.raw == nil {
 		return true
 	}
-	var peeked error
-	err := c.raw.Read(func(fd uintptr) bool {
-		var one [1]byte
-		_, _, peeked = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		return true
-	})
-	return err == nil && (errors.Is(peeked, syscall.EAGAIN) || errors.Is(peeked, syscall.EWOULDBLOCK))
+	if c.look.at == nil {
+		c.look.at = c.look.peek
+	}
+	err := c.raw.Read(c.look.at)
+	return err == nil && (errors.Is(c.look.failed, syscall.EAGAIN) || errors.Is(c.look.failed, syscall.EWOULDBLOCK))
+}
+
+// look is a look at what a connection has received, without taking it. It is a part of the
+// connection, so that it is not made each time.
+type look struct {
+	at     func(fd uintptr) bool
+	one    [1]byte
+	failed error
+}
+
+func (l *look) peek(fd uintptr) bool {
+	_, _, l.failed = syscall.Recvfrom(int(fd), l.one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return true
 }

@@ -62,7 +62,7 @@ func TestRequestIsWhatWasAskedFor(t *testing.T) {
 	for _, base := range []string{server.URL + "/api/v1", server.URL + "/api/v1/"} {
 		var answer adapters.Response
 		err := client(t, base).Exchange(context.Background(), &adapters.Request{
-			Op: adapters.OpUpdate, Method: "PUT", Path: "/agents/a%2Fb", Query: url.Values{"page": {"2"}}, Header: http.Header{"X-Api-Key": {"k"}}, Body: []byte(`{}`),
+			Op: adapters.OpUpdate, Method: "PUT", Path: "/agents/a%2Fb", Query: url.Values{"page": {"2"}}, Header: []adapters.Field{{Name: "X-Api-Key", Value: "k"}}, Body: []byte(`{}`),
 			Decode: func(r adapters.Response) error { answer = r; return nil },
 		})
 		if err != nil || answer.Status != 418 || string(answer.Body) != "tea" || answer.Header.Get("X-Answer") != "yes" {

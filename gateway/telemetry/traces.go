@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"strconv"
 
@@ -185,7 +184,9 @@ func Extract(ctx context.Context, traceparent, tracestate string) context.Contex
 	return propagator.Extract(ctx, propagation.MapCarrier{"traceparent": traceparent, "tracestate": tracestate})
 }
 
-// Inject puts ctx's span into a request's headers.
-func Inject(ctx context.Context, header http.Header) {
-	propagator.Inject(ctx, propagation.HeaderCarrier(header))
+// Injected is the header fields that tell another program of ctx's span.
+func Injected(ctx context.Context) map[string]string {
+	header := propagation.MapCarrier{}
+	propagator.Inject(ctx, header)
+	return header
 }

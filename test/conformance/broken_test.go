@@ -122,7 +122,7 @@ func TestBrokenAdaptersAreCaught(t *testing.T) {
 		})},
 		{"sends a header of its own", "credentials go where they belong", exchanging(func(next adapters.Exchange) adapters.Exchange {
 			return func(ctx context.Context, req *adapters.Request) error {
-				req.Header.Set("X-Forwarded-For", "203.0.113.7")
+				req.Header = append(req.Header, adapters.Field{Name: "X-Forwarded-For", Value: "203.0.113.7"})
 				return next(ctx, req)
 			}
 		})},
