@@ -42,6 +42,15 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
+	Known  *KnownRows // that Body is without; nil for none
+}
+
+// Size is how long the body was as it came, in bytes.
+func (r Response) Size() int {
+	if r.Known == nil {
+		return len(r.Body)
+	}
+	return len(r.Body) + r.Known.bytes
 }
 
 // PathSegment escapes a native id to stand as one segment of a path. An id

@@ -10,11 +10,16 @@ import (
 )
 
 // read has the adapter read a list or an agent; one that is the same as before is not made
-// again.
+// again, and neither are agents of a list that are.
 func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapters.Info, call Call) (err error) {
 	heard := &transcript{}
+	var previous *catalog.Snapshot
 	if call.Previous != nil {
 		heard.before = call.Previous.reply
+		if call.Op == adapters.OpList {
+			previous = call.Previous.Snapshot
+			heard.earlier = previous.Earlier()
+		}
 	}
 	ctx = context.WithValue(ctx, transcriptKey{}, heard)
 	var listing adapters.Listing
@@ -32,7 +37,7 @@ func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapt
 	case err != nil:
 		return err
 	case call.Op == adapters.OpList:
-		r.Snapshot, err = catalog.NewSnapshot(info, listing)
+		r.Snapshot, err = catalog.NewSnapshot(info, listing, previous)
 	default:
 		r.Detail, err = catalog.NewDetail(info, agent)
 	}

@@ -276,8 +276,7 @@ func (c *cache) purge(matches func(owner) bool) int {
 // cacheKey is the SHA-256 over the length-prefixed fields that tell reads
 // apart, the credential among them: no choice of names makes two meet.
 func cacheKey(who owner, call Call) string {
-	var room [256]byte
-	h := fields(room[:0])
+	h := make(fields, 0, 256)
 	h.number(who.build)
 	h.text(who.backend)
 	h.text(who.credential)

@@ -104,7 +104,7 @@ func BenchmarkMiss(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := catalog.NewSnapshot(provider.Info, listing); err != nil {
+				if _, err := catalog.NewSnapshot(provider.Info, listing, nil); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -210,7 +210,7 @@ func memoryOf(t testing.TB, provider adapters.Provider, agents int) (truth, esti
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := catalog.NewSnapshot(provider.Info, listing)
+		s, err := catalog.NewSnapshot(provider.Info, listing, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

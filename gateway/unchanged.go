@@ -17,13 +17,15 @@ type replyHash [32]byte
 // normalizing and encoding them is nine tenths of what a read costs here. Only a read of one
 // reply is recognised: which ones would follow is not known before the first is decoded.
 type transcript struct {
-	before *replyHash // nil: there is nothing to be recognised
+	before  *replyHash       // nil: there is nothing to be recognised
+	earlier adapters.Earlier // a list, some of whose rows may come again; nil for none
 
 	mu         sync.Mutex
 	replies    int
 	odd        bool // one was not 200
 	last       replyHash
 	recognised bool
+	place      int // in the earlier list, behind what came again
 }
 
 type transcriptKey struct{}
@@ -56,6 +58,27 @@ func (t *transcript) hear(r adapters.Response) bool {
 	return t.recognised
 }
 
+// withoutKnown has a reply decoded without the rows that are as they were, and reports whether
+// that is as good as decoding it whole. If it is not, nothing is said of it: the whole tells
+// what is wrong.
+func (t *transcript) withoutKnown(r adapters.Response, decode func(adapters.Response) error) bool {
+	if t.earlier == nil || r.Status != 200 {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	less, known, place := adapters.LeaveOut(r.Body, t.earlier, t.place)
+	if known == nil {
+		return false
+	}
+	r.Body, r.Known = less, known
+	if decode(r) != nil || !known.All() {
+		return false
+	}
+	t.place = place
+	return true
+}
+
 // recognise has the replies of reads heard, and does not have one decoded that is known: the
 // backend has answered well, and the adapter's read ends.
 func recognise(next adapters.Exchange) adapters.Exchange {
@@ -67,6 +90,9 @@ func recognise(next adapters.Exchange) adapters.Exchange {
 		decode, known := req.Decode, false
 		req.Decode = func(r adapters.Response) error {
 			if known = t.hear(r); known {
+				return nil
+			}
+			if t.withoutKnown(r, decode) {
 				return nil
 			}
 			return decode(r)

@@ -118,6 +118,10 @@ type Agent struct {
 	Unavailable FieldSet `json:"-"`
 	NotLoaded   FieldSet `json:"-"`
 
+	// Earlier is where a list read before has the very same agent, from 1 on: this one stands
+	// for it, with its ids and RawList and nothing else. 0: it is all here.
+	Earlier int `json:"-"`
+
 	// RawList and RawDetail are the vendor's JSON for this agent, verbatim.
 	RawList   jsontext.Value `json:"-"`
 	RawDetail jsontext.Value `json:"-"`

@@ -21,7 +21,7 @@ func decodeList(backend string, r adapters.Response) ([]*normalize.Agent, error)
 	if l.Agents.Value == nil {
 		return nil, adapters.BadResponse(provider, adapters.OpList, r, "/agents is missing")
 	}
-	return wire.Rows("/agents", *l.Agents.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+	return wire.Rows(r, "/agents", *l.Agents.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
 		return decodeAgent(backend, adapters.OpList, r, pointer, row)
 	})
 }

@@ -16,7 +16,7 @@ func decodeList(backend string, r adapters.Response) ([]*normalize.Agent, error)
 	if list.Agents.Value == nil {
 		return nil, adapters.BadResponse(provider, adapters.OpList, r, "/agents is missing")
 	}
-	return wire.Rows("/agents", *list.Agents.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+	return wire.Rows(r, "/agents", *list.Agents.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
 		return decodeAgent(backend, r, pointer, row)
 	})
 }

@@ -38,14 +38,14 @@ func decodePage(backend string, r adapters.Response) (page, error) {
 	if err := adapters.DecodeAt(provider, adapters.OpList, r, pointer, rows, &list); err != nil {
 		return page{}, err
 	}
-	p := page{size: len(r.Body)}
+	p := page{size: r.Size()}
 	if reply.Pagination != nil {
 		p.number = reply.Pagination.Page
 		p.hasNext = reply.Pagination.HasNext.Value != nil && *reply.Pagination.HasNext.Value
 	}
 	// Only the agents page has pages; there nothing else says that a list ends.
 	p.open = pointer == "/data" && (reply.Pagination == nil || reply.Pagination.HasNext.Value == nil)
-	p.agents, err = wire.Rows(pointer, list, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+	p.agents, err = wire.Rows(r, pointer, list, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
 		return decodeAgent(backend, adapters.OpList, r, pointer, row)
 	})
 	return p, err

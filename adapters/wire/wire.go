@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -160,11 +161,15 @@ func (b *Builder) Build(unavailable, notLoaded normalize.FieldSet) *normalize.Ag
 	return b.Agent
 }
 
-// Rows decodes the rows of a list that stands at a JSON pointer, and keeps each
-// row's JSON.
-func Rows(pointer string, rows []jsontext.Value, decode func(pointer string, row jsontext.Value) (*normalize.Agent, error)) ([]*normalize.Agent, error) {
+// Rows decodes the rows of a list that stands at a JSON pointer in a reply, and keeps each
+// row's JSON. Known ones are not decoded.
+func Rows(r adapters.Response, pointer string, rows []jsontext.Value, decode func(pointer string, row jsontext.Value) (*normalize.Agent, error)) ([]*normalize.Agent, error) {
 	agents := make([]*normalize.Agent, 0, len(rows))
 	for i, row := range rows {
+		if known, ok := r.Known.Agent(row); ok {
+			agents = append(agents, known)
+			continue
+		}
 		agent, err := decode(pointer+"/"+strconv.Itoa(i), row)
 		if err != nil {
 			return nil, err

@@ -39,7 +39,7 @@ var templates []byte
 func main() {
 	agents := flag.Int("agents", 25, "agents of each vendor")
 	delay := flag.Duration("delay", 0, "before each answer")
-	changing := flag.Bool("changing", false, "no reply is the same as the one before: there are spaces behind it")
+	changing := flag.Bool("changing", false, "no reply is the same as the one before: one of its agents has another name")
 	text := flag.Int("text", 0, "bytes of an agent's longest text; 0: a few words")
 	flag.Parse()
 	var of map[string]string
@@ -100,7 +100,20 @@ type reply struct {
 	body   []byte
 }
 
-var spaces = strings.Repeat(" ", 256)
+var named = []byte(`"Agent `)
+
+// renameOne changes a letter of the name of one agent in a reply.
+func renameOne(body []byte) {
+	agents := bytes.Count(body, named)
+	if agents == 0 {
+		return
+	}
+	at := 0
+	for range 1 + rand.IntN(agents) {
+		at += bytes.Index(body[at:], named) + 1
+	}
+	body[at+len("Agent")-1] = byte('a' + rand.IntN(26))
+}
 
 func (m *memory) serve(c *fasthttp.RequestCtx) {
 	key := string(c.RequestURI())
@@ -120,7 +133,7 @@ func (m *memory) serve(c *fasthttp.RequestCtx) {
 	}
 	if m.changing {
 		c.Response.SetBody(r.body)
-		c.Response.AppendBodyString(spaces[:rand.IntN(len(spaces))])
+		renameOne(c.Response.Body())
 		return
 	}
 	c.Response.SetBodyRaw(r.body)
