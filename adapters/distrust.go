@@ -61,7 +61,7 @@ func distrust(provider string, op Operation, r Response) error {
 	case len(r.Body) == 0:
 	case !saysJSON(r.Header.Get("Content-Type")):
 		return BadResponse(provider, op, r, "the body is not JSON, by its Content-Type")
-	case deeperThan(r.Body, maxDepth):
+	case deeperThan(r.Whole(), maxDepth):
 		return BadResponse(provider, op, r, fmt.Sprintf("the JSON is nested deeper than %d", maxDepth))
 	}
 	return nil

@@ -45,12 +45,12 @@ type Response struct {
 	Known  *KnownRows // that Body is without; nil for none
 }
 
-// Size is how long the body was as it came, in bytes.
-func (r Response) Size() int {
+// Whole is the body as it came.
+func (r Response) Whole() []byte {
 	if r.Known == nil {
-		return len(r.Body)
+		return r.Body
 	}
-	return len(r.Body) + r.Known.bytes
+	return r.Known.whole
 }
 
 // PathSegment escapes a native id to stand as one segment of a path. An id

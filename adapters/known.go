@@ -28,8 +28,8 @@ type KnownRows struct {
 	places  []int            // of those that were left out, in Earlier
 	rows    []jsontext.Value // the same, as they came
 	agents  []normalize.Agent
-	taken   int // how many of them were found where rows are
-	bytes   int // that were left out
+	taken   int    // how many of them were found where rows are
+	whole   []byte // the reply as it came
 }
 
 const (
@@ -49,7 +49,7 @@ var knownMark = `"` + rand.Text() + `:`
 // the earlier list on, and the place behind the last of them; known is nil if there are none.
 // Whoever decodes the reply is to ask All then whether it is as good as the whole.
 func LeaveOut(reply []byte, earlier Earlier, from int) (less []byte, known *KnownRows, next int) {
-	k := &KnownRows{earlier: earlier}
+	k := &KnownRows{earlier: earlier, whole: reply}
 	at, misses := 0, 0
 	next = from
 	for i := from; i < earlier.Len() && (len(k.places) > 0 || misses < rowMisses); i++ {
@@ -70,7 +70,6 @@ func LeaveOut(reply []byte, earlier Earlier, from int) (less []byte, known *Know
 		at += found
 		k.places = append(k.places, i)
 		k.rows = append(k.rows, reply[at:at+len(row):at+len(row)])
-		k.bytes += len(row)
 		at += len(row)
 		next = i + 1
 	}

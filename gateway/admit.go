@@ -14,10 +14,10 @@ const (
 	refusedAddress     = "max_connections_per_address"
 )
 
-// admit refuses what is above max_inflight at once, rather than late; the request is one of
-// those that run.
-func (s *Server) admit(c *fasthttp.RequestCtx, x *exchange) error {
-	if s.gateway.running.Load() > int64(x.state.config.File.Server.MaxInflight) {
+// admit refuses what is above max_inflight at once, rather than late; so many requests run,
+// this one among them.
+func (s *Server) admit(c *fasthttp.RequestCtx, x *exchange, running int64) error {
+	if running > int64(x.state.config.File.Server.MaxInflight) {
 		s.gateway.telemetry.Refused(refusedInFlight)
 		return overloaded("server.max_inflight requests are running")
 	}

@@ -19,13 +19,16 @@ func (s *Server) door(routed fasthttp.RequestHandler) func(*fasthttp.RequestCtx,
 				return err
 			}
 		}
-		s.gateway.running.Add(1)
+		running := s.gateway.running.Add(1)
 		defer s.gateway.running.Add(-1)
-		if err := s.admit(c, x); err != nil {
+		if err := s.admit(c, x, running); err != nil {
 			return err
 		}
 		if x.known != nil {
 			x.route = x.known.route.name
+			if len(x.state.config.File.Server.CORS.Origins) > 0 {
+				c.Response.Header.SetCanonical(varyHeader, varyOrigin) // as CORS says to who has none
+			}
 			return s.serve(c, x, x.known)
 		}
 		routed(c)

@@ -356,3 +356,24 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 	f("headers", "GET /v1/agents HTTP/1.1\r\nHost: h\r\nX-Slow: ", headerTimeout)
 	f("body", "POST /v1/agents HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n", bodyTimeout)
 }
+
+// TestTrailers: no field of a trailer says who asks, nor is it remembered for a head.
+func TestTrailers(t *testing.T) {
+	b := newBench(t, "")
+	f := func(head, trailer string, want int) {
+		t.Helper()
+		if statuses, _, _ := b.raw("GET /v1/agents HTTP/1.1\r\nHost: h\r\n"+head+"Transfer-Encoding: chunked\r\n\r\n0\r\n"+trailer+"\r\n", 2*time.Second); len(statuses) != 1 || statuses[0] != want {
+			t.Errorf("%q and %.20q: %v, want %d", head, trailer, statuses, want)
+		}
+	}
+	key := "X-Api-Key: " + b.keys[keyAcme] + "\r\n"
+	for range 2 {
+		f("", "", 401)
+		f("", key, 400)
+		f("Trailer: X-Api-Key\r\n", "x-api-key: "+b.keys[keyAcme]+"\r\n", 400)
+		f("Connection: close\r\n"+key, "", 200)
+		f("Connection: close\r\n"+key, "X-Checksum: 1\r\n", 200)
+		f(key, "Prefer: handling=strict\r\n", 400)
+		f(key, key, 400)
+	}
+}

@@ -30,9 +30,37 @@ func framed(c *fasthttp.RequestCtx) error {
 			length = length || !bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
 		}
 	}
+	if encoding && trailed(header) {
+		c.SetConnectionClose()
+		return newProblem(CodeInvalidParameter, "a field that says who asks, or what for, is in the trailer; send it in the header")
+	}
 	if length && encoding || broken {
 		c.SetConnectionClose()
 		return newProblem(CodeInvalidParameter, "it is not clear where the request's headers or body end; send Content-Length or Transfer-Encoding: chunked, not both, and each header on one line that ends with CR LF")
 	}
 	return nil
+}
+
+// heeded are the fields of a request's header that an answer depends on.
+var heeded = []string{
+	"X-Api-Key", fiber.HeaderAuthorization, "X-Request-Id", "Traceparent", "Tracestate", fiber.HeaderOrigin,
+	fiber.HeaderAccept, fiber.HeaderAcceptEncoding, "Prefer", fiber.HeaderCacheControl,
+	fiber.HeaderIfNoneMatch, fiber.HeaderIfMatch, "Idempotency-Key",
+}
+
+// trailed reports whether one of them came in the trailer of a chunked body: they must not
+// (RFC 9110, 6.5.1), and fasthttp takes them for the header's.
+func trailed(header *fasthttp.RequestHeader) bool {
+	for _, name := range heeded {
+		got := len(header.PeekAll(name))
+		for line := range bytes.Lines(header.RawHeaders()) {
+			if field, _, _ := bytes.Cut(line, []byte{':'}); bytes.EqualFold(bytes.TrimSpace(field), []byte(name)) {
+				got--
+			}
+		}
+		if got > 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -38,6 +38,8 @@ type headHash [sha256.Size]byte
 const (
 	// maxHeads is how many are kept; then they are collected anew.
 	maxHeads = 4096
+	// bodiless is what fasthttp has for the length of a body that the head says nothing of.
+	bodiless = -2
 	// maxHead is how long one may be that is worth it, in bytes.
 	maxHead = 1 << 10
 )
@@ -45,10 +47,11 @@ const (
 func newHeads() *heads { return &heads{of: map[headHash]*understood{}} }
 
 // headOf is the hash of a GET's head: its version, target and header, to the letter. The
-// length of the target keeps them apart.
+// length of the target keeps them apart. With a body more may follow: fasthttp takes the
+// fields of its trailer (RFC 9110, 6.5) for the header's.
 func headOf(header *fasthttp.RequestHeader) headHash {
 	version, target, fields := header.Protocol(), header.RequestURI(), header.RawHeaders()
-	if !header.IsGet() || len(fields) == 0 || len(version)+len(target)+len(fields) > maxHead-8 {
+	if !header.IsGet() || header.ContentLength() != bodiless || len(fields) == 0 || len(version)+len(target)+len(fields) > maxHead-8 {
 		return headHash{}
 	}
 	var room [maxHead]byte

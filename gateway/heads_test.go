@@ -32,7 +32,6 @@ func TestHeadsAreToldApart(t *testing.T) {
 		"GET /a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer a\r\n\r\n",
 		"GET /a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer b\r\n\r\n",
 		"GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: b\r\n\r\n",
-		"GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
 	} {
 		hash := headOf(readHead(t, head))
 		if other, twice := seen[hash]; twice || hash == (headHash{}) {
@@ -45,6 +44,9 @@ func TestHeadsAreToldApart(t *testing.T) {
 	for _, head := range []string{
 		"POST /a HTTP/1.1\r\nHost: h\r\n\r\n",
 		"HEAD /a HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n",
+		"GET /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
 		"GET /a HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", maxHead) + "\r\n\r\n",
 	} {
 		if headOf(readHead(t, head)) != (headHash{}) {

@@ -75,6 +75,7 @@ func TestMethods(t *testing.T) {
 	f("PROPFIND", "/v1/agents", "GET, HEAD, POST, OPTIONS")
 	f("DELETE", "/v1/agents", "GET, HEAD, POST, OPTIONS")
 	f("POST", "/v1/agents/klen:123", "GET, HEAD, PATCH, DELETE, OPTIONS")
+	f("POST", "/v1/agents/klen:a%2Fb", "GET, HEAD, PATCH, DELETE, OPTIONS")
 	f("POST", "/v1/backends", "GET, HEAD, OPTIONS")
 	r := b.ask("", "OPTIONS", "/v1/agents", "").wants(t, 204, "")
 	if got := r.Header.Get("Allow"); got != "GET, HEAD, POST, OPTIONS" {
@@ -193,6 +194,13 @@ func TestCORS(t *testing.T) {
 	}
 	if got := b.get("/v1/agents", "Origin: https://app.example").Header.Get("Vary"); !strings.Contains(got, "Origin") || !strings.Contains(got, "Authorization") {
 		t.Errorf("Vary %q", got)
+	}
+	for range 3 { // a head that came before, too
+		for _, path := range []string{"/v1/agents", "/openapi.json"} {
+			if got := b.get(path).Header.Get("Vary"); !strings.HasPrefix(got, "Origin, ") {
+				t.Errorf("%s: Vary %q", path, got)
+			}
+		}
 	}
 	if r := b.get("/v1/agents", "Origin: https://evil.example"); r.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("another origin is allowed: %v", r.Header)

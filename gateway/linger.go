@@ -44,6 +44,7 @@ func lingerOn(c net.Conn) {
 func (c *guardedConn) Close() error {
 	defer c.once.Do(func() { c.connections.closed(c) })
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() {
+		_ = c.reading.give(time.Time{}) // the one that was noted must not end it; it fails if the next does
 		if half.CloseWrite() == nil && c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // however it ends, the connection is closed
 		}

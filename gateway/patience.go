@@ -14,7 +14,7 @@ import (
 // has come; it may come late by that much. It is safe for concurrent use.
 type patience struct {
 	set   func(time.Time) error // the connection's own deadline
-	until atomic.Int64          // in nanoseconds since 1970; 0: for ever; over: it has come
+	until atomic.Int64          // by sinceStart; 0: for ever; over: it has come
 	mu    sync.Mutex            // held while the connection's own is set
 }
 
@@ -23,6 +23,12 @@ const glance = 500 * time.Millisecond
 
 const over = -1
 
+// started is what deadlines are counted from: a clock that is set does not move them.
+var started = time.Now()
+
+// sinceStart is a time in nanoseconds, at least one.
+func sinceStart(t time.Time) int64 { return max(1, int64(t.Sub(started))) }
+
 // past is a deadline that has come.
 var past = time.Unix(1, 0)
 
@@ -30,7 +36,7 @@ var past = time.Unix(1, 0)
 func (p *patience) give(until time.Time) error {
 	next := int64(0)
 	if !until.IsZero() {
-		next = until.UnixNano()
+		next = sinceStart(until)
 	}
 	if p.until.Swap(next) != over {
 		return nil
@@ -43,7 +49,7 @@ func (p *patience) give(until time.Time) error {
 // look ends the waiting if its time has come.
 func (p *patience) look(now time.Time) {
 	until := p.until.Load()
-	if until <= 0 || until > now.UnixNano() {
+	if until <= 0 || until > sinceStart(now) {
 		return
 	}
 	p.mu.Lock()

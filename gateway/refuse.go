@@ -38,7 +38,7 @@ func (s *Server) handleError(c *fasthttp.RequestCtx, x *exchange, err error) {
 	p := s.problem(c, err)
 	c.Response.Header.SetCanonical(requestIDHeader, []byte(x.requestID))
 	if p.Code == CodeMethodNotAllowed {
-		p.Allow = allowed(string(c.Path()))
+		p.Allow = allowed(string(c.URI().PathOriginal())) // as Fiber has it
 		if string(c.Method()) == fiber.MethodOptions {
 			c.Response.Header.Set(fiber.HeaderAllow, p.Allow)
 			c.SetStatusCode(fiber.StatusNoContent)

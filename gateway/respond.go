@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
@@ -127,6 +128,7 @@ var (
 	requestIDHeader = []byte("X-Request-Id")
 	varyRead        = []byte("Authorization, X-API-Key, Accept-Encoding")
 	varyCoding      = []byte(fiber.HeaderAcceptEncoding)
+	varyOrigin      = []byte(fiber.HeaderOrigin)
 )
 
 // vary says what the answer depends on, beside what CORS may have said already.
@@ -167,9 +169,10 @@ func respondProblem(c *fasthttp.RequestCtx, has present, p *Problem) {
 		header.Set(fiber.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds(p.RetryAfter)))
 	}
 	header.Set(fiber.HeaderCacheControl, "no-store")
-	body, err := json.Marshal(p)
-	if err != nil { // it holds nothing that cannot be said in JSON
-		panic(err)
+	body, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true))
+	if err != nil { // it holds nothing that cannot be said in JSON; who asked is not left without an answer
+		c.SetStatusCode(fiber.StatusInternalServerError)
+		return
 	}
 	header.SetContentType("application/problem+json")
 	answer := payload.New(body)

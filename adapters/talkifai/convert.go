@@ -38,7 +38,7 @@ func decodePage(backend string, r adapters.Response) (page, error) {
 	if err := adapters.DecodeAt(provider, adapters.OpList, r, pointer, rows, &list); err != nil {
 		return page{}, err
 	}
-	p := page{size: r.Size()}
+	p := page{size: len(r.Whole())}
 	if reply.Pagination != nil {
 		p.number = reply.Pagination.Page
 		p.hasNext = reply.Pagination.HasNext.Value != nil && *reply.Pagination.HasNext.Value
