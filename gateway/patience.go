@@ -14,7 +14,8 @@ import (
 // has come; it may come late by that much. It is safe for concurrent use.
 type patience struct {
 	set   func(time.Time) error // the connection's own deadline
-	until atomic.Int64          // by sinceStart; 0: for ever; over: it has come
+	began time.Time             // what times are counted from: a clock that is set does not move them
+	until atomic.Int64          // by since; 0: for ever; over: it has come
 	mu    sync.Mutex            // held while the connection's own is set
 }
 
@@ -23,20 +24,17 @@ const glance = 500 * time.Millisecond
 
 const over = -1
 
-// started is what deadlines are counted from: a clock that is set does not move them.
-var started = time.Now()
-
-// sinceStart is a time in nanoseconds, at least one.
-func sinceStart(t time.Time) int64 { return max(1, int64(t.Sub(started))) }
-
 // past is a deadline that has come.
 var past = time.Unix(1, 0)
+
+// since is a time in nanoseconds, at least one.
+func (p *patience) since(t time.Time) int64 { return max(1, int64(t.Sub(p.began))) }
 
 // give waits until then; for ever, if that is zero.
 func (p *patience) give(until time.Time) error {
 	next := int64(0)
 	if !until.IsZero() {
-		next = sinceStart(until)
+		next = p.since(until)
 	}
 	if p.until.Swap(next) != over {
 		return nil
@@ -49,7 +47,7 @@ func (p *patience) give(until time.Time) error {
 // look ends the waiting if its time has come.
 func (p *patience) look(now time.Time) {
 	until := p.until.Load()
-	if until <= 0 || until > sinceStart(now) {
+	if until <= 0 || until > p.since(now) {
 		return
 	}
 	p.mu.Lock()
@@ -103,5 +101,7 @@ func (c *guardedConn) SetDeadline(t time.Time) error {
 func newGuardedConn(c net.Conn, of *connections) *guardedConn {
 	g := &guardedConn{Conn: &gathered{Conn: c}, connections: of, origin: origin(c)}
 	g.reading.set, g.writing.set = c.SetReadDeadline, c.SetWriteDeadline
+	g.reading.began = time.Now()
+	g.writing.began = g.reading.began
 	return g
 }

@@ -13,8 +13,8 @@ import (
 // anew in time does not, and one that has come is lifted by the next.
 func TestPatience(t *testing.T) {
 	var own time.Time // the connection's
-	p := patience{set: func(at time.Time) error { own = at; return nil }}
 	now := time.Now()
+	p := patience{began: now, set: func(at time.Time) error { own = at; return nil }}
 	f := func(at, want time.Time) {
 		t.Helper()
 		if p.look(at); !own.Equal(want) {
@@ -44,7 +44,7 @@ func TestPatience(t *testing.T) {
 func TestPatienceIsNotMixedUp(t *testing.T) {
 	for range 2000 {
 		var own time.Time
-		p := patience{set: func(at time.Time) error { own = at; return nil }}
+		p := patience{began: time.Now(), set: func(at time.Time) error { own = at; return nil }}
 		_ = p.give(time.Unix(1, 0)) // it cannot fail
 		var wg sync.WaitGroup
 		wg.Go(func() { p.look(time.Now()) })
