@@ -33,12 +33,13 @@ func (s *Server) admit(c *fasthttp.RequestCtx, x *exchange, running int64) error
 }
 
 // share gives a key its share of max_inflight, until it is left.
-func (s *Server) share(state *state, keyID string) error {
-	if !s.byKey.take(keyID, state.config.File.Server.MaxInflight, len(state.keys.byHash) > 1) {
+func (s *Server) share(state *state, keyID string) (*held, error) {
+	place := s.byKey.take(keyID, state.config.File.Server.MaxInflight, len(state.keys.byHash) > 1)
+	if place == nil {
 		s.gateway.telemetry.Refused(refusedShare)
-		return overloaded("the key has its share of server.max_inflight requests running")
+		return nil, overloaded("the key has its share of server.max_inflight requests running")
 	}
-	return nil
+	return place, nil
 }
 
 func overloaded(detail string) *Problem {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bytes"
-	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -56,13 +55,10 @@ func limitRate(c *fasthttp.RequestCtx, caller *Caller) error {
 	}
 	now := time.Now() // not when the request began: the limiter's time must not go back
 	wait := caller.limit.take(now)
-	remaining, reset := caller.limit.remaining(now)
 	header := &c.Response.Header
 	header.SetCanonical(rateLimitPolicy, caller.limit.policy)
 	var text [64]byte
-	left := append(text[:0], `"key";r=`...)
-	left = append(strconv.AppendInt(left, int64(remaining), 10), ";t="...)
-	header.SetCanonical(rateLimit, strconv.AppendInt(left, int64(reset), 10))
+	header.SetCanonical(rateLimit, caller.limit.left(text[:0], now))
 	if wait > 0 {
 		rate := caller.limit.config
 		p := newProblem(CodeRateLimited, "the key may ask %d times in %s", rate.Requests, rate.Per)

@@ -24,10 +24,11 @@ func newBulkhead(provider string, limit int) *bulkhead {
 func (b *bulkhead) middleware() ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			if !b.places.take(req.Credential.ID(), b.limit, b.tenants.Load() > 1) {
+			place := b.places.take(req.Credential.ID(), b.limit, b.tenants.Load() > 1)
+			if place == nil {
 				return &normalize.Error{Kind: normalize.KindBusy, Provider: b.provider, Op: string(req.Op), Message: "max_concurrent requests are running"}
 			}
-			defer b.places.leave(req.Credential.ID())
+			defer b.places.leave(place)
 			return next(ctx, req)
 		}
 	}

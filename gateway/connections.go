@@ -122,6 +122,6 @@ func (cs *connections) end(at time.Time) {
 	defer cs.mu.Unlock()
 	cs.last.Store(&at)
 	for c := range cs.open {
-		_ = c.Conn.SetReadDeadline(at) // one that is closed already needs none
+		_ = c.gathered.SetReadDeadline(at) // one that is closed already needs none
 	}
 }

@@ -80,17 +80,24 @@ func (s *Server) serve(c *fasthttp.RequestCtx, x *exchange, u *understood) error
 		if err := limitRate(c, caller); err != nil {
 			return err
 		}
-		if err := s.share(x.state, caller.KeyID); err != nil {
+		place, err := s.share(x.state, caller.KeyID)
+		if err != nil {
 			return err
 		}
-		defer s.byKey.leave(caller.KeyID)
+		defer s.byKey.leave(place)
 	}
 	if u.err != nil {
 		return u.err
 	}
 	if u.again {
-		if known, ok := s.gateway.answered(u.wish, x); ok {
-			known.send(c, x.has, x.began)
+		clears := s.gateway.remembered.clears.Load()
+		if known, ready, ok := s.gateway.remembered.again(u.wish, x.began); ok {
+			s.gateway.tell(known, x)
+			ready.send(c, x.has, x.began)
+			if x.head != (headHash{}) {
+				x.status = c.Response.StatusCode()
+				u.replay.Store(newReplay(c, known, ready.body, clears, s.gateway.telemetry.Served(x.measured())))
+			}
 			return nil
 		}
 	}

@@ -71,7 +71,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g := &Gateway{
 		providers: map[string]adapters.Provider{},
 		version:   o.Version, log: o.Log, telemetry: o.Telemetry, journal: journal.New(time.Now), started: time.Now(),
-		pages: newPages(), remembered: newRemembered(),
+		pages: newPages(), remembered: newRemembered(o.Telemetry),
 		store: o.Store, made: newMade(),
 	}
 	g.routing.Store(&routing{revision: -1})

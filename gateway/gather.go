@@ -40,11 +40,27 @@ func (g *gathered) send(p []byte) error {
 	if len(g.held) == 0 {
 		return nil
 	}
-	g.both = [2][]byte{g.held, p}
+	err := g.sendBoth(g.held, p)
+	g.held = g.held[:0]
+	return err
+}
+
+func (g *gathered) sendBoth(first, second []byte) error {
+	g.both = [2][]byte{first, second}
 	buffers := net.Buffers(g.both[:])
 	_, err := buffers.WriteTo(g.Conn)
-	g.held, g.both = g.held[:0], [2][]byte{}
+	g.both = [2][]byte{}
 	return err
+}
+
+// writeBoth sends both in one call.
+func (g *gathered) writeBoth(first, second []byte) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.send(nil); err != nil {
+		return err
+	}
+	return g.sendBoth(first, second)
 }
 
 func (g *gathered) flush() error {

@@ -12,9 +12,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
@@ -49,6 +51,7 @@ type bench struct {
 	url     string
 	gateway *Gateway
 	server  *Server
+	handled atomic.Int64 // requests that came to a handler
 	store   *sqlstore.Store
 	// storeURL is where its store is.
 	storeURL string
@@ -165,6 +168,11 @@ func (b *bench) start(providers []adapters.Provider) {
 	}
 	server := NewServer(b.gateway)
 	b.server = server
+	handler := server.app.Server().Handler
+	server.app.Server().Handler = func(c *fasthttp.RequestCtx) {
+		b.handled.Add(1)
+		handler(c)
+	}
 	l, err := newLoopback()
 	if err != nil {
 		t.Fatal(err)

@@ -3,14 +3,15 @@ package gateway
 import (
 	"crypto/sha256"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 )
 
 // understood is what a request's head (RFC 9112, 2.1: its line and header) asks: all that
-// is the same each time that the head comes, while the configuration is. It is not changed
-// after it was made.
+// is the same each time that the head comes, while the configuration is. But for the replay
+// it is not changed after it was made.
 type understood struct {
 	route  *route
 	holder *keyEntry // nil: the route needs no key
@@ -20,6 +21,8 @@ type understood struct {
 	again   bool
 	request request // without its context and id
 	err     error   // why it is refused, once it was counted as its key's
+
+	replay atomic.Pointer[replay] // how it was answered from memory; nil: it was not
 }
 
 // heads are what heads said that came before: most programs send the same head again and
@@ -46,18 +49,16 @@ const (
 
 func newHeads() *heads { return &heads{of: map[headHash]*understood{}} }
 
-// headOf is the hash of a GET's head: its version, target and header, to the letter. The
-// length of the target keeps them apart. With a body more may follow: fasthttp takes the
-// fields of its trailer (RFC 9110, 6.5) for the header's.
-func headOf(header *fasthttp.RequestHeader) headHash {
-	version, target, fields := header.Protocol(), header.RequestURI(), header.RawHeaders()
-	if !header.IsGet() || header.ContentLength() != bodiless || len(fields) == 0 || len(version)+len(target)+len(fields) > maxHead-8 {
-		return headHash{}
+// headOf is the hash of a head's bytes.
+func headOf(head []byte) headHash { return sha256.Sum256(head) }
+
+// headSize is how long the head of a GET was, as it came; zero if it has a body: more may
+// follow then, and fasthttp takes the fields of its trailer (RFC 9110, 6.5) for the header's.
+func headSize(header *fasthttp.RequestHeader) int {
+	if !header.IsGet() || header.ContentLength() != bodiless {
+		return 0
 	}
-	var room [maxHead]byte
-	head := append(room[:0], byte(len(target)>>8), byte(len(target)))
-	head = append(append(append(append(head, version...), ' '), target...), fields...)
-	return sha256.Sum256(head)
+	return len("GET ") + len(header.RequestURI()) + len(" ") + len(header.Protocol()) + len("\r\n") + len(header.RawHeaders())
 }
 
 // find is what the head said before; nil if it did not come before, or if its key is not

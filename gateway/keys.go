@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -191,6 +192,13 @@ func (l *keyLimit) take(now time.Time) (wait time.Duration) {
 	}
 	missing := 1 - l.limiter.TokensAt(now)
 	return max(time.Millisecond, time.Duration(missing/float64(l.limiter.Limit())*float64(time.Second)))
+}
+
+// left is what the header RateLimit says, appended.
+func (l *keyLimit) left(text []byte, now time.Time) []byte {
+	remaining, reset := l.remaining(now)
+	text = strconv.AppendInt(append(text, `"key";r=`...), int64(remaining), 10)
+	return strconv.AppendInt(append(text, ";t="...), int64(reset), 10)
 }
 
 // remaining is how many requests may come at once now, and in how many seconds

@@ -15,7 +15,7 @@ import (
 // was on its way: it would see a broken connection where it was told 413. Such a
 // connection is read on for a while before it is closed (RFC 9112, 9.6).
 type guardedConn struct {
-	net.Conn
+	*gathered
 	connections *connections
 	origin      netip.Addr
 	linger      atomic.Bool
@@ -32,6 +32,9 @@ const (
 
 // lingerOn has the connection below c linger when it is closed.
 func lingerOn(c net.Conn) {
+	if f := frontOf(c); f != nil {
+		c = f.Conn
+	}
 	if secured, ok := c.(*tls.Conn); ok {
 		c = secured.NetConn()
 	}
@@ -43,11 +46,11 @@ func lingerOn(c net.Conn) {
 // Close ends what is sent, and reads what still comes, within bounds.
 func (c *guardedConn) Close() error {
 	defer c.once.Do(func() { c.connections.closed(c) })
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() {
+	if c.linger.Load() {
 		_ = c.reading.give(time.Time{}) // the one that was noted must not end it; it fails if the next does
-		if half.CloseWrite() == nil && c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // however it ends, the connection is closed
+		if c.gathered.CloseWrite() == nil && c.gathered.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+			_, _ = io.CopyN(io.Discard, c.gathered, lingerBytes) // however it ends, the connection is closed
 		}
 	}
-	return c.Conn.Close()
+	return c.gathered.Close()
 }

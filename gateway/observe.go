@@ -38,9 +38,13 @@ type exchange struct {
 	sources   []journal.Source
 	cache     CacheStatus // how the answer came about; empty if no agent was read
 	about     about
-	entry     *journal.Entry
+	entry     *journal.Entry // nil: nothing is kept
+	noted     journal.Entry  // what entry is
+	served    *telemetry.Durations
+	described string // the sources, for the access line; empty: they are not yet
+	method    string // telemetry.OtherMethod for what HTTP does not define: a caller writes it
+	secure    bool   // over TLS
 	// What is known when it has ended.
-	method string // telemetry.OtherMethod for what HTTP does not define: a caller writes it
 	status int
 	ended  time.Time
 	took   time.Duration
@@ -57,15 +61,24 @@ var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // newExchange keeps the caller's request id if it has the form of one.
 func (s *Server) newExchange(c *fasthttp.RequestCtx) *exchange {
-	x := &exchange{began: time.Now(), state: s.gateway.state.Load(), base: context.Background()}
-	x.head = headOf(&c.Request.Header)
-	if x.known = x.state.heads.find(x.head, x.began); x.known != nil {
+	header := &c.Request.Header
+	x := &exchange{
+		began: time.Now(), state: s.gateway.state.Load(), base: context.Background(),
+		method: telemetry.KnownMethod(string(c.Method())), secure: c.IsTLS(),
+	}
+	if f := frontOf(c.Conn()); f != nil {
+		came := f.handed(header)
+		if x.head = came.head; came.state == x.state { // no reload came in between
+			x.known = came.known
+		}
+	}
+	if x.known != nil {
 		x.has = x.known.has
 	} else {
-		x.has = presentIn(&c.Request.Header)
+		x.has = presentIn(header)
 	}
 	if x.has.any(hasRequestID) {
-		x.requestID = string(c.Request.Header.Peek("X-Request-Id"))
+		x.requestID = string(header.Peek("X-Request-Id"))
 	}
 	if x.requestID == "" || !requestID.MatchString(x.requestID) {
 		x.requestID = newRequestID(x.began)
@@ -101,19 +114,16 @@ func (x *exchange) context() context.Context {
 // observe gives a request its id, span, deadline, access line and metric, and turns every
 // error into a problem.
 func (s *Server) observe(next func(*fasthttp.RequestCtx, *exchange) error) fasthttp.RequestHandler {
-	g := s.gateway
 	return func(c *fasthttp.RequestCtx) {
-		if telemetry.KnownMethod(string(c.Method())) == telemetry.OtherMethod {
+		x := s.newExchange(c)
+		if x.method == telemetry.OtherMethod {
 			c.Request.Header.SetMethod(telemetry.OtherMethod) // Fiber knows it then
 		}
-		x := s.newExchange(c)
 		if x.has.any(hasTraceparent) {
 			header := &c.Request.Header
 			x.base = telemetry.Extract(x.base, string(header.Peek("traceparent")), string(header.Peek("tracestate")))
 		}
-		x.base, x.span, x.traced = g.telemetry.ServerSpan(x.base, "HTTP")
-		x.entry = g.journal.Begin(x.requestID, x.began)
-
+		s.start(x)
 		if err := next(c, x); err != nil {
 			s.handleError(c, x, err)
 		}
@@ -124,19 +134,29 @@ func (s *Server) observe(next func(*fasthttp.RequestCtx, *exchange) error) fasth
 		if x.deadline.Context != nil {
 			x.deadline.end()
 		}
-
-		x.method, x.status, x.ended = telemetry.KnownMethod(string(c.Method())), c.Response.StatusCode(), time.Now()
-		x.took = x.ended.Sub(x.began)
-		if x.span != nil {
-			x.span.SetName(x.spanName())
-			x.span.SetAttributes(x.attributes(c)...)
-			if x.status >= 500 {
-				x.span.SetStatus(codes.Error, "")
-			}
-			x.span.End()
-		}
-		s.note(c, x)
+		x.status, x.ended = c.Response.StatusCode(), time.Now()
+		s.end(x)
 	}
+}
+
+// start gives a request its span, and its entry in the journal.
+func (s *Server) start(x *exchange) {
+	x.base, x.span, x.traced = s.gateway.telemetry.ServerSpan(x.base, "HTTP")
+	x.entry = s.gateway.journal.Begin(&x.noted, x.requestID, x.began)
+}
+
+// end says how it ended.
+func (s *Server) end(x *exchange) {
+	x.took = x.ended.Sub(x.began)
+	if x.span != nil {
+		x.span.SetName(x.spanName())
+		x.span.SetAttributes(x.attributes()...)
+		if x.status >= 500 {
+			x.span.SetStatus(codes.Error, "")
+		}
+		x.span.End()
+	}
+	s.note(x)
 }
 
 // spanName is the method and the route, as the conventions have it.
@@ -153,10 +173,10 @@ func (x *exchange) spanName() string {
 
 // attributes are those of the request's span (semantic conventions for HTTP servers). The
 // path is only said where it is one of ours, or an agent's: anything can stand in another.
-func (x *exchange) attributes(c *fasthttp.RequestCtx) []attribute.KeyValue {
+func (x *exchange) attributes() []attribute.KeyValue {
 	attributes := []attribute.KeyValue{
 		attribute.String("http.request.method", x.method),
-		attribute.String("url.scheme", scheme(c)),
+		attribute.String("url.scheme", x.scheme()),
 		attribute.Int("http.response.status_code", x.status),
 	}
 	add := func(name, value string) {
@@ -184,8 +204,8 @@ func (x *exchange) attributes(c *fasthttp.RequestCtx) []attribute.KeyValue {
 }
 
 // scheme is of the connection: what a header says of it, a caller wrote.
-func scheme(c *fasthttp.RequestCtx) string {
-	if c.IsTLS() {
+func (x *exchange) scheme() string {
+	if x.secure {
 		return "https"
 	}
 	return "http"
@@ -199,27 +219,41 @@ func theirs(status int, code Code) bool {
 
 // note measures an answered request, enters it in the journal and has its access line
 // written.
-func (s *Server) note(c *fasthttp.RequestCtx, x *exchange) {
+func (s *Server) note(x *exchange) {
 	g := s.gateway
-	served := telemetry.Served{Method: x.method, Scheme: scheme(c), Route: x.route, Status: x.status}
-	if x.status >= 500 {
-		served.Error = string(x.code)
+	if x.served == nil {
+		x.served = g.telemetry.Served(x.measured())
 	}
-	g.telemetry.ServerRequest(x.traced, served, x.took)
+	x.served.Record(x.traced, x.took)
 	g.journal.End(x.entry, x.ended, journal.Outcome{
 		Trace: x.traced.TraceID(), Method: x.method, Route: x.route, Status: x.status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
 		Theirs: theirs(x.status, x.code),
 	})
+	// The journal and the log keep it for a while; a state that is gone must not stay with it.
+	x.state, x.known, x.base = nil, nil, nil
 	telemetry.LogLater(x.traced, g.log, slog.LevelInfo, x)
+}
+
+// measured is what the request's duration is measured by.
+func (x *exchange) measured() telemetry.Served {
+	served := telemetry.Served{Method: x.method, Scheme: x.scheme(), Route: x.route, Status: x.status}
+	if x.status >= 500 {
+		served.Error = string(x.code)
+	}
+	return served
 }
 
 // Line is the access line.
 func (x *exchange) Line(attrs []slog.Attr) (time.Time, string, []slog.Attr) {
+	described := x.described
+	if described == "" {
+		described = describe(x.sources)
+	}
 	return x.ended, "request", append(attrs,
 		slog.String("method", x.method), slog.String("route", x.route), slog.Int("status", x.status),
 		slog.Float64("duration_ms", float64(x.took.Microseconds())/1000),
 		slog.String("request_id", x.requestID), slog.String("key_id", x.keyID),
-		slog.String("sources", describe(x.sources)), slog.String("code", string(x.code)),
+		slog.String("sources", described), slog.String("code", string(x.code)),
 	)
 }
 

@@ -84,7 +84,7 @@ func (c *guardedConn) SetReadDeadline(t time.Time) error {
 	err := c.reading.give(t)
 	if last := c.connections.last.Load(); last != nil && err == nil {
 		// What comes after it needs no deadline of its own: this one is closer.
-		return c.Conn.SetReadDeadline(*last)
+		return c.gathered.SetReadDeadline(*last)
 	}
 	return err
 }
@@ -99,7 +99,7 @@ func (c *guardedConn) SetDeadline(t time.Time) error {
 
 // newGuardedConn is a connection that is counted.
 func newGuardedConn(c net.Conn, of *connections) *guardedConn {
-	g := &guardedConn{Conn: &gathered{Conn: c}, connections: of, origin: origin(c)}
+	g := &guardedConn{gathered: &gathered{Conn: c}, connections: of, origin: origin(c)}
 	g.reading.set, g.writing.set = c.SetReadDeadline, c.SetWriteDeadline
 	g.reading.began = time.Now()
 	g.writing.began = g.reading.began

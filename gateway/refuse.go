@@ -8,8 +8,6 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
-
-	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
 // handleFailed is Fiber's error handler. What a route returned is left to observe; what HTTP
@@ -23,12 +21,12 @@ func (s *Server) handleFailed(f *fiber.Ctx, err error) error {
 	x := s.newExchange(c)
 	s.handleError(c, x, err)
 	lingerOn(c.Conn()) // the peer may still be sending what is refused
-	x.method, x.status, x.ended = telemetry.KnownMethod(string(c.Method())), c.Response.StatusCode(), time.Now()
+	x.status, x.ended = c.Response.StatusCode(), time.Now()
 	if c.ConnRequestNum() <= 1 { // of later ones, when they began is not known
 		x.took = x.ended.Sub(c.ConnTime())
 	}
-	x.entry = s.gateway.journal.Begin(x.requestID, x.ended.Add(-x.took))
-	s.note(c, x)
+	x.entry = s.gateway.journal.Begin(&x.noted, x.requestID, x.ended.Add(-x.took))
+	s.note(x)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 	"weak"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/agentgw/agentgw/gateway/journal"
 	"github.com/agentgw/agentgw/gateway/payload"
+	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
 // remembered finds answers by what was asked, to the letter. As long as all that an answer
@@ -19,6 +21,9 @@ import (
 //
 // It is safe for concurrent use.
 type remembered struct {
+	telemetry *telemetry.Telemetry
+	clears    atomic.Uint64 // how often all was let go of
+
 	mu  sync.Mutex
 	lru *simplelru.LRU[wish, *recipe]
 }
@@ -35,10 +40,11 @@ type recipe struct {
 	of      []weak.Pointer[entry]
 	answer  answer // without its body
 	body    weak.Pointer[payload.Payload]
-	pinned  *payload.Payload // the body too, where it is small
-	parts   []part           // what is told of them: no snapshot is in it
-	reads   []string         // the backend of each that it is made of
+	pinned  *payload.Payload     // the body too, where it is small
+	parts   []part               // what is told of them: no snapshot is in it
+	reads   []*telemetry.Counter // of each that it is made of
 	sources []journal.Source
+	said    string // of them, in the access line
 	cache   CacheStatus
 	about   about
 }
@@ -53,18 +59,19 @@ const (
 	maxPinned = 4 << 10
 )
 
-func newRemembered() *remembered {
+func newRemembered(t *telemetry.Telemetry) *remembered {
 	lru, err := simplelru.NewLRU[wish, *recipe](maxRemembered, nil)
 	if err != nil { // the number is constant
 		panic(err)
 	}
-	return &remembered{lru: lru}
+	return &remembered{telemetry: t, lru: lru}
 }
 
 // clear lets go of all, so that it holds on to nothing of an older state.
 func (r *remembered) clear() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.clears.Add(1)
 	r.lru.Purge()
 }
 
@@ -101,7 +108,7 @@ func (r *recipe) holds(now time.Time) bool {
 // put remembers an answer, if it is made of nothing but what is kept, and if that is what
 // there is still: after a reload nobody would look for it.
 func (r *remembered) put(w wish, made *response, ready answer, x *exchange, current func() bool) {
-	known := &recipe{answer: ready, body: weak.Make(made.body), sources: x.sources, cache: x.cache, about: made.about}
+	known := &recipe{answer: ready, body: weak.Make(made.body), sources: x.sources, said: describe(x.sources), cache: x.cache, about: made.about}
 	known.answer.body = nil
 	if len(made.body.Plain()) <= maxPinned {
 		known.pinned = made.body
@@ -113,7 +120,7 @@ func (r *remembered) put(w wish, made *response, ready answer, x *exchange, curr
 		for _, e := range p.of {
 			if e != nil {
 				known.of = append(known.of, weak.Make(e))
-				known.reads = append(known.reads, p.backend.Name)
+				known.reads = append(known.reads, r.telemetry.CacheReads(p.backend.Name, string(CacheHit)))
 			}
 		}
 		known.parts = append(known.parts, part{backend: p.backend, cache: p.cache, source: Source{Status: p.source.Status}})
@@ -125,23 +132,17 @@ func (r *remembered) put(w wish, made *response, ready answer, x *exchange, curr
 	}
 }
 
-// answered is what was answered to a wish before, if it is the same still. Spans, metrics
-// and the journal show what reading the cache once more would.
-func (g *Gateway) answered(w wish, x *exchange) (answer, bool) {
-	known, ready, ok := g.remembered.again(w, x.began)
-	if !ok {
-		return answer{}, false
-	}
-	for _, backend := range known.reads {
-		g.telemetry.CacheRequest(backend, string(CacheHit))
+// tell has spans, metrics and the journal show what reading the cache once more would.
+func (g *Gateway) tell(known *recipe, x *exchange) {
+	for _, read := range known.reads {
+		read.Count()
 	}
 	if x.span != nil && known.about == (about{}) {
 		_, span := g.telemetry.Child(x.context(), "fanout", trace.SpanKindInternal)
 		traceParts(span, known.parts)
 		span.End()
 	}
-	x.sources, x.cache, x.about = known.sources, known.cache, known.about
-	return ready, true
+	x.sources, x.described, x.cache, x.about = known.sources, known.said, known.cache, known.about
 }
 
 // madeFrom is what an answer was served from: a list, an agent, or both.

@@ -9,7 +9,7 @@ import (
 
 const marked = `marked;dur=0.0;desc="hit"`
 
-// mark has every answer that is remembered now show it.
+// mark has every answer that is remembered now show it, and its replays, which are made anew.
 func (b *bench) mark() {
 	r := b.gateway.remembered
 	r.mu.Lock()
@@ -21,6 +21,12 @@ func (b *bench) mark() {
 				known.answer.headers[i] = newField("Server-Timing", marked)
 			}
 		}
+	}
+	heads := b.gateway.state.Load().heads
+	heads.mu.RLock()
+	defer heads.mu.RUnlock()
+	for _, u := range heads.of {
+		u.replay.Store(nil)
 	}
 }
 
@@ -35,6 +41,11 @@ func (b *bench) again(paths ...string) {
 	b.mark()
 	for _, path := range paths {
 		b.isMarked(b.get(path), true)
+		handled := b.handled.Load()
+		b.isMarked(b.get(path), true)
+		if b.handled.Load() != handled {
+			b.t.Errorf("%s is not replayed", path)
+		}
 	}
 }
 

@@ -108,7 +108,7 @@ func (a answer) send(c *fasthttp.RequestCtx, has present, now time.Time) {
 	}
 	if !a.oldest.IsZero() {
 		var text [20]byte
-		header.SetCanonical(ageHeader, strconv.AppendInt(text[:0], int64(max(0, now.Sub(a.oldest)).Seconds()), 10))
+		header.SetCanonical(ageHeader, a.age(text[:0], now))
 	}
 	if a.etag != "" && has.any(hasIfNoneMatch) && (c.IsGet() || c.IsHead()) && noneMatch(headerLines(&c.Request.Header, fiber.HeaderIfNoneMatch), a.etag) {
 		c.SetStatusCode(fiber.StatusNotModified)
@@ -119,6 +119,11 @@ func (a answer) send(c *fasthttp.RequestCtx, has present, now time.Time) {
 	}
 	header.SetContentType(a.media)
 	sendBody(c, a.body, has)
+}
+
+// age is in seconds, appended.
+func (a answer) age(text []byte, now time.Time) []byte {
+	return strconv.AppendInt(text, int64(max(0, now.Sub(a.oldest)).Seconds()), 10)
 }
 
 // Names and values of header fields, as they are sent.

@@ -24,7 +24,8 @@ type Server struct {
 	bodyLimit int64 // as it was at start
 
 	connections *connections
-	byKey       *shares     // the requests of each key that run
+	byKey       *shares // the requests of each key that run
+	date        date
 	leaving     atomic.Bool // answers end their connections
 	closing     atomic.Bool // new requests are refused
 
@@ -115,7 +116,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if stopped {
 		return l.Close()
 	}
-	return s.app.Listener(l)
+	return s.app.Listener(frontListener{l, s})
 }
 
 // Shutdown takes no new connections, lets what runs end, and returns when it

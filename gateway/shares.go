@@ -1,6 +1,9 @@
 package gateway
 
-import "sync"
+import (
+	"maps"
+	"sync"
+)
 
 // shares give out places, of which there are only so many at once, to those who
 // ask under a name: callers by their keys, credentials at a backend. The last
@@ -8,39 +11,65 @@ import "sync"
 // and half of that for names that hold none, so that no flood keeps the others out.
 type shares struct {
 	mu    sync.Mutex
-	held  map[string]int
+	of    map[string]*held
+	names int // that hold any
 	taken int
 }
 
-func newShares() *shares { return &shares{held: map[string]int{}} }
+// held is how many places a name holds. It stays when there are none: who comes often has
+// it at hand.
+type held struct{ places int }
+
+// idleNames is how many names that hold nothing may stay.
+const idleNames = 4096
+
+func newShares() *shares { return &shares{of: map[string]*held{}} }
 
 // reservedShare of all places is for names below their fair share.
 const reservedShare = 8
 
-// take takes a place of the limit, until leave, and reports whether there is one. others
-// says whether there may be any other name at all.
-func (s *shares) take(name string, limit int, others bool) bool {
+// take takes a place of the limit, until leave; nil if there is none. others says whether
+// there may be any other name at all.
+func (s *shares) take(name string, limit int, others bool) *held {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	free, held := limit-s.taken, s.held[name]
-	names := len(s.held) + 1 // whoever comes next
-	if held == 0 {
+	h := s.of[name]
+	if h == nil {
+		h = &held{}
+	}
+	free := limit - s.taken
+	names := s.names + 1 // whoever comes next
+	if h.places == 0 {
 		names++
 	}
 	reserved := 0
 	switch {
-	case !others || held == 0:
-	case held < limit/names:
+	case !others || h.places == 0:
+	case h.places < limit/names:
 		reserved = limit / reservedShare / 2
 	default:
 		reserved = max(1, limit/reservedShare)
 	}
 	if free <= reserved {
-		return false
+		return nil
 	}
 	s.taken++
-	s.held[name]++
-	return true
+	if h.places++; h.places == 1 {
+		s.names++
+		s.know(name, h)
+	}
+	return h
+}
+
+// know keeps what a name holds; under mu.
+func (s *shares) know(name string, h *held) {
+	if s.of[name] == h {
+		return
+	}
+	if len(s.of) >= s.names+idleNames {
+		maps.DeleteFunc(s.of, func(_ string, h *held) bool { return h.places == 0 })
+	}
+	s.of[name] = h
 }
 
 // running is how many places are taken.
@@ -51,11 +80,11 @@ func (s *shares) running() int {
 }
 
 // leave gives the place back.
-func (s *shares) leave(name string) {
+func (s *shares) leave(h *held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taken--
-	if s.held[name]--; s.held[name] == 0 {
-		delete(s.held, name)
+	if h.places--; h.places == 0 {
+		s.names--
 	}
 }

@@ -15,11 +15,11 @@ import (
 // and nothing is kept from those who are alone.
 func TestShares(t *testing.T) {
 	s := newShares()
-	take := func(name string, n, want int, others bool) (taken []string) {
+	take := func(name string, n, want int, others bool) (taken []*held) {
 		t.Helper()
 		for range n {
-			if s.take(name, 80, others) {
-				taken = append(taken, name)
+			if h := s.take(name, 80, others); h != nil {
+				taken = append(taken, h)
 			}
 		}
 		if len(taken) != want {
@@ -27,9 +27,9 @@ func TestShares(t *testing.T) {
 		}
 		return taken
 	}
-	leave := func(taken []string) {
-		for _, name := range taken {
-			s.leave(name)
+	leave := func(taken []*held) {
+		for _, h := range taken {
+			s.leave(h)
 		}
 	}
 	flood := take("flood", 200, 70, true) // of 80; the last eighth is for others
@@ -46,19 +46,19 @@ func TestShares(t *testing.T) {
 	leave(flood)
 	leave(a)
 	leave(b)
-	if s.taken != 0 || len(s.held) != 0 {
-		t.Errorf("%d taken, %v held", s.taken, s.held)
+	if s.taken != 0 || s.names != 0 {
+		t.Errorf("%d taken, %d names hold any", s.taken, s.names)
 	}
 	leave(take("alone", 200, 80, false))
 	for limit, most := range map[int]int{1: 1, 2: 1, 7: 6} { // one is kept back where there is more than one
 		got := 0
 		for range limit {
-			if s.take("x", limit, true) {
+			if s.take("x", limit, true) != nil {
 				got++
 			}
 		}
-		if got != most || s.take("y", limit, true) == (limit == 1) || s.take("z", limit, true) {
-			t.Errorf("%d of %d places for one name, then %v", got, limit, s.held)
+		if got != most || (s.take("y", limit, true) == nil) != (limit == 1) || s.take("z", limit, true) != nil {
+			t.Errorf("%d of %d places for one name, then %d names", got, limit, s.names)
 		}
 		s = newShares()
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,8 +29,9 @@ var observed = []struct {
 	{"100%", map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}},
 }
 
-// observedServer is the whole handler of a gateway before vendors with so many agents each,
-// observed in one of these ways, and without a connection. Off is without an access line and without a journal, too.
+// observedServer is the whole server of a gateway before vendors with so many agents each,
+// observed in one of these ways, with one connection that makes no system call. Off is
+// without an access line and without a journal, too.
 func observedServer(t testing.TB, way, agents int, vendors ...string) func(path string, headers ...string) *fasthttp.Response {
 	t.Helper()
 	sink := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
@@ -56,28 +59,70 @@ func observedServer(t testing.TB, way, agents int, vendors ...string) func(path 
 	if off {
 		g.journal, g.cache.journal = nil, nil
 	}
-	handler := NewServer(g).app.Server().Handler
-	var c fasthttp.RequestCtx // a server uses it again, too
-	authorization := "Bearer " + benchKey
-	var sent bytes.Buffer
-	read := bufio.NewReader(&sent)
+	conn := &turnConn{asked: make(chan []byte), answered: make(chan []byte, 1)}
+	server := NewServer(g)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = server.app.Server().ServeConn(&front{Conn: conn, server: server, between: true}) // it ends with the requests
+	}()
+	t.Cleanup(func() {
+		close(conn.asked)
+		<-ended
+	})
+	var sent []byte
+	var response fasthttp.Response
+	read := bufio.NewReader(nil)
+	got := bytes.NewReader(nil)
 	return func(path string, headers ...string) *fasthttp.Response {
-		c.Request.Reset()
-		c.Response.Reset()
-		sent.Reset()
-		fmt.Fprintf(&sent, "GET %s HTTP/1.1\r\nHost: gateway\r\nAuthorization: %s\r\n", path, authorization)
+		sent = fmt.Appendf(sent[:0], "GET %s HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer %s\r\n", path, benchKey)
 		for i := 0; i < len(headers); i += 2 {
-			fmt.Fprintf(&sent, "%s: %s\r\n", headers[i], headers[i+1])
+			sent = fmt.Appendf(sent, "%s: %s\r\n", headers[i], headers[i+1])
 		}
-		sent.WriteString("\r\n")
-		read.Reset(&sent)
-		if err := c.Request.Read(read); err != nil {
+		sent = append(sent, "\r\n"...)
+		conn.asked <- sent
+		got.Reset(<-conn.answered)
+		read.Reset(got)
+		if err := response.Read(read); err != nil {
 			t.Fatal(err)
 		}
-		handler(&c)
-		return &c.Response
+		return &response
 	}
 }
+
+// turnConn is a connection whose two sides take turns: a request is read in one piece, and
+// it is answered when the next one is read.
+type turnConn struct {
+	net.Conn
+	asked, answered chan []byte
+	written         []byte
+	begun           bool
+	closed          atomic.Bool
+}
+
+func (c *turnConn) Read(p []byte) (int, error) {
+	if c.begun {
+		c.answered <- c.written
+	}
+	c.begun = true
+	request, ok := <-c.asked
+	if !ok {
+		return 0, io.EOF
+	}
+	c.written = c.written[:0]
+	return copy(p, request), nil
+}
+
+func (c *turnConn) Write(p []byte) (int, error) {
+	c.written = append(c.written, p...)
+	return len(p), nil
+}
+
+func (c *turnConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *turnConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *turnConn) Close() error                     { c.closed.Store(true); return nil }
+func (c *turnConn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (c *turnConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 
 // BenchmarkTelemetry measures the same request, from the cache and through the whole
 // handler, in each way of observing it; make bench has it with HTTP around, and by CPU

@@ -112,12 +112,13 @@ type Event struct {
 
 type entryKey struct{}
 
-// Begin starts an entry that began then; nil if nothing is kept.
-func (j *Journal) Begin(requestID string, began time.Time) *Entry {
+// Begin starts an entry that began then, in a new one; nil if nothing is kept.
+func (j *Journal) Begin(e *Entry, requestID string, began time.Time) *Entry {
 	if j == nil {
 		return nil
 	}
-	return &Entry{requestID: requestID, began: began}
+	e.requestID, e.began = requestID, began
+	return e
 }
 
 // In has the calls that are made in the context be part of the entry; a nil one has none.
@@ -133,7 +134,7 @@ func (j *Journal) Refresh(ctx context.Context) (context.Context, *Entry) {
 	if j == nil {
 		return ctx, nil
 	}
-	e := j.Begin("", j.now())
+	e := j.Begin(new(Entry), "", j.now())
 	e.cause = RequestID(ctx)
 	return e.In(ctx), e
 }

@@ -21,7 +21,7 @@ func newClock() *clock { return &clock{time.Date(2026, 11, 22, 3, 0, 0, 0, time.
 
 // request is one that took so long and ended so.
 func request(j *Journal, c *clock, id string, took time.Duration, o Outcome, calls ...Call) {
-	e := j.Begin(id, c.at)
+	e := j.Begin(new(Entry), id, c.at)
 	ctx := e.In(context.Background())
 	for _, call := range calls {
 		call.Began = c.at
@@ -124,7 +124,7 @@ func TestWhatMattersStays(t *testing.T) {
 func TestARefreshIsNobodysRequest(t *testing.T) {
 	c := newClock()
 	j := New(c.now)
-	e := j.Begin("cause", c.at)
+	e := j.Begin(new(Entry), "cause", c.at)
 	ctx := e.In(context.Background())
 	refreshing, refresh := j.Refresh(ctx)
 	j.End(e, c.at, Outcome{Status: 200})
@@ -150,7 +150,7 @@ func TestARefreshIsNobodysRequest(t *testing.T) {
 func TestLateCalls(t *testing.T) {
 	c := newClock()
 	j := New(c.now)
-	e := j.Begin("early", c.at)
+	e := j.Begin(new(Entry), "early", c.at)
 	ctx := e.In(context.Background())
 	j.End(e, c.at, Outcome{Status: 504})
 	v := j.View(0, 0, Steps)
@@ -166,7 +166,7 @@ func TestLateCalls(t *testing.T) {
 // TestANilJournalKeepsNothing, and does no harm.
 func TestANilJournalKeepsNothing(t *testing.T) {
 	var j *Journal
-	e := j.Begin("id", time.Now())
+	e := j.Begin(new(Entry), "id", time.Now())
 	ctx := e.In(context.Background())
 	ctx, _ = j.Refresh(ctx)
 	j.Call(ctx, Call{Backend: "klen"})
@@ -183,7 +183,7 @@ func BenchmarkHit(b *testing.B) {
 	outcome := Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "ok", Cache: "hit"}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		e := j.Begin("id", time.Now())
+		e := j.Begin(new(Entry), "id", time.Now())
 		j.End(e, time.Now(), outcome)
 	}
 }

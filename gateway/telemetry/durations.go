@@ -24,11 +24,11 @@ var buckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1
 type durations[K comparable] struct {
 	name, description string
 	since             time.Time
-	of                *known[K, *distribution]
+	of                *known[K, *Durations]
 }
 
-// distribution is what was recorded of one kind.
-type distribution struct {
+// Durations are what was recorded of one kind. It is safe for concurrent use.
+type Durations struct {
 	attributes attribute.Set
 	sum        atomic.Int64 // in nanoseconds
 	counts     []atomic.Uint64
@@ -36,8 +36,8 @@ type distribution struct {
 }
 
 func newDurations[K comparable](name, description string, attributes func(K) []attribute.KeyValue) *durations[K] {
-	return &durations[K]{name: name, description: description, since: time.Now(), of: newKnown(func(k K) *distribution {
-		return &distribution{
+	return &durations[K]{name: name, description: description, since: time.Now(), of: newKnown(func(k K) *Durations {
+		return &Durations{
 			attributes: attribute.NewSet(attributes(k)...),
 			counts:     make([]atomic.Uint64, len(buckets)+1),
 			exemplars:  make([]atomic.Pointer[metricdata.Exemplar[float64]], len(buckets)+1),
@@ -45,9 +45,9 @@ func newDurations[K comparable](name, description string, attributes func(K) []a
 	})}
 }
 
-// record adds a duration; a span that is sampled becomes its bucket's exemplar.
-func (d *durations[K]) record(span trace.SpanContext, k K, took time.Duration) {
-	to, seconds := d.of.of(k), took.Seconds()
+// Record adds a duration; a span that is sampled becomes its bucket's exemplar.
+func (to *Durations) Record(span trace.SpanContext, took time.Duration) {
+	seconds := took.Seconds()
 	bucket, _ := slices.BinarySearch(buckets, seconds) // the first bound that is not below
 	to.counts[bucket].Add(1)
 	to.sum.Add(int64(took))
@@ -97,12 +97,12 @@ func (d *durations[K]) metric(since *collected) metricdata.Metrics {
 // collected is what one reader was told already.
 type collected struct {
 	at     time.Time
-	counts map[*distribution][]uint64
-	sums   map[*distribution]int64
+	counts map[*Durations][]uint64
+	sums   map[*Durations]int64
 }
 
 // part leaves in counts what came since, takes note of all, and is the part of the sum.
-func (c *collected) part(of *distribution, counts []uint64, sum int64) int64 {
+func (c *collected) part(of *Durations, counts []uint64, sum int64) int64 {
 	all := slices.Clone(counts)
 	for i, before := range c.counts[of] {
 		counts[i] -= before
@@ -128,7 +128,7 @@ func (t *Telemetry) newMeasured(temporality metricdata.Temporality) *measured {
 	m := &measured{}
 	m.histograms = append(m.histograms, t.served, t.upstream)
 	if temporality == metricdata.DeltaTemporality {
-		m.since = &collected{counts: map[*distribution][]uint64{}, sums: map[*distribution]int64{}}
+		m.since = &collected{counts: map[*Durations][]uint64{}, sums: map[*Durations]int64{}}
 	}
 	return m
 }

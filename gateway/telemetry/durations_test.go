@@ -29,8 +29,8 @@ func TestTemporality(t *testing.T) {
 		return counts, sum
 	}
 	for round := 1; round <= 3; round++ {
-		tel.served.record(trace.SpanContext{}, Served{Route: "/v1/agents", Status: 200}, 20*time.Millisecond)
-		tel.served.record(trace.SpanContext{}, Served{Route: "/v1/agents", Status: 200}, 30*time.Second)
+		tel.Served(Served{Route: "/v1/agents", Status: 200}).Record(trace.SpanContext{}, 20*time.Millisecond)
+		tel.Served(Served{Route: "/v1/agents", Status: 200}).Record(trace.SpanContext{}, 30*time.Second)
 		if counts, sum := count(all); len(counts) != 1 || counts[0] != uint64(2*round) || sum < 30*float64(round) {
 			t.Errorf("all: %v, %v", counts, sum)
 		}

@@ -179,20 +179,24 @@ func backendOnly(backend string) metric.MeasurementOption {
 	return metric.WithAttributes(attribute.String("backend", backend))
 }
 
-// ServerRequest measures a request to the gateway; its span becomes an exemplar where it is
-// sampled.
-func (t *Telemetry) ServerRequest(span trace.SpanContext, s Served, d time.Duration) {
+// Served is what requests of that kind to the gateway are measured with.
+func (t *Telemetry) Served(s Served) *Durations {
 	s.Method = KnownMethod(s.Method)
-	t.served.record(span, s, d)
+	return t.served.of.of(s)
 }
 
 // UpstreamRequest measures a request to a backend.
 func (t *Telemetry) UpstreamRequest(ctx context.Context, u Upstream, d time.Duration) {
-	t.upstream.record(trace.SpanContextFromContext(ctx), u, d)
+	t.upstream.of.of(u).Record(trace.SpanContextFromContext(ctx), d)
 }
 
 // CacheRequest counts a read through the cache.
-func (t *Telemetry) CacheRequest(backend, result string) { t.cacheRequests.count(backend, result) }
+func (t *Telemetry) CacheRequest(backend, result string) { t.CacheReads(backend, result).Count() }
+
+// CacheReads is the counter of such reads, for who counts many.
+func (t *Telemetry) CacheReads(backend, result string) *Counter {
+	return &Counter{t.cacheRequests.of(backend, result)}
+}
 
 // Values are those that labels can have, where they are not backends' names.
 type Values struct{ CacheResults, AuthFailures, Refused, Idempotent, MigrationSteps, Fields []string }
@@ -416,11 +420,19 @@ func newCounter(labels ...string) counter {
 
 func (c counter) count(values ...string) { c.add(1, values...) }
 
-func (c counter) add(n int64, values ...string) {
+func (c counter) add(n int64, values ...string) { c.of(values...).Add(n) }
+
+func (c counter) of(values ...string) *count {
 	var key [maxLabels]string
 	copy(key[:], values)
-	c.counts.of(key).Add(n)
+	return c.counts.of(key)
 }
+
+// Counter counts one thing. It is safe for concurrent use.
+type Counter struct{ of *count }
+
+// Count adds one.
+func (c *Counter) Count() { c.of.Add(1) }
 
 // observe tells what was counted so far.
 func (c counter) observe(_ context.Context, o metric.Int64Observer) error {

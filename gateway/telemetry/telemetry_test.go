@@ -48,7 +48,7 @@ func TestDisabled(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "otlp")
 	telemetry := made(t, Options{})
 	ctx, span := telemetry.Tracer.Start(context.Background(), "x")
-	telemetry.ServerRequest(apitrace.SpanContextFromContext(ctx), Served{Method: "GET"}, time.Second)
+	telemetry.Served(Served{Method: "GET"}).Record(apitrace.SpanContextFromContext(ctx), time.Second)
 	telemetry.CacheRequest("klen", "hit")
 	if page := telemetry.pageText(); span.IsRecording() || strings.Contains(page, "agentgw") || !strings.Contains(page, "go_goroutines") {
 		t.Errorf("recording %v, and the page has\n%s", span.IsRecording(), page)
@@ -99,7 +99,7 @@ func TestNoExporterRecordsNothing(t *testing.T) {
 func TestMetricsHaveTheirNames(t *testing.T) {
 	telemetry := made(t, Options{})
 	ctx := apitrace.ContextWithSpan(context.Background(), nil)
-	telemetry.ServerRequest(apitrace.SpanContextFromContext(ctx), Served{Method: "BREW", Scheme: "http", Route: "/v1/agents", Status: 200}, time.Millisecond)
+	telemetry.Served(Served{Method: "BREW", Scheme: "http", Route: "/v1/agents", Status: 200}).Record(apitrace.SpanContextFromContext(ctx), time.Millisecond)
 	telemetry.UpstreamRequest(ctx, Upstream{Backend: "klen", Operation: "list", Method: "GET", Address: "api.klen.ai", Port: 443, Error: "timeout"}, time.Millisecond)
 	telemetry.CacheRequest("klen", "hit")
 	telemetry.CacheRefused("klen")

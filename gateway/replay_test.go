@@ -1,0 +1,118 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// replaying asks until a path is replayed for reader, and returns how often it was asked.
+func (b *bench) replaying(path string) (asked int) {
+	b.t.Helper()
+	for asked = 1; asked < 9; asked++ {
+		handled := b.handled.Load()
+		b.ask(keyRead, "GET", path, "").wants(b.t, 200, "")
+		if b.handled.Load() == handled {
+			return asked
+		}
+	}
+	b.t.Fatalf("%s is not replayed", path)
+	return asked
+}
+
+// with loads the configuration with that of reader's key.
+func (b *bench) with(edits ...string) {
+	b.t.Helper()
+	c, err := b.load(edits...)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.gateway.Reload(c); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// TestReplaysCount: each is counted for its key, and what is above a limit is refused.
+func TestReplaysCount(t *testing.T) {
+	b := newBench(t, "")
+	b.with("  - id: reader\n", "  - id: reader\n    rate_limit: {requests: 20, per: 1h}\n")
+	asked := b.replaying(krosaiAgent)
+	for asked < 20 {
+		handled := b.handled.Load()
+		r := b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 200, "")
+		asked++
+		if want := fmt.Sprintf(`"key";r=%d;t=%d`, 20-asked, 180*asked); r.Header.Get("RateLimit") != want || r.Header.Get("RateLimit-Policy") != `"key";q=20;w=3600` || b.handled.Load() != handled {
+			t.Errorf("%q, want %q", r.Header.Get("RateLimit"), want)
+		}
+	}
+	for range 3 {
+		b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 429, "rate_limited")
+	}
+	waitFor(t, "the log", func() bool { return strings.Count(b.log.String(), `"msg":"request"`) == 23 })
+	for text, times := range map[string]int{
+		`"route":"/v1/agents/{id}","status":200`: 20, `"sources":"krosai=hit","code":""`: 19, `"sources":"krosai=miss","code":""`: 1, `"code":"rate_limited"`: 3,
+	} {
+		if got := strings.Count(b.log.String(), text); got != times {
+			t.Errorf("%d lines have %s, want %d", got, text, times)
+		}
+	}
+	for _, line := range []string{
+		`http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="200",http_route="/v1/agents/{id}",url_scheme="http"} 20`,
+		`agentgw_cache_requests_total{backend="krosai",result="hit"} 19`,
+	} {
+		if !strings.Contains(b.metrics(), line+"\n") {
+			t.Errorf("there is no %s", line)
+		}
+	}
+	view := b.gateway.journal.View(0, 0, 1)
+	if n := len(view.Requests); n != 23 {
+		t.Errorf("the journal has %d", n)
+	}
+}
+
+// TestReplaysAreBounded: no more of them run at once than of others.
+func TestReplaysAreBounded(t *testing.T) {
+	b := newBench(t, "")
+	b.replaying(krosaiAgent)
+	b.gateway.running.Add(2048)
+	b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 503, "overloaded")
+	b.gateway.running.Add(-2048)
+	b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 200, "")
+	var held []*held
+	for h := b.server.byKey.take(keyRead, 2048, true); h != nil; h = b.server.byKey.take(keyRead, 2048, true) {
+		held = append(held, h)
+	}
+	b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 503, "overloaded")
+	for _, h := range held {
+		b.server.byKey.leave(h)
+	}
+	handled := b.handled.Load()
+	b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 200, "")
+	if b.handled.Load() != handled || b.inFlight() != 0 || b.server.byKey.running() != 0 {
+		t.Errorf("%d in flight, %d places taken", b.inFlight(), b.server.byKey.running())
+	}
+}
+
+// TestReplaysEnd: with the key, its scope and its credential, when their backend is gone,
+// and when the server leaves.
+func TestReplaysEnd(t *testing.T) {
+	b := newBench(t, "")
+	begin := func() { b.with(); b.replaying(krosaiAgent) }
+	begin()
+	b.with("  - id: reader\n", "  - id: another\n")
+	b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 200, "") // the same key by another name
+	begin()
+	b.with("    scopes: [agents:read]\n", "    scopes: [aliases:write]\n")
+	b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 403, "scope_missing")
+	begin()
+	b.with("  - id: reader\n", fmt.Sprintf("  - id: reader\n    expires_at: %s\n", time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano)))
+	waitFor(t, "the key to expire", func() bool {
+		return b.ask(keyRead, "GET", krosaiAgent, "").StatusCode == 401
+	})
+	begin()
+	b.server.Drain(0)
+	if r := b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 200, ""); !r.Close {
+		t.Error("the last answer does not end its connection")
+	}
+}
