@@ -1,10 +1,6 @@
 package gateway
 
-import (
-	"time"
-
-	"github.com/valyala/fasthttp"
-)
+import "time"
 
 // Why requests and connections are turned away, as agentgw_refused_total has it.
 const (
@@ -16,7 +12,7 @@ const (
 
 // admit refuses what is above max_inflight at once, rather than late; so many requests run,
 // this one among them.
-func (s *Server) admit(c *fasthttp.RequestCtx, x *exchange, running int64) error {
+func (s *Server) admit(x *exchange, running int64) error {
 	if running > int64(x.state.config.File.Server.MaxInflight) {
 		s.gateway.telemetry.Refused(refusedInFlight)
 		return overloaded("server.max_inflight requests are running")
@@ -25,9 +21,6 @@ func (s *Server) admit(c *fasthttp.RequestCtx, x *exchange, running int64) error
 		p := newProblem(CodeDraining, "this gateway stops; another one, or its successor, answers at the same address")
 		p.RetryAfter = time.Second
 		return p
-	}
-	if len(c.Request.Header.RequestURI()) > maxURIBytes {
-		return newProblem(CodeURITooLong, "the request's target is over %d bytes", maxURIBytes)
 	}
 	return nil
 }

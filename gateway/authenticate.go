@@ -47,18 +47,13 @@ func presentedKey(header *fasthttp.RequestHeader, has present) (found []byte, am
 // Names of the rate limit's headers, as they are sent.
 var rateLimit, rateLimitPolicy = []byte("Ratelimit"), []byte("Ratelimit-Policy")
 
-// limitRate counts the request against the key's limit, and says in every
-// answer what is left (draft-ietf-httpapi-ratelimit-headers).
-func limitRate(c *fasthttp.RequestCtx, caller *Caller) error {
-	if caller.limit == nil {
+// limitRate counts the request against the key's limit; every answer says what is left
+// (draft-ietf-httpapi-ratelimit-headers).
+func limitRate(x *exchange, caller *Caller) error {
+	if x.limit = caller.limit; x.limit == nil {
 		return nil
 	}
-	now := time.Now() // not when the request began: the limiter's time must not go back
-	wait := caller.limit.take(now)
-	header := &c.Response.Header
-	header.SetCanonical(rateLimitPolicy, caller.limit.policy)
-	var text [64]byte
-	header.SetCanonical(rateLimit, caller.limit.left(text[:0], now))
+	wait := x.limit.take(time.Now()) // not when the request began: the limiter's time must not go back
 	if wait > 0 {
 		rate := caller.limit.config
 		p := newProblem(CodeRateLimited, "the key may ask %d times in %s", rate.Requests, rate.Per)

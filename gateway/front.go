@@ -2,9 +2,12 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
+	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -104,22 +107,81 @@ func (f *front) Read(p []byte) (int, error) {
 		if len(p) == maxHeaderBytes {
 			f.came = f.server.arrived(p[:n])
 		}
-		if f.between && f.came.known != nil {
-			done, err := f.server.replayed(f, f.came)
-			if err != nil {
-				return 0, err
+		if !f.between || f.came.known == nil {
+			f.between = false
+			if answered { // as fasthttp does when a request begins
+				err = f.SetReadDeadline(time.Now().Add(headerTimeout))
 			}
-			if done {
-				answered = true
-				continue
-			}
+			return n, err
 		}
-		f.between = false
-		if answered { // as fasthttp does when a request begins
-			err = f.SetReadDeadline(time.Now().Add(headerTimeout))
+		if err := f.answer(f.came); err != nil {
+			return 0, err
 		}
-		return n, err
+		answered = true
 	}
+}
+
+// answer answers a request whose head is known. It fails if the connection does, or with
+// io.EOF if that was its last answer.
+func (f *front) answer(came arrival) error {
+	s := f.server
+	x := &exchange{
+		began: came.at, state: came.state, requestID: newRequestID(came.at), base: context.Background(),
+		method: http.MethodGet, secure: f.secure, route: came.known.route.name, form: came.known.form, replays: true,
+	}
+	f.hold()
+	defer f.release()
+	s.start(x)
+	if err := s.known(x, came.known); err != nil {
+		s.refuse(x, err)
+	}
+	room := answers.Get().(*[]byte)
+	defer answers.Put(room)
+	head, body := (*room)[:0], x.body
+	if x.replay != nil {
+		head, x.status = append(head, x.replay.head...), x.replay.status
+	} else {
+		head, body, x.status = x.answer.appendHead(head, x.form, x.state.cors())
+	}
+	x.ended = time.Now()
+	last := s.leaving.Load()
+	head = s.appendOwn(head, x, last)
+	s.end(x)
+	if err := f.send(head, body, x.ended); err != nil {
+		return err
+	}
+	if last {
+		return io.EOF
+	}
+	return f.SetReadDeadline(x.ended.Add(idleTimeout))
+}
+
+// known answers a request whose head is known, as those that come by a route are.
+func (s *Server) known(x *exchange, u *understood) (err error) {
+	defer s.recovered(x, &err)
+	running := s.gateway.running.Add(1)
+	defer s.gateway.running.Add(-1)
+	if err := s.admit(x, running); err != nil {
+		return err
+	}
+	return s.serve(x, u)
+}
+
+// appendOwn appends the fields of an answer that differ each time, and the empty line.
+func (s *Server) appendOwn(head []byte, x *exchange, last bool) []byte {
+	var text [64]byte
+	head = appendField(head, dateHeader, s.date.at(x.ended))
+	if !x.answer.oldest.IsZero() {
+		head = appendField(head, ageHeader, age(text[:0], x.answer.oldest, x.ended))
+	}
+	if x.limit != nil {
+		head = appendField(head, rateLimitPolicy, x.limit.policy)
+		head = appendField(head, rateLimit, x.limit.left(text[:0], x.ended))
+	}
+	if last {
+		head = appendField(head, connectionHeader, connectionClose)
+	}
+	return append(appendField(head, requestIDHeader, []byte(x.requestID)), "\r\n"...)
 }
 
 // hold has the connection be there until release: a server that shuts down closes those that
@@ -150,14 +212,56 @@ func (s *Server) arrived(p []byte) arrival {
 	return a
 }
 
-// handed is what came of the request that a handler has now, if all that came is this
-// request: then the next one begins where it ended.
-func (f *front) handed(header *fasthttp.RequestHeader) arrival {
+// handed is the head of the request that a handler has now, if all that came is this request:
+// then the next one begins where it ended.
+func (f *front) handed(header *fasthttp.RequestHeader) headHash {
 	came := f.came
 	f.came = arrival{}
 	if came.size == 0 || came.size != headSize(header) {
-		return arrival{}
+		return headHash{}
 	}
 	f.between = true
-	return came
+	return came.head
+}
+
+// answers are the buffers in which answers are put together.
+var answers = sync.Pool{New: func() any { b := make([]byte, 0, writeBuffer); return &b }}
+
+// send writes an answer's head, to which its body is added where there is room, and its body.
+func (f *front) send(head, body []byte, now time.Time) error {
+	if err := f.SetWriteDeadline(now.Add(writeTimeout)); err != nil {
+		return err
+	}
+	if len(head)+len(body) <= cap(head) {
+		_, err := f.Conn.Write(append(head, body...))
+		return err
+	}
+	if pair, ok := f.Conn.(interface {
+		writeBoth(first, second []byte) error
+	}); ok {
+		return pair.writeBoth(head, body)
+	}
+	if _, err := f.Conn.Write(head); err != nil {
+		return err
+	}
+	_, err := f.Conn.Write(body)
+	return err
+}
+
+// date is the field that says when an answer was made (RFC 9110, 6.6.1), made once a second.
+// It is safe for concurrent use.
+type date struct{ last atomic.Pointer[dated] }
+
+type dated struct {
+	second int64 // since 1970
+	text   []byte
+}
+
+func (d *date) at(now time.Time) []byte {
+	if last := d.last.Load(); last != nil && last.second == now.Unix() {
+		return last.text
+	}
+	next := &dated{now.Unix(), fasthttp.AppendHTTPDate(nil, now)}
+	d.last.Store(next)
+	return next.text
 }

@@ -56,6 +56,9 @@ type state struct {
 	heads    *heads
 }
 
+// cors reports whether pages of any origin may call the gateway.
+func (s *state) cors() bool { return len(s.config.File.Server.CORS.Origins) > 0 }
+
 // Options are what a Gateway is made of.
 type Options struct {
 	Providers []adapters.Provider

@@ -15,13 +15,14 @@ import (
 type understood struct {
 	route  *route
 	holder *keyEntry // nil: the route needs no key
-	has    present
+	form   form
 	// wish is set where again is: what is read may be answered as it was before.
 	wish    wish
 	again   bool
 	request request // without its context and id
 	err     error   // why it is refused, once it was counted as its key's
 
+	kept   bool                   // it may come again
 	replay atomic.Pointer[replay] // how it was answered from memory; nil: it was not
 }
 
@@ -80,11 +81,12 @@ func (h *heads) find(head headHash, now time.Time) *understood {
 // otherwise, and those that others than the route heed.
 const changing = hasRequestID | hasTraceparent | hasOrigin
 
-// keep remembers what a head said, if it may come again.
-func (h *heads) keep(head headHash, u *understood) {
-	if head == (headHash{}) || u.err != nil || u.has.any(changing) {
+// keep remembers what a head said, if it may come again and its connection then stays.
+func (h *heads) keep(head headHash, u *understood, header *fasthttp.RequestHeader, has present) {
+	if head == (headHash{}) || u.err != nil || has.any(changing) || !header.IsHTTP11() || header.ConnectionClose() || len(header.Peek(fasthttp.HeaderExpect)) > 0 {
 		return
 	}
+	u.kept = true
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.of) >= maxHeads {

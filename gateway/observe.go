@@ -22,9 +22,9 @@ import (
 // exchange is what is noted of one request and its answer.
 type exchange struct {
 	state     *state
-	head      headHash
-	known     *understood // what its head said before; nil if it has not come before
+	head      headHash // zero: it is not worth keeping
 	has       present
+	form      form
 	requestID string
 	traced    trace.SpanContext
 	span      trace.Span // nil if it is not recorded
@@ -36,6 +36,12 @@ type exchange struct {
 	keyID     string
 	code      Code // of a problem
 	sources   []journal.Source
+	limit     *keyLimit // that it was counted for; nil: none
+	answered  bool      // there is an answer, other than what Fiber itself may have made
+	answer    answer
+	replays   bool        // it can be a replay
+	replay    *replay     // the answer as it was sent before; nil: it is made anew
+	body      []byte      // of the replay
 	cache     CacheStatus // how the answer came about; empty if no agent was read
 	about     about
 	entry     *journal.Entry // nil: nothing is kept
@@ -67,16 +73,10 @@ func (s *Server) newExchange(c *fasthttp.RequestCtx) *exchange {
 		method: telemetry.KnownMethod(string(c.Method())), secure: c.IsTLS(),
 	}
 	if f := frontOf(c.Conn()); f != nil {
-		came := f.handed(header)
-		if x.head = came.head; came.state == x.state { // no reload came in between
-			x.known = came.known
-		}
+		x.head = f.handed(header)
 	}
-	if x.known != nil {
-		x.has = x.known.has
-	} else {
-		x.has = presentIn(header)
-	}
+	x.has = presentIn(header)
+	x.form = formFor(header, x.has)
 	if x.has.any(hasRequestID) {
 		x.requestID = string(header.Peek("X-Request-Id"))
 	}
@@ -125,14 +125,11 @@ func (s *Server) observe(next func(*fasthttp.RequestCtx, *exchange) error) fasth
 		}
 		s.start(x)
 		if err := next(c, x); err != nil {
-			s.handleError(c, x, err)
+			s.refuse(x, err)
 		}
-		c.Response.Header.SetCanonical(requestIDHeader, []byte(x.requestID))
+		x.write(c)
 		if s.leaving.Load() {
 			c.SetConnectionClose()
-		}
-		if x.deadline.Context != nil {
-			x.deadline.end()
 		}
 		x.status, x.ended = c.Response.StatusCode(), time.Now()
 		s.end(x)
@@ -147,6 +144,9 @@ func (s *Server) start(x *exchange) {
 
 // end says how it ended.
 func (s *Server) end(x *exchange) {
+	if x.deadline.Context != nil {
+		x.deadline.end()
+	}
 	x.took = x.ended.Sub(x.began)
 	if x.span != nil {
 		x.span.SetName(x.spanName())
@@ -229,8 +229,8 @@ func (s *Server) note(x *exchange) {
 		Trace: x.traced.TraceID(), Method: x.method, Route: x.route, Status: x.status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
 		Theirs: theirs(x.status, x.code),
 	})
-	// The journal and the log keep it for a while; a state that is gone must not stay with it.
-	x.state, x.known, x.base = nil, nil, nil
+	// The journal and the log keep it for a while: not what is gone by then from elsewhere.
+	x.state, x.base, x.answer, x.replay, x.body = nil, nil, answer{}, nil, nil
 	telemetry.LogLater(x.traced, g.log, slog.LevelInfo, x)
 }
 

@@ -15,11 +15,12 @@ import (
 func (s *Server) handleFailed(f *fiber.Ctx, err error) error {
 	c := f.Context()
 	if x, ok := exchangeOf(c); ok {
-		x.failed = err
+		x.failed = s.problem(c, err)
 		return nil
 	}
 	x := s.newExchange(c)
-	s.handleError(c, x, err)
+	s.refuse(x, s.problem(c, err))
+	x.write(c)
 	lingerOn(c.Conn()) // the peer may still be sending what is refused
 	x.status, x.ended = c.Response.StatusCode(), time.Now()
 	if c.ConnRequestNum() <= 1 { // of later ones, when they began is not known
@@ -30,18 +31,14 @@ func (s *Server) handleFailed(f *fiber.Ctx, err error) error {
 	return nil
 }
 
-// handleError writes any error as a problem. An OPTIONS that no route has is
+// refuse answers a request with any error, as a problem. An OPTIONS that no route has is
 // answered by what the routes of that path do have.
-func (s *Server) handleError(c *fasthttp.RequestCtx, x *exchange, err error) {
-	p := s.problem(c, err)
-	c.Response.Header.SetCanonical(requestIDHeader, []byte(x.requestID))
-	if p.Code == CodeMethodNotAllowed {
-		p.Allow = allowed(string(c.URI().PathOriginal())) // as Fiber has it
-		if string(c.Method()) == fiber.MethodOptions {
-			c.Response.Header.Set(fiber.HeaderAllow, p.Allow)
-			c.SetStatusCode(fiber.StatusNoContent)
-			return
-		}
+func (s *Server) refuse(x *exchange, err error) {
+	p := problemOf(err)
+	x.answered, x.replay = true, nil
+	if p.Code == CodeMethodNotAllowed && x.method == fiber.MethodOptions {
+		x.answer = answer{status: fiber.StatusNoContent, headers: []field{{allowHeader, []byte(p.Allow)}}}
+		return
 	}
 	if p.Code == CodeInternal {
 		s.gateway.log.ErrorContext(x.context(), "internal error", "request_id", x.requestID, "error_type", fmt.Sprintf("%T", err))
@@ -50,26 +47,27 @@ func (s *Server) handleError(c *fasthttp.RequestCtx, x *exchange, err error) {
 	if x.sources == nil {
 		x.sources = sourcesOfProblem(p)
 	}
-	answer := *p // a problem may be shared by callers who wait for the same
-	answer.RequestID = x.requestID
+	own := *p // a problem may be shared by callers who wait for the same
+	own.RequestID = x.requestID
 	if x.traced.HasTraceID() {
-		answer.TraceID = x.traced.TraceID().String()
+		own.TraceID = x.traced.TraceID().String()
 	}
-	respondProblem(c, x.has, &answer)
+	x.answer = own.answer()
 }
 
-// problem is what an error of a handler, of Fiber or of HTTP itself is to a
-// caller.
-func (s *Server) problem(c *fasthttp.RequestCtx, err error) *Problem {
+// problem is what an error of Fiber or of HTTP itself is to a caller; others are as they were.
+func (s *Server) problem(c *fasthttp.RequestCtx, err error) error {
 	fiberError, ok := errors.AsType[*fiber.Error](err)
 	if !ok {
-		return problemOf(err)
+		return err
 	}
 	switch fiberError.Code {
 	case fiber.StatusNotFound:
 		return newProblem(CodeNotFound, "there is no such route; agents are at /v1/agents, and the API is described at /docs")
 	case fiber.StatusMethodNotAllowed:
-		return newProblem(CodeMethodNotAllowed, "the route has no %s", c.Method())
+		p := newProblem(CodeMethodNotAllowed, "the route has no %s", c.Method())
+		p.Allow = allowed(string(c.URI().PathOriginal())) // as Fiber has it
+		return p
 	case fiber.StatusRequestTimeout:
 		return newProblem(CodeRequestTimeout, "the request did not arrive in time: its headers have %s, its body %s", headerTimeout, bodyTimeout)
 	case fiber.StatusRequestEntityTooLarge:

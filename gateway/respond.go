@@ -5,10 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
 
 	"github.com/agentgw/agentgw/gateway/payload"
 	"github.com/agentgw/agentgw/normalize"
@@ -60,132 +57,6 @@ var (
 	nameCacheStatus  = []byte("Cache-Status")
 	nameServerTiming = []byte("Server-Timing")
 )
-
-// answer is what is sent: all that is the same each time that it is sent.
-type answer struct {
-	status  int
-	headers []field
-	vary    []byte
-	media   string
-	etag    string
-	oldest  time.Time
-	body    *payload.Payload
-}
-
-// answer is the response as it is sent.
-func (r *response) answer() answer {
-	const most = 4 // headers are added
-	a := answer{status: r.status, headers: append(make([]field, 0, len(r.headers)+most), r.headers...), media: r.media, etag: r.etag, oldest: r.oldest, body: r.body}
-	header := func(name, value []byte) { a.headers = append(a.headers, field{name, value}) }
-	if r.read {
-		a.headers = append(a.headers, privateNoCache)
-		a.vary = varyRead
-	} else if r.body != nil && len(r.body.Plain()) > payload.MinSize { // on a 304 too
-		a.vary = varyCoding
-	}
-	if r.etag != "" {
-		header(nameETag, []byte(r.etag))
-	}
-	if len(r.parts) > 0 {
-		header(nameCacheStatus, cacheStatus(r.parts))
-		header(nameServerTiming, serverTiming(r.parts))
-	}
-	if a.media == "" {
-		a.media = fiber.MIMEApplicationJSON
-	}
-	return a
-}
-
-// send writes an answer. Its age is that at a time: asking for it costs.
-func (a answer) send(c *fasthttp.RequestCtx, has present, now time.Time) {
-	header := &c.Response.Header
-	c.SetStatusCode(a.status)
-	for _, f := range a.headers {
-		header.SetCanonical(f.name, f.value)
-	}
-	if len(a.vary) > 0 {
-		vary(header, a.vary)
-	}
-	if !a.oldest.IsZero() {
-		var text [20]byte
-		header.SetCanonical(ageHeader, a.age(text[:0], now))
-	}
-	if a.etag != "" && has.any(hasIfNoneMatch) && (c.IsGet() || c.IsHead()) && noneMatch(headerLines(&c.Request.Header, fiber.HeaderIfNoneMatch), a.etag) {
-		c.SetStatusCode(fiber.StatusNotModified)
-		return
-	}
-	if a.status == fiber.StatusNoContent {
-		return
-	}
-	header.SetContentType(a.media)
-	sendBody(c, a.body, has)
-}
-
-// age is in seconds, appended.
-func (a answer) age(text []byte, now time.Time) []byte {
-	return strconv.AppendInt(text, int64(max(0, now.Sub(a.oldest)).Seconds()), 10)
-}
-
-// Names and values of header fields, as they are sent.
-var (
-	ageHeader       = []byte(fiber.HeaderAge)
-	varyHeader      = []byte(fiber.HeaderVary)
-	requestIDHeader = []byte("X-Request-Id")
-	varyRead        = []byte("Authorization, X-API-Key, Accept-Encoding")
-	varyCoding      = []byte(fiber.HeaderAcceptEncoding)
-	varyOrigin      = []byte(fiber.HeaderOrigin)
-)
-
-// vary says what the answer depends on, beside what CORS may have said already.
-func vary(header *fasthttp.ResponseHeader, names []byte) {
-	if before := header.Peek(fiber.HeaderVary); len(before) > 0 {
-		names = slices.Concat(before, []byte(", "), names)
-	}
-	header.SetCanonical(varyHeader, names)
-}
-
-// sendBody writes a body, in the coding that the caller likes best.
-func sendBody(c *fasthttp.RequestCtx, body *payload.Payload, has present) {
-	bytes, coding := body.Plain(), payload.Identity
-	if len(bytes) > payload.MinSize && has.any(hasAcceptEncoding) {
-		bytes, coding = body.In(preferredCoding(c.Request.Header.PeekAll(fiber.HeaderAcceptEncoding)))
-	}
-	if coding != payload.Identity {
-		c.Response.Header.Set(fiber.HeaderContentEncoding, string(coding))
-	}
-	c.Response.SetBodyRaw(bytes) // shared, and not changed
-}
-
-// respondProblem writes an error (RFC 9457). What a read or write before it
-// set for its answer is left behind.
-func respondProblem(c *fasthttp.RequestCtx, has present, p *Problem) {
-	header := &c.Response.Header
-	c.SetStatusCode(p.Status)
-	switch p.Status {
-	case fiber.StatusUnauthorized:
-		header.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="agentgw"`)
-	case fiber.StatusMethodNotAllowed:
-		header.Set(fiber.HeaderAllow, p.Allow)
-	}
-	if p.Replayed {
-		header.Set("Idempotency-Replayed", "true")
-	}
-	if p.RetryAfter > 0 || needsRetryAfter(p.Status) {
-		header.Set(fiber.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds(p.RetryAfter)))
-	}
-	header.Set(fiber.HeaderCacheControl, "no-store")
-	body, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true))
-	if err != nil { // it holds nothing that cannot be said in JSON; who asked is not left without an answer
-		c.SetStatusCode(fiber.StatusInternalServerError)
-		return
-	}
-	header.SetContentType("application/problem+json")
-	answer := payload.New(body)
-	if len(answer.Plain()) > payload.MinSize {
-		vary(header, varyCoding)
-	}
-	sendBody(c, answer, has)
-}
 
 // cacheStatus is RFC 9211's header: how the answer came about, of several
 // backends the one that was furthest from a hit.

@@ -150,7 +150,7 @@ func (s *Server) cors() fiber.Handler {
 		ExposeHeaders: "X-Request-Id,ETag,Location,Content-Location,Retry-After,X-Agentgw-Complete,RateLimit,RateLimit-Policy,Cache-Status,Age,Server-Timing,Preference-Applied,Idempotency-Replayed",
 		MaxAge:        600,
 		Next: func(*fiber.Ctx) bool {
-			return len(s.gateway.state.Load().config.File.Server.CORS.Origins) == 0
+			return !s.gateway.state.Load().cors()
 		},
 	})
 }
@@ -167,7 +167,7 @@ func (s *Server) routed(r *route) fiber.Handler {
 		if err != nil {
 			return err
 		}
-		x.state.heads.keep(x.head, u)
-		return s.serve(f.Context(), x, u)
+		x.state.heads.keep(x.head, u, &f.Context().Request.Header, x.has)
+		return s.serve(x, u)
 	}
 }
