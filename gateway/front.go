@@ -31,6 +31,8 @@ type front struct {
 	between bool // all that was read before was answered: a request begins here
 	came    arrival
 	busy    atomic.Int32 // idle, sending or unwanted
+
+	exchange exchange // the one that it answers
 }
 
 // What a front does that fasthttp does not see.
@@ -125,7 +127,9 @@ func (f *front) Read(p []byte) (int, error) {
 // io.EOF if that was its last answer.
 func (f *front) answer(came arrival) error {
 	s := f.server
-	x := &exchange{
+	x := &f.exchange
+	defer func() { *x = exchange{} }() // an idle connection holds on to nothing
+	*x = exchange{
 		began: came.at, state: came.state, requestID: newRequestID(came.at), base: context.Background(),
 		method: http.MethodGet, secure: f.secure, route: came.known.route.name, form: came.known.form, replays: true,
 	}

@@ -19,7 +19,8 @@ import (
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
-// exchange is what is noted of one request and its answer.
+// exchange is one request and its answer, while it is answered: a connection may use it again
+// for the next one. What is kept of it is its record.
 type exchange struct {
 	state     *state
 	head      headHash // zero: it is not worth keeping
@@ -30,7 +31,7 @@ type exchange struct {
 	span      trace.Span // nil if it is not recorded
 	base      context.Context
 	began     time.Time // of one that HTTP itself refused, when it was
-	deadline  deadline
+	deadline  *deadline // nil: nobody has asked for the context
 	failed    error // of a route
 	route     string
 	keyID     string
@@ -44,8 +45,8 @@ type exchange struct {
 	body      []byte      // of the replay
 	cache     CacheStatus // how the answer came about; empty if no agent was read
 	about     about
+	record    *record
 	entry     *journal.Entry // nil: nothing is kept
-	noted     journal.Entry  // what entry is
 	served    *telemetry.Durations
 	described string // the sources, for the access line; empty: they are not yet
 	method    string // telemetry.OtherMethod for what HTTP does not define: a caller writes it
@@ -100,15 +101,14 @@ func newRequestID(now time.Time) string {
 // context is that of the request: its span, its entry in the journal, and its deadline. It
 // is made when somebody asks for it: nobody does for what is answered from memory.
 func (x *exchange) context() context.Context {
-	if x.deadline.Context == nil {
+	if x.deadline == nil {
 		ctx := x.base
 		if x.span == nil && x.traced.IsValid() {
 			ctx = trace.ContextWithSpanContext(ctx, x.traced)
 		}
-		x.deadline.Context = x.entry.In(ctx)
-		x.deadline.at = x.began.Add(x.state.config.File.Server.RequestTimeout.D())
+		x.deadline = &deadline{Context: x.entry.In(ctx), at: x.began.Add(x.state.config.File.Server.RequestTimeout.D())}
 	}
-	return &x.deadline
+	return x.deadline
 }
 
 // observe gives a request its id, span, deadline, access line and metric, and turns every
@@ -139,12 +139,13 @@ func (s *Server) observe(next func(*fasthttp.RequestCtx, *exchange) error) fasth
 // start gives a request its span, and its entry in the journal.
 func (s *Server) start(x *exchange) {
 	x.base, x.span, x.traced = s.gateway.telemetry.ServerSpan(x.base, "HTTP")
-	x.entry = s.gateway.journal.Begin(&x.noted, x.requestID, x.began)
+	x.record = &record{}
+	x.entry = s.gateway.journal.Begin(&x.record.entry, x.requestID, x.began)
 }
 
 // end says how it ended.
 func (s *Server) end(x *exchange) {
-	if x.deadline.Context != nil {
+	if x.deadline != nil {
 		x.deadline.end()
 	}
 	x.took = x.ended.Sub(x.began)
@@ -229,9 +230,11 @@ func (s *Server) note(x *exchange) {
 		Trace: x.traced.TraceID(), Method: x.method, Route: x.route, Status: x.status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
 		Theirs: theirs(x.status, x.code),
 	})
-	// The journal and the log keep it for a while: not what is gone by then from elsewhere.
-	x.state, x.base, x.answer, x.replay, x.body = nil, nil, answer{}, nil, nil
-	telemetry.LogLater(x.traced, g.log, slog.LevelInfo, x)
+	x.record.line = line{
+		at: x.ended, took: x.took, method: x.method, route: x.route, status: x.status, requestID: x.requestID, keyID: x.keyID,
+		sources: x.sources, described: x.described, code: x.code,
+	}
+	telemetry.LogLater(x.traced, g.log, slog.LevelInfo, &x.record.line)
 }
 
 // measured is what the request's duration is measured by.
@@ -243,17 +246,37 @@ func (x *exchange) measured() telemetry.Served {
 	return served
 }
 
-// Line is the access line.
-func (x *exchange) Line(attrs []slog.Attr) (time.Time, string, []slog.Attr) {
-	described := x.described
+// record is what is kept of a request: by the journal, and until its line is written.
+type record struct {
+	entry journal.Entry
+	line  line
+}
+
+// line is the access line. It is not changed after it was made.
+type line struct {
+	at        time.Time
+	took      time.Duration
+	method    string
+	route     string
+	status    int
+	requestID string
+	keyID     string
+	sources   []journal.Source
+	described string // the sources; empty: they are not yet
+	code      Code
+}
+
+// Line is the line as the log takes it.
+func (l *line) Line(attrs []slog.Attr) (time.Time, string, []slog.Attr) {
+	described := l.described
 	if described == "" {
-		described = describe(x.sources)
+		described = describe(l.sources)
 	}
-	return x.ended, "request", append(attrs,
-		slog.String("method", x.method), slog.String("route", x.route), slog.Int("status", x.status),
-		slog.Float64("duration_ms", float64(x.took.Microseconds())/1000),
-		slog.String("request_id", x.requestID), slog.String("key_id", x.keyID),
-		slog.String("sources", described), slog.String("code", string(x.code)),
+	return l.at, "request", append(attrs,
+		slog.String("method", l.method), slog.String("route", l.route), slog.Int("status", l.status),
+		slog.Float64("duration_ms", float64(l.took.Microseconds())/1000),
+		slog.String("request_id", l.requestID), slog.String("key_id", l.keyID),
+		slog.String("sources", described), slog.String("code", string(l.code)),
 	)
 }
 

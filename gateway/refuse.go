@@ -26,7 +26,8 @@ func (s *Server) handleFailed(f *fiber.Ctx, err error) error {
 	if c.ConnRequestNum() <= 1 { // of later ones, when they began is not known
 		x.took = x.ended.Sub(c.ConnTime())
 	}
-	x.entry = s.gateway.journal.Begin(&x.noted, x.requestID, x.ended.Add(-x.took))
+	x.record = &record{}
+	x.entry = s.gateway.journal.Begin(&x.record.entry, x.requestID, x.ended.Add(-x.took))
 	s.note(x)
 	return nil
 }
