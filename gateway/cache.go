@@ -144,7 +144,9 @@ func (c *cache) put(r *reader, began epoch, result Result) bool {
 		return c.putOdd(r.key, e, known)
 	}
 	kept := c.store.put(r.key, e, keep)
-	c.store.delete(oddKey(r.key))
+	if r.call.Op == adapters.OpList {
+		c.store.delete(oddKey(r.key))
+	}
 	return kept
 }
 

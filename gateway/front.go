@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,13 +14,13 @@ import (
 )
 
 // front is a connection of the public listener, as fasthttp sees it. A request whose head
-// came before it answers itself, if that is answered as it was (replay.go): neither fasthttp
-// nor Fiber sees it. All others it hands on, with what is known of their heads. Two of
-// three requests for what is in memory would else cost more to read than to answer.
+// came before (heads.go) it answers itself: neither fasthttp nor Fiber sees it. All others it
+// hands on. To read a request for an agent that is in memory, find its route and its key, and
+// to write its answer field by field costs as much as all else that is done for it.
 //
 // It takes only a head that came by itself, whole, in one read, at a place where a request
-// begins. So it has to know such a place: where all that fasthttp read was a request, which
-// is answered.
+// begins. So it has to know such a place: the beginning, and where all that fasthttp read was
+// one request, which is answered.
 //
 // It is read by one goroutine, as connections are, which runs the handlers, too.
 type front struct {
@@ -116,7 +115,9 @@ func (f *front) Read(p []byte) (int, error) {
 			}
 			return n, err
 		}
-		if err := f.answer(f.came); err != nil {
+		err = f.answer(f.came)
+		f.came = arrival{} // an idle connection holds on to nothing
+		if err != nil {
 			return 0, err
 		}
 		answered = true
@@ -128,7 +129,7 @@ func (f *front) Read(p []byte) (int, error) {
 func (f *front) answer(came arrival) error {
 	s := f.server
 	x := &f.exchange
-	defer func() { *x = exchange{} }() // an idle connection holds on to nothing
+	defer func() { *x = exchange{} }()
 	*x = exchange{
 		began: came.at, state: came.state, requestID: newRequestID(came.at), base: context.Background(),
 		method: http.MethodGet, secure: f.secure, route: came.known.route.name, form: came.known.form, replays: true,
@@ -171,23 +172,6 @@ func (s *Server) known(x *exchange, u *understood) (err error) {
 	return s.serve(x, u)
 }
 
-// appendOwn appends the fields of an answer that differ each time, and the empty line.
-func (s *Server) appendOwn(head []byte, x *exchange, last bool) []byte {
-	var text [64]byte
-	head = appendField(head, dateHeader, s.date.at(x.ended))
-	if !x.answer.oldest.IsZero() {
-		head = appendField(head, ageHeader, age(text[:0], x.answer.oldest, x.ended))
-	}
-	if x.limit != nil {
-		head = appendField(head, rateLimitPolicy, x.limit.policy)
-		head = appendField(head, rateLimit, x.limit.left(text[:0], x.ended))
-	}
-	if last {
-		head = appendField(head, connectionHeader, connectionClose)
-	}
-	return append(appendField(head, requestIDHeader, []byte(x.requestID)), "\r\n"...)
-}
-
 // hold has the connection be there until release: a server that shuts down closes those that
 // are idle to fasthttp.
 func (f *front) hold() { f.busy.CompareAndSwap(idle, sending) }
@@ -226,46 +210,4 @@ func (f *front) handed(header *fasthttp.RequestHeader) headHash {
 	}
 	f.between = true
 	return came.head
-}
-
-// answers are the buffers in which answers are put together.
-var answers = sync.Pool{New: func() any { b := make([]byte, 0, writeBuffer); return &b }}
-
-// send writes an answer's head, to which its body is added where there is room, and its body.
-func (f *front) send(head, body []byte, now time.Time) error {
-	if err := f.SetWriteDeadline(now.Add(writeTimeout)); err != nil {
-		return err
-	}
-	if len(head)+len(body) <= cap(head) {
-		_, err := f.Conn.Write(append(head, body...))
-		return err
-	}
-	if pair, ok := f.Conn.(interface {
-		writeBoth(first, second []byte) error
-	}); ok {
-		return pair.writeBoth(head, body)
-	}
-	if _, err := f.Conn.Write(head); err != nil {
-		return err
-	}
-	_, err := f.Conn.Write(body)
-	return err
-}
-
-// date is the field that says when an answer was made (RFC 9110, 6.6.1), made once a second.
-// It is safe for concurrent use.
-type date struct{ last atomic.Pointer[dated] }
-
-type dated struct {
-	second int64 // since 1970
-	text   []byte
-}
-
-func (d *date) at(now time.Time) []byte {
-	if last := d.last.Load(); last != nil && last.second == now.Unix() {
-		return last.text
-	}
-	next := &dated{now.Unix(), fasthttp.AppendHTTPDate(nil, now)}
-	d.last.Store(next)
-	return next.text
 }

@@ -32,7 +32,7 @@ type exchange struct {
 	base      context.Context
 	began     time.Time // of one that HTTP itself refused, when it was
 	deadline  *deadline // nil: nobody has asked for the context
-	failed    error // of a route
+	failed    error     // of a route
 	route     string
 	keyID     string
 	code      Code // of a problem

@@ -19,12 +19,13 @@ type replay struct {
 	status int
 	head   []byte // status line and fields; neither those that differ, nor the empty line
 	coding payload.Coding
+	secure bool // over TLS
 	served *telemetry.Durations
 }
 
 // newReplay is of an answer that was made of a recipe.
 func (s *Server) newReplay(x *exchange, u *understood, of *recipe, clears uint64) *replay {
-	r := &replay{recipe: weak.Make(of), clears: clears, coding: u.form.coding}
+	r := &replay{recipe: weak.Make(of), clears: clears, coding: u.form.coding, secure: x.secure}
 	r.head, _, r.status = x.answer.appendHead(nil, u.form, x.state.cors())
 	x.status = r.status
 	r.served = s.gateway.telemetry.Served(x.measured())
@@ -51,7 +52,7 @@ func (r *replay) body(remembered *remembered, now time.Time) (*recipe, []byte, b
 // again answers a request as it was answered before, if that is right still.
 func (s *Server) again(x *exchange, u *understood) bool {
 	g := s.gateway
-	if r := u.replay.Load(); r != nil && x.replays {
+	if r := u.replay.Load(); r != nil && x.replays && r.secure == x.secure {
 		if of, body, ok := r.body(g.remembered, x.began); ok {
 			g.tell(of, x)
 			x.replay, x.body, x.answer.oldest, x.served = r, body, of.answer.oldest, r.served

@@ -191,7 +191,7 @@ func (t *Telemetry) UpstreamRequest(ctx context.Context, u Upstream, d time.Dura
 }
 
 // CacheRequest counts a read through the cache.
-func (t *Telemetry) CacheRequest(backend, result string) { t.CacheReads(backend, result).Count() }
+func (t *Telemetry) CacheRequest(backend, result string) { t.cacheRequests.count(backend, result) }
 
 // CacheReads is the counter of such reads, for who counts many.
 func (t *Telemetry) CacheReads(backend, result string) *Counter {
