@@ -232,14 +232,16 @@ func (s FieldSet) Names() []string {
 }
 
 // MarshalJSONTo writes the set's names as an array.
-func (s FieldSet) MarshalJSONTo(enc *jsontext.Encoder) error {
-	if err := enc.WriteToken(jsontext.BeginArray); err != nil {
-		return err
-	}
-	for _, name := range s.Names() {
-		if err := enc.WriteToken(jsontext.String(name)); err != nil {
-			return err
+func (s FieldSet) MarshalJSONTo(enc *jsontext.Encoder) error { return enc.WriteValue(s.append(nil)) }
+
+// append appends the array.
+func (s FieldSet) append(dst []byte) []byte {
+	dst = append(dst, '[')
+	for i, name := range s.Names() {
+		if i > 0 {
+			dst = append(dst, ',')
 		}
+		dst = append(append(append(dst, '"'), name...), '"') // of letters, "_" and "."
 	}
-	return enc.WriteToken(jsontext.EndArray)
+	return append(dst, ']')
 }

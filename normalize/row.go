@@ -35,9 +35,9 @@ func (a *Agent) Ending() Ending {
 // WithSets is the ending of a row that carries its own sets.
 func (e Ending) WithSets(unavailable, notLoaded FieldSet) Ending {
 	whole := append(e[:len(e):len(e)], `,"unavailable":`...)
-	whole = append(whole, encode(unavailable)...)
+	whole = unavailable.append(whole)
 	whole = append(whole, `,"not_loaded":`...)
-	return append(whole, encode(notLoaded)...)
+	return notLoaded.append(whole)
 }
 
 // Append writes the row and its ending as one object.
