@@ -27,7 +27,7 @@ func answered(status int, contentType, body string, v any) error {
 			if contentType != "" {
 				header.Set("Content-Type", contentType)
 			}
-			return req.Decode(Response{Status: status, Header: header, Body: []byte(body)})
+			return req.Receive(Response{Status: status, Header: header, Body: []byte(body)})
 		},
 	}
 	return c.Send(context.Background(), Credential{}, Call{Op: OpList}, func(r Response) error { return Decode("p", OpList, r, v) })

@@ -9,7 +9,7 @@ import (
 )
 
 // Exchange sends one request to the backend and hands the answer to
-// req.Decode, whose error it returns. The gateway wraps it: deadline, breaker
+// req.Receive, whose error it returns. The gateway wraps it: deadline, breaker
 // and spans stand around every request, and an answer that cannot be decoded
 // counts as the backend's failure.
 type Exchange func(ctx context.Context, req *Request) error
@@ -27,6 +27,14 @@ type Request struct {
 	Resend     int    // how often it was sent before; the gateway's to count
 	// Decode reads the answer, whatever its status.
 	Decode func(Response) error
+	// Answer is what came; its Status is 0 before, and where nothing did.
+	Answer Response
+}
+
+// Receive is what whoever sends the request does with its answer.
+func (r *Request) Receive(answer Response) error {
+	r.Answer = answer
+	return r.Decode(answer)
 }
 
 // Field is a field of a request's header (RFC 9110, section 5).

@@ -73,7 +73,7 @@ func TestAllocationsOfAMiss(t *testing.T) {
 		name, agents := provider.Info.Provider, 100
 		reply := vendorReply(name, agents)
 		adapter := provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
-			return req.Decode(adapters.Response{Status: 200, Body: reply})
+			return req.Receive(adapters.Response{Status: 200, Body: reply})
 		}})
 		got := allocations(20, func() {
 			listing, err := adapter.List(context.Background(), adapters.NewCredential(secret.New("credential")))

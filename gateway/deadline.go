@@ -15,7 +15,7 @@ import (
 type deadline struct {
 	context.Context // the parent
 	at              time.Time
-	firm            bool // nobody ends the parent: this ends at its time, or when it is ended
+	firm            bool // whatever ends the parent: this ends at its time, or when it is ended
 
 	mu    sync.Mutex
 	timer context.Context // nil until somebody waits
@@ -41,6 +41,9 @@ func (d *deadline) Err() error {
 	case !time.Now().Before(d.at):
 		return context.DeadlineExceeded
 	}
+	if d.firm {
+		return nil
+	}
 	return d.Context.Err()
 }
 
@@ -63,13 +66,18 @@ func (d *deadline) Value(key any) any {
 func (d *deadline) waited() context.Context {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
-	case d.timer != nil:
-	case d.ended:
-		d.timer, d.stop = context.WithCancel(d.Context)
+	if d.timer != nil {
+		return d.timer
+	}
+	parent := d.Context
+	if d.firm {
+		parent = context.WithoutCancel(parent)
+	}
+	if d.ended {
+		d.timer, d.stop = context.WithCancel(parent)
 		d.stop()
-	default:
-		d.timer, d.stop = context.WithDeadline(d.Context, d.at)
+	} else {
+		d.timer, d.stop = context.WithDeadline(parent, d.at)
 	}
 	return d.timer
 }

@@ -71,6 +71,36 @@ func TestDeadlineChildren(t *testing.T) {
 	}
 }
 
+// TestFirmDeadline: its parent's end is not its own, neither before nor after somebody waits.
+func TestFirmDeadline(t *testing.T) {
+	parent, leave := context.WithCancel(context.WithValue(context.Background(), deadlineKey{}, "value"))
+	d := &deadline{Context: parent, at: time.Now().Add(time.Hour), firm: true}
+	leave()
+	for _, waited := range []bool{false, true} {
+		if d.Err() != nil || d.Value(deadlineKey{}) != "value" {
+			t.Errorf("waited %t: %v", waited, d.Err())
+		}
+		select {
+		case <-d.Done():
+			t.Errorf("waited %t: it has ended", waited)
+		default:
+		}
+		child, stop := context.WithCancel(d)
+		if child.Err() != nil {
+			t.Errorf("waited %t: a child has ended: %v", waited, child.Err())
+		}
+		stop()
+	}
+	d.end()
+	if <-d.Done(); d.Err() != context.Canceled {
+		t.Error(d.Err())
+	}
+	d = &deadline{Context: parent, at: time.Now().Add(5 * time.Millisecond), firm: true}
+	if <-d.Done(); d.Err() != context.DeadlineExceeded {
+		t.Error(d.Err())
+	}
+}
+
 func TestDeadlineIsSafeForConcurrentUse(t *testing.T) {
 	d := newDeadline(time.Hour)
 	var wg sync.WaitGroup

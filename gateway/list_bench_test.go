@@ -94,7 +94,7 @@ func BenchmarkMiss(b *testing.B) {
 	for _, provider := range all.Providers() {
 		reply := vendorReply(provider.Info.Provider, 100)
 		adapter := provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
-			return req.Decode(adapters.Response{Status: 200, Body: reply})
+			return req.Receive(adapters.Response{Status: 200, Body: reply})
 		}})
 		b.Run(provider.Info.Provider, func(b *testing.B) {
 			b.ReportAllocs()
@@ -204,7 +204,7 @@ func memoryOf(t testing.TB, provider adapters.Provider, agents int) (truth, esti
 	for range snapshots {
 		adapter := provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
 			reply := vendorReply(provider.Info.Provider, agents) // of each its own
-			return req.Decode(adapters.Response{Status: 200, Body: reply})
+			return req.Receive(adapters.Response{Status: 200, Body: reply})
 		}})
 		listing, err := adapter.List(context.Background(), adapters.NewCredential(secret.New("credential")))
 		if err != nil {

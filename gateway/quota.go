@@ -78,14 +78,14 @@ func (q *quotas) middleware(provider string) ExchangeMiddleware {
 				}
 				return &normalize.Error{Kind: normalize.KindRateLimited, Provider: provider, Op: string(req.Op), RetryAfter: wait, Message: fmt.Sprintf(said, wait.Round(time.Millisecond))}
 			}
-			decode := req.Decode
 			e := ending{sent: true} // also if it panics
-			answered := false
-			req.Decode = func(r adapters.Response) error {
-				answered, e.limit = true, adapters.ReadRateLimit(r.Header, time.Now())
-				return decode(r)
-			}
-			defer func() { q.done(id, number, e, time.Now()) }()
+			defer func() {
+				now := time.Now()
+				if req.Answer.Status != 0 {
+					e.limit = adapters.ReadRateLimit(req.Answer.Header, now)
+				}
+				q.done(id, number, e, now)
+			}()
 			err := next(ctx, req)
 			failure, ok := err.(*normalize.Error)
 			switch {
@@ -93,7 +93,7 @@ func (q *quotas) middleware(provider string) ExchangeMiddleware {
 			case failure.Kind == normalize.KindRateLimited:
 				e.limited = true
 				failure.RetryAfter = q.rest(id, failure.RetryAfter, time.Now())
-			case !answered && !outcomes[failure.Kind].lost:
+			case req.Answer.Status == 0 && !outcomes[failure.Kind].lost:
 				e.sent = false
 			}
 			return err

@@ -26,7 +26,7 @@ func limited(rate *config.Rate, vendor func() (normalize.Kind, http.Header)) (*q
 		if header == nil {
 			return &normalize.Error{Kind: kind} // it did not answer
 		}
-		return req.Decode(adapters.Response{Status: 200, Header: header})
+		return req.Receive(adapters.Response{Status: 200, Header: header})
 	})
 	cred := adapters.NewCredential(secret.New("c"))
 	return q, func(ctx context.Context) error {

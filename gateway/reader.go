@@ -102,27 +102,26 @@ func (r *reader) load(ctx context.Context, refresh bool) landing {
 	until, limited := ctx.Deadline()
 	inBackground := isBehind(ctx)
 	here := !refresh && !inBackground && limited && time.Until(until) >= budget
-	detached := context.WithoutCancel(ctx)
 	if which.behind {
-		detached, inBackground = behind(detached), true
+		ctx, inBackground = behind(ctx), true
 	}
 	return r.cache.flights.join(which, here, func() (answer Result, err error) {
 		if known := r.justKept(refresh); known != nil {
 			return known.result, nil
 		}
 		kept, started := false, time.Now()
-		work, end := r.trace(detached, refresh)
+		work, end := r.trace(ctx, refresh)
 		defer func() { end(err) }() // after a panic is an error
 		defer func() {
 			if p := recover(); p != nil { // it would end the process
-				err = panicked(detached, r.backend, r.call, p, r.telemetry.Log())
+				err = panicked(ctx, r.backend, r.call, p, r.telemetry.Log())
 			}
 			if refresh && !kept {
 				r.cache.postpone(r, started, askedToWait(err))
 			}
 		}()
 		r.led.Store(true)
-		bounded := &deadline{Context: work, at: time.Now().Add(budget), firm: true}
+		bounded := &deadline{Context: work, at: time.Now().Add(budget), firm: true} // whoever leaves
 		defer bounded.end()
 		if r.call.Op == adapters.OpGet && inBackground {
 			leave, ok := r.backend.behind.take(bounded.Done(), r.who.credential)

@@ -120,7 +120,7 @@ func TestRetryMends(t *testing.T) {
 			if calls++; calls == 1 {
 				return &normalize.Error{Kind: normalize.KindReset}
 			}
-			return req.Decode(adapters.Response{Status: 200})
+			return req.Receive(adapters.Response{Status: 200})
 		}))
 		if err := exchange(context.Background(), &adapters.Request{Op: adapters.OpGet, Decode: func(adapters.Response) error { return nil }}); err != nil || calls != 2 || decoded != 1 {
 			t.Errorf("%v, %d calls, decoded %d times", err, calls, decoded)

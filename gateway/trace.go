@@ -47,13 +47,8 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 				}
 			}
 			started := time.Now()
-			status := 0
-			decode := req.Decode
-			req.Decode = func(r adapters.Response) error {
-				status = r.Status
-				return decode(r)
-			}
 			err := next(ctx, req)
+			status := req.Answer.Status
 			if failure, ok := err.(*normalize.Error); ok && status == 0 {
 				status = failure.Status // its body did not arrive
 			}

@@ -141,7 +141,7 @@ func TestWalkGuards(t *testing.T) {
 			if got := req.Query.Get("page"); got != fmt.Sprint(number) || req.Query.Get("limit") != "100" {
 				t.Errorf("%s: asked for page %s with limit %s", name, got, req.Query.Get("limit"))
 			}
-			return req.Decode(adapters.Response{Status: 200, Body: []byte(page(number))})
+			return req.Receive(adapters.Response{Status: 200, Body: []byte(page(number))})
 		}})
 		listing, err := adapter.List(context.Background(), lossless.Credential())
 		if err != nil {
@@ -304,7 +304,7 @@ func TestWalksAreBounded(t *testing.T) {
 			for i := range rows {
 				fmt.Fprintf(&page, `{"id": "a%d-%d", "x": "%s"},`, pages, i, value)
 			}
-			return req.Decode(adapters.Response{Status: 200, Body: fmt.Appendf(nil, `{"success": true, "data": [%s], "pagination": {"page": %d, "hasNext": true}}`, bytes.TrimSuffix(page.Bytes(), []byte(",")), pages)})
+			return req.Receive(adapters.Response{Status: 200, Body: fmt.Appendf(nil, `{"success": true, "data": [%s], "pagination": {"page": %d, "hasNext": true}}`, bytes.TrimSuffix(page.Bytes(), []byte(",")), pages)})
 		}})
 		adapter.(*Adapter).maxBytes /= 64 // else it is long work
 		_, err := adapter.List(context.Background(), lossless.Credential())

@@ -102,7 +102,7 @@ func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 		failure.Status = resp.Status
 		return failure
 	}
-	return req.Decode(resp)
+	return req.Receive(resp)
 }
 
 // send sends the request on a connection, which is kept for the next one if nothing is left on
