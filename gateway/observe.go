@@ -321,18 +321,18 @@ func sourcesOfProblem(p *Problem) []journal.Source {
 
 // describe is "klen=hit talkifai=error".
 func describe(sources []journal.Source) string {
-	var b strings.Builder
+	var room [256]byte
+	text := room[:0]
 	for i, s := range sources {
 		if i > 0 {
-			b.WriteByte(' ')
+			text = append(text, ' ')
 		}
-		b.WriteString(s.Backend)
-		b.WriteByte('=')
+		text = append(append(text, s.Backend...), '=')
 		if s.Cache != "" {
-			b.WriteString(s.Cache)
+			text = append(text, s.Cache...)
 		} else {
-			b.WriteString(s.Status)
+			text = append(text, s.Status...)
 		}
 	}
-	return b.String()
+	return string(text)
 }

@@ -33,8 +33,8 @@ const (
 func (r *retries) middleware(t *telemetry.Telemetry) ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			first := *req // what wraps one attempt must not wrap the next
-			err := next(ctx, &first)
+			decode, header := req.Decode, req.Header // what wraps one attempt must not wrap the next
+			err := next(ctx, req)
 			if !notSent(err) {
 				r.budget.called()
 			}
@@ -49,9 +49,8 @@ func (r *retries) middleware(t *telemetry.Telemetry) ExchangeMiddleware {
 			if !sleep(ctx, delay) {
 				return err
 			}
-			again := *req
-			again.Resend = 1
-			last := next(ctx, &again)
+			req.Decode, req.Header, req.Answer, req.Resend = decode, header, adapters.Response{}, 1
+			last := next(ctx, req)
 			if notSent(last) {
 				return err
 			}

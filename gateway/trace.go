@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -42,6 +43,7 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 			defer span.End()
 			noteRequest(ctx, span)
 			if b.Config.PropagateTrace {
+				req.Header = slices.Clip(req.Header) // it may be sent again with another trace
 				for name, value := range telemetry.Injected(ctx) {
 					req.Header = append(req.Header, adapters.Field{Name: name, Value: value})
 				}

@@ -177,11 +177,19 @@ func (c *conn) clean() bool {
 
 // do sends the request and reads the whole answer; limit is in bytes of its body after
 // decompression. An error says nothing of how far it came: the trip does.
-func (c *conn) do(t *trip, head, body []byte, limit int64) (adapters.Response, error) {
+func (c *conn) do(t *trip, head, body []byte, limit int64) (answer adapters.Response, err error) {
 	t.stage = sent
-	end := c.write(append(head, body...)) // in one system call, if it is small
-	answer, err := c.receive(t, limit)
-	if unsent := end(); unsent != nil {
+	message := append(head, body...) // in one system call, if it is small
+	var unsent error
+	if len(message) <= sentAtOnce {
+		_, unsent = c.Write(message)
+		answer, err = c.receive(t, limit)
+	} else {
+		end := c.write(message)
+		answer, err = c.receive(t, limit)
+		unsent = end()
+	}
+	if unsent != nil {
 		c.last = true
 		if err != nil {
 			err = errors.Join(unsent, err)
@@ -193,14 +201,10 @@ func (c *conn) do(t *trip, head, body []byte, limit int64) (adapters.Response, e
 // sentAtOnce is what a connection takes without waiting for the other side, in bytes.
 const sentAtOnce = 16 << 10
 
-// write sends a message. A backend may refuse a large one before it has read all of it: that is
-// sent while the answer is waited for. end is to be called then, ends the writing, and says what
-// became of it.
+// write begins to send a large message. A backend may refuse it before it has read all of it:
+// it is sent while the answer is waited for. end is to be called then, ends the writing, and
+// says what became of it.
 func (c *conn) write(message []byte) (end func() error) {
-	if len(message) <= sentAtOnce {
-		_, err := c.Write(message)
-		return func() error { return err }
-	}
 	written := make(chan error, 1)
 	go func() {
 		_, err := c.Write(message)

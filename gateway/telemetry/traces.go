@@ -173,7 +173,7 @@ func (t *Telemetry) Child(ctx context.Context, name string, kind trace.SpanKind)
 	return t.Tracer.Start(ctx, name, trace.WithSpanKind(kind))
 }
 
-var unrecorded = noop.Span{}
+var unrecorded trace.Span = noop.Span{}
 
 // propagator is W3C Trace Context alone: baggage from outside is not read, and
 // none is sent.
