@@ -49,8 +49,9 @@ func (r *retries) middleware(t *telemetry.Telemetry) ExchangeMiddleware {
 			if !sleep(ctx, delay) {
 				return err
 			}
-			req.Decode, req.Header, req.Answer, req.Resend = decode, header, adapters.Response{}, 1
-			last := next(ctx, req)
+			again := *req
+			again.Decode, again.Header, again.Answer, again.Resend = decode, header, adapters.Response{}, 1
+			last := next(ctx, &again)
 			if notSent(last) {
 				return err
 			}
