@@ -1,17 +1,18 @@
 // Package gateway is the life of a request: it authenticates the caller, asks
 // the backends that the caller's key maps to, and answers in one shape.
 //
-// Read it in this order: routes.go (what there is), server.go and door.go (what every
-// request passes), list.go, get.go and write.go (what is done), build.go (what
-// stands around every call to a backend), cache.go (what is kept of it). Which
+// Read it in this order: routes.go (what there is), server.go, front.go, door.go and serve.go
+// (what every request passes), list.go, get.go and create.go (what is done), build.go (what
+// stands around every call to a backend), cache.go (what is kept of it), answer.go and send.go
+// (how it is answered). Which
 // agents a list has, and where a walk goes on, is found in gateway/catalog; the
 // bytes that are sent are in gateway/payload. observe.go, trace.go and state.go tell
 // operators of it, by gateway/telemetry, journal and console.
 //
 // It must not know any vendor: what differs between them is in their
-// adapters.Info. Fiber finds the route (server.go, door.go) and what went wrong on the
-// way (refuse.go); of fasthttp know these, observe.go, heads.go, framing.go, admit.go,
-// authenticate.go, present.go, request.go, respond.go and the connections' files.
+// adapters.Info. Fiber finds the route (server.go, serve.go) and what went wrong on the
+// way (refuse.go); of fasthttp know these, front.go, heads.go, observe.go, door.go, framing.go,
+// present.go, authenticate.go, request.go, respond.go, answer.go and send.go.
 package gateway
 
 import (

@@ -1,10 +1,9 @@
 package gateway
 
 import (
+	"net/http"
 	"time"
 	"weak"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/agentgw/agentgw/gateway/payload"
 	"github.com/agentgw/agentgw/gateway/telemetry"
@@ -42,7 +41,7 @@ func (r *replay) body(remembered *remembered, now time.Time) (*recipe, []byte, b
 	if body == nil {
 		return nil, nil, false
 	}
-	if r.status == fasthttp.StatusNotModified {
+	if r.status == http.StatusNotModified {
 		return of, nil, true
 	}
 	bytes, _ := body.In(r.coding)

@@ -47,10 +47,10 @@ const (
 // NewServer makes the public listener of a gateway. Its body limit is that of the
 // configuration that the gateway has now; all else follows reloads.
 //
-// A request passes, from the outside in: observe (id, span, log, metric) and the door
-// (recover, framed, admit); then, unless its head came before, CORS and the route, where
-// understand reads who asks for what; and serve, which heeds the key's limits, and calls the
-// route's handler.
+// A request passes, from the outside in: its connection's front, which knows heads that came
+// before; observe (id, span, log, metric) and the door (recover, framed, admit); CORS and the
+// route, where understand reads who asks for what; and serve, which heeds the key's limits, and
+// calls the route's handler. One whose head came before goes from the front to serve.
 func NewServer(g *Gateway) *Server {
 	c := g.state.Load().config.File.Server
 	s := &Server{gateway: g, byKey: newShares(), connections: &connections{
