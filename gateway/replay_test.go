@@ -21,22 +21,10 @@ func (b *bench) replaying(path string) (asked int) {
 	return asked
 }
 
-// with loads the configuration with that of reader's key.
-func (b *bench) with(edits ...string) {
-	b.t.Helper()
-	c, err := b.load(edits...)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if err := b.gateway.Reload(c); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
 // TestReplaysCount: each is counted for its key, and what is above a limit is refused.
 func TestReplaysCount(t *testing.T) {
 	b := newBench(t, "")
-	b.with("  - id: reader\n", "  - id: reader\n    rate_limit: {requests: 20, per: 1h}\n")
+	b.reload("  - id: reader\n", "  - id: reader\n    rate_limit: {requests: 20, per: 1h}\n")
 	asked := b.replaying(krosaiAgent)
 	for asked < 20 {
 		handled := b.handled.Load()
@@ -98,15 +86,15 @@ func TestReplaysAreBounded(t *testing.T) {
 // and when the server leaves.
 func TestReplaysEnd(t *testing.T) {
 	b := newBench(t, "")
-	begin := func() { b.with(); b.replaying(krosaiAgent) }
+	begin := func() { b.reload(); b.replaying(krosaiAgent) }
 	begin()
-	b.with("  - id: reader\n", "  - id: another\n")
+	b.reload("  - id: reader\n", "  - id: another\n")
 	b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 200, "") // the same key by another name
 	begin()
-	b.with("    scopes: [agents:read]\n", "    scopes: [aliases:write]\n")
+	b.reload("    scopes: [agents:read]\n", "    scopes: [aliases:write]\n")
 	b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 403, "scope_missing")
 	begin()
-	b.with("  - id: reader\n", fmt.Sprintf("  - id: reader\n    expires_at: %s\n", time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano)))
+	b.reload("  - id: reader\n", fmt.Sprintf("  - id: reader\n    expires_at: %s\n", time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano)))
 	waitFor(t, "the key to expire", func() bool {
 		return b.ask(keyRead, "GET", krosaiAgent, "").StatusCode == 401
 	})
