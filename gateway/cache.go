@@ -279,11 +279,11 @@ func (c *cache) purge(matches func(owner) bool) int {
 // apart, the credential among them: no choice of names makes two meet.
 func cacheKey(who owner, call Call) string {
 	h := make(fields, 0, 256)
-	h.number(who.build)
-	h.text(who.backend)
-	h.text(who.credential)
-	h.text(string(call.Op))
-	h.text(call.NativeID)
+	h = h.number(who.build)
+	h = h.text(who.backend)
+	h = h.text(who.credential)
+	h = h.text(string(call.Op))
+	h = h.text(call.NativeID)
 	sum := h.sum()
 	return string(sum[:])
 }

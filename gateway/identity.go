@@ -30,16 +30,16 @@ func (g *Gateway) resume(caller *Caller, q ListQuery, backends []string) (catalo
 // way.
 func (q ListQuery) identity(caller *Caller, backends []string) [32]byte {
 	var h fields
-	h.text(caller.KeyID)
-	h.text(q.Text)
-	h.number(uint64(q.Order.By))
-	h.flag(q.Order.Descending)
-	h.flag(q.Full)
-	h.flag(q.Collapse)
-	h.texts(backends)
+	h = h.text(caller.KeyID)
+	h = h.text(q.Text)
+	h = h.number(uint64(q.Order.By))
+	h = h.flag(q.Order.Descending)
+	h = h.flag(q.Full)
+	h = h.flag(q.Collapse)
+	h = h.texts(backends)
 	for _, f := range q.Filters {
-		h.number(uint64(f.Field))
-		h.texts(f.Values)
+		h = h.number(uint64(f.Field))
+		h = h.texts(f.Values)
 	}
 	return h.sum()
 }
@@ -47,8 +47,8 @@ func (q ListQuery) identity(caller *Caller, backends []string) [32]byte {
 // keyOf tells pages apart that were asked for.
 func (q ListQuery) keyOf(w catalog.Walk) (pageKey, error) {
 	h := fields(w.List[:])
-	h.number(uint64(q.Limit))
-	h.flag(q.Raw)
+	h = h.number(uint64(q.Limit))
+	h = h.flag(q.Raw)
 	if w.After != nil || w.Tracks != nil || w.Owed != nil || w.Doubtful != nil {
 		standing, err := json.Marshal(w)
 		if err != nil {
@@ -63,35 +63,35 @@ func (q ListQuery) keyOf(w catalog.Walk) (pageKey, error) {
 func madeOfParts(parts []part, found catalog.Page) madeOf {
 	h := make(fields, 0, 64*len(parts)+32*len(found.Rows))
 	for _, p := range parts {
-		h.flag(p.snapshot != nil)
+		h = h.flag(p.snapshot != nil)
 		if p.snapshot != nil {
-			h.number(p.snapshot.ID)
-			h.number(uint64(p.listed.Unix()))
+			h = h.number(p.snapshot.ID)
+			h = h.number(uint64(p.listed.Unix()))
 		}
-		h.text(p.source.Status)
-		h.flag(p.source.Error != nil)
+		h = h.text(p.source.Status)
+		h = h.flag(p.source.Error != nil)
 		if e := p.source.Error; e != nil {
-			h.text(string(e.Code))
-			h.flag(e.RetryAfterS != nil)
+			h = h.text(string(e.Code))
+			h = h.flag(e.RetryAfterS != nil)
 			if e.RetryAfterS != nil {
-				h.number(uint64(*e.RetryAfterS))
+				h = h.number(uint64(*e.RetryAfterS))
 			}
 		}
 	}
 	for _, said := range found.Parts {
-		h.number(uint64(said.Count))
-		h.number(uint64(said.Unfiltered))
+		h = h.number(uint64(said.Count))
+		h = h.number(uint64(said.Unfiltered))
 	}
 	for _, r := range found.Rows {
-		h.number(uint64(r.Part))
-		h.number(uint64(r.Index))
+		h = h.number(uint64(r.Part))
+		h = h.number(uint64(r.Index))
 		d := parts[r.Part].details[r.Index]
-		h.flag(d != nil)
+		h = h.flag(d != nil)
 		if d != nil {
-			h.number(d.ID)
+			h = h.number(d.ID)
 		}
 	}
-	h.flag(found.Next != nil)
-	h.flag(found.Resume != nil)
+	h = h.flag(found.Next != nil)
+	h = h.flag(found.Resume != nil)
 	return h.sum()
 }

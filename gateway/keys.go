@@ -35,9 +35,9 @@ type CallerBackend struct {
 // accountOf is the account of a credential at a backend.
 func accountOf(backend string, c adapters.Credential) string {
 	var h fields
-	h.text("account")
-	h.text(backend)
-	h.text(c.ID())
+	h = h.text("account")
+	h = h.text(backend)
+	h = h.text(c.ID())
 	sum := h.sum()
 	return hex.EncodeToString(sum[:16])
 }

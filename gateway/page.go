@@ -158,10 +158,10 @@ func listTag(list [32]byte, sealer [8]byte, data []byte, sources []Source, found
 		if err != nil {
 			return "", err
 		}
-		h.text(string(encoded))
+		h = h.text(string(encoded))
 	}
-	h.flag(found.Next != nil)
-	h.flag(found.Resume != nil)
+	h = h.flag(found.Next != nil)
+	h = h.flag(found.Resume != nil)
 	if found.Next != nil || found.Resume != nil { // a cursor that nobody can open is not as good
 		h = append(h, sealer[:]...)
 	}
