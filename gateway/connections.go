@@ -122,6 +122,10 @@ func (cs *connections) end(at time.Time) {
 	defer cs.mu.Unlock()
 	cs.last.Store(&at)
 	for c := range cs.open {
-		_ = c.gathered.SetReadDeadline(at) // one that is closed already needs none
+		until := at
+		if c.waits.Load() { // nothing is on its way; fasthttp closes those that wait for it
+			until = past
+		}
+		_ = c.gathered.SetReadDeadline(until) // one that is closed already needs none
 	}
 }

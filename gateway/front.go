@@ -25,9 +25,11 @@ import (
 // It is read by one goroutine, as connections are, which runs the handlers, too.
 type front struct {
 	net.Conn
+	guarded *guardedConn // below it; nil: its listener is not guarded
 	server  *Server
-	secure  bool // it is of TLS
-	between bool // all that was read before was answered: a request begins here
+	secure  bool      // it is of TLS
+	between bool      // all that was read before was answered: a request begins here
+	began   time.Time // when the request began to come that no handler has yet; zero: it is not known
 	came    arrival
 	busy    atomic.Int32 // idle, sending or unwanted
 
@@ -36,7 +38,7 @@ type front struct {
 
 // What a front does that fasthttp does not see.
 const (
-	idle     = iota // to fasthttp it always is
+	idle     = iota // as it may be to fasthttp all the time
 	sending         // an answer
 	unwanted        // the same, and it is to be closed then
 )
@@ -62,9 +64,30 @@ func (l frontListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if secured, ok := c.(*tls.Conn); ok {
-		return &securedFront{front{Conn: c, server: l.server, secure: true, between: true}, secured}, nil
+		f := &securedFront{front{secure: true}, secured}
+		f.begin(c, secured.NetConn(), l.server)
+		return f, nil
 	}
-	return &front{Conn: c, server: l.server, between: true}, nil
+	return newFront(c, l.server), nil
+}
+
+func newFront(c net.Conn, s *Server) *front {
+	f := &front{}
+	f.begin(c, c, s)
+	return f
+}
+
+// begin makes it the front of a connection, which tcp is below.
+func (f *front) begin(c, tcp net.Conn, s *Server) {
+	f.Conn, f.server, f.between, f.began = c, s, true, time.Now()
+	f.guarded, _ = tcp.(*guardedConn)
+}
+
+// waits says whether it waits for a request after one that it answered.
+func (f *front) waits(is bool) {
+	if f.guarded != nil {
+		f.guarded.waits.Store(is)
+	}
 }
 
 // securedFront is one that fasthttp knows for a TLS connection.
@@ -96,9 +119,12 @@ func (f *front) Read(p []byte) (int, error) {
 	for {
 		n, err := f.Conn.Read(p)
 		f.came = arrival{}
+		if answered {
+			f.waits(false)
+		}
 		if err != nil {
 			if answered && n == 0 {
-				err = io.EOF // no request began: to fasthttp it may be the first that fails, and it would say so
+				err = io.EOF // no request began: fasthttp would say that its first one failed
 			}
 			f.between = false
 			return n, err
@@ -109,18 +135,22 @@ func (f *front) Read(p []byte) (int, error) {
 			f.came = f.server.arrived(p[:n])
 		}
 		if !f.between || f.came.known == nil {
+			if f.between && (answered || f.began.IsZero()) {
+				f.began = time.Now()
+			}
 			f.between = false
 			if answered { // as fasthttp does when a request begins
-				err = f.SetReadDeadline(time.Now().Add(headerTimeout))
+				err = f.SetReadDeadline(f.began.Add(headerTimeout))
 			}
 			return n, err
 		}
 		err = f.answer(f.came)
 		f.came = arrival{} // an idle connection holds on to nothing
 		if err != nil {
-			return 0, err
+			return 0, io.EOF // it has its record: fasthttp would make another one
 		}
 		answered = true
+		f.waits(true)
 	}
 }
 
@@ -132,7 +162,7 @@ func (f *front) answer(came arrival) error {
 	defer func() { *x = exchange{} }()
 	*x = exchange{
 		began: came.at, state: came.state, requestID: newRequestID(came.at), base: context.Background(),
-		method: http.MethodGet, secure: f.secure, route: came.known.route.name, form: came.known.form, replays: true,
+		method: http.MethodGet, secure: f.secure, form: came.known.form, replays: true,
 	}
 	f.hold()
 	defer f.release()
@@ -146,7 +176,7 @@ func (f *front) answer(came arrival) error {
 	if x.replay != nil {
 		head, x.status = append(head, x.replay.head...), x.replay.status
 	} else {
-		head, body, x.status = x.answer.appendHead(head, x.form, x.state.cors())
+		head, body, x.status = x.answer.appendHead(head, x.form, x.cors)
 	}
 	x.ended = time.Now()
 	last := s.leaving.Load()
@@ -169,11 +199,12 @@ func (s *Server) known(x *exchange, u *understood) (err error) {
 	if err := s.admit(x, running); err != nil {
 		return err
 	}
+	x.route, x.cors = u.route.name, x.state.cors()
 	return s.serve(x, u)
 }
 
 // hold has the connection be there until release: a server that shuts down closes those that
-// are idle to fasthttp.
+// to fasthttp are idle.
 func (f *front) hold() { f.busy.CompareAndSwap(idle, sending) }
 
 func (f *front) release() {
@@ -204,7 +235,7 @@ func (s *Server) arrived(p []byte) arrival {
 // then the next one begins where it ended.
 func (f *front) handed(header *fasthttp.RequestHeader) headHash {
 	came := f.came
-	f.came = arrival{}
+	f.came, f.began = arrival{}, time.Time{}
 	if came.size == 0 || came.size != headSize(header) {
 		return headHash{}
 	}

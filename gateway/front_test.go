@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,10 +27,14 @@ type piecesConn struct {
 	turnConn
 	pieces [][]byte
 	end    error
-	write  func() // before something is written
+	pause  func()       // before a piece is read
+	write  func() error // before something is written
 }
 
 func (c *piecesConn) Read(p []byte) (int, error) {
+	if c.pause != nil {
+		c.pause()
+	}
 	if len(c.pieces) == 0 {
 		return 0, c.end
 	}
@@ -41,7 +47,9 @@ func (c *piecesConn) Read(p []byte) (int, error) {
 
 func (c *piecesConn) Write(p []byte) (int, error) {
 	if c.write != nil {
-		c.write()
+		if err := c.write(); err != nil {
+			return 0, err
+		}
 	}
 	return c.turnConn.Write(p)
 }
@@ -52,7 +60,7 @@ func (b *bench) serve(fronted bool, end error, pieces ...[]byte) string {
 	conn := &piecesConn{pieces: slices.Clone(pieces), end: end}
 	var served net.Conn = conn
 	if fronted {
-		served = &front{Conn: conn, server: b.server, between: true}
+		served = newFront(conn, b.server)
 	}
 	_ = b.server.app.Server().ServeConn(served) // how it ends is in what was written
 	return string(conn.written)
@@ -83,7 +91,7 @@ func (b *bench) headFor(path string, headers ...string) string {
 // TestFrontIsNotSeen: whatever comes on a connection, and in whichever pieces, it is
 // answered as it would be without a front: a head is one only where a request begins.
 func TestFrontIsNotSeen(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t, "cache: {ttl: 1h}") // compressed bodies say when they were fetched
 	known := []string{
 		b.headFor("/v1/agents"), b.headFor("/v1/agents/klen:123"), b.headFor("/v1/agents", "Accept-Encoding: gzip"),
 		b.headFor("/v1/agents/klen:123", "If-None-Match: *"), b.headFor("/v1/agents/klen:nobody"),
@@ -181,6 +189,108 @@ func TestFrontEndsInSilence(t *testing.T) {
 	}
 }
 
+// TestFrontThatCannotAnswer: a request whose answer cannot be written has one record, and
+// nothing is written behind it.
+func TestFrontThatCannotAnswer(t *testing.T) {
+	b := newBench(t, "")
+	head := b.headFor("/v1/agents/klen:123")
+	for range 3 {
+		b.serve(true, io.EOF, []byte(head))
+	}
+	lines := func() int { return strings.Count(b.log.String(), `"msg":"request"`) }
+	logged := 0
+	for _, broken := range []error{syscall.EPIPE, &net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}} {
+		logged += 3
+		waitFor(t, "the log", func() bool { return lines() == logged })
+		writes := 0
+		conn := &piecesConn{pieces: [][]byte{[]byte(head), []byte(head), []byte(head), []byte(head)}, end: io.EOF}
+		conn.write = func() error {
+			if writes++; writes == 3 {
+				return broken
+			}
+			return nil
+		}
+		_ = b.server.app.Server().ServeConn(newFront(conn, b.server)) // how it ends is in what was written
+		waitFor(t, "three lines", func() bool { return lines() >= logged+3 })
+		if writes != 3 || lines() != logged+3 || strings.Contains(b.log.String(), `"status":4`) {
+			t.Errorf("%v: %d writes, %d lines", broken, writes, lines()-logged)
+		}
+	}
+}
+
+// TestWhatIsRefusedAfterTheFront: how long a request that HTTP refuses took is counted from
+// when it began to come, not from when its connection did.
+func TestWhatIsRefusedAfterTheFront(t *testing.T) {
+	b := newBench(t, "")
+	head := b.headFor("/v1/agents/klen:123")
+	for range 3 {
+		b.serve(true, io.EOF, []byte(head))
+	}
+	late := time.Now()
+	conn := &piecesConn{pieces: [][]byte{[]byte(head), []byte(head), []byte("garbage\r\n\r\n")}, end: io.EOF}
+	f := newFront(conn, b.server)
+	f.began = f.began.Add(-time.Hour) // as if it were there for so long
+	_ = b.server.app.Server().ServeConn(f)
+	var refused string
+	waitFor(t, "the line", func() bool {
+		for line := range strings.Lines(b.log.String()) {
+			if strings.Contains(line, `"status":400`) {
+				refused = line
+			}
+		}
+		return refused != ""
+	})
+	var line struct {
+		DurationMS float64 `json:"duration_ms"`
+	}
+	if err := json.Unmarshal([]byte(refused), &line); err != nil || line.DurationMS > float64(time.Since(late).Milliseconds()+1) {
+		t.Errorf("%v: %s", err, refused)
+	}
+}
+
+// TestShutdownClosesFrontsThatWait at once, also where fasthttp never had a request.
+func TestShutdownClosesFrontsThatWait(t *testing.T) {
+	b := newBench(t, "")
+	b.get("/v1/agents/klen:123")
+	head := b.headFor("/v1/agents/klen:123")
+	for range 3 {
+		b.serve(true, io.EOF, []byte(head))
+	}
+	client.CloseIdleConnections()
+	conn := b.dial()
+	handled := b.handled.Load()
+	fmt.Fprint(conn, head)
+	in := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil || resp.StatusCode != 200 || b.handled.Load() != handled {
+		t.Fatal(err, "or it was not the front that answered")
+	}
+	_, _ = io.Copy(io.Discard, resp.Body) // it is all there
+	waitFor(t, "it to wait", func() bool {
+		b.server.connections.mu.Lock()
+		defer b.server.connections.mu.Unlock()
+		for c := range b.server.connections.open {
+			if c.waits.Load() {
+				return true
+			}
+		}
+		return false
+	})
+	closed := make(chan time.Time, 1)
+	go func() {
+		_, _ = in.ReadByte() // it ends with the connection
+		closed <- time.Now()
+	}()
+	began := time.Now()
+	if err := b.server.Shutdown(10 * time.Second); err != nil {
+		t.Error(err)
+	}
+	// A bound that is not of the machine's: what is not idle has lastRequests.
+	if took := (<-closed).Sub(began); took >= lastRequests {
+		t.Errorf("it was closed after %s", took)
+	}
+}
+
 // TestFrontIsClosedOnceItsAnswerIsSent: to fasthttp its connection is idle, and a server that
 // shuts down closes those.
 func TestFrontIsClosedOnceItsAnswerIsSent(t *testing.T) {
@@ -190,13 +300,14 @@ func TestFrontIsClosedOnceItsAnswerIsSent(t *testing.T) {
 		b.serve(true, io.EOF, []byte(head))
 	}
 	conn := &piecesConn{pieces: [][]byte{[]byte(head), []byte(head)}, end: io.EOF}
-	f := &front{Conn: conn, server: b.server, between: true}
+	f := newFront(conn, b.server)
 	closed := func() bool { return conn.closed.Load() }
-	conn.write = func() {
+	conn.write = func() error {
 		if err := f.Close(); err != nil || closed() {
 			t.Errorf("closed while it answers: %v", err)
 		}
 		conn.write = nil
+		return nil
 	}
 	handled := b.handled.Load()
 	_ = b.server.app.Server().ServeConn(f)

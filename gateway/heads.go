@@ -32,23 +32,28 @@ type understood struct {
 //
 // It is safe for concurrent use.
 type heads struct {
-	mu sync.RWMutex
-	of map[headHash]*understood
+	mu    sync.RWMutex
+	of    map[headHash]*understood
+	byKey map[*keyEntry][]headHash
 }
 
 // headHash tells heads apart; that of a head that is not worth it is zero.
 type headHash [sha256.Size]byte
 
 const (
-	// maxHeads is how many are kept; then they are collected anew.
+	// maxHeads is how many are kept, and maxOfKey how many of one key, so that none has the
+	// others' forgotten; then they are collected anew.
 	maxHeads = 4096
+	maxOfKey = 256
 	// bodiless is what fasthttp has for the length of a body that the head says nothing of.
 	bodiless = -2
 	// maxHead is how long one may be that is worth it, in bytes.
 	maxHead = 1 << 10
 )
 
-func newHeads() *heads { return &heads{of: map[headHash]*understood{}} }
+func newHeads() *heads {
+	return &heads{of: map[headHash]*understood{}, byKey: map[*keyEntry][]headHash{}}
+}
 
 // headOf is the hash of a head's bytes.
 func headOf(head []byte) headHash { return sha256.Sum256(head) }
@@ -71,7 +76,7 @@ func (h *heads) find(head headHash, now time.Time) *understood {
 	h.mu.RLock()
 	u := h.of[head]
 	h.mu.RUnlock()
-	if u == nil || u.holder != nil && u.holder.refused(now) != "" {
+	if u == nil || u.holder.refused(now) != "" {
 		return nil
 	}
 	return u
@@ -81,9 +86,10 @@ func (h *heads) find(head headHash, now time.Time) *understood {
 // otherwise, and those that others than the route heed.
 const changing = hasRequestID | hasTraceparent | hasOrigin
 
-// keep remembers what a head said, if it may come again and its connection then stays.
+// keep remembers what a head said, if it may come again and its connection then stays. Of those
+// who have no key nothing is kept.
 func (h *heads) keep(head headHash, u *understood, header *fasthttp.RequestHeader, has present) {
-	if head == (headHash{}) || u.err != nil || has.any(changing) || !header.IsHTTP11() || header.ConnectionClose() || len(header.Peek(fasthttp.HeaderExpect)) > 0 {
+	if head == (headHash{}) || u.holder == nil || u.err != nil || has.any(changing) || !header.IsHTTP11() || header.ConnectionClose() || len(header.Peek(fasthttp.HeaderExpect)) > 0 {
 		return
 	}
 	u.kept = true
@@ -91,6 +97,16 @@ func (h *heads) keep(head headHash, u *understood, header *fasthttp.RequestHeade
 	defer h.mu.Unlock()
 	if len(h.of) >= maxHeads {
 		clear(h.of)
+		clear(h.byKey)
+	}
+	if own := h.byKey[u.holder]; len(own) >= maxOfKey {
+		for _, head := range own {
+			delete(h.of, head)
+		}
+		delete(h.byKey, u.holder)
+	}
+	if _, twice := h.of[head]; !twice {
+		h.byKey[u.holder] = append(h.byKey[u.holder], head)
 	}
 	h.of[head] = u
 }

@@ -82,7 +82,7 @@ func TestHeadsThatAreKept(t *testing.T) {
 	f(1, func() reply { return b.get("/v1/agents", "Prefer: handling=strict").wants(t, 200, "") })
 	f(1, func() reply { return b.get("/v1/agents/klen:123", "If-None-Match: *").wants(t, 304, "") })
 	f(1, func() reply { return b.get("/v1/agents/klen:nobody").wants(t, 404, "agent_not_found") })
-	f(1, func() reply { return b.ask("", "GET", "/openapi.json", "").wants(t, 200, "") })
+	f(0, func() reply { return b.ask("", "GET", "/openapi.json", "").wants(t, 200, "") })
 	f(0, func() reply { return b.get("/v1/agents", "X-Request-Id: a").wants(t, 200, "") })
 	f(0, func() reply { return b.get("/v1/agents", "Origin: https://a.example").wants(t, 200, "") })
 	f(0, func() reply {
@@ -172,10 +172,34 @@ func TestHeadsOfAKeyThatEnds(t *testing.T) {
 // TestHeadsAreBounded: however many different ones come.
 func TestHeadsAreBounded(t *testing.T) {
 	h, head := newHeads(), plain(t)
-	for i := range 3 * maxHeads {
-		h.keep(headHash{1, byte(i), byte(i >> 8)}, &understood{}, head, 0)
+	holders := make([]*keyEntry, 3*maxHeads/maxOfKey)
+	for i := range holders {
+		holders[i] = &keyEntry{}
 	}
-	if len(h.of) > maxHeads || len(h.of) == 0 {
-		t.Errorf("%d are kept", len(h.of))
+	for i := range 3 * maxHeads {
+		for range 2 {
+			h.keep(headHash{1, byte(i), byte(i >> 8)}, &understood{holder: holders[i%len(holders)]}, head, 0)
+		}
+	}
+	kept := 0
+	for _, of := range h.byKey {
+		kept += len(of)
+	}
+	if len(h.of) > maxHeads || len(h.of) == 0 || kept != len(h.of) {
+		t.Errorf("%d are kept, %d of keys", len(h.of), kept)
+	}
+}
+
+// TestHeadsOfOneKeyAreBounded: one key, or none, does not have the others' forgotten.
+func TestHeadsOfOneKeyAreBounded(t *testing.T) {
+	h, head := newHeads(), plain(t)
+	mine, greedy := &keyEntry{}, &keyEntry{}
+	h.keep(headHash{1}, &understood{holder: mine}, head, 0)
+	for i := range 2 * maxHeads {
+		h.keep(headHash{2, byte(i), byte(i >> 8)}, &understood{holder: greedy}, head, 0)
+		h.keep(headHash{3, byte(i), byte(i >> 8)}, &understood{}, head, 0)
+	}
+	if h.find(headHash{1}, time.Now()) == nil || len(h.of) > 1+maxOfKey {
+		t.Errorf("%d are kept, or not the one of another key", len(h.of))
 	}
 }

@@ -19,6 +19,7 @@ type guardedConn struct {
 	connections *connections
 	origin      netip.Addr
 	linger      atomic.Bool
+	waits       atomic.Bool // its front does, for a request after another
 
 	reading, writing patience
 	once             sync.Once

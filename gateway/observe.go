@@ -41,6 +41,7 @@ type exchange struct {
 	answered  bool      // there is an answer, other than what Fiber itself may have made
 	answer    answer
 	replays   bool        // it can be a replay
+	cors      bool        // it has passed what answers CORS
 	replay    *replay     // the answer as it was sent before; nil: it is made anew
 	body      []byte      // of the replay
 	cache     CacheStatus // how the answer came about; empty if no agent was read

@@ -18,13 +18,17 @@ func (s *Server) handleFailed(f *fiber.Ctx, err error) error {
 		x.failed = s.problem(c, err)
 		return nil
 	}
+	var began time.Time
+	if f := frontOf(c.Conn()); f != nil {
+		began = f.began
+	}
 	x := s.newExchange(c)
 	s.refuse(x, s.problem(c, err))
 	x.write(c)
 	lingerOn(c.Conn()) // the peer may still be sending what is refused
 	x.status, x.ended = c.Response.StatusCode(), time.Now()
-	if c.ConnRequestNum() <= 1 { // of later ones, when they began is not known
-		x.took = x.ended.Sub(c.ConnTime())
+	if !began.IsZero() {
+		x.took = x.ended.Sub(began)
 	}
 	x.record = &record{}
 	x.entry = s.gateway.journal.Begin(&x.record.entry, x.requestID, x.ended.Add(-x.took))

@@ -95,6 +95,13 @@ func (r *remembered) again(w wish, now time.Time) (*recipe, answer, bool) {
 	return known, a, true
 }
 
+// touch has a wish be one of the last that were asked.
+func (r *remembered) touch(w wish) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lru.Get(w)
+}
+
 // holds reports whether all that the answer is made of is as it was.
 func (r *recipe) holds(now time.Time) bool {
 	for _, of := range r.of {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 	"weak"
 
@@ -11,7 +12,7 @@ import (
 
 // replay is how a head was answered from memory, as it was sent, for as long as its recipe
 // holds. Only the fields that differ each time are not in it: the request's id, the date,
-// the answer's age, and what is left of the key's limit. It is not changed after it was made.
+// the answer's age, and what is left of the key's limit. It is safe for concurrent use.
 type replay struct {
 	recipe weak.Pointer[recipe] // remembered has it
 	clears uint64               // of remembered, when it was made
@@ -19,7 +20,9 @@ type replay struct {
 	head   []byte // status line and fields; neither those that differ, nor the empty line
 	coding payload.Coding
 	secure bool // over TLS
-	served *telemetry.Durations
+
+	touched atomic.Int64 // when remembered was last told that it is asked for, in seconds since 1970
+	served  *telemetry.Durations
 }
 
 // newReplay is of an answer that was made of a recipe.
@@ -53,6 +56,10 @@ func (s *Server) again(x *exchange, u *understood) bool {
 	g := s.gateway
 	if r := u.replay.Load(); r != nil && x.replays && r.secure == x.secure {
 		if of, body, ok := r.body(g.remembered, x.began); ok {
+			if now := x.began.Unix(); r.touched.Load() != now {
+				r.touched.Store(now)
+				g.remembered.touch(u.wish)
+			}
 			g.tell(of, x)
 			x.replay, x.body, x.answer.oldest, x.served = r, body, of.answer.oldest, r.served
 			return true

@@ -104,3 +104,51 @@ func TestReplaysEnd(t *testing.T) {
 		t.Error("the last answer does not end its connection")
 	}
 }
+
+// TestRefusalsAreTheSame: what is refused before its route is found is, too, where its head is
+// known.
+func TestRefusalsAreTheSame(t *testing.T) {
+	b := newBench(t, "")
+	b.reload("max_inflight: 2048", `max_inflight: 2048, cors: {origins: ["https://a.example"]}`)
+	overloaded := func() string {
+		t.Helper()
+		b.gateway.running.Add(2048)
+		defer b.gateway.running.Add(-2048)
+		b.spans.Reset()
+		r := b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 503, "overloaded")
+		for _, own := range []string{"X-Request-Id", "Date"} {
+			r.Header.Del(own)
+		}
+		waitFor(t, "the span", func() bool { return len(b.spans.GetSpans()) == 1 })
+		s := b.spans.GetSpans()[0]
+		return fmt.Sprint(r.Header, s.Name, s.Attributes)
+	}
+	before := overloaded()
+	b.replaying(krosaiAgent)
+	handled := b.handled.Load()
+	if after := overloaded(); after != before || b.handled.Load() != handled {
+		t.Errorf("%s\nwas\n%s", after, before)
+	}
+}
+
+// TestReplaysKeepTheirRecipe: what is asked for most is not what is forgotten first.
+func TestReplaysKeepTheirRecipe(t *testing.T) {
+	b := newBench(t, "")
+	b.replaying(krosaiAgent)
+	b.get("/v1/agents/klen:123")
+	b.get("/v1/agents/klen:123")
+	lru := b.gateway.remembered.lru
+	oldest := func() string {
+		b.gateway.remembered.mu.Lock()
+		defer b.gateway.remembered.mu.Unlock()
+		w, _, _ := lru.GetOldest()
+		return w.id
+	}
+	if !strings.Contains(krosaiAgent, oldest()) {
+		t.Fatal("not the order of a test")
+	}
+	waitFor(t, "the replayed one to be a later one", func() bool {
+		b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 200, "")
+		return !strings.Contains(krosaiAgent, oldest())
+	})
+}
