@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -47,7 +46,7 @@ const (
 type arrival struct {
 	size  int // zero: it was not
 	at    time.Time
-	head  headHash
+	seen  glimpse
 	state *state // that knows it
 	known *understood
 }
@@ -161,9 +160,10 @@ func (f *front) answer(came arrival) error {
 	x := &f.exchange
 	defer func() { *x = exchange{} }()
 	*x = exchange{
-		began: came.at, state: came.state, requestID: newRequestID(came.at), base: context.Background(),
+		began: came.at, state: came.state, base: context.Background(),
 		method: http.MethodGet, secure: f.secure, form: came.known.form, replays: true,
 	}
+	x.identify(came.seen.ids)
 	f.hold()
 	defer f.release()
 	s.start(x)
@@ -223,11 +223,12 @@ func (f *front) Close() error {
 
 // arrived is what is known of bytes that came.
 func (s *Server) arrived(p []byte) arrival {
-	if len(p) > maxHead || !bytes.HasPrefix(p, []byte("GET ")) || !bytes.HasSuffix(p, []byte("\r\n\r\n")) {
+	seen, ok := glimpseOf(p)
+	if !ok {
 		return arrival{}
 	}
-	a := arrival{size: len(p), at: time.Now(), head: headOf(p), state: s.gateway.state.Load()}
-	a.known = a.state.heads.find(a.head, a.at)
+	a := arrival{size: len(p), at: time.Now(), seen: seen, state: s.gateway.state.Load()}
+	a.known = a.state.heads.find(seen.hash, a.at)
 	return a
 }
 
@@ -240,5 +241,5 @@ func (f *front) handed(header *fasthttp.RequestHeader) headHash {
 		return headHash{}
 	}
 	f.between = true
-	return came.head
+	return came.seen.hash
 }

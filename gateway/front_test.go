@@ -111,7 +111,10 @@ func TestFrontIsNotSeen(t *testing.T) {
 			var stream []byte
 			var cuts []int // where it may be cut, more likely than elsewhere
 			for range rapid.IntRange(1, 6).Draw(t, "requests") {
-				inner := head.Draw(t, "known")
+				inner := strings.Replace(head.Draw(t, "known"), "\r\n", "\r\n"+rapid.SampledFrom([]string{
+					"", "", "X-Request-Id: a\r\n", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00\r\n", "X-Forwarded-For: a\r\nForwarded:\r\n",
+					"X-Request-Id: a\nContent-Length: 4\r\n", "Forwarded: a\rb\r\n", "Forwarded: a\r\n b\r\n", "Forwarded : a\r\n", "Forwarded: \x00\r\n",
+				}).Draw(t, "field"), 1)
 				request := rapid.SampledFrom([]string{
 					inner, inner, inner,
 					within("GET", fmt.Sprintf("Content-Length: %d", len(inner)), inner),

@@ -3,6 +3,8 @@ package gateway
 import (
 	"bufio"
 	"fmt"
+	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -53,6 +55,108 @@ func TestSizeOfHeads(t *testing.T) {
 	unread.Set("Authorization", "Bearer a")
 	if s := headSize(&unread); s == len("GET / HTTP/1.1\r\nAuthorization: Bearer a\r\n\r\n") {
 		t.Errorf("a head that was not read has %d bytes", s)
+	}
+}
+
+// TestGlimpses: heads are told apart by all that is in them, but for what is another one each
+// time; and a line that may be taken for two is not left out.
+func TestGlimpses(t *testing.T) {
+	const first, rest = "GET /a HTTP/1.1\r\n", "Host: h\r\nAuthorization: Bearer a\r\n\r\n"
+	plain, ok := glimpseOf([]byte(first + rest))
+	if !ok {
+		t.Fatal("a plain head is nothing")
+	}
+	for lines, want := range map[string]ids{
+		"X-Request-Id: one\r\n":                                     {request: []byte("one")},
+		"x-request-id:two \t\r\n":                                   {request: []byte("two")},
+		"X-Request-Id:\r\nX-Request-Id: b\r\n":                      {request: []byte{}},
+		"traceparent: 00-a-b-01\r\ntracestate: c=d\r\n":             {traceparent: []byte("00-a-b-01"), tracestate: []byte("c=d")},
+		"X-Forwarded-For: 192.0.2.1\r\nX-Amzn-Trace-Id: Root=1\r\n": {},
+	} {
+		for _, head := range []string{first + lines + rest, first + rest[:len(rest)-2] + lines + "\r\n"} {
+			got, ok := glimpseOf([]byte(head))
+			if !ok || got.hash != plain.hash || !reflect.DeepEqual(got.ids, want) {
+				t.Errorf("%q: %t, or another hash, or %q", head, ok, got.ids)
+			}
+		}
+	}
+	seen := map[headHash]string{plain.hash: "plain"}
+	for _, head := range []string{
+		"GET /a HTTP/1.0\r\n" + rest,
+		"GET /ab HTTP/1.1\r\n" + rest,
+		"GET /a?b HTTP/1.1\r\n" + rest,
+		first + "Host: h\r\nAuthorization: Bearer b\r\n\r\n",
+		first + "Host: h\r\nX-Api-Key: a\r\n\r\n",
+		first + "X-Other: 1\r\n" + rest,
+		first + "Content-Length: 1\r\n" + rest,
+		first + "Connection: close\r\n" + rest,
+		first + "X-Request-Id : one\r\n" + rest,
+		first + " X-Request-Id: one\r\n" + rest,
+		first + "X-Request-Id: one\n" + rest,
+		first + "X-Request-Id: one\nContent-Length: 1\r\n" + rest,
+		first + "X-Request-Id: one\rContent-Length: 1\r\n" + rest,
+		first + "X-Request-Id: one\x00\r\n" + rest,
+		first + "X-Request-Id: one\r\n two\r\n" + rest,
+		first + "X-Request-Id\r\n" + rest,
+		first + rest + first + rest,
+		first + "X-Request-Id: one\r\n\r\n" + first + rest,
+	} {
+		g, ok := glimpseOf([]byte(head))
+		if other, twice := seen[g.hash]; !ok || twice {
+			t.Errorf("%q is as %q, or nothing", head, other)
+		}
+		seen[g.hash] = head
+	}
+	for _, head := range []string{
+		"", "\r\n\r\n", "POST /a HTTP/1.1\r\n" + rest, "HEAD /a HTTP/1.1\r\n" + rest, "\r\n" + first + rest, first + "Host: h\r\n", first + "Host: h\n\n",
+		first + "X: " + strings.Repeat("x", maxHashed) + "\r\n" + rest,
+		first + "X-Request-Id: " + strings.Repeat("x", maxHead) + "\r\n" + rest,
+	} {
+		if _, ok := glimpseOf([]byte(head)); ok {
+			t.Errorf("%.40q is a head", head)
+		}
+	}
+}
+
+// TestWhatChangesIsNotHeeded: of the fields that are left out of a head's hash, none has a say
+// in an answer, but those that are read.
+func TestWhatChangesIsNotHeeded(t *testing.T) {
+	for length, names := range eachTime {
+		for _, name := range names {
+			read := name == "X-Request-Id" || name == "Traceparent" || name == "Tracestate"
+			if slices.Contains(heeded, name) != read || len(name) != length || http.CanonicalHeaderKey(name) != name {
+				t.Errorf("%s is heeded", name)
+			}
+		}
+	}
+}
+
+// TestIDsOfKnownHeads: a request whose head is known but for its ids has its own.
+func TestIDsOfKnownHeads(t *testing.T) {
+	b := newBench(t, "")
+	for range 3 {
+		b.get("/v1/agents/klen:123")
+	}
+	for i := range 3 {
+		b.spans.Reset()
+		handled, id := b.handled.Load(), fmt.Sprint("request-", i)
+		trace := fmt.Sprintf("0af7651916cd43dd8448eb211c8031%02d", i)
+		r := b.get("/v1/agents/klen:123", "X-Request-Id: "+id, "traceparent: 00-"+trace+"-b7ad6b7169203331-01", "tracestate: a=b", "X-Forwarded-For: 192.0.2."+id).wants(t, 200, "")
+		if r.Header.Get("X-Request-Id") != id || b.handled.Load() != handled {
+			t.Errorf("%q, or it came to a handler", r.Header.Get("X-Request-Id"))
+		}
+		waitFor(t, "the span", func() bool { return len(b.spans.GetSpans()) == 1 })
+		s := b.spans.GetSpans()[0]
+		if s.Parent.SpanID().String() != "b7ad6b7169203331" || s.SpanContext.TraceID().String() != trace || s.SpanContext.TraceState().String() != "a=b" || !s.Parent.IsRemote() {
+			t.Errorf("span %v below %v", s.SpanContext, s.Parent)
+		}
+		waitFor(t, "the line", func() bool {
+			return strings.Contains(b.log.String(), `"request_id":"`+id+`"`) && strings.Contains(b.log.String(), `"trace_id":"`+trace+`"`)
+		})
+	}
+	handled := b.handled.Load()
+	if r := b.get("/v1/agents/klen:123", "X-Request-Id: not one").wants(t, 200, ""); r.Header.Get("X-Request-Id") == "not one" || b.handled.Load() != handled {
+		t.Errorf("%q, or it came to a handler", r.Header.Get("X-Request-Id"))
 	}
 }
 

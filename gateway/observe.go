@@ -67,7 +67,6 @@ func exchangeOf(c *fasthttp.RequestCtx) (*exchange, bool) {
 
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
-// newExchange keeps the caller's request id if it has the form of one.
 func (s *Server) newExchange(c *fasthttp.RequestCtx) *exchange {
 	header := &c.Request.Header
 	x := &exchange{
@@ -79,14 +78,29 @@ func (s *Server) newExchange(c *fasthttp.RequestCtx) *exchange {
 	}
 	x.has = presentIn(header)
 	x.form = formFor(header, x.has)
+	var own ids
 	if x.has.any(hasRequestID) {
-		x.requestID = string(header.Peek("X-Request-Id"))
+		own.request = header.Peek("X-Request-Id")
 	}
-	if x.requestID == "" || !requestID.MatchString(x.requestID) {
-		x.requestID = newRequestID(x.began)
+	if x.has.any(hasTraceparent) {
+		own.traceparent, own.tracestate = header.Peek("traceparent"), header.Peek("tracestate")
 	}
+	x.identify(own)
 	c.SetUserValue(exchangeLocal, x)
 	return x
+}
+
+// identify keeps the caller's request id, if it has the form of one, and makes its span that
+// of our parent.
+func (x *exchange) identify(own ids) {
+	if len(own.request) > 0 && requestID.Match(own.request) {
+		x.requestID = string(own.request)
+	} else {
+		x.requestID = newRequestID(x.began)
+	}
+	if len(own.traceparent) > 0 {
+		x.base = telemetry.Extract(x.base, string(own.traceparent), string(own.tracestate))
+	}
 }
 
 // newRequestID is a ULID: the time, and 80 bits of chance, so that they can be sorted and
@@ -119,10 +133,6 @@ func (s *Server) observe(next func(*fasthttp.RequestCtx, *exchange) error) fasth
 		x := s.newExchange(c)
 		if x.method == telemetry.OtherMethod {
 			c.Request.Header.SetMethod(telemetry.OtherMethod) // Fiber knows it then
-		}
-		if x.has.any(hasTraceparent) {
-			header := &c.Request.Header
-			x.base = telemetry.Extract(x.base, string(header.Peek("traceparent")), string(header.Peek("tracestate")))
 		}
 		s.start(x)
 		if err := next(c, x); err != nil {
