@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"math/rand/v2"
-	"regexp"
 	"strings"
 	"time"
 
@@ -65,7 +64,16 @@ func exchangeOf(c *fasthttp.RequestCtx) (*exchange, bool) {
 	return x, ok
 }
 
-var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+// isRequestID reports whether it has the form of one: up to 128 of A-Z, a-z, 0-9, ".", "_"
+// and "-".
+func isRequestID(id []byte) bool {
+	for _, c := range id {
+		if !(c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return len(id) > 0 && len(id) <= 128
+}
 
 func (s *Server) newExchange(c *fasthttp.RequestCtx) *exchange {
 	header := &c.Request.Header
@@ -93,7 +101,7 @@ func (s *Server) newExchange(c *fasthttp.RequestCtx) *exchange {
 // identify keeps the caller's request id, if it has the form of one, and makes its span that
 // of our parent.
 func (x *exchange) identify(own ids) {
-	if len(own.request) > 0 && requestID.Match(own.request) {
+	if isRequestID(own.request) {
 		x.requestID = string(own.request)
 	} else {
 		x.requestID = newRequestID(x.began)

@@ -181,8 +181,29 @@ var propagator = propagation.TraceContext{}
 
 // Extract puts a caller's traceparent into ctx.
 func Extract(ctx context.Context, traceparent, tracestate string) context.Context {
-	return propagator.Extract(ctx, propagation.MapCarrier{"traceparent": traceparent, "tracestate": tracestate})
+	return propagator.Extract(ctx, received{traceparent, tracestate})
 }
+
+// received is what came of a trace, as the propagator reads it; a map would be made for each
+// request.
+type received struct{ traceparent, tracestate string }
+
+var _ propagation.TextMapCarrier = received{}
+
+func (r received) Get(key string) string {
+	switch key {
+	case "traceparent":
+		return r.traceparent
+	case "tracestate":
+		return r.tracestate
+	}
+	return ""
+}
+
+func (r received) Keys() []string { return []string{"traceparent", "tracestate"} }
+
+// Set does nothing: it is only read.
+func (received) Set(string, string) {}
 
 // Injected is the header fields that tell another program of ctx's span.
 func Injected(ctx context.Context) map[string]string {

@@ -25,6 +25,7 @@ type comparison struct {
 	asked target
 	goal  float64 // of the ratio
 	nginx bool    // is measured, too, as a cache of the same
+	alike bool    // the bare limit is asked with the same header
 }
 
 // comparisons are the cases; the bodies that the bare limit answers are the gateway's own.
@@ -43,9 +44,14 @@ func (b *bench) comparisons() ([]comparison, error) {
 			return nil, err
 		}
 	}
+	withIDs, err := b.withIDs(b.gateway, one)
+	if err != nil {
+		return nil, err
+	}
 	cases := []comparison{
 		{name: "list from memory", bare: []string{"-fixed", b.path("list.json")}, of: b.gateway, asked: b.gateway.asked(list), goal: 1.25, nginx: true},
 		{name: "agent from memory", bare: []string{"-fixed", b.path("one.json")}, of: b.gateway, asked: b.gateway.asked(one), goal: 1.45, nginx: true},
+		{name: "agent from memory, ids each time", bare: []string{"-fixed", b.path("one.json")}, of: b.gateway, asked: withIDs, goal: 1.45, alike: true},
 		{name: "not modified, to the list", of: b.gateway, asked: b.gateway.asked(list, "If-None-Match: "+tag), goal: 1},
 	}
 	changing, err := b.vendors(*agents, "0", "-changing")
@@ -163,10 +169,11 @@ func (b *bench) compare(c comparison) (closedRow, error) {
 	}
 	defer observed.stop()
 	row.Observed = &side{}
-	sides := []turn{
-		{bare, target{url: address + "/x"}, &row.Bare}, gateway,
-		{observed, target{url: at + "/x", headers: map[string]string{"Authorization": "Bearer bench"}}, row.Observed},
+	plain, keyed := target{url: address + "/x"}, target{url: at + "/x", headers: map[string]string{"Authorization": "Bearer bench"}}
+	if c.alike {
+		plain.headers, plain.script, keyed.script = c.asked.headers, c.asked.script, c.asked.script
 	}
+	sides := []turn{{bare, plain, &row.Bare}, gateway, {observed, keyed, row.Observed}}
 	if c.nginx {
 		proxy, at, err := b.nginx(address)
 		switch {

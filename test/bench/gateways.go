@@ -269,3 +269,23 @@ function request()
 end
 `, strings.Join(g.keys, `", "`))), 0o600)
 }
+
+// withIDs is a target that is asked for with a header as programs send it that trace, through a
+// proxy: two ids and an address are others each time.
+func (b *bench) withIDs(g *server, path string) (target, error) {
+	t := g.asked(path)
+	t.script = b.path("ids.lua")
+	return t, os.WriteFile(t.script, []byte(`local number = 0
+wrk.headers["User-Agent"] = "python-httpx/0.28.1"
+wrk.headers["Accept"] = "application/json"
+wrk.headers["X-Forwarded-Proto"] = "https"
+function request()
+  number = number + 1
+  local id = string.format("%032x", number)
+  wrk.headers["X-Request-Id"] = id
+  wrk.headers["traceparent"] = "00-" .. id .. "-b7ad6b7169203331-00"
+  wrk.headers["X-Forwarded-For"] = "192.0.2." .. number % 255
+  return wrk.format()
+end
+`), 0o600)
+}
