@@ -31,14 +31,14 @@ type form struct {
 }
 
 func formFor(header *fasthttp.RequestHeader, has present) form {
-	w := form{coding: payload.Identity}
+	in := form{coding: payload.Identity}
 	if has.any(hasAcceptEncoding) {
-		w.coding = preferredCoding(header.PeekAll(fiber.HeaderAcceptEncoding))
+		in.coding = preferredCoding(header.PeekAll(fiber.HeaderAcceptEncoding))
 	}
 	if has.any(hasIfNoneMatch) && (header.IsGet() || header.IsHead()) {
-		w.noneMatch = headerLines(header, fiber.HeaderIfNoneMatch)
+		in.noneMatch = headerLines(header, fiber.HeaderIfNoneMatch)
 	}
-	return w
+	return in
 }
 
 // Names and values of header fields, as they are sent.
@@ -63,9 +63,9 @@ var (
 	replayedCreate   = newField("Idempotency-Replayed", "true")
 )
 
-// as is the answer's status for whom it is wanted by.
-func (a *answer) as(w form) (status int) {
-	if a.etag != "" && len(w.noneMatch) > 0 && noneMatch(w.noneMatch, a.etag) {
+// as is the answer's status in that form.
+func (a *answer) as(in form) (status int) {
+	if a.etag != "" && len(in.noneMatch) > 0 && noneMatch(in.noneMatch, a.etag) {
 		return fiber.StatusNotModified
 	}
 	return a.status
@@ -77,9 +77,9 @@ func empty(status int) bool {
 	return status == fiber.StatusNotModified || status == fiber.StatusNoContent
 }
 
-// render gives the fields of the answer's head, but for its age, as it is with that status;
-// and its body. All is shared, and not changed.
-func (a *answer) render(status int, w form, give func(name, value []byte)) (body []byte) {
+// render gives the fields of the answer's head, but for its age, as it is with that status
+// and in that form; and its body. All is shared, and not changed.
+func (a *answer) render(status int, in form, give func(name, value []byte)) (body []byte) {
 	for _, f := range a.headers {
 		give(f.name, f.value)
 	}
@@ -90,7 +90,7 @@ func (a *answer) render(status int, w form, give func(name, value []byte)) (body
 		return nil
 	}
 	give(contentType, a.media)
-	body, coding := a.body.In(w.coding)
+	body, coding := a.body.In(in.coding)
 	if coding != payload.Identity {
 		give(contentEncoding, []byte(coding))
 	}
@@ -156,14 +156,14 @@ func (p *Problem) answer() answer {
 
 // appendHead appends the answer's status line and fields, but for those that differ each
 // time it is given, and for the empty line; behind it comes the body.
-func (a *answer) appendHead(head []byte, w form, cors bool) (_, body []byte, status int) {
-	status = a.as(w)
+func (a *answer) appendHead(head []byte, in form, cors bool) (_, body []byte, status int) {
+	status = a.as(in)
 	head = append(strconv.AppendInt(append(head, "HTTP/1.1 "...), int64(status), 10), ' ')
 	head = append(append(head, fasthttp.StatusMessage(status)...), "\r\n"...)
 	if cors && len(a.vary) == 0 {
 		head = appendField(head, varyHeader, varyOrigin)
 	}
-	body = a.render(status, w, func(name, value []byte) {
+	body = a.render(status, in, func(name, value []byte) {
 		if cors && string(name) == fiber.HeaderVary { // CORS says so to those who name no origin, too
 			value = slices.Concat(varyOrigin, []byte(", "), value)
 		}
@@ -189,8 +189,10 @@ func (x *exchange) write(c *fasthttp.RequestCtx) {
 	if x.answered {
 		status := x.answer.as(x.form)
 		body := x.answer.render(status, x.form, func(name, value []byte) {
-			if before := header.PeekBytes(name); len(before) > 0 && string(name) == fiber.HeaderVary { // CORS has said something already
-				value = slices.Concat(before, []byte(", "), value)
+			if string(name) == fiber.HeaderVary {
+				if before := header.PeekBytes(name); len(before) > 0 { // CORS has said something already
+					value = slices.Concat(before, []byte(", "), value)
+				}
 			}
 			header.SetCanonical(name, value)
 		})

@@ -85,7 +85,8 @@ func byLength(names ...string) (by [32][]string) {
 	return by
 }
 
-// glimpseOf what may be the head of a GET; false if it is none that is worth it.
+// glimpseOf is what is seen of what may be the head of a GET; false if it is none that is worth
+// it.
 func glimpseOf(head []byte) (g glimpse, ok bool) {
 	if len(head) > maxHead || !bytes.HasPrefix(head, []byte("GET ")) || !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
 		return glimpse{}, false
@@ -152,9 +153,6 @@ func headSize(header *fasthttp.RequestHeader) int {
 // find is what the head said before; nil if it did not come before, or if its key is not
 // valid at that time.
 func (h *heads) find(head headHash, now time.Time) *understood {
-	if head == (headHash{}) {
-		return nil
-	}
 	h.mu.RLock()
 	u := h.of[head]
 	h.mu.RUnlock()

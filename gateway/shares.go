@@ -33,8 +33,8 @@ const reservedShare = 8
 func (s *shares) take(name string, limit int, others bool) *held {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.of[name]
-	if h == nil {
+	h, known := s.of[name]
+	if !known {
 		h = &held{}
 	}
 	free := limit - s.taken
@@ -56,16 +56,15 @@ func (s *shares) take(name string, limit int, others bool) *held {
 	s.taken++
 	if h.places++; h.places == 1 {
 		s.names++
+	}
+	if !known {
 		s.know(name, h)
 	}
 	return h
 }
 
-// know keeps what a name holds; under mu.
+// know keeps what a new name holds; under mu.
 func (s *shares) know(name string, h *held) {
-	if s.of[name] == h {
-		return
-	}
 	if len(s.of) >= s.names+idleNames {
 		maps.DeleteFunc(s.of, func(_ string, h *held) bool { return h.places == 0 })
 	}
