@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"pgregory.net/rapid"
 )
 
@@ -27,14 +26,10 @@ type piecesConn struct {
 	turnConn
 	pieces [][]byte
 	end    error
-	pause  func()       // before a piece is read
 	write  func() error // before something is written
 }
 
 func (c *piecesConn) Read(p []byte) (int, error) {
-	if c.pause != nil {
-		c.pause()
-	}
 	if len(c.pieces) == 0 {
 		return 0, c.end
 	}
@@ -87,6 +82,18 @@ func (b *bench) headFor(path string, headers ...string) string {
 	lines := append([]string{"GET " + path + " HTTP/1.1", "Host: h", "Authorization: Bearer " + b.keys[keyAcme]}, headers...)
 	return strings.Join(lines, "\r\n") + "\r\n\r\n"
 }
+
+// knownHead is a head that the front answers; it came three times.
+func (b *bench) knownHead() string {
+	head := b.headFor("/v1/agents/klen:123")
+	for range 3 {
+		b.serve(true, io.EOF, []byte(head))
+	}
+	return head
+}
+
+// answered is how many lines the log has of requests.
+func (b *bench) answered() int { return strings.Count(b.log.String(), `"msg":"request"`) }
 
 // TestFrontIsNotSeen: whatever comes on a connection, and in whichever pieces, it is
 // answered as it would be without a front: a head is one only where a request begins.
@@ -170,20 +177,16 @@ func TestFrontIsNotSeen(t *testing.T) {
 // told nothing after what the front answered.
 func TestFrontEndsInSilence(t *testing.T) {
 	b := newBench(t, "")
-	head := b.headFor("/v1/agents/klen:123")
-	for range 3 {
-		b.serve(true, io.EOF, []byte(head))
-	}
-	lines := func() int { return strings.Count(b.log.String(), `"msg":"request"`) }
-	waitFor(t, "the log", func() bool { return lines() == 3 })
+	head := b.knownHead()
+	waitFor(t, "the log", func() bool { return b.answered() == 3 })
 	for _, end := range []error{io.EOF, os.ErrDeadlineExceeded, net.ErrClosed} {
-		handled, logged := b.handled.Load(), lines()
+		handled, logged := b.handled.Load(), b.answered()
 		if got, _ := answersIn(b.serve(true, end, []byte(head), []byte(head))); !slices.Equal(got, []string{"200 OK", "200 OK"}) {
 			t.Errorf("%v: %q", end, got)
 		}
-		waitFor(t, "two lines", func() bool { return lines() >= logged+2 })
-		if b.handled.Load() != handled || lines() != logged+2 {
-			t.Errorf("%v: %d requests came to a handler, %d lines", end, b.handled.Load()-handled, lines()-logged)
+		waitFor(t, "two lines", func() bool { return b.answered() >= logged+2 })
+		if b.handled.Load() != handled || b.answered() != logged+2 {
+			t.Errorf("%v: %d requests came to a handler, %d lines", end, b.handled.Load()-handled, b.answered()-logged)
 		}
 	}
 	late := &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
@@ -196,15 +199,11 @@ func TestFrontEndsInSilence(t *testing.T) {
 // nothing is written behind it.
 func TestFrontThatCannotAnswer(t *testing.T) {
 	b := newBench(t, "")
-	head := b.headFor("/v1/agents/klen:123")
-	for range 3 {
-		b.serve(true, io.EOF, []byte(head))
-	}
-	lines := func() int { return strings.Count(b.log.String(), `"msg":"request"`) }
+	head := b.knownHead()
 	logged := 0
 	for _, broken := range []error{syscall.EPIPE, &net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}} {
 		logged += 3
-		waitFor(t, "the log", func() bool { return lines() == logged })
+		waitFor(t, "the log", func() bool { return b.answered() == logged })
 		writes := 0
 		conn := &piecesConn{pieces: [][]byte{[]byte(head), []byte(head), []byte(head), []byte(head)}, end: io.EOF}
 		conn.write = func() error {
@@ -214,9 +213,9 @@ func TestFrontThatCannotAnswer(t *testing.T) {
 			return nil
 		}
 		_ = b.server.app.Server().ServeConn(newFront(conn, b.server)) // how it ends is in what was written
-		waitFor(t, "three lines", func() bool { return lines() >= logged+3 })
-		if writes != 3 || lines() != logged+3 || strings.Contains(b.log.String(), `"status":4`) {
-			t.Errorf("%v: %d writes, %d lines", broken, writes, lines()-logged)
+		waitFor(t, "three lines", func() bool { return b.answered() >= logged+3 })
+		if writes != 3 || b.answered() != logged+3 || strings.Contains(b.log.String(), `"status":4`) {
+			t.Errorf("%v: %d writes, %d lines", broken, writes, b.answered()-logged)
 		}
 	}
 }
@@ -225,10 +224,7 @@ func TestFrontThatCannotAnswer(t *testing.T) {
 // when it began to come, not from when its connection did.
 func TestWhatIsRefusedAfterTheFront(t *testing.T) {
 	b := newBench(t, "")
-	head := b.headFor("/v1/agents/klen:123")
-	for range 3 {
-		b.serve(true, io.EOF, []byte(head))
-	}
+	head := b.knownHead()
 	late := time.Now()
 	conn := &piecesConn{pieces: [][]byte{[]byte(head), []byte(head), []byte("garbage\r\n\r\n")}, end: io.EOF}
 	f := newFront(conn, b.server)
@@ -255,10 +251,7 @@ func TestWhatIsRefusedAfterTheFront(t *testing.T) {
 func TestShutdownClosesFrontsThatWait(t *testing.T) {
 	b := newBench(t, "")
 	b.get("/v1/agents/klen:123")
-	head := b.headFor("/v1/agents/klen:123")
-	for range 3 {
-		b.serve(true, io.EOF, []byte(head))
-	}
+	head := b.knownHead()
 	client.CloseIdleConnections()
 	conn := b.dial()
 	handled := b.handled.Load()
@@ -298,10 +291,7 @@ func TestShutdownClosesFrontsThatWait(t *testing.T) {
 // shuts down closes those.
 func TestFrontIsClosedOnceItsAnswerIsSent(t *testing.T) {
 	b := newBench(t, "")
-	head := b.headFor("/v1/agents/klen:123")
-	for range 3 {
-		b.serve(true, io.EOF, []byte(head))
-	}
+	head := b.knownHead()
 	conn := &piecesConn{pieces: [][]byte{[]byte(head), []byte(head)}, end: io.EOF}
 	f := newFront(conn, b.server)
 	closed := func() bool { return conn.closed.Load() }
@@ -333,11 +323,7 @@ func TestFrontOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	server, handled := NewServer(b.gateway), atomic.Int64{}
-	handler := server.app.Server().Handler
-	server.app.Server().Handler = func(c *fasthttp.RequestCtx) {
-		handled.Add(1)
-		handler(c)
-	}
+	countHandled(server, &handled)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(tls.NewListener(server.Guard(l), config)) }()
 	t.Cleanup(func() {

@@ -168,11 +168,7 @@ func (b *bench) start(providers []adapters.Provider) {
 	}
 	server := NewServer(b.gateway)
 	b.server = server
-	handler := server.app.Server().Handler
-	server.app.Server().Handler = func(c *fasthttp.RequestCtx) {
-		b.handled.Add(1)
-		handler(c)
-	}
+	countHandled(server, &b.handled)
 	l, err := newLoopback()
 	if err != nil {
 		t.Fatal(err)
@@ -190,6 +186,15 @@ func (b *bench) start(providers []adapters.Provider) {
 		_ = b.store.Close()
 		_ = tel.Shutdown(context.Background())
 	})
+}
+
+// countHandled counts the requests that come to a server's handler. It does not serve yet.
+func countHandled(s *Server, n *atomic.Int64) {
+	handler := s.app.Server().Handler
+	s.app.Server().Handler = func(c *fasthttp.RequestCtx) {
+		n.Add(1)
+		handler(c)
+	}
 }
 
 // client is the caller's; it follows no redirect that should not be there.

@@ -251,13 +251,7 @@ func TestKnownHeadsAreServedAsOthers(t *testing.T) {
 	f("/v1/agents/klen:123", first, 304, "", "If-None-Match: *")
 	f("/v1/agents/klen:nobody", first, 404, "agent_not_found")
 	f("/v1/agents/klen:123", each, 200, "", "Connection: close")
-	c, err := b.load("max_inflight: 2048", `max_inflight: 2048, cors: {origins: ["https://a.example"]}`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.gateway.Reload(c); err != nil {
-		t.Fatal(err)
-	}
+	b.reload("max_inflight: 2048", `max_inflight: 2048, cors: {origins: ["https://a.example"]}`)
 	f("/v1/agents", first, 200, "")
 }
 

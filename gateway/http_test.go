@@ -182,13 +182,7 @@ func TestCORS(t *testing.T) {
 	if r := b.ask("", "OPTIONS", "/v1/agents", "", preflight...); r.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("allowed by default: %v", r.Header)
 	}
-	c, err := b.load("request_timeout: 10s", "request_timeout: 10s, cors: {origins: [https://App.Example]}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.gateway.Reload(c); err != nil {
-		t.Fatal(err)
-	}
+	b.reload("request_timeout: 10s", "request_timeout: 10s, cors: {origins: [https://App.Example]}")
 	if r := b.ask("", "OPTIONS", "/v1/agents", "", preflight...); r.StatusCode != 204 || r.Header.Get("Access-Control-Allow-Origin") != "https://app.example" {
 		t.Errorf("%d %v", r.StatusCode, r.Header)
 	}
@@ -209,13 +203,7 @@ func TestCORS(t *testing.T) {
 
 func TestRateLimitOfAKey(t *testing.T) {
 	b := newBench(t, "")
-	c, err := b.load("  - id: reader\n", "  - id: reader\n    rate_limit: {requests: 2, per: 1h}\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.gateway.Reload(c); err != nil {
-		t.Fatal(err)
-	}
+	b.reload("  - id: reader\n", "  - id: reader\n    rate_limit: {requests: 2, per: 1h}\n")
 	for _, left := range []string{`"key";r=1;t=1800`, `"key";r=0;t=3600`} {
 		r := b.ask(keyRead, "GET", "/v1/backends", "").wants(t, 200, "")
 		if r.Header.Get("RateLimit-Policy") != `"key";q=2;w=3600` || r.Header.Get("RateLimit") != left {
@@ -231,13 +219,7 @@ func TestRateLimitOfAKey(t *testing.T) {
 
 func TestOverload(t *testing.T) {
 	b := newBench(t, "timeout: 8s")
-	c, err := b.load("max_inflight: 2048", "max_inflight: 1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.gateway.Reload(c); err != nil {
-		t.Fatal(err)
-	}
+	b.reload("max_inflight: 2048", "max_inflight: 1")
 	klen := b.vendors["klen"].Control()
 	klen.Fail(sandbox.Fault{Delay: 2 * time.Second})
 	done := make(chan reply)

@@ -128,13 +128,7 @@ func TestNotAnsweredAgain(t *testing.T) {
 	b.isMarked(b.get(krosaiAgent), false) // nothing is held on to
 
 	b.again(all, klen, krosaiAgent)
-	c, err := b.load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.gateway.Reload(c); err != nil {
-		t.Fatal(err)
-	}
+	b.reload()
 	for _, path := range []string{all, klen, krosaiAgent} {
 		b.isMarked(b.get(path), false)
 	}

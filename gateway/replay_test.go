@@ -37,7 +37,7 @@ func TestReplaysCount(t *testing.T) {
 	for range 3 {
 		b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 429, "rate_limited")
 	}
-	waitFor(t, "the log", func() bool { return strings.Count(b.log.String(), `"msg":"request"`) == 23 })
+	waitFor(t, "the log", func() bool { return b.answered() == 23 })
 	for text, times := range map[string]int{
 		`"route":"/v1/agents/{id}","status":200`: 20, `"sources":"krosai=hit","code":""`: 19, `"sources":"krosai=miss","code":""`: 1, `"code":"rate_limited"`: 3,
 	} {
