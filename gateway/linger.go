@@ -25,6 +25,15 @@ type guardedConn struct {
 	once             sync.Once
 }
 
+// newGuardedConn is a connection that is counted.
+func newGuardedConn(c net.Conn, of *connections) *guardedConn {
+	g := &guardedConn{gathered: &gathered{Conn: c}, connections: of, origin: origin(c)}
+	g.reading.set, g.writing.set = c.SetReadDeadline, c.SetWriteDeadline
+	g.reading.began = time.Now()
+	g.writing.began = g.reading.began
+	return g
+}
+
 // Bounds of what is read of a peer that was already answered.
 const (
 	lingerTime  = 2 * time.Second

@@ -158,8 +158,13 @@ func (s *Server) observe(next func(*fasthttp.RequestCtx, *exchange) error) fasth
 // start gives a request its span, and its entry in the journal.
 func (s *Server) start(x *exchange) {
 	x.base, x.span, x.traced = s.gateway.telemetry.ServerSpan(x.base, "HTTP")
+	s.enter(x, x.began)
+}
+
+// enter begins what is kept of a request that began then.
+func (s *Server) enter(x *exchange, began time.Time) {
 	x.record = &record{}
-	x.entry = s.gateway.journal.Begin(&x.record.entry, x.requestID, x.began)
+	x.entry = s.gateway.journal.Begin(&x.record.entry, x.requestID, began)
 }
 
 // end says how it ended.
@@ -242,7 +247,7 @@ func theirs(status int, code Code) bool {
 func (s *Server) note(x *exchange) {
 	g := s.gateway
 	if x.served == nil {
-		x.served = g.telemetry.Served(x.measured())
+		x.served = g.telemetry.Served(x.measured(x.status))
 	}
 	x.served.Record(x.traced, x.took)
 	g.journal.End(x.entry, x.ended, journal.Outcome{
@@ -257,9 +262,9 @@ func (s *Server) note(x *exchange) {
 }
 
 // measured is what the request's duration is measured by.
-func (x *exchange) measured() telemetry.Served {
-	served := telemetry.Served{Method: x.method, Scheme: x.scheme(), Route: x.route, Status: x.status}
-	if x.status >= 500 {
+func (x *exchange) measured(status int) telemetry.Served {
+	served := telemetry.Served{Method: x.method, Scheme: x.scheme(), Route: x.route, Status: status}
+	if status >= 500 {
 		served.Error = string(x.code)
 	}
 	return served

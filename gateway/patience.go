@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"errors"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,13 +94,4 @@ func (c *guardedConn) SetWriteDeadline(t time.Time) error { return c.writing.giv
 // SetDeadline sets both.
 func (c *guardedConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
-}
-
-// newGuardedConn is a connection that is counted.
-func newGuardedConn(c net.Conn, of *connections) *guardedConn {
-	g := &guardedConn{gathered: &gathered{Conn: c}, connections: of, origin: origin(c)}
-	g.reading.set, g.writing.set = c.SetReadDeadline, c.SetWriteDeadline
-	g.reading.began = time.Now()
-	g.writing.began = g.reading.began
-	return g
 }

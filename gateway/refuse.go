@@ -19,8 +19,8 @@ func (s *Server) handleFailed(f *fiber.Ctx, err error) error {
 		return nil
 	}
 	var began time.Time
-	if f := frontOf(c.Conn()); f != nil {
-		began = f.began
+	if front := frontOf(c.Conn()); front != nil {
+		began = front.began
 	}
 	x := s.newExchange(c)
 	s.refuse(x, s.problem(c, err))
@@ -30,8 +30,7 @@ func (s *Server) handleFailed(f *fiber.Ctx, err error) error {
 	if !began.IsZero() {
 		x.took = x.ended.Sub(began)
 	}
-	x.record = &record{}
-	x.entry = s.gateway.journal.Begin(&x.record.entry, x.requestID, x.ended.Add(-x.took))
+	s.enter(x, x.ended.Add(-x.took))
 	s.note(x)
 	return nil
 }

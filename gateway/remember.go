@@ -40,9 +40,9 @@ type recipe struct {
 	of      []weak.Pointer[entry]
 	answer  answer // without its body
 	body    weak.Pointer[payload.Payload]
-	pinned  *payload.Payload     // the body too, where it is small
-	parts   []part               // what is told of them: no snapshot is in it
-	reads   []*telemetry.Counter // of each that it is made of
+	pinned  *payload.Payload   // the body too, where it is small
+	parts   []part             // what is told of them: no snapshot is in it
+	reads   []*telemetry.Tally // of each that it is made of
 	sources []journal.Source
 	said    string // of them, in the access line
 	cache   CacheStatus

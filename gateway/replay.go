@@ -29,8 +29,7 @@ type replay struct {
 func (s *Server) newReplay(x *exchange, u *understood, of *recipe, clears uint64) *replay {
 	r := &replay{recipe: weak.Make(of), clears: clears, coding: u.form.coding, secure: x.secure}
 	r.head, _, r.status = x.answer.appendHead(nil, u.form, x.state.cors())
-	x.status = r.status
-	r.served = s.gateway.telemetry.Served(x.measured())
+	r.served = s.gateway.telemetry.Served(x.measured(r.status))
 	return r
 }
 

@@ -20,10 +20,8 @@ func (f *front) send(head, body []byte, now time.Time) error {
 		_, err := f.Conn.Write(append(head, body...))
 		return err
 	}
-	if pair, ok := f.Conn.(interface {
-		writeBoth(first, second []byte) error
-	}); ok {
-		return pair.writeBoth(head, body)
+	if guarded, ok := f.Conn.(*guardedConn); ok {
+		return guarded.writeBoth(head, body)
 	}
 	if _, err := f.Conn.Write(head); err != nil {
 		return err

@@ -193,9 +193,9 @@ func (t *Telemetry) UpstreamRequest(ctx context.Context, u Upstream, d time.Dura
 // CacheRequest counts a read through the cache.
 func (t *Telemetry) CacheRequest(backend, result string) { t.cacheRequests.count(backend, result) }
 
-// CacheReads is the counter of such reads, for who counts many.
-func (t *Telemetry) CacheReads(backend, result string) *Counter {
-	return &Counter{t.cacheRequests.of(backend, result)}
+// CacheReads is the tally of such reads, for who counts many.
+func (t *Telemetry) CacheReads(backend, result string) *Tally {
+	return t.cacheRequests.of(backend, result)
 }
 
 // Values are those that labels can have, where they are not backends' names.
@@ -399,45 +399,42 @@ const maxLabels = 3
 // is one atomic addition, and the sum is told when somebody collects: the SDK's own
 // counters cost half a microsecond each time, and a list of four backends counts four.
 type counter struct {
-	counts *known[[maxLabels]string, *count]
+	counts *known[[maxLabels]string, *Tally]
 }
 
-// count is what was counted of the values of labels.
-type count struct {
-	atomic.Int64
+// Tally is what was counted of the values of labels. It is safe for concurrent use.
+type Tally struct {
+	n  atomic.Int64
 	of metric.MeasurementOption
 }
 
+// Count adds one.
+func (t *Tally) Count() { t.n.Add(1) }
+
 func newCounter(labels ...string) counter {
-	return counter{newKnown(func(values [maxLabels]string) *count {
+	return counter{newKnown(func(values [maxLabels]string) *Tally {
 		of := make([]attribute.KeyValue, len(labels))
 		for i, label := range labels {
 			of[i] = attribute.String(label, values[i])
 		}
-		return &count{of: metric.WithAttributeSet(attribute.NewSet(of...))}
+		return &Tally{of: metric.WithAttributeSet(attribute.NewSet(of...))}
 	})}
 }
 
 func (c counter) count(values ...string) { c.add(1, values...) }
 
-func (c counter) add(n int64, values ...string) { c.of(values...).Add(n) }
+func (c counter) add(n int64, values ...string) { c.of(values...).n.Add(n) }
 
-func (c counter) of(values ...string) *count {
+func (c counter) of(values ...string) *Tally {
 	var key [maxLabels]string
 	copy(key[:], values)
 	return c.counts.of(key)
 }
 
-// Counter counts one thing. It is safe for concurrent use.
-type Counter struct{ of *count }
-
-// Count adds one.
-func (c *Counter) Count() { c.of.Add(1) }
-
 // observe tells what was counted so far.
 func (c counter) observe(_ context.Context, o metric.Int64Observer) error {
 	for _, counted := range *c.counts.made.Load() {
-		o.Observe(counted.Load(), counted.of)
+		o.Observe(counted.n.Load(), counted.of)
 	}
 	return nil
 }
