@@ -2,7 +2,6 @@ package adapters
 
 import (
 	"context"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -23,9 +22,9 @@ func answered(status int, contentType, body string, v any) error {
 			return nil
 		},
 		Exchange: func(_ context.Context, req *Request) error {
-			header := http.Header{}
+			var header Header
 			if contentType != "" {
-				header.Set("Content-Type", contentType)
+				header = Header{{"Content-Type", contentType}}
 			}
 			return req.Receive(Response{Status: status, Header: header, Body: []byte(body)})
 		},

@@ -2,8 +2,8 @@ package adapters
 
 import (
 	"context"
-	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -37,8 +37,21 @@ func (r *Request) Receive(answer Response) error {
 	return r.Decode(answer)
 }
 
-// Field is a field of a request's header (RFC 9110, section 5).
+// Field is a field of a header (RFC 9110, section 5).
 type Field struct{ Name, Value string }
+
+// Header is the fields of an answer, in the order in which they came.
+type Header []Field
+
+// Get is the value of the first field of that name, in whatever case; empty for none.
+func (h Header) Get(name string) string {
+	for _, f := range h {
+		if len(f.Name) == len(name) && strings.EqualFold(f.Name, name) {
+			return f.Value
+		}
+	}
+	return ""
+}
 
 // Uninterrupted is the key of a context's value, true where nobody ends the context before its
 // deadline, and neither its parents: its deadline is then as good as its end, and waiting for
@@ -48,7 +61,7 @@ type Uninterrupted struct{}
 // Response is a backend's whole answer. Body belongs to who receives it.
 type Response struct {
 	Status int
-	Header http.Header
+	Header Header
 	Body   []byte
 	Known  *KnownRows // that Body is without; nil for none
 }

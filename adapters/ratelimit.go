@@ -75,20 +75,13 @@ type RateLimit struct {
 // document last a minute at most.
 const MaxReset = time.Hour
 
-// Names of these fields in canonical form: to bring them into it makes garbage each time.
-const (
-	rateLimitLimit     = "X-Ratelimit-Limit"
-	rateLimitRemaining = "X-Ratelimit-Remaining"
-	rateLimitReset     = "X-Ratelimit-Reset"
-)
-
 // ReadRateLimit reads X-RateLimit-Limit, -Remaining and -Reset, the last in Unix
 // seconds (agenthuman, talkifai, krosai's newer site), milliseconds, or how many
 // seconds are left, as others write it. An instant is held against the answer's own
 // Date, where it has one, so that the two clocks need not agree. What comes out of
 // somebody's cache says nothing of now.
-func ReadRateLimit(h http.Header, now time.Time) RateLimit {
-	remaining, reset := number(h.Get(rateLimitRemaining)), number(h.Get(rateLimitReset))
+func ReadRateLimit(h Header, now time.Time) RateLimit {
+	remaining, reset := number(h.Get("X-RateLimit-Remaining")), number(h.Get("X-RateLimit-Reset"))
 	if math.IsNaN(remaining) || remaining < 0 || math.IsNaN(reset) || number(h.Get("Age")) > 0 {
 		return RateLimit{}
 	}
@@ -97,7 +90,7 @@ func ReadRateLimit(h http.Header, now time.Time) RateLimit {
 	}
 	l := RateLimit{Remaining: count(remaining), Reset: min(Seconds(untilReset(reset, now)), MaxReset)}
 	l.Limit = l.Remaining
-	if limit := number(h.Get(rateLimitLimit)); !math.IsNaN(limit) {
+	if limit := number(h.Get("X-RateLimit-Limit")); !math.IsNaN(limit) {
 		l.Limit = max(l.Remaining, count(limit))
 	}
 	l.Known = l.Reset > 0

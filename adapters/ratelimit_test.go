@@ -1,7 +1,6 @@
 package adapters
 
 import (
-	"net/http"
 	"testing"
 	"time"
 )
@@ -34,10 +33,10 @@ func TestRetryAfter(t *testing.T) {
 func TestReadRateLimit(t *testing.T) {
 	f := func(limit, remaining, reset, date string, want RateLimit) {
 		t.Helper()
-		h := http.Header{}
+		var h Header
 		for name, value := range map[string]string{"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": reset, "Date": date} {
 			if value != "" {
-				h.Set(name, value)
+				h = append(h, Field{name, value})
 			}
 		}
 		if got := ReadRateLimit(h, noon); got != want {
@@ -62,22 +61,22 @@ func TestReadRateLimit(t *testing.T) {
 	for _, nonsense := range [][2]string{{"-Inf", "30"}, {"5", "Inf"}, {"", "30"}, {"5", ""}, {"many", "30"}, {"NaN", "30"}, {"5", "NaN"}, {"5", "soon"}, {"5, 6", "30"}} {
 		f("60", nonsense[0], nonsense[1], "", RateLimit{})
 	}
-	cached := http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"30"}, "Age": {"12"}}
+	cached := Header{{"x-ratelimit-remaining", "0"}, {"X-RATELIMIT-RESET", "30"}, {"age", "12"}}
 	if got := ReadRateLimit(cached, noon); got.Known {
 		t.Errorf("out of a cache: %+v", got)
 	}
 }
 
 func TestA429WithoutRetryAfterTakesTheReset(t *testing.T) {
-	f := func(status int, header http.Header, want time.Duration) {
+	f := func(status int, header Header, want time.Duration) {
 		t.Helper()
 		if got := Failure("p", OpList, Response{Status: status, Header: header}).RetryAfter; got != want {
 			t.Errorf("%d %v: %s, want %s", status, header, got, want)
 		}
 	}
-	reset := http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"20"}}
+	reset := Header{{"X-RateLimit-Remaining", "0"}, {"X-RateLimit-Reset", "20"}}
 	f(429, reset, 20*time.Second)
 	f(503, reset, 0)
-	f(429, http.Header{"X-Ratelimit-Remaining": {"3"}, "X-Ratelimit-Reset": {"20"}}, 0) // it is another limit that was hit
-	f(429, http.Header{"Retry-After": {"2"}, "X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"20"}}, 2*time.Second)
+	f(429, Header{{"X-RateLimit-Remaining", "3"}, {"X-RateLimit-Reset", "20"}}, 0) // it is another limit that was hit
+	f(429, Header{{"Retry-After", "2"}, {"X-RateLimit-Remaining", "0"}, {"X-RateLimit-Reset", "20"}}, 2*time.Second)
 }

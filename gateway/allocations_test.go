@@ -20,7 +20,7 @@ func TestAllocationsFromMemory(t *testing.T) {
 		t.Skip("the race detector makes allocations of its own; make test runs this without it first")
 	}
 	const unsampled = 1
-	ask := observedServer(t, unsampled, 25, all.Names()...)
+	ask := observedServer(t, unsampled, 25, served, all.Names()...)
 	etag := string(ask("/v1/agents").Header.Peek("Etag"))
 	if ask("/v1/agents").StatusCode() != 200 || etag == "" {
 		t.Fatal("there is no list")

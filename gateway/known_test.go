@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -35,7 +34,7 @@ func newReadings(p adapters.Provider) *readings {
 			asked = 0
 		}
 		decode := req.Decode
-		return decode(adapters.Response{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: bytes.Clone(reply)})
+		return decode(adapters.Response{Status: 200, Header: adapters.Header{{Name: "Content-Type", Value: "application/json"}}, Body: bytes.Clone(reply)})
 	})})
 	return r
 }

@@ -272,11 +272,19 @@ func benchGateway(b *testing.B, agents int, vendors ...string) (*Gateway, *Calle
 	if len(vendors) > 1 {
 		ttl = time.Second
 	}
-	return benchGatewayWith(b, slog.New(slog.DiscardHandler), ttl, agents, vendors...)
+	return benchGatewayWith(b, slog.New(slog.DiscardHandler), ttl, agents, served, vendors...)
 }
 
-// benchGatewayWith is the same with a log, and with telemetry by the environment.
-func benchGatewayWith(b testing.TB, log *slog.Logger, ttl time.Duration, agents int, vendors ...string) (*Gateway, *Caller, []sandbox.Emulator) {
+// served is a vendor's base URL, over HTTP.
+func served(b testing.TB, vendor http.Handler) string {
+	server := httptest.NewServer(vendor)
+	b.Cleanup(server.Close)
+	return server.URL
+}
+
+// benchGatewayWith is the same with a log, with telemetry by the environment, and with the
+// vendors served in some way.
+func benchGatewayWith(b testing.TB, log *slog.Logger, ttl time.Duration, agents int, serve func(testing.TB, http.Handler) string, vendors ...string) (*Gateway, *Caller, []sandbox.Emulator) {
 	b.Helper()
 	var emulators []sandbox.Emulator
 	file, credentials := "backends:\n", ""
@@ -290,9 +298,7 @@ func benchGatewayWith(b testing.TB, log *slog.Logger, ttl time.Duration, agents 
 		for i := range agents {
 			emulator.Seed("credential", json.RawMessage(fmt.Sprintf(seeded(name), i)))
 		}
-		server := httptest.NewServer(emulator)
-		b.Cleanup(server.Close)
-		file += fmt.Sprintf("  %s: {provider: %s, base_url: %q, cache: {ttl: %s, stale_while_revalidate: 1h}}\n", name, name, server.URL+emulator.Prefix(), ttl)
+		file += fmt.Sprintf("  %s: {provider: %s, base_url: %q, cache: {ttl: %s, stale_while_revalidate: 1h}}\n", name, name, serve(b, emulator)+emulator.Prefix(), ttl)
 		credentials += name + ": credential, "
 	}
 	file += fmt.Sprintf("keys:\n  - {id: a, sha256: \"%x\", scopes: [agents:read], credentials: {%s}}\n", apikey.Hash(benchKey), strings.TrimSuffix(credentials, ", "))

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,7 +17,7 @@ import (
 
 // limited is an exchange within a quota, before a vendor that answers with these
 // headers.
-func limited(rate *config.Rate, vendor func() (normalize.Kind, http.Header)) (*quotas, func(ctx context.Context) error) {
+func limited(rate *config.Rate, vendor func() (normalize.Kind, adapters.Header)) (*quotas, func(ctx context.Context) error) {
 	q := newQuotas()
 	q.limit(rate)
 	exchange := q.middleware("p")(func(_ context.Context, req *adapters.Request) error {
@@ -45,8 +44,8 @@ func per(requests int, window time.Duration) *config.Rate {
 	return &config.Rate{Requests: requests, Per: config.Duration(window)}
 }
 
-func saying(remaining, resetSeconds int) http.Header {
-	return http.Header{"X-Ratelimit-Limit": {"60"}, "X-Ratelimit-Remaining": {fmt.Sprint(remaining)}, "X-Ratelimit-Reset": {fmt.Sprint(resetSeconds)}}
+func saying(remaining, resetSeconds int) adapters.Header {
+	return adapters.Header{{Name: "X-RateLimit-Limit", Value: "60"}, {Name: "X-RateLimit-Remaining", Value: fmt.Sprint(remaining)}, {Name: "X-RateLimit-Reset", Value: fmt.Sprint(resetSeconds)}}
 }
 
 // TestVendorsWord: what its answers say is left bounds us, with a quota of our own
@@ -55,11 +54,11 @@ func TestVendorsWord(t *testing.T) {
 	for _, rate := range []*config.Rate{nil, per(60, time.Minute)} {
 		synctest.Test(t, func(t *testing.T) {
 			header := saying(2, 30)
-			_, send := limited(rate, func() (normalize.Kind, http.Header) { return well, header })
+			_, send := limited(rate, func() (normalize.Kind, adapters.Header) { return well, header })
 			if err := send(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			header = http.Header{}
+			header = adapters.Header{}
 			for range 2 {
 				if err := send(context.Background()); err != nil {
 					t.Fatal(err)
@@ -189,7 +188,7 @@ func TestManyRefusedAtOnce(t *testing.T) {
 // TestReserve: what nobody waits for leaves a fifth to those who do.
 func TestReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, send := limited(per(10, time.Minute), func() (normalize.Kind, http.Header) { return well, http.Header{} })
+		q, send := limited(per(10, time.Minute), func() (normalize.Kind, adapters.Header) { return well, adapters.Header{} })
 		for i := range 10 {
 			err := send(behind(context.Background()))
 			if (err == nil) != (i < 8) {
@@ -210,7 +209,7 @@ func TestReserve(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // and of what the vendor says
-		_, send := limited(nil, func() (normalize.Kind, http.Header) { return well, saying(12, 30) })
+		_, send := limited(nil, func() (normalize.Kind, adapters.Header) { return well, saying(12, 30) })
 		if err := send(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +226,7 @@ func TestReserve(t *testing.T) {
 func TestRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kind := normalize.KindRateLimited
-		_, send := limited(nil, func() (normalize.Kind, http.Header) { return kind, http.Header{} })
+		_, send := limited(nil, func() (normalize.Kind, adapters.Header) { return kind, adapters.Header{} })
 		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			err := send(context.Background())
 			failure := err.(*normalize.Error)
@@ -253,7 +252,7 @@ func TestRests(t *testing.T) {
 // TestWhatWasNotSentIsNotCounted, and what may have been is; nothing runs for ever.
 func TestWhatWasNotSentIsNotCounted(t *testing.T) {
 	for _, kind := range normalize.Kinds() {
-		q, send := limited(per(5, time.Hour), func() (normalize.Kind, http.Header) { return kind, nil })
+		q, send := limited(per(5, time.Hour), func() (normalize.Kind, adapters.Header) { return kind, nil })
 		_ = send(context.Background())
 		c := q.byCredential[adapters.NewCredential(secret.New("c")).ID()]
 		want := outcomes[kind].lost || kind == normalize.KindRateLimited // which is an answer
@@ -261,7 +260,7 @@ func TestWhatWasNotSentIsNotCounted(t *testing.T) {
 			t.Errorf("%s: counted %v, %d running", kind, counted, c.running)
 		}
 	}
-	q, send := limited(per(5, time.Hour), func() (normalize.Kind, http.Header) { panic("in the exchange") })
+	q, send := limited(per(5, time.Hour), func() (normalize.Kind, adapters.Header) { panic("in the exchange") })
 	func() {
 		defer func() { _ = recover() }()
 		_ = send(context.Background())

@@ -32,7 +32,7 @@ var observed = []struct {
 // observedServer is the whole server of a gateway before vendors with so many agents each,
 // observed in one of these ways, with one connection that makes no system call. Off is
 // without an access line and without a journal, too.
-func observedServer(t testing.TB, way, agents int, vendors ...string) func(path string, headers ...string) *fasthttp.Response {
+func observedServer(t testing.TB, way, agents int, serve func(testing.TB, http.Handler) string, vendors ...string) func(path string, headers ...string) *fasthttp.Response {
 	t.Helper()
 	sink := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	t.Cleanup(sink.Close)
@@ -55,7 +55,7 @@ func observedServer(t testing.TB, way, agents int, vendors ...string) func(path 
 		t.Cleanup(lines.Close)
 		log = written
 	}
-	g, _, _ := benchGatewayWith(t, log, time.Hour, agents, vendors...)
+	g, _, _ := benchGatewayWith(t, log, time.Hour, agents, serve, vendors...)
 	if off {
 		g.journal, g.cache.journal = nil, nil
 	}
@@ -132,7 +132,7 @@ func (c *turnConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 func BenchmarkTelemetry(b *testing.B) {
 	for way, w := range observed {
 		b.Run(w.name, func(b *testing.B) {
-			ask := observedServer(b, way, 100, "krosai")
+			ask := observedServer(b, way, 100, served, "krosai")
 			b.ReportAllocs()
 			for b.Loop() {
 				if r := ask("/v1/agents?limit=1000"); r.StatusCode() != 200 || len(r.Body()) < 10_000 {

@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"fmt"
-	"net/http"
 	"testing"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -93,7 +92,7 @@ func TestOddRepliesAreNotRecognised(t *testing.T) {
 	}
 	for name, replies := range map[string][]adapters.Response{
 		"another body": {{Status: 200, Body: []byte("{ }")}},
-		"another type": {{Status: 200, Body: []byte("{}"), Header: http.Header{"Content-Type": {"text/html"}}}},
+		"another type": {{Status: 200, Body: []byte("{}"), Header: adapters.Header{{Name: "Content-Type", Value: "text/html"}}}},
 		"not 200":      {{Status: 203, Body: []byte("{}")}},
 	} {
 		next := &transcript{before: first}

@@ -42,10 +42,12 @@ var (
 	errHeader         = errors.New("a header has bytes that HTTP does not allow")
 )
 
-// head is the head of a request: its first line and its headers. The path stays escaped as it
-// is. Nothing but what was validated gets in, so that no value can add a line.
-func (c *Client) head(req *adapters.Request) ([]byte, error) {
-	h := make([]byte, 0, len(c.target)+len(req.Path)+len(c.always)+256+len(req.Body)) // the body goes out behind it
+// heads are the buffers in which heads of requests are put together.
+var heads = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
+
+// appendHead appends the head of a request: its first line and its headers. The path stays
+// escaped as it is. Nothing but what was validated gets in, so that no value can add a line.
+func (c *Client) appendHead(h []byte, req *adapters.Request) ([]byte, error) {
 	h = append(h, req.Method...)
 	h = append(h, ' ')
 	h = append(h, c.target...)
@@ -221,44 +223,68 @@ func (c *conn) write(message []byte) (end func() error) {
 	}
 }
 
+// answerHead is what an answer's head says.
+type answerHead struct {
+	status int
+	fields adapters.Header
+	length int64     // of the body as it is sent; -1: it ends by itself
+	body   io.Reader // no more than the length is to be read of it
+	last   bool      // no other answer can follow
+}
+
 // receive reads an answer.
-func (c *conn) receive(t *trip, limit int64) (adapters.Response, error) {
+func (c *conn) receive(t *trip, limit int64) (answer adapters.Response, err error) {
 	c.room = maxResponseHeaderBytes
 	if _, err := c.in.Peek(1); err != nil {
 		return adapters.Response{}, err
 	}
 	t.stage = answered
-	resp, err := c.answer()
-	if err != nil {
-		return adapters.Response{}, err
+	head, ok := plain(c.in)
+	if !ok {
+		if head, err = c.answer(); err != nil {
+			return adapters.Response{}, err
+		}
 	}
-	c.last = resp.Close
-	answer := adapters.Response{Status: resp.StatusCode, Header: resp.Header}
-	if resp.StatusCode == http.StatusSwitchingProtocols { // its body is the bare connection
+	c.last = head.last
+	answer.Status, answer.Header = head.status, head.fields
+	if head.status == http.StatusSwitchingProtocols { // its body is the bare connection
 		return answer, errSwitched
 	}
 	t.stage = inBody
 	c.room = math.MaxInt64
-	answer.Body, err = readBody(resp, limit)
+	answer.Body, err = head.readBody(limit)
 	return answer, err
 }
 
-// answer reads the answer's headers, past those that only announce it.
-func (c *conn) answer() (*http.Response, error) {
+// answer reads the head of whatever net/http takes for an answer, past those that only announce
+// it.
+func (c *conn) answer() (answerHead, error) {
 	for range maxInterim + 1 {
 		resp, err := http.ReadResponse(c.in, nil)
-		if err != nil || resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
-			return resp, err
+		if err != nil {
+			return answerHead{}, err
+		}
+		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+			return answerHead{resp.StatusCode, fieldsOf(resp.Header), resp.ContentLength, resp.Body, resp.Close}, nil
 		}
 	}
-	return nil, errInterim
+	return answerHead{}, errInterim
+}
+
+func fieldsOf(header http.Header) (fields adapters.Header) {
+	for name, values := range header {
+		for _, value := range values {
+			fields = append(fields, adapters.Field{Name: name, Value: value})
+		}
+	}
+	return fields
 }
 
 // readBody reads the body to its end, decompressed.
-func readBody(resp *http.Response, limit int64) ([]byte, error) {
-	var body io.Reader = resp.Body
+func (h answerHead) readBody(limit int64) ([]byte, error) {
+	body := h.body
 	switch {
-	case strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip"):
+	case strings.EqualFold(h.fields.Get("Content-Encoding"), "gzip"):
 		z := unzippers.Get().(*gzip.Reader)
 		defer func() {
 			_ = z.Reset(strings.NewReader("")) // it holds on to nothing; there is no header to read
@@ -271,15 +297,17 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 			return nil, err
 		}
 		body = z
-	case resp.ContentLength > limit:
+	case h.length == 0:
+		return nil, nil
+	case h.length > limit:
 		return nil, errTooLarge
-	case resp.ContentLength > 0 && resp.ContentLength <= maxAhead:
-		whole := make([]byte, resp.ContentLength)
+	case h.length > 0 && h.length <= maxAhead:
+		whole := make([]byte, h.length)
 		_, err := io.ReadFull(body, whole)
 		return whole, err
 	}
 	var buf bytes.Buffer
-	if resp.ContentLength > maxAhead {
+	if h.length > maxAhead {
 		buf.Grow(maxAhead)
 	}
 	// One byte over the limit tells "full" from "too large".

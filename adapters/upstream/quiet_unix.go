@@ -3,7 +3,6 @@
 package upstream
 
 import (
-	"errors"
 	"syscall"
 )
 
@@ -19,7 +18,7 @@ func quiet(c *conn) bool {
 		c.look.at = c.look.peek
 	}
 	err := c.raw.Read(c.look.at)
-	return err == nil && (errors.Is(c.look.failed, syscall.EAGAIN) || errors.Is(c.look.failed, syscall.EWOULDBLOCK))
+	return err == nil && (c.look.failed == syscall.EAGAIN || c.look.failed == syscall.EWOULDBLOCK) // of a system call: never wrapped
 }
 
 // look is a look at what a connection has received, without taking it. It is a part of the

@@ -1,12 +1,13 @@
 // Package upstream speaks HTTP to one backend: the innermost Exchange. It
 // turns every way in which HTTP can fail into a normalize.Kind.
 //
-// Answers are read by net/http; the connections are this package's own, one request at a time
+// Answers are read by net/http, but for plain ones; the connections are this package's own, one request at a time
 // on each (docs/decisions/0001). A request is sent at most once, whatever
 // becomes of it.
 //
 //	upstream.go  an Exchange, from the caller's context to the kind of its failure
 //	message.go   one request and its answer on a connection
+//	plain.go     the head of an answer of which nothing is to be decided
 //	dial.go      a new connection: TCP, a proxy, TLS
 //	idle.go      connections that wait for the next request
 //
@@ -91,12 +92,14 @@ func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 		failure.Unsent = true
 		return failure
 	}
-	head, err := c.head(req)
+	room := heads.Get().(*[]byte)
+	defer heads.Put(room)
+	head, err := c.appendHead((*room)[:0], req)
 	if err != nil {
 		return c.failed(req, normalize.KindInternal, err)
 	}
 	t := newTrip(ctx, c.options.Timeout)
-	resp, err := c.send(t, head, req.Body)
+	resp, err := c.send(&t, head, req.Body)
 	if err != nil {
 		failure := c.failed(req, t.kind(err), err)
 		failure.Status = resp.Status
@@ -138,8 +141,8 @@ type trip struct {
 	stage    stage
 }
 
-func newTrip(ctx context.Context, timeout time.Duration) *trip {
-	t := &trip{ctx: ctx, deadline: time.Now().Add(timeout)}
+func newTrip(ctx context.Context, timeout time.Duration) trip {
+	t := trip{ctx: ctx, deadline: time.Now().Add(timeout)}
 	if callers, ok := ctx.Deadline(); ok && callers.Before(t.deadline) {
 		t.deadline, t.callers = callers, true
 	}

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sort"
@@ -61,7 +60,7 @@ func provider(t *testing.T, name string) adapters.Provider {
 // answering is the vendor's adapter before a backend that answers so.
 func answering(p adapters.Provider, body []byte) adapters.Adapter {
 	return p.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
-		return req.Receive(adapters.Response{Status: 200, Header: http.Header{}, Body: bytes.Clone(body)})
+		return req.Receive(adapters.Response{Status: 200, Body: bytes.Clone(body)})
 	}})
 }
 

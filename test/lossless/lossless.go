@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -152,7 +151,7 @@ func collect(pointer string, v jsontext.Value, leaves map[string]jsontext.Value)
 // Answering is an adapter whose backend answers every request so.
 func Answering(p adapters.Provider, status int, body []byte) adapters.Adapter {
 	return p.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
-		return req.Receive(adapters.Response{Status: status, Header: http.Header{}, Body: append([]byte(nil), body...)})
+		return req.Receive(adapters.Response{Status: status, Body: append([]byte(nil), body...)})
 	}})
 }
 
@@ -192,7 +191,7 @@ func Recording(p adapters.Provider, status int, body []byte) (adapters.Adapter, 
 	last := &adapters.Request{}
 	return p.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
 		*last = *req
-		return req.Receive(adapters.Response{Status: status, Header: http.Header{}, Body: append([]byte(nil), body...)})
+		return req.Receive(adapters.Response{Status: status, Body: append([]byte(nil), body...)})
 	}}), last
 }
 
