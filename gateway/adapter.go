@@ -12,7 +12,7 @@ import (
 // read has the adapter read a list or an agent; one that is the same as before is not made
 // again, and neither are agents of a list that are.
 func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapters.Info, call Call) (err error) {
-	heard := &transcript{}
+	heard := &transcript{Context: ctx}
 	var previous *catalog.Snapshot
 	if call.Previous != nil {
 		heard.before = call.Previous.reply
@@ -21,13 +21,12 @@ func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapt
 			heard.earlier = previous.Earlier()
 		}
 	}
-	ctx = context.WithValue(ctx, transcriptKey{}, heard)
 	var listing adapters.Listing
 	var agent *normalize.Agent
 	if call.Op == adapters.OpList {
-		listing, err = adapter.List(ctx, call.Credential)
+		listing, err = adapter.List(heard, call.Credential)
 	} else {
-		agent, err = adapter.Get(ctx, call.Credential, call.NativeID)
+		agent, err = adapter.Get(heard, call.Credential, call.NativeID)
 	}
 	r.reply = heard.heard()
 	switch {

@@ -120,14 +120,18 @@ func TestBackgroundLeavesWhenTold(t *testing.T) {
 	})
 }
 
+type flownBy func() (Result, error)
+
+func (f flownBy) read() (Result, error) { return f() }
+
 // TestReadThatNeverReturns is over for those who wait for it, and is not in the way of others.
 func TestReadThatNeverReturns(t *testing.T) {
 	var f flights
-	landing := f.join(flight{key: "k"}, false, func() (Result, error) { runtime.Goexit(); return Result{}, nil })
+	landing := f.join(flight{key: "k"}, false, flownBy(func() (Result, error) { runtime.Goexit(); return Result{}, nil }))
 	if answer := <-landing.later; answer.err == nil {
 		t.Error("no error")
 	}
-	landing = f.join(flight{key: "k"}, true, func() (Result, error) { return Result{Asker: "me"}, nil })
+	landing = f.join(flight{key: "k"}, true, flownBy(func() (Result, error) { return Result{Asker: "me"}, nil }))
 	if landing.later != nil || landing.err != nil || landing.result.Asker != "me" {
 		t.Errorf("%+v", landing)
 	}

@@ -34,9 +34,12 @@ type landing struct {
 	later <-chan landed // nil: it has landed
 }
 
-// join gives the answer of the flight, which read is called for if it is not under way: here,
-// before join returns, or in a goroutine of its own.
-func (f *flights) join(which flight, here bool, read func() (Result, error)) landing {
+// flown is what a flight does.
+type flown interface{ read() (Result, error) }
+
+// join gives the answer of the flight, which is flown if it is not under way: here, before join
+// returns, or in a goroutine of its own.
+func (f *flights) join(which flight, here bool, work flown) landing {
 	f.mu.Lock()
 	others, underWay := f.waiting[which]
 	if f.waiting == nil {
@@ -45,13 +48,13 @@ func (f *flights) join(which flight, here bool, read func() (Result, error)) lan
 	if !underWay && here {
 		f.waiting[which] = nil
 		f.mu.Unlock()
-		return landing{landed: f.fly(which, read)}
+		return landing{landed: f.fly(which, work)}
 	}
 	place := make(chan landed, 1)
 	f.waiting[which] = append(others, place)
 	f.mu.Unlock()
 	if !underWay {
-		go f.fly(which, read)
+		go f.fly(which, work)
 	}
 	return landing{later: place}
 }
@@ -59,7 +62,7 @@ func (f *flights) join(which flight, here bool, read func() (Result, error)) lan
 // errLost is what those who wait are told of a read that never returned.
 var errLost = errors.New("the read did not return")
 
-func (f *flights) fly(which flight, read func() (Result, error)) (answer landed) {
+func (f *flights) fly(which flight, work flown) (answer landed) {
 	answer = landed{err: errLost}
 	defer func() {
 		f.mu.Lock()
@@ -70,6 +73,6 @@ func (f *flights) fly(which flight, read func() (Result, error)) (answer landed)
 			place <- answer
 		}
 	}()
-	answer.result, answer.err = read()
+	answer.result, answer.err = work.read()
 	return answer
 }

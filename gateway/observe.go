@@ -29,9 +29,9 @@ type exchange struct {
 	traced    trace.SpanContext
 	span      trace.Span // nil if it is not recorded
 	base      context.Context
-	began     time.Time // of one that HTTP itself refused, when it was
-	deadline  *deadline // nil: nobody has asked for the context
-	failed    error     // of a route
+	began     time.Time       // of one that HTTP itself refused, when it was
+	own       *requestContext // nil: nobody has asked for the context
+	failed    error           // of a route
 	route     string
 	keyID     string
 	code      Code // of a problem
@@ -121,17 +121,14 @@ func newRequestID(now time.Time) string {
 	return id.String()
 }
 
-// context is that of the request: its span, its entry in the journal, and its deadline. It
-// is made when somebody asks for it: nobody does for what is answered from memory.
+// context is that of the request. It is made when somebody asks for it: nobody does for what
+// is answered from memory.
 func (x *exchange) context() context.Context {
-	if x.deadline == nil {
-		ctx := x.base
-		if x.span == nil && x.traced.IsValid() {
-			ctx = trace.ContextWithSpanContext(ctx, x.traced)
-		}
-		x.deadline = &deadline{Context: x.entry.In(ctx), at: x.began.Add(x.state.config.File.Server.RequestTimeout.D())}
+	if x.own == nil {
+		x.own = &requestContext{entry: x.entry, unrecorded: x.span == nil, traced: x.traced}
+		x.own.Context, x.own.at = x.base, x.began.Add(x.state.config.File.Server.RequestTimeout.D())
 	}
-	return x.deadline
+	return x.own
 }
 
 // observe gives a request its id, span, deadline, access line and metric, and turns every
@@ -169,8 +166,8 @@ func (s *Server) enter(x *exchange, began time.Time) {
 
 // end says how it ended.
 func (s *Server) end(x *exchange) {
-	if x.deadline != nil {
-		x.deadline.end()
+	if x.own != nil {
+		x.own.end()
 	}
 	x.took = x.ended.Sub(x.began)
 	if x.span != nil {

@@ -6,10 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/journal"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
@@ -102,88 +100,7 @@ func (r *reader) load(ctx context.Context, refresh bool) landing {
 	until, limited := ctx.Deadline()
 	inBackground := isBehind(ctx)
 	here := !refresh && !inBackground && limited && time.Until(until) >= budget
-	if which.behind {
-		ctx, inBackground = behind(ctx), true
-	}
-	return r.cache.flights.join(which, here, func() (answer Result, err error) {
-		if known := r.justKept(refresh); known != nil {
-			return known.result, nil
-		}
-		kept, started := false, time.Now()
-		work, end := r.trace(ctx, refresh)
-		defer func() { end(err) }() // after a panic is an error
-		defer func() {
-			if p := recover(); p != nil { // it would end the process
-				err = panicked(ctx, r.backend, r.call, p, r.telemetry.Log())
-			}
-			if refresh && !kept {
-				r.cache.postpone(r, started, askedToWait(err))
-			}
-		}()
-		r.led.Store(true)
-		bounded := &deadline{Context: work, at: time.Now().Add(budget), firm: true} // whoever leaves
-		defer bounded.end()
-		if r.call.Op == adapters.OpGet && inBackground {
-			leave, ok := r.backend.behind.take(bounded.Done(), r.who.credential)
-			if !ok {
-				return Result{}, r.failure(bounded)
-			}
-			defer leave()
-		}
-		call := r.call
-		if known, ok := r.cache.store.get(r.key); ok {
-			call.Previous = &known.result
-		}
-		result, err := r.next(bounded, call)
-		if err != nil {
-			r.cache.void(r, normalize.KindOf(err))
-			return Result{Work: lastRequest(work), Asker: journal.RequestID(work)}, err // for those who share it
-		}
-		result.Work, result.Asker = lastRequest(work), journal.RequestID(work)
-		kept = r.cache.put(r, began, result)
-		return result, nil
-	})
-}
-
-// justKept is what another one has read while this one was about to: between its look and
-// its turn a whole read may have ended.
-func (r *reader) justKept(refresh bool) *entry {
-	if refresh || r.call.Fresh {
-		return nil
-	}
-	if known, ok := r.cache.store.get(r.key); ok && time.Now().Before(known.fresh) {
-		return known
-	}
-	return nil
-}
-
-// trace has the spans of the requests to the backend noted. A refresh is nobody's
-// request: it is a trace of its own, linked to the request that caused it.
-func (r *reader) trace(ctx context.Context, refresh bool) (context.Context, func(error)) {
-	if !refresh {
-		return noteRequests(ctx), func(error) {}
-	}
-	ctx, entry := r.cache.journal.Refresh(ctx)
-	ctx, span := r.telemetry.Tracer.Start(ctx, "refresh", trace.WithNewRoot(), trace.WithLinks(trace.LinkFromContext(ctx)), trace.WithAttributes(
-		attribute.String("agentgw.backend", r.backend.Name), attribute.String("agentgw.operation", string(r.call.Op)),
-	))
-	return noteRequests(ctx), func(err error) {
-		source := journal.Source{Backend: r.backend.Name, Status: SourceOK}
-		if err != nil {
-			source.Status, source.Code = SourceError, string(outcomes[normalize.KindOf(err)].code)
-			span.SetAttributes(attribute.String("error.type", errorType(err)))
-		}
-		span.End()
-		r.cache.journal.End(entry, time.Now(), journal.Outcome{Trace: span.SpanContext().TraceID(), Sources: []journal.Source{source}})
-	}
-}
-
-// askedToWait is how long the backend asks to be left alone.
-func askedToWait(err error) time.Duration {
-	if failure, ok := err.(*normalize.Error); ok {
-		return failure.RetryAfter
-	}
-	return 0
+	return r.cache.flights.join(which, here, newReading(ctx, r, began, budget, refresh, inBackground || which.behind))
 }
 
 func (r *reader) wait(ctx context.Context, loading landing) (Result, error) {

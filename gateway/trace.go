@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -55,7 +54,7 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 				status = failure.Status // its body did not arrive
 			}
 			took, kind, breaker := time.Since(started), errorType(err), b.breaker.state()
-			t.UpstreamRequest(ctx, telemetry.Upstream{
+			t.UpstreamRequest(span.SpanContext(), telemetry.Upstream{
 				Backend: b.Name, Operation: string(req.Op), Method: req.Method, Address: address, Port: port, Status: status, Error: kind,
 			}, took)
 			j.Call(ctx, journal.Call{
@@ -104,34 +103,16 @@ func errorType(err error) string {
 	return normalize.KindOf(err).String()
 }
 
-// requestsKey marks a context in which the requests to a backend are noted.
-type requestsKey struct{}
-
-// noteRequests has the last of the requests to a backend noted, for links to it from
-// those who wait for the same answer; unless none of them is recorded.
-func noteRequests(ctx context.Context) context.Context {
-	if !trace.SpanFromContext(ctx).IsRecording() {
-		return ctx
-	}
-	return context.WithValue(ctx, requestsKey{}, &atomic.Pointer[trace.SpanContext]{})
-}
-
+// noteRequest has the last of the requests to a backend noted, for links to it from those who
+// wait for the same answer; unless it is not recorded.
 func noteRequest(ctx context.Context, span trace.Span) {
-	if last, ok := ctx.Value(requestsKey{}).(*atomic.Pointer[trace.SpanContext]); ok && span.IsRecording() {
+	if !span.IsRecording() {
+		return
+	}
+	if r, ok := ctx.Value(readingKey{}).(*reading); ok {
 		sc := span.SpanContext()
-		last.Store(&sc)
+		r.last.Store(&sc)
 	}
-}
-
-// lastRequest is the span of the last request in ctx; not a valid one for none that was
-// recorded.
-func lastRequest(ctx context.Context) trace.SpanContext {
-	if last, ok := ctx.Value(requestsKey{}).(*atomic.Pointer[trace.SpanContext]); ok {
-		if sc := last.Load(); sc != nil {
-			return *sc
-		}
-	}
-	return trace.SpanContext{}
 }
 
 // traceParts says in a span how each backend's part came about.

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
 // replyHash is the SHA-256 of a backend's reply: its type and its body.
@@ -16,7 +17,11 @@ type replyHash [32]byte
 // replies are the very same as before: what was made of them is, too, and decoding,
 // normalizing and encoding them is nine tenths of what a read costs here. Only a read of one
 // reply is recognised: which ones would follow is not known before the first is decoded.
+//
+// It is the context of the adapter's requests.
 type transcript struct {
+	context.Context
+
 	before  *replyHash       // nil: there is nothing to be recognised
 	earlier adapters.Earlier // a list, some of whose rows may come again; nil for none
 
@@ -29,6 +34,19 @@ type transcript struct {
 }
 
 type transcriptKey struct{}
+
+var _ telemetry.Unrecorded = (*transcript)(nil)
+
+// Value is the transcript itself, or what the read has.
+func (t *transcript) Value(key any) any {
+	if _, ok := key.(transcriptKey); ok {
+		return t
+	}
+	return t.Context.Value(key)
+}
+
+// Unrecorded is telemetry.Unrecorded.
+func (t *transcript) Unrecorded() bool { return !telemetry.Recorded(t.Context) }
 
 // errRecognised ends a read whose reply is known.
 var errRecognised = errors.New("the reply is the same as before")

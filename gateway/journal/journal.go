@@ -110,7 +110,8 @@ type Event struct {
 	To      string    `json:"to"`
 }
 
-type entryKey struct{}
+// Key is that of the entry in a context.
+type Key struct{}
 
 // Begin starts an entry that began then, in a new one; nil if nothing is kept.
 func (j *Journal) Begin(e *Entry, requestID string, began time.Time) *Entry {
@@ -126,7 +127,7 @@ func (e *Entry) In(ctx context.Context) context.Context {
 	if e == nil {
 		return ctx
 	}
-	return context.WithValue(ctx, entryKey{}, e)
+	return context.WithValue(ctx, Key{}, e)
 }
 
 // Refresh starts an entry of its own, caused by the one of the context.
@@ -141,7 +142,7 @@ func (j *Journal) Refresh(ctx context.Context) (context.Context, *Entry) {
 
 // RequestID is that of the context's entry, or of what caused it; empty for none.
 func RequestID(ctx context.Context) string {
-	e, ok := ctx.Value(entryKey{}).(*Entry)
+	e, ok := ctx.Value(Key{}).(*Entry)
 	if !ok {
 		return ""
 	}
@@ -159,7 +160,7 @@ func (j *Journal) Call(ctx context.Context, c Call) {
 	now := j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if e, ok := ctx.Value(entryKey{}).(*Entry); ok {
+	if e, ok := ctx.Value(Key{}).(*Entry); ok {
 		j.addTo(e, c)
 	}
 	if c.Shared != "" {

@@ -185,9 +185,9 @@ func (t *Telemetry) Served(s Served) *Durations {
 	return t.served.of.of(s)
 }
 
-// UpstreamRequest measures a request to a backend.
-func (t *Telemetry) UpstreamRequest(ctx context.Context, u Upstream, d time.Duration) {
-	t.upstream.of.of(u).Record(trace.SpanContextFromContext(ctx), d)
+// UpstreamRequest measures a request to a backend, whose span that is.
+func (t *Telemetry) UpstreamRequest(span trace.SpanContext, u Upstream, d time.Duration) {
+	t.upstream.of.of(u).Record(span, d)
 }
 
 // CacheRequest counts a read through the cache.

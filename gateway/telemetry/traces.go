@@ -167,10 +167,22 @@ func newSpanID() (id trace.SpanID) {
 // Child starts a span below that of ctx. Below one that is not recorded nothing is, and
 // nothing is made.
 func (t *Telemetry) Child(ctx context.Context, name string, kind trace.SpanKind) (context.Context, trace.Span) {
-	if !trace.SpanFromContext(ctx).IsRecording() {
+	if !Recorded(ctx) {
 		return ctx, unrecorded
 	}
 	return t.Tracer.Start(ctx, name, trace.WithSpanKind(kind))
+}
+
+// Unrecorded is a context that knows whether its own span is not recorded.
+type Unrecorded interface{ Unrecorded() bool }
+
+// Recorded reports whether the span of ctx is. A context that knows is asked; to find the span
+// among the values of one takes longer.
+func Recorded(ctx context.Context) bool {
+	if own, ok := ctx.(Unrecorded); ok && own.Unrecorded() {
+		return false
+	}
+	return trace.SpanFromContext(ctx).IsRecording()
 }
 
 var unrecorded trace.Span = noop.Span{}
