@@ -88,7 +88,7 @@ func (g *Gateway) alias(r *request) (sqlstore.Alias, error) {
 	if err := g.needsStore(); err != nil {
 		return sqlstore.Alias{}, err
 	}
-	name, err := nameOf(r.id)
+	name, _, err := nameOf(r.id)
 	if err == nil {
 		if a, ok := g.routing.Load().aliases[name]; ok && g.sees(r.caller, a) {
 			return a, nil
@@ -109,7 +109,7 @@ func (g *Gateway) needsStore() error {
 // handlePutAlias makes an alias, or leads it elsewhere, if it is of the version that the
 // body names.
 func (g *Gateway) handlePutAlias(r *request) (*response, error) {
-	name, err := nameOf(r.id)
+	name, _, err := nameOf(r.id)
 	if err != nil {
 		return nil, invalidMember("/name", normalize.InvalidValue, "the name in the path is "+err.Error())
 	}
@@ -124,7 +124,7 @@ func (g *Gateway) handlePutAlias(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	target, err := nameOf(body.Target)
+	target, _, err := nameOf(body.Target)
 	if err != nil {
 		return nil, invalidMember("/target", normalize.InvalidValue, err.Error())
 	}

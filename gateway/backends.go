@@ -115,7 +115,7 @@ func viewOf(b CallerBackend) backendView {
 		Object: "backend", Backend: b.Name, Provider: b.Info.Provider,
 		Breaker:       b.breaker.view(),
 		Quota:         b.quotas.view(b.Credential.ID(), time.Now()),
-		LastSuccessAt: b.health.success.Load(),
+		LastSuccessAt: b.health.lastSuccess(),
 		LastError:     b.health.failure.Load(),
 		Capabilities:  CapabilitiesOf(b.Info),
 	}

@@ -63,7 +63,7 @@ func newBreaker(name, provider string, c config.Breaker, changed func(from, to s
 func (b *breaker) middleware() ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			if b.pause.left(time.Now()) > 0 {
+			if b.pause.left() > 0 {
 				return b.refusal(req)
 			}
 			_, err := b.gobreaker.Execute(func() (struct{}, error) { return struct{}{}, next(ctx, req) })
@@ -81,7 +81,7 @@ func (b *breaker) refusal(req *adapters.Request) error {
 
 // state is closed, open or half_open.
 func (b *breaker) state() string {
-	if b.pause.left(time.Now()) > 0 {
+	if b.pause.left() > 0 {
 		return "open"
 	}
 	return stateName(b.gobreaker.State())
@@ -90,7 +90,7 @@ func (b *breaker) state() string {
 // retryAfter is how long the breaker stays open; at least a moment while a
 // probe decides.
 func (b *breaker) retryAfter() time.Duration {
-	return max(b.pause.left(time.Now()), time.Second)
+	return max(b.pause.left(), time.Second)
 }
 
 func stateName(s gobreaker.State) string {
@@ -192,8 +192,12 @@ func (p *pause) end(now time.Time) {
 }
 
 // left is how much of the pause is left.
-func (p *pause) left(now time.Time) time.Duration {
+func (p *pause) left() time.Duration {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return max(0, p.until.Sub(now))
+	until := p.until
+	p.mu.Unlock()
+	if until.IsZero() { // there is none
+		return 0
+	}
+	return max(0, time.Until(until))
 }

@@ -56,8 +56,9 @@ type Result struct {
 	// Stale is why an older answer stands in for the backend's; nil if it
 	// does not.
 	Stale *normalize.Error
-	// Work is the span of the last request to the backend that it took.
-	Work trace.SpanContext
+	// Work is the span of the last request to the backend that it took; nil for none that was
+	// recorded.
+	Work *trace.SpanContext
 	// of is what it was served from, as long as that is fresh.
 	of madeFrom
 	// reply is what it was made of; nil if that was more than one reply.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
-	"github.com/agentgw/agentgw/normalize"
 )
 
 // GetQuery is what is asked of one agent.
@@ -41,16 +40,4 @@ func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*respons
 		r.again = false // the next one is counted too
 	}
 	return r, nil
-}
-
-// locate finds the backend that an id names, whatever alias there is. What does not
-// parse, and what the key does not map to, are the same to a caller: not there.
-func locate(caller *Caller, id string) (CallerBackend, string, error) {
-	parsed, err := normalize.ParseID(id)
-	if err == nil {
-		if b, ok := caller.Backend(parsed.Backend); ok {
-			return b, parsed.Native, nil
-		}
-	}
-	return CallerBackend{}, "", errNoAgent
 }

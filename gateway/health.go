@@ -12,9 +12,19 @@ import (
 
 // health notes when a backend last answered and what last went wrong with it.
 type health struct {
-	success atomic.Pointer[time.Time]
+	success atomic.Int64 // in seconds since 1970; 0: it never did
 	failure atomic.Pointer[failureNote]
 	failing atomic.Bool
+}
+
+// lastSuccess is when the backend last answered; nil if it never did.
+func (h *health) lastSuccess() *time.Time {
+	second := h.success.Load()
+	if second == 0 {
+		return nil
+	}
+	at := time.Unix(second, 0).UTC()
+	return &at
 }
 
 type failureNote struct {
@@ -28,15 +38,17 @@ func (h *health) middleware(name string, log *slog.Logger) ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
 			err := next(ctx, req)
-			now := time.Now().UTC().Truncate(time.Second)
+			now := time.Now()
 			switch kind := normalize.KindOf(err); {
 			case err == nil, outcomes[kind].breaker == verdictSuccess:
-				h.success.Store(&now)
+				if second := now.Unix(); h.success.Load() != second {
+					h.success.Store(second)
+				}
 				if h.failing.Swap(false) {
 					log.InfoContext(ctx, "backend answers again", "backend", name)
 				}
 			case kind != normalize.KindCanceled:
-				h.failure.Store(&failureNote{Code: string(outcomes[kind].code), At: now})
+				h.failure.Store(&failureNote{Code: string(outcomes[kind].code), At: now.UTC().Truncate(time.Second)})
 				if outcomes[kind].breaker == verdictFailure || kind == normalize.KindAuth || kind == normalize.KindNoRoute {
 					if !h.failing.Swap(true) {
 						log.WarnContext(ctx, "backend fails", "backend", name, "operation", string(req.Op), "reason", err.Error())

@@ -101,11 +101,11 @@ func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
 		var sent []time.Time
 		for i := range 2000 {
 			time.Sleep(time.Duration(i*7919%2300) * time.Millisecond)
-			request, wait := q.take("c", time.Now(), false)
+			c, request, wait := q.take("c", time.Now(), false)
 			if wait > 0 && i%3 == 0 { // the wait that was said is exact
 				time.Sleep(wait)
 				var again time.Duration
-				if request, again = q.take("c", time.Now(), false); again != 0 {
+				if c, request, again = q.take("c", time.Now(), false); again != 0 {
 					t.Fatalf("told to wait %s, then %s more", wait, again)
 				}
 				wait = 0
@@ -114,7 +114,7 @@ func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
 				continue
 			}
 			sent = append(sent, time.Now())
-			q.done("c", request, ending{sent: true}, time.Now())
+			q.done(c, request, ending{sent: true}, time.Now())
 		}
 		for i := 5; i < len(sent); i++ {
 			if sent[i].Sub(sent[i-5]) < 10*time.Second {

@@ -69,11 +69,11 @@ const callersShare = 5
 func (q *quotas) middleware(provider string) ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			id := req.Credential.ID()
-			number, wait := q.take(id, time.Now(), isBehind(ctx))
+			behind := isBehind(ctx)
+			c, number, wait := q.take(req.Credential.ID(), time.Now(), behind)
 			if wait > 0 {
 				said := "the quota for this credential is used up for %s"
-				if isBehind(ctx) {
+				if behind {
 					said = "what is left of the quota for this credential is kept for callers for %s"
 				}
 				return &normalize.Error{Kind: normalize.KindRateLimited, Provider: provider, Op: string(req.Op), RetryAfter: wait, Message: fmt.Sprintf(said, wait.Round(time.Millisecond))}
@@ -84,7 +84,7 @@ func (q *quotas) middleware(provider string) ExchangeMiddleware {
 				if req.Answer.Status != 0 {
 					e.limit = adapters.ReadRateLimit(req.Answer.Header, now)
 				}
-				q.done(id, number, e, now)
+				q.done(c, number, e, now)
 			}()
 			err := next(ctx, req)
 			failure, ok := err.(*normalize.Error)
@@ -92,7 +92,7 @@ func (q *quotas) middleware(provider string) ExchangeMiddleware {
 			case !ok:
 			case failure.Kind == normalize.KindRateLimited:
 				e.limited = true
-				failure.RetryAfter = q.rest(id, failure.RetryAfter, time.Now())
+				failure.RetryAfter = q.rest(c, failure.RetryAfter, time.Now())
 			case req.Answer.Status == 0 && !outcomes[failure.Kind].lost:
 				e.sent = false
 			}
@@ -107,22 +107,22 @@ type ending struct {
 	limit         adapters.RateLimit
 }
 
-// take counts a request and gives it a number, or says how long to wait for the
-// next. One that nobody waits for finds the reserve taken.
-func (q *quotas) take(id string, now time.Time, behind bool) (number uint64, wait time.Duration) {
+// take counts a request of a credential, until done, and gives it a number; or says how long to
+// wait for the next. One that nobody waits for finds the reserve taken.
+func (q *quotas) take(id string, now time.Time, behind bool) (c *quota, number uint64, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	c := q.byCredential[id]
+	c = q.byCredential[id]
 	if c == nil {
 		c = &quota{}
 		q.byCredential[id] = c
 	}
 	if wait := q.wait(c, now, behind); wait > 0 {
-		return 0, wait
+		return nil, 0, wait
 	}
 	c.taken++
-	c.running++
-	return c.taken, 0
+	c.running++ // it stays while any runs
+	return c, c.taken, 0
 }
 
 // wait is how long until there is room for one more. It forgets what holds no
@@ -174,10 +174,9 @@ const (
 )
 
 // done takes note of how a request ended, and of what its answer says is left.
-func (q *quotas) done(id string, number uint64, e ending, now time.Time) {
+func (q *quotas) done(c *quota, number uint64, e ending, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	c := q.byCredential[id]
 	c.running--
 	if !e.sent {
 		return
@@ -202,10 +201,9 @@ func (q *quotas) done(id string, number uint64, e ending, now time.Time) {
 
 // rest lets a credential rest after a 429: for as long as the vendor says, or,
 // where it does not say, longer each time. It is how long that is.
-func (q *quotas) rest(id string, asked time.Duration, now time.Time) time.Duration {
+func (q *quotas) rest(c *quota, asked time.Duration, now time.Time) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	c := q.byCredential[id]
 	if asked == 0 {
 		if left := c.restUntil.Sub(now); left > 0 {
 			return left // one of several at once

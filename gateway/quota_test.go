@@ -87,7 +87,7 @@ func TestVendorsWordUnderway(t *testing.T) {
 	}
 	take := func() uint64 {
 		t.Helper()
-		number, wait := q.take("c", now, false)
+		_, number, wait := q.take("c", now, false)
 		if wait > 0 {
 			t.Fatalf("refused for %s", wait)
 		}
@@ -100,7 +100,7 @@ func TestVendorsWordUnderway(t *testing.T) {
 		}
 	}
 	said := func(number uint64, remaining int) {
-		q.done("c", number, ending{sent: true, limit: limit(remaining)}, now)
+		q.done(q.byCredential["c"], number, ending{sent: true, limit: limit(remaining)}, now)
 	}
 	var four []uint64
 	for range 4 {
@@ -114,11 +114,11 @@ func TestVendorsWordUnderway(t *testing.T) {
 	left(48 - 1)
 	last := take()
 	left(48 - 2)
-	q.done("c", four[2], ending{sent: true}, now) // it says nothing, and was one
+	q.done(q.byCredential["c"], four[2], ending{sent: true}, now) // it says nothing, and was one
 	left(47 - 1)
 	said(last, 46) // of after all that was said before: it is as it says, with four[2]
 	left(46)
-	q.done("c", take(), ending{}, now) // it did not leave
+	q.done(q.byCredential["c"], take(), ending{}, now) // it did not leave
 	left(46)
 	// Forty at once, each told what the vendor has counted: it is all known.
 	var forty []uint64
@@ -141,25 +141,25 @@ func TestBusyIsNotUsedUp(t *testing.T) {
 	}
 	now := time.Now()
 	q := newQuotas()
-	take := func() uint64 { number, _ := q.take("c", now, false); return number }
+	take := func() uint64 { _, number, _ := q.take("c", now, false); return number }
 	first, slow := take(), take()
 	for range 3 {
 		take()
 	}
-	q.done("c", first, limit(4, time.Hour), now)
-	if _, wait := q.take("c", now, false); wait != toldSoon {
+	q.done(q.byCredential["c"], first, limit(4, time.Hour), now)
+	if _, _, wait := q.take("c", now, false); wait != toldSoon {
 		t.Errorf("four of four run: wait %s", wait)
 	}
-	q.done("c", slow, limit(0, 10*time.Second), now) // of a window that was over before
+	q.done(q.byCredential["c"], slow, limit(0, 10*time.Second), now) // of a window that was over before
 	if left, _, _ := q.remaining(q.byCredential["c"], now); left != 4-3 {
 		t.Errorf("%d left", left)
 	}
 	q = newQuotas()
 	first = take()
 	for range 29 {
-		q.done("c", take(), ending{sent: true}, now)
+		q.done(q.byCredential["c"], take(), ending{sent: true}, now)
 	}
-	q.done("c", first, limit(50, time.Minute), now)
+	q.done(q.byCredential["c"], first, limit(50, time.Minute), now)
 	if left, _, _ := q.remaining(q.byCredential["c"], now); left != 50-29 {
 		t.Errorf("%d left after 29 that said nothing", left)
 	}
@@ -171,14 +171,15 @@ func TestManyRefusedAtOnce(t *testing.T) {
 	now := time.Now()
 	var numbers []uint64
 	for range 8 {
-		number, _ := q.take("c", now, false)
+		_, number, _ := q.take("c", now, false)
 		numbers = append(numbers, number)
 	}
+	c := q.byCredential["c"]
 	for _, number := range numbers {
-		if rests := q.rest("c", 0, now); rests > 2*time.Second {
+		if rests := q.rest(c, 0, now); rests > 2*time.Second {
 			t.Errorf("rests %s", rests)
 		}
-		q.done("c", number, ending{sent: true, limited: true}, now)
+		q.done(c, number, ending{sent: true, limited: true}, now)
 	}
 	if q.byCredential["c"].strikes != 1 {
 		t.Errorf("%d strikes", q.byCredential["c"].strikes)
@@ -280,7 +281,7 @@ func TestArrivalsStayWithinTheQuota(t *testing.T) {
 		var arrived []time.Time
 		for i := range 3000 {
 			time.Sleep(time.Duration(i*7919%1300) * time.Millisecond)
-			request, wait := q.take("c", time.Now(), false)
+			c, request, wait := q.take("c", time.Now(), false)
 			if wait > 0 {
 				continue
 			}
@@ -290,7 +291,7 @@ func TestArrivalsStayWithinTheQuota(t *testing.T) {
 				arrived = append(arrived, time.Now())
 				mu.Unlock()
 				time.Sleep(time.Duration(i*1299709%3000) * time.Millisecond)
-				q.done("c", request, ending{sent: true}, time.Now())
+				q.done(c, request, ending{sent: true}, time.Now())
 			}()
 			synctest.Wait()
 		}

@@ -127,8 +127,8 @@ func (r *reader) wait(ctx context.Context, loading landing) (Result, error) {
 func (r *reader) shared(ctx context.Context, result Result, began time.Time) {
 	r.telemetry.Coalesced(r.backend.Name)
 	r.cache.journal.Call(ctx, journal.Call{Backend: r.backend.Name, Operation: string(r.call.Op), Began: began, Took: time.Since(began), Shared: result.Asker})
-	if result.Work.IsValid() {
-		trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: result.Work})
+	if result.Work != nil {
+		trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: *result.Work})
 	}
 }
 

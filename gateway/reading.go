@@ -90,7 +90,7 @@ func (r *reading) read() (answer Result, err error) {
 		call.Previous = &known.result
 	}
 	result, err := of.next(r, call)
-	result.Work, result.Asker = r.lastRequest(), journal.RequestID(r) // of a failure, too, for those who share it
+	result.Work, result.Asker = r.last.Load(), journal.RequestID(r) // of a failure, too, for those who share it
 	if err != nil {
 		of.cache.void(of, normalize.KindOf(err))
 		return result, err
@@ -109,15 +109,6 @@ func (r *reading) justKept() *entry {
 		return known
 	}
 	return nil
-}
-
-// lastRequest is the span of the last request to the backend; not a valid one for none that
-// was recorded.
-func (r *reading) lastRequest() trace.SpanContext {
-	if last := r.last.Load(); last != nil {
-		return *last
-	}
-	return trace.SpanContext{}
 }
 
 // trace makes a refresh, which is nobody's request, a trace of its own, linked to the request

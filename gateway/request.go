@@ -31,7 +31,7 @@ type request struct {
 	bodyless       bool   // it may come without a body
 	query          map[string]string
 	prefer         []string // one for each line of the header
-	cacheControl   []string
+	fresh          bool     // the backends are to be asked again
 	ifMatch        []string
 	idempotencyKey []string
 	body           []byte
@@ -46,7 +46,7 @@ func readRequest(c *fasthttp.RequestCtx, route *route, id string, caller *Caller
 		id:             id,
 		bodyless:       route.bodyless,
 		prefer:         headerLines(header, "Prefer"),
-		cacheControl:   headerLines(header, fiber.HeaderCacheControl),
+		fresh:          wantsFresh(headerLines(header, fiber.HeaderCacheControl)),
 		ifMatch:        headerLines(header, fiber.HeaderIfMatch),
 		idempotencyKey: headerLines(header, "Idempotency-Key"),
 	}
@@ -117,7 +117,7 @@ const (
 var digits = regexp.MustCompile(`^[0-9]+$`)
 
 func (r *request) listQuery() (ListQuery, error) {
-	q := ListQuery{Limit: defaultLimit, Cursor: r.query["cursor"], Fresh: r.fresh()}
+	q := ListQuery{Limit: defaultLimit, Cursor: r.query["cursor"], Fresh: r.fresh}
 	var err error
 	if q.Backends, err = r.values("backend"); err != nil {
 		return q, err
@@ -355,9 +355,10 @@ func (r *request) handling() string {
 	return ""
 }
 
-// fresh reports whether the caller wants the backends asked again.
-func (r *request) fresh() bool {
-	for _, line := range r.cacheControl {
+// wantsFresh reports whether a caller with these lines of Cache-Control wants the backends asked
+// again.
+func wantsFresh(cacheControl []string) bool {
+	for _, line := range cacheControl {
 		for _, directive := range strings.Split(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
 				return true

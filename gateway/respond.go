@@ -111,7 +111,8 @@ func serverTiming(parts []part) []byte {
 			entries = append(entries, ", "...)
 		}
 		entries = append(append(entries, p.backend.Name...), ";dur="...)
-		entries = strconv.AppendFloat(entries, float64(p.took.Microseconds())/1000, 'f', 1, 64)
+		tenths := (p.took + 50*time.Microsecond) / (100 * time.Microsecond)
+		entries = append(strconv.AppendInt(entries, int64(tenths/10), 10), '.', byte('0'+tenths%10))
 		entries = append(append(append(entries, `;desc="`...), status...), '"')
 	}
 	return entries

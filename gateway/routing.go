@@ -200,11 +200,11 @@ var errNoAgent = newProblem(CodeAgentNotFound, "no agent with this id on the bac
 // the original is asked for. What does not parse, what the key does not map to, and what is
 // not there are the same to a caller.
 func (g *Gateway) lead(caller *Caller, name string, original bool) (lead, error) {
-	name, err := nameOf(name)
+	name, id, err := nameOf(name)
 	if err != nil {
 		return lead{}, errNoAgent
 	}
-	id, from := name, ""
+	of, from := name, ""
 	if !original {
 		if g.neverRouted() && slug.MatchString(name) {
 			return lead{}, storeProblem(sqlstore.ErrUnavailable)
@@ -213,25 +213,28 @@ func (g *Gateway) lead(caller *Caller, name string, original bool) (lead, error)
 			if !g.sees(caller, a) {
 				return lead{}, errNoAgent
 			}
-			id, from = a.Target, name
+			of, id, from = a.Target, mustID(a.Target), name
 		}
 	}
-	b, native, err := locate(caller, id)
-	if err != nil {
-		return lead{}, err
+	b, ok := caller.Backend(id.Backend) // a slug that leads nowhere has none
+	if !ok {
+		return lead{}, errNoAgent
 	}
-	return lead{backend: b, native: native, id: id, from: from}, nil
+	return lead{backend: b, native: id.Native, id: of, from: from}, nil
 }
 
-// nameOf is a name as it is kept, of one that stands in a path: an agent's id, or a slug.
-func nameOf(text string) (string, error) {
-	if id, err := normalize.ParseID(text); err == nil {
-		return id.String(), nil
+// nameOf is a name as it is kept, of one that stands in a path: an agent's id, which is given
+// taken apart, too, or a slug.
+func nameOf(text string) (name string, id normalize.ID, err error) {
+	if plain, err := url.PathUnescape(text); err == nil {
+		if id, err := normalize.ParseID(text); err == nil { // it can be written in one way only
+			return plain, id, nil
+		}
+		if slug.MatchString(plain) {
+			return plain, normalize.ID{}, nil
+		}
 	}
-	if plain, err := url.PathUnescape(text); err == nil && slug.MatchString(plain) {
-		return plain, nil
-	}
-	return "", errors.New("neither an agent's id nor a slug of a-z, 0-9 and -")
+	return "", normalize.ID{}, errors.New("neither an agent's id nor a slug of a-z, 0-9 and -")
 }
 
 // sees reports whether an alias is there for a caller: its target is at a backend that the

@@ -22,7 +22,7 @@ func (g *Gateway) consoleState() console.State {
 func (b *Backend) consoleState() console.Backend {
 	breaker := b.breaker.view()
 	v := console.Backend{
-		Name: b.Name, Provider: b.Info.Provider, Breaker: breaker.State, RetryAfterS: breaker.RetryAfterS, LastSuccessAt: b.health.success.Load(),
+		Name: b.Name, Provider: b.Info.Provider, Breaker: breaker.State, RetryAfterS: breaker.RetryAfterS, LastSuccessAt: b.health.lastSuccess(),
 		Running: b.bulkhead.places.running(), MaxConcurrent: b.bulkhead.limit, Credentials: int(b.bulkhead.tenants.Load()),
 	}
 	if left, limit, known := b.quotas.lowest(); known {

@@ -56,23 +56,20 @@ func (s *store) get(key string) (*entry, bool) {
 func (s *store) put(key string, e *entry, keep time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old, until, replaces := s.items.GetWithExpiration(key)
-	s.items.Delete(key) // an expired one too
-	if s.room(e.size, time.Now()) {
-		s.set(key, e, keep)
-		return true
+	old, _ := s.get(key)
+	if old == nil {
+		s.items.Delete(key) // one that has expired
 	}
-	s.telemetry.CacheRefused(e.owner.backend)
-	if replaces { // better than nothing
-		s.set(key, old.(*entry), time.Until(until))
+	if !s.room(e.size, old, time.Now()) {
+		s.telemetry.CacheRefused(e.owner.backend)
+		return false
 	}
-	return false
-}
-
-func (s *store) set(key string, e *entry, keep time.Duration) {
-	e.gone.Store(false)
+	if old != nil && !old.gone.Swap(true) {
+		s.bytes -= old.size
+	}
 	s.items.Set(key, e, keep)
 	s.bytes += e.size
+	return true
 }
 
 func (s *store) delete(keys ...string) {
@@ -108,9 +105,16 @@ func (s *store) size() (entries, bytes int64) {
 // scanEvery bounds how often a full store is looked through.
 const scanEvery = time.Second
 
-// room reports whether so many bytes fit in, and makes room if it must.
-func (s *store) room(size int64, now time.Time) bool {
-	if s.fits(0, size) {
+// room reports whether so many bytes fit in, in place of an old entry if there is one, and makes
+// room if it must.
+func (s *store) room(size int64, old *entry, now time.Time) bool {
+	fits := func(others int, size int64) bool {
+		if old != nil && !old.gone.Load() {
+			others, size = others-1, size-old.size
+		}
+		return s.items.ItemCount()+others < s.maxEntries && s.bytes+size <= s.maxBytes
+	}
+	if fits(0, size) {
 		return true
 	}
 	if s.maxEntries == 0 || now.Before(s.nextScan) {
@@ -124,7 +128,7 @@ func (s *store) room(size int64, now time.Time) bool {
 	}
 	var spares []spare
 	for key, item := range s.items.Items() {
-		if e := item.Object.(*entry); now.After(e.revalidate) {
+		if e := item.Object.(*entry); e != old && now.After(e.revalidate) {
 			spares = append(spares, spare{key, e})
 		}
 	}
@@ -132,22 +136,17 @@ func (s *store) room(size int64, now time.Time) bool {
 	for _, spare := range spares {
 		spareBytes += spare.entry.size
 	}
-	if !s.fits(-len(spares), size-spareBytes) {
+	if !fits(-len(spares), size-spareBytes) {
 		return false // and nothing is lost for it
 	}
 	slices.SortFunc(spares, func(a, b spare) int { return a.entry.result.Fetched.Compare(b.entry.result.Fetched) })
 	for _, spare := range spares {
 		// A sixteenth at once, so that the next ones need no scan.
-		if s.fits(s.maxEntries/16, size) && s.fits(0, max(size, s.maxBytes/16)) {
+		if fits(s.maxEntries/16, size) && fits(0, max(size, s.maxBytes/16)) {
 			break
 		}
 		s.items.Delete(spare.key)
 		s.telemetry.CacheEvicted(spare.entry.owner.backend)
 	}
-	return s.fits(0, size)
-}
-
-// fits reports whether one more entry of a size does, beside so many others.
-func (s *store) fits(others int, size int64) bool {
-	return s.items.ItemCount()+others < s.maxEntries && s.bytes+size <= s.maxBytes
+	return fits(0, size)
 }

@@ -55,8 +55,11 @@ var errRecognised = errors.New("the reply is the same as before")
 func (t *transcript) heard() *replyHash {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.replies != 1 || t.odd {
+	switch {
+	case t.replies != 1 || t.odd:
 		return nil
+	case t.recognised:
+		return t.before
 	}
 	last := t.last // and nothing else of this: it will be the next one's before
 	return &last
