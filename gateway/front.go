@@ -158,11 +158,9 @@ func (f *front) Read(p []byte) (int, error) {
 func (f *front) answer(came arrival) error {
 	s := f.server
 	x := &f.exchange
-	defer func() { *x = exchange{} }()
-	*x = exchange{
-		began: came.at, state: came.state, base: context.Background(),
-		method: http.MethodGet, secure: f.secure, form: came.known.form, replays: true,
-	}
+	defer func() { *x = exchange{} }() // as it was before
+	x.began, x.state, x.base = came.at, came.state, context.Background()
+	x.method, x.secure, x.form, x.replays = http.MethodGet, f.secure, came.known.form, true
 	x.identify(came.seen.ids)
 	f.hold()
 	defer f.release()

@@ -31,8 +31,13 @@ func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*respons
 	if q.Raw {
 		body = result.Detail.AnswerWithRaw()
 	}
-	r := &response{status: 200, body: body, etag: result.Detail.ETag(), read: true, about: aboutAgent(result.Detail.Agent),
-		parts: []part{{backend: b, cache: result.Cache, took: time.Since(started), of: result.of}}, oldest: result.Fetched, again: !q.Raw}
+	made := &struct {
+		response
+		only [1]part
+	}{}
+	made.only[0] = part{backend: b, cache: result.Cache, took: time.Since(started), of: result.of}
+	r := &made.response
+	*r = response{status: 200, body: body, etag: result.Detail.ETag(), read: true, about: aboutAgent(result.Detail.Agent), parts: made.only[:], oldest: result.Fetched, again: !q.Raw}
 	if to.from != "" {
 		resolved(r, to)
 	}

@@ -23,7 +23,9 @@ type reader struct {
 	who       owner
 	call      Call
 	key       string
+	known     *entry      // what was kept when it began; nil for nothing
 	led       atomic.Bool // the request to the backend was ours
+	reading   reading     // if it is: there is one at most
 }
 
 // errNotAtHand ends a read of what is at hand only, where nothing is.
@@ -32,6 +34,7 @@ var errNotAtHand = errors.New("not at hand")
 func (r *reader) read(ctx context.Context) (Result, error) {
 	now := time.Now()
 	known, ok := r.cache.store.get(r.key)
+	r.known = known
 	served := known
 	if ok && known.besideOdd {
 		if odd, found := r.cache.store.get(oddKey(r.key)); found {
@@ -46,7 +49,7 @@ func (r *reader) read(ctx context.Context) (Result, error) {
 		}
 		if now.Before(served.revalidate) {
 			if !now.Before(served.refresh) {
-				r.load(ctx, true) // its answer is for the next one who asks
+				r.load(ctx, now, true) // its answer is for the next one who asks
 			}
 			return served.result.as(CacheHit), nil
 		}
@@ -57,9 +60,10 @@ func (r *reader) read(ctx context.Context) (Result, error) {
 	case ctx.Err() != nil: // nobody is left to ask for
 		return Result{}, r.failure(ctx)
 	}
-	result, err := r.wait(ctx, r.load(ctx, false))
+	result, err := r.wait(ctx, now, r.load(ctx, now, false))
 	if err != nil && normalize.KindOf(err) == normalize.KindInternal && !r.led.Load() {
-		result, err = r.wait(ctx, r.load(ctx, false)) // another one's panic is not ours
+		again := time.Now()
+		result, err = r.wait(ctx, again, r.load(ctx, again, false)) // another one's panic is not ours
 	}
 	failure := unasked(result, err)
 	switch {
@@ -94,17 +98,18 @@ func unasked(r Result, err error) *normalize.Error {
 // at least as much time asks in its own goroutine, since it never leaves before its time; what
 // works in the background may be told to. What nobody asked for by name is behind the others,
 // and an agent waits for its turn there: a list in full view may begin a hundred.
-func (r *reader) load(ctx context.Context, refresh bool) landing {
+func (r *reader) load(ctx context.Context, now time.Time, refresh bool) landing {
 	began, budget := r.cache.epoch(r.who), r.budget()
 	which := flight{key: r.key, since: began, fresh: r.call.Fresh, behind: refresh || r.call.Behind}
 	until, limited := ctx.Deadline()
 	inBackground := isBehind(ctx)
-	here := !refresh && !inBackground && limited && time.Until(until) >= budget
-	return r.cache.flights.join(which, here, newReading(ctx, r, began, budget, refresh, inBackground || which.behind))
+	here := !refresh && !inBackground && limited && until.Sub(now) >= budget
+	r.reading.begin(ctx, r, began, now.Add(budget), refresh, inBackground || which.behind)
+	return r.cache.flights.join(which, here, &r.reading)
 }
 
-func (r *reader) wait(ctx context.Context, loading landing) (Result, error) {
-	began := time.Now()
+// wait waits for what began then.
+func (r *reader) wait(ctx context.Context, began time.Time, loading landing) (Result, error) {
 	loaded := loading.landed
 	if loading.later != nil {
 		select {

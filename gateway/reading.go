@@ -23,6 +23,7 @@ type reading struct {
 	refresh    bool
 	behind     bool // nobody waits for it by name
 	unrecorded bool
+	kept       bool // what was read is served now, or a later one is
 
 	last atomic.Pointer[trace.SpanContext] // the span of the last request, of those that are recorded
 }
@@ -34,10 +35,11 @@ var (
 	_ telemetry.Unrecorded = (*reading)(nil)
 )
 
-func newReading(ctx context.Context, r *reader, began epoch, budget time.Duration, refresh, behind bool) *reading {
-	of := &reading{reader: r, began: began, refresh: refresh, behind: behind, unrecorded: !refresh && !telemetry.Recorded(ctx)}
-	of.Context, of.at, of.firm = ctx, time.Now().Add(budget), true
-	return of
+// begin has it end at until. One that began, and was not read, since another one was, can begin
+// again.
+func (r *reading) begin(ctx context.Context, of *reader, began epoch, until time.Time, refresh, behind bool) {
+	r.reader, r.began, r.refresh, r.behind, r.unrecorded = of, began, refresh, behind, !refresh && !telemetry.Recorded(ctx)
+	r.Context, r.at, r.firm = ctx, until, true
 }
 
 // Value answers for what it knows itself.
@@ -64,17 +66,18 @@ func (r *reading) read() (answer Result, err error) {
 	if known := r.justKept(); known != nil {
 		return known.result, nil
 	}
-	kept, started := false, time.Now()
 	if r.refresh {
-		traced := r.trace()
-		defer func() { traced(err) }() // after a panic is an error
+		started, traced := time.Now(), r.trace()
+		defer func() {
+			if !r.kept {
+				of.cache.postpone(of, started, askedToWait(err))
+			}
+			traced(err)
+		}() // it runs after the next one
 	}
 	defer func() {
 		if p := recover(); p != nil { // it would end the process
 			err = panicked(r, of.backend, of.call, p, of.telemetry.Log())
-		}
-		if r.refresh && !kept {
-			of.cache.postpone(of, started, askedToWait(err))
 		}
 	}()
 	of.led.Store(true)
@@ -86,8 +89,8 @@ func (r *reading) read() (answer Result, err error) {
 		defer leave()
 	}
 	call := of.call
-	if known, ok := of.cache.store.get(of.key); ok {
-		call.Previous = &known.result
+	if of.known != nil {
+		call.Previous = &of.known.result
 	}
 	result, err := of.next(r, call)
 	result.Work, result.Asker = r.last.Load(), journal.RequestID(r) // of a failure, too, for those who share it
@@ -95,7 +98,7 @@ func (r *reading) read() (answer Result, err error) {
 		of.cache.void(of, normalize.KindOf(err))
 		return result, err
 	}
-	kept = of.cache.put(of, r.began, result)
+	r.kept = of.cache.put(of, r.began, result)
 	return result, nil
 }
 

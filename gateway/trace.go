@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -32,13 +33,14 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 		attribute.String("server.address", address),
 		attribute.Int("server.port", port),
 	}
-	names := map[adapters.Operation]string{}
+	operations := map[adapters.Operation]*operation{}
 	for _, op := range adapters.Operations() {
-		names[op] = b.Info.Provider + " " + spanOperation(op)
+		operations[op] = &operation{span: b.Info.Provider + " " + spanOperation(op)}
 	}
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			ctx, span := t.Child(ctx, names[req.Op], trace.SpanKindClient)
+			op := operations[req.Op]
+			ctx, span := t.Child(ctx, op.span, trace.SpanKindClient)
 			defer span.End()
 			noteRequest(ctx, span)
 			if b.Config.PropagateTrace {
@@ -54,9 +56,9 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 				status = failure.Status // its body did not arrive
 			}
 			took, kind, breaker := time.Since(started), errorType(err), b.breaker.state()
-			t.UpstreamRequest(span.SpanContext(), telemetry.Upstream{
+			op.measured(t, telemetry.Upstream{
 				Backend: b.Name, Operation: string(req.Op), Method: req.Method, Address: address, Port: port, Status: status, Error: kind,
-			}, took)
+			}).Record(span.SpanContext(), took)
 			j.Call(ctx, journal.Call{
 				Backend: b.Name, Operation: string(req.Op), Began: started, Took: took,
 				Status: status, Error: kind, Failed: err != nil && verdictOf(err) == verdictFailure, Resend: req.Resend, Breaker: breaker,
@@ -85,6 +87,27 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 			return err
 		}
 	}
+}
+
+// operation is what is known of requests for one operation on a backend.
+type operation struct {
+	span string                  // its name
+	last atomic.Pointer[measure] // most are as the one before
+}
+
+// measure is what requests of that kind are measured with.
+type measure struct {
+	of        telemetry.Upstream
+	durations *telemetry.Durations
+}
+
+func (o *operation) measured(t *telemetry.Telemetry, of telemetry.Upstream) *telemetry.Durations {
+	last := o.last.Load()
+	if last == nil || last.of != of {
+		last = &measure{of, t.Upstream(of)}
+		o.last.Store(last)
+	}
+	return last.durations
 }
 
 // spanOperation is an operation as spans name it.

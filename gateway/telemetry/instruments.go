@@ -8,11 +8,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // instruments are what is measured.
@@ -185,10 +183,8 @@ func (t *Telemetry) Served(s Served) *Durations {
 	return t.served.of.of(s)
 }
 
-// UpstreamRequest measures a request to a backend, whose span that is.
-func (t *Telemetry) UpstreamRequest(span trace.SpanContext, u Upstream, d time.Duration) {
-	t.upstream.of.of(u).Record(span, d)
-}
+// Upstream is what requests of that kind to a backend are measured with.
+func (t *Telemetry) Upstream(u Upstream) *Durations { return t.upstream.of.of(u) }
 
 // CacheRequest counts a read through the cache.
 func (t *Telemetry) CacheRequest(backend, result string) { t.cacheRequests.count(backend, result) }

@@ -100,7 +100,7 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 	telemetry := made(t, Options{})
 	ctx := apitrace.ContextWithSpan(context.Background(), nil)
 	telemetry.Served(Served{Method: "BREW", Scheme: "http", Route: "/v1/agents", Status: 200}).Record(apitrace.SpanContextFromContext(ctx), time.Millisecond)
-	telemetry.UpstreamRequest(apitrace.SpanContextFromContext(ctx), Upstream{Backend: "klen", Operation: "list", Method: "GET", Address: "api.klen.ai", Port: 443, Error: "timeout"}, time.Millisecond)
+	telemetry.Upstream(Upstream{Backend: "klen", Operation: "list", Method: "GET", Address: "api.klen.ai", Port: 443, Error: "timeout"}).Record(apitrace.SpanContextFromContext(ctx), time.Millisecond)
 	telemetry.CacheRequest("klen", "hit")
 	telemetry.CacheRefused("klen")
 	telemetry.CacheEvicted("klen")

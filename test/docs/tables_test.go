@@ -172,7 +172,7 @@ func metrics(t *testing.T) string {
 	told.ObserveBreaker("b", func() string { return "closed" })
 	told.ObserveQuota("b", func() (int64, int64, bool) { return 1, 1, true })
 	told.Served(telemetry.Served{Route: "/", Error: "x"}).Record(trace.SpanContext{}, 0)
-	told.UpstreamRequest(trace.SpanContext{}, telemetry.Upstream{Status: 500, Error: "x"}, 0)
+	told.Upstream(telemetry.Upstream{Status: 500, Error: "x"}).Record(trace.SpanContext{}, 0)
 	page := httptest.NewRecorder()
 	told.Metrics().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
 	type described struct {
