@@ -79,7 +79,10 @@ func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry
 				end = writeEnd(err)
 				return result, err
 			}
-			r := &reader{cache: c, backend: b, next: next, budget: budget, telemetry: t, who: who, call: call, key: cacheKey(who, call)}
+			r := &reader{cache: c, backend: b, next: next, budget: budget, telemetry: t, who: who, call: call, key: call.key}
+			if r.key == "" {
+				r.key = cacheKey(who, call.Op, call.NativeID)
+			}
 			result, err := r.read(ctx)
 			if err == nil {
 				t.CacheRequest(b.Name, string(result.Cache))
@@ -234,8 +237,8 @@ func (c *cache) drop(who owner, nativeID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writes[who]++
-	list := cacheKey(who, Call{Op: adapters.OpList})
-	c.store.delete(list, oddKey(list), cacheKey(who, Call{Op: adapters.OpGet, NativeID: nativeID}))
+	list := cacheKey(who, adapters.OpList, "")
+	c.store.delete(list, oddKey(list), cacheKey(who, adapters.OpGet, nativeID))
 }
 
 // dropAll forgets all that was seen by the owner, and nobody else's.
@@ -277,12 +280,12 @@ func (c *cache) purge(matches func(owner) bool) int {
 
 // cacheKey is the fields that tell reads apart, the credential's hash among them, each with its
 // length: no choice of names makes two meet.
-func cacheKey(who owner, call Call) string {
+func cacheKey(who owner, op adapters.Operation, nativeID string) string {
 	h := make(fields, 0, 256)
 	h = h.number(who.build)
 	h = h.text(who.backend)
 	h = h.text(who.credential)
-	h = h.text(string(call.Op))
-	h = h.text(call.NativeID)
+	h = h.text(string(op))
+	h = h.text(nativeID)
 	return string(h)
 }

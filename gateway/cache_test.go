@@ -249,10 +249,10 @@ func TestFullCacheLetsGoOfWhatIsNotServed(t *testing.T) {
 		if n := entries(c); n != 3 {
 			t.Errorf("%d entries", n)
 		}
-		if _, ok := c.store.get(cacheKey(owner{"b", list("3").Credential.ID(), 0}, list("3"))); !ok {
+		if _, ok := c.store.get(cacheKey(owner{"b", list("3").Credential.ID(), 0}, adapters.OpList, "")); !ok {
 			t.Error("the newest was refused while old ones are kept")
 		}
-		if _, ok := c.store.get(cacheKey(owner{"b", list("0").Credential.ID(), 0}, list("0"))); ok {
+		if _, ok := c.store.get(cacheKey(owner{"b", list("0").Credential.ID(), 0}, adapters.OpList, "")); ok {
 			t.Error("the oldest is still there")
 		}
 	})
@@ -301,7 +301,7 @@ func TestCacheKeysNeverMeet(t *testing.T) {
 			for _, id := range []string{"", "c", "list"} {
 				for _, op := range []adapters.Operation{adapters.OpList, adapters.OpGet} {
 					fields := strings.Join([]string{backend, credential, id, string(op)}, "|")
-					key := cacheKey(owner{backend, credential, 1}, Call{Op: op, NativeID: id})
+					key := cacheKey(owner{backend, credential, 1}, op, id)
 					if other, taken := seen[key]; taken {
 						t.Errorf("%s and %s share a key", fields, other)
 					}

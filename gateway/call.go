@@ -41,6 +41,8 @@ type Call struct {
 	// Fresh asks the backend even if the answer is at hand; AtHand does not ask
 	// it at all, and ends with errNotAtHand if that would be needed.
 	Fresh, AtHand bool
+	// key is the cache's, of a read; empty: it is to be made.
+	key string
 	// Behind reads an agent when it is its turn among those that nobody asked
 	// for by name.
 	Behind bool

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -13,17 +14,50 @@ type GetQuery struct {
 	Raw      bool
 	Fresh    bool
 	Original bool // ?resolve=none: no alias is followed
+	// Led is where the same query led before, for as long as the routing is the same; nil for
+	// one that is not asked again.
+	Led *ledTo
 }
 
-// get answers one agent in full view.
-func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*response, error) {
+// ledTo is where a query led. It is safe for concurrent use.
+type ledTo struct{ last atomic.Pointer[ledBy] }
+
+// ledBy is where a query led, by a routing.
+type ledBy struct {
+	lead
+	routing *routing
+	key     string // of the cache
+}
+
+// leads is where the query leads.
+func (g *Gateway) leads(caller *Caller, q GetQuery) (*ledBy, error) {
+	routing := g.routing.Load()
+	if q.Led != nil {
+		if known := q.Led.last.Load(); known != nil && known.routing == routing {
+			return known, nil
+		}
+	}
 	to, err := g.lead(caller, q.ID, q.Original)
 	if err != nil {
 		return nil, err
 	}
-	b, native := to.backend, to.native
+	b := to.backend
+	by := &ledBy{to, routing, cacheKey(owner{b.Name, b.Credential.ID(), b.build}, adapters.OpGet, to.native)}
+	if q.Led != nil {
+		q.Led.last.Store(by)
+	}
+	return by, nil
+}
+
+// get answers one agent in full view.
+func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*response, error) {
+	to, err := g.leads(caller, q)
+	if err != nil {
+		return nil, err
+	}
+	b := to.backend
 	started := time.Now()
-	result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, Fresh: q.Fresh})
+	result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: to.native, Fresh: q.Fresh, key: to.key})
 	if err != nil {
 		return nil, backendProblem(b.Name, adapters.OpGet, err)
 	}
@@ -39,7 +73,7 @@ func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*respons
 	r := &made.response
 	*r = response{status: 200, body: body, etag: result.Detail.ETag(), read: true, about: aboutAgent(result.Detail.Agent), parts: made.only[:], oldest: result.Fetched, again: !q.Raw}
 	if to.from != "" {
-		resolved(r, to)
+		resolved(r, to.lead)
 	}
 	if g.shadow(caller, to.backend, result.Detail.Agent) {
 		r.again = false // the next one is counted too

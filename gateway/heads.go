@@ -25,6 +25,7 @@ type understood struct {
 	err     error   // why it is refused, once it was counted as its key's
 
 	kept   bool                   // it may come again
+	led    ledTo                  // where its id led
 	replay atomic.Pointer[replay] // how it was answered from memory; nil: it was not
 }
 

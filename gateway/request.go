@@ -31,6 +31,7 @@ type request struct {
 	bodyless       bool   // it may come without a body
 	query          map[string]string
 	prefer         []string // one for each line of the header
+	led            *ledTo   // of the requests with its head; nil: it is not kept
 	fresh          bool     // the backends are to be asked again
 	ifMatch        []string
 	idempotencyKey []string

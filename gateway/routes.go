@@ -82,7 +82,7 @@ func (g *Gateway) handleGet(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return g.get(r.ctx, r.caller, GetQuery{ID: r.id, Raw: raw, Fresh: r.fresh, Original: original})
+	return g.get(r.ctx, r.caller, GetQuery{ID: r.id, Raw: raw, Fresh: r.fresh, Original: original, Led: r.led})
 }
 
 func (g *Gateway) handleCreate(r *request) (*response, error) {

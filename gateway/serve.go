@@ -61,6 +61,9 @@ func (s *Server) serve(x *exchange, u *understood) error {
 	routing := s.gateway.routing.Load()
 	req := u.request
 	req.ctx, req.requestID = x.context(), x.requestID
+	if u.kept {
+		req.led = &u.led
+	}
 	made, err := u.route.handle(s.gateway, &req)
 	if err != nil {
 		return err

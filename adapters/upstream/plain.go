@@ -23,9 +23,9 @@ func plain(in *bufio.Reader) (head answerHead, ok bool) {
 		return answerHead{}, false
 	}
 	text := string(came[:end+len("\r\n")])
-	line, rest, _ := strings.Cut(text, "\r\n")
 	const before = "HTTP/1.1 "
-	if !strings.HasPrefix(line, before) || len(line) < len(before)+4 || line[len(before)+3] != ' ' || !httpguts.ValidHeaderFieldValue(line) {
+	line, rest, ok := cutLine(text)
+	if !ok || !strings.HasPrefix(line, before) || len(line) < len(before)+4 || line[len(before)+3] != ' ' || !isValue(line) {
 		return answerHead{}, false
 	}
 	if head.status, ok = number(line[len(before) : len(before)+3]); !ok || head.status < 200 || head.status > 599 || head.status == 204 || head.status == 304 {
@@ -33,10 +33,11 @@ func plain(in *bufio.Reader) (head answerHead, ok bool) {
 	}
 	head.fields, head.length, head.body = make(adapters.Header, 0, strings.Count(rest, "\n")), -1, in
 	for rest != "" {
-		line, rest, _ = strings.Cut(rest, "\r\n")
-		name, value, named := strings.Cut(line, ":")
-		value = strings.Trim(value, " \t")
-		if !named || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) || !head.add(name, value) {
+		if line, rest, ok = cutLine(rest); !ok {
+			return answerHead{}, false
+		}
+		colon := strings.IndexByte(line, ':')
+		if colon <= 0 || !isName(line[:colon]) || !isValue(line[colon+1:]) || !head.add(line[:colon], trimmed(line[colon+1:])) {
 			return answerHead{}, false
 		}
 	}
@@ -67,6 +68,46 @@ func (h *answerHead) add(name, value string) bool {
 	}
 	h.fields = append(h.fields, adapters.Field{Name: name, Value: value})
 	return true
+}
+
+// cutLine takes a line off; false if it is not one to the letter.
+func cutLine(text string) (line, rest string, ok bool) {
+	end := strings.IndexByte(text, '\r')
+	if end < 0 || end+1 == len(text) || text[end+1] != '\n' {
+		return "", "", false
+	}
+	return text[:end], text[end+2:], true
+}
+
+// isName: RFC 9110, section 5.1.
+func isName(text string) bool {
+	for i := range len(text) {
+		if !httpguts.IsTokenRune(rune(text[i])) {
+			return false
+		}
+	}
+	return true
+}
+
+// isValue: RFC 9110, section 5.5.
+func isValue(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// trimmed is a value without the spaces around it.
+func trimmed(text string) string {
+	for len(text) > 0 && (text[0] == ' ' || text[0] == '\t') {
+		text = text[1:]
+	}
+	for len(text) > 0 && (text[len(text)-1] == ' ' || text[len(text)-1] == '\t') {
+		text = text[:len(text)-1]
+	}
+	return text
 }
 
 // number reads digits and nothing else.
