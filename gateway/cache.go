@@ -70,6 +70,10 @@ func newCache(t *telemetry.Telemetry, j *journal.Journal) *cache {
 // of a backend ends within budget, whoever waits for it.
 func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry.Telemetry) Middleware {
 	return func(next Endpoint) Endpoint {
+		reads := map[CacheStatus]*telemetry.Tally{}
+		for status := range cacheStatuses {
+			reads[status] = t.CacheReads(b.Name, string(status))
+		}
 		return func(ctx context.Context, call Call) (Result, error) {
 			who := owner{b.Name, call.Credential.ID(), b.build}
 			if call.Op != adapters.OpList && call.Op != adapters.OpGet {
@@ -85,7 +89,7 @@ func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry
 			}
 			result, err := r.read(ctx)
 			if err == nil {
-				t.CacheRequest(b.Name, string(result.Cache))
+				reads[result.Cache].Count()
 			}
 			return result, err
 		}

@@ -13,12 +13,13 @@ import (
 // shows.
 func compose(b *Backend, log *slog.Logger) Middleware {
 	info := b.Info
+	emulated := info.Operations[adapters.OpGet] == adapters.Emulated
 	return func(next Endpoint) Endpoint {
 		return func(ctx context.Context, call Call) (Result, error) {
 			switch {
 			case call.Op != adapters.OpGet:
 				return next(ctx, call)
-			case info.Operations[adapters.OpGet] == adapters.Emulated:
+			case emulated:
 				return getFromList(ctx, next, call, info)
 			case info.GetJoinsList:
 				return getJoined(ctx, next, call, b, log)

@@ -186,10 +186,7 @@ func (t *Telemetry) Served(s Served) *Durations {
 // Upstream is what requests of that kind to a backend are measured with.
 func (t *Telemetry) Upstream(u Upstream) *Durations { return t.upstream.of.of(u) }
 
-// CacheRequest counts a read through the cache.
-func (t *Telemetry) CacheRequest(backend, result string) { t.cacheRequests.count(backend, result) }
-
-// CacheReads is the tally of such reads, for who counts many.
+// CacheReads is the tally of reads through the cache that were answered so.
 func (t *Telemetry) CacheReads(backend, result string) *Tally {
 	return t.cacheRequests.of(backend, result)
 }

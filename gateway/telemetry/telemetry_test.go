@@ -49,7 +49,7 @@ func TestDisabled(t *testing.T) {
 	telemetry := made(t, Options{})
 	ctx, span := telemetry.Tracer.Start(context.Background(), "x")
 	telemetry.Served(Served{Method: "GET"}).Record(apitrace.SpanContextFromContext(ctx), time.Second)
-	telemetry.CacheRequest("klen", "hit")
+	telemetry.CacheReads("klen", "hit").Count()
 	if page := telemetry.pageText(); span.IsRecording() || strings.Contains(page, "agentgw") || !strings.Contains(page, "go_goroutines") {
 		t.Errorf("recording %v, and the page has\n%s", span.IsRecording(), page)
 	}
@@ -101,7 +101,7 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 	ctx := apitrace.ContextWithSpan(context.Background(), nil)
 	telemetry.Served(Served{Method: "BREW", Scheme: "http", Route: "/v1/agents", Status: 200}).Record(apitrace.SpanContextFromContext(ctx), time.Millisecond)
 	telemetry.Upstream(Upstream{Backend: "klen", Operation: "list", Method: "GET", Address: "api.klen.ai", Port: 443, Error: "timeout"}).Record(apitrace.SpanContextFromContext(ctx), time.Millisecond)
-	telemetry.CacheRequest("klen", "hit")
+	telemetry.CacheReads("klen", "hit").Count()
 	telemetry.CacheRefused("klen")
 	telemetry.CacheEvicted("klen")
 	telemetry.Coalesced("klen")
