@@ -28,6 +28,7 @@ func TestAnAliasLeadsToItsAgent(t *testing.T) {
 		if r.body["id"] != talkAgent || r.body["resolved_from"] != "support-bot" || r.Header.Get("Content-Location") != "/v1/agents/"+talkAgent || r.Header.Get("ETag") != direct.Header.Get("ETag") {
 			t.Errorf("%v: %s", r.Header, r.text)
 		}
+		b.get("/v1/agents/support-bot", "Cache-Control: no-cache").wants(t, 200, "") // where it leads is known then
 	}
 	b.get("/v1/agents/support-bot?resolve=none").wants(t, 404, "agent_not_found")
 	b.get("/v1/agents/support-bot?resolve=all").wants(t, 400, "invalid_parameter")
@@ -35,8 +36,10 @@ func TestAnAliasLeadsToItsAgent(t *testing.T) {
 	b.put("support-bot", krosAgent, 0).wants(t, 409, "alias_conflict")
 	b.put("support-bot", krosAgent, 7).wants(t, 409, "alias_conflict")
 	b.put("support-bot", krosAgent, 1).wants(t, 200, "")
-	if r := b.get("/v1/agents/support-bot").wants(t, 200, ""); r.body["id"] != krosAgent {
-		t.Errorf("it leads to %v still", r.body["id"])
+	for _, headers := range [][]string{nil, {"Cache-Control: no-cache"}} {
+		if r := b.get("/v1/agents/support-bot", headers...).wants(t, 200, ""); r.body["id"] != krosAgent {
+			t.Errorf("%s: it leads to %v still", headers, r.body["id"])
+		}
 	}
 	patched := b.ask(keyAcme, "PATCH", "/v1/agents/support-bot", `{"name": "By its alias"}`).wants(t, 200, "")
 	if patched.body["resolved_from"] != "support-bot" || b.get("/v1/agents/" + krosAgent).body["name"] != "By its alias" {

@@ -53,6 +53,34 @@ func TestAllocationsFromMemory(t *testing.T) {
 	}
 }
 
+// TestAllocationsAnew: an agent, and a list, of which the backends say what they said before,
+// HTTP to them included.
+func TestAllocationsAnew(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes allocations of its own; make test runs this without it first")
+	}
+	const unsampled = 1
+	ask := observedServer(t, unsampled, 25, repeated, all.Names()...)
+	for _, c := range []struct {
+		path string
+		most float64
+	}{{"/v1/agents/krosai:agent-1", 31}, {"/v1/agents", 155}} {
+		again := func() {
+			if r := ask(c.path, "Cache-Control", "no-cache"); r.StatusCode() != 200 {
+				t.Fatalf("%s: %d: %.200s", c.path, r.StatusCode(), r.Body())
+			}
+		}
+		for range 3 { // what is kept is kept
+			again()
+		}
+		got := allocations(200, again)
+		if got > c.most {
+			t.Errorf("%s: %v allocations, at most %v", c.path, got, c.most)
+		}
+		t.Logf("%s: %v allocations", c.path, got)
+	}
+}
+
 // allocations is the least of several counts: what others allocate meanwhile is counted,
 // too.
 func allocations(runs int, f func()) float64 {
