@@ -40,7 +40,7 @@ func (r *Request) Receive(answer Response) error {
 // Field is a field of a header (RFC 9110, section 5).
 type Field struct{ Name, Value string }
 
-// Header is the fields of an answer, in the order in which they came.
+// Header is the fields of an answer; those of one name are in the order in which they came.
 type Header []Field
 
 // Get is the value of the first field of that name, in whatever case; empty for none.

@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
+	"weak"
 )
 
 const (
@@ -60,6 +63,22 @@ func TestAnAliasLeadsToItsAgent(t *testing.T) {
 	b.get("/v1/aliases/support-bot").wants(t, 404, "alias_not_found")
 	b.get("/v1/agents/support-bot").wants(t, 404, "agent_not_found")
 	b.ask(keyAcme, "DELETE", "/v1/aliases/support-bot", "").wants(t, 404, "alias_not_found")
+}
+
+// TestHeadsHoldNoRouting: where their ids led is known, and nothing else of a routing that is
+// over: it may have many thousand aliases.
+func TestHeadsHoldNoRouting(t *testing.T) {
+	b := newBench(t, "")
+	for range 3 {
+		b.get("/v1/agents/"+talkAgent, "Cache-Control: no-cache").wants(t, 200, "")
+	}
+	over := weak.Make(b.gateway.routing.Load())
+	b.put("support-bot", talkAgent, 0).wants(t, 201, "")
+	for began := time.Now(); over.Value() != nil; runtime.GC() {
+		if time.Since(began) > time.Minute {
+			t.Fatal("a routing that is over is still there")
+		}
+	}
 }
 
 func TestAnIDThatIsAnAlias(t *testing.T) {

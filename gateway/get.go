@@ -25,13 +25,13 @@ type ledTo struct{ last atomic.Pointer[ledBy] }
 // ledBy is where a query led, by a routing.
 type ledBy struct {
 	lead
-	routing *routing
+	routing uint64 // its number: of one that is over nothing is held on to
 	key     string // of the cache
 }
 
 // leads is where the query leads.
 func (g *Gateway) leads(caller *Caller, q GetQuery) (*ledBy, error) {
-	routing := g.routing.Load()
+	routing := g.routing.Load().number
 	if q.Led != nil {
 		if known := q.Led.last.Load(); known != nil && known.routing == routing {
 			return known, nil

@@ -25,7 +25,7 @@ type reader struct {
 	key       string
 	known     *entry      // what was kept when it began; nil for nothing
 	led       atomic.Bool // the request to the backend was ours
-	reading   reading     // if it is: there is one at most
+	reading   reading     // that it flies, if nobody else's is under way
 }
 
 // errNotAtHand ends a read of what is at hand only, where nothing is.

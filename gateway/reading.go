@@ -23,7 +23,7 @@ type reading struct {
 	refresh    bool
 	behind     bool // nobody waits for it by name
 	unrecorded bool
-	kept       bool // what was read is served now, or a later one is
+	kept       bool // there is nothing that is to be read again soon
 
 	last atomic.Pointer[trace.SpanContext] // the span of the last request, of those that are recorded
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"net/url"
@@ -18,6 +19,7 @@ import (
 // routing is where names lead: what the store has, in memory, so that no read asks the
 // store. It is not changed after it was made.
 type routing struct {
+	number   uint64 // tells it from all others of this process
 	revision int64
 	aliases  map[string]sqlstore.Alias // by name
 	// shadows are migrations whose target is read along, by the id of their source.
@@ -107,9 +109,12 @@ func (r *router) refresh(ctx context.Context) error {
 	return nil
 }
 
+// routings is how many there were in this process.
+var routings atomic.Uint64
+
 func newRouting(routes sqlstore.Routes) *routing {
 	r := &routing{
-		revision: routes.Revision, aliases: make(map[string]sqlstore.Alias, len(routes.Aliases)), shadows: make(map[string][]sqlstore.Shadow, len(routes.Shadows)),
+		number: routings.Add(1), revision: routes.Revision, aliases: make(map[string]sqlstore.Alias, len(routes.Aliases)), shadows: make(map[string][]sqlstore.Shadow, len(routes.Shadows)),
 		moving: make(map[string]bool, len(routes.Moving)), superseded: map[string][]superseded{},
 	}
 	for _, a := range routes.Aliases {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -109,6 +111,62 @@ func TestRoomIsMadeForWhatFits(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if !s.put("next", keptEntry(50), time.Hour) || metric("agentgw_cache_evicted_total") != "1" {
 			t.Errorf("%s made room for one half their size", metric("agentgw_cache_evicted_total"))
+		}
+	})
+}
+
+// TestReplacedMakesRoomOnce: what an old entry frees is counted once, whether it is served or
+// only kept for failures.
+func TestReplacedMakesRoomOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, metric := testStore(t, 100, 1000)
+		s.put("old", keptEntry(400), time.Hour)
+		s.put("spare", keptEntry(400), time.Hour)
+		time.Sleep(2 * time.Minute) // both are only kept for failures
+		s.put("served", keptEntry(100), time.Hour)
+		if s.put("old", keptEntry(950), time.Hour) {
+			t.Error("it was kept, and does not fit")
+		}
+		if _, ok := s.get("spare"); !ok || metric("agentgw_cache_evicted_total") != "0" {
+			t.Errorf("%s made room for what does not fit", metric("agentgw_cache_evicted_total"))
+		}
+	})
+}
+
+// TestStoreKeepsCount: its size is that of what is kept, and that alone is not gone.
+func TestStoreKeepsCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := testStore(t, 12, 4000)
+		var all []*entry
+		for range 3000 {
+			key := fmt.Sprint(rand.N(16))
+			switch rand.N(8) {
+			case 0:
+				s.delete(key)
+			case 1:
+				time.Sleep(rand.N(40 * time.Second))
+			default:
+				e := keptEntry(rand.N(int64(1000)))
+				if s.put(key, e, rand.N(5*time.Minute)) {
+					all = append(all, e)
+				}
+			}
+			kept := map[*entry]bool{}
+			var bytes int64
+			s.items.DeleteExpired()
+			for _, item := range s.items.Items() {
+				e := item.Object.(*entry)
+				kept[e], bytes = true, bytes+e.size
+			}
+			if s.bytes != bytes || bytes > 4000 || len(kept) > 12 {
+				t.Fatalf("%d bytes are counted, %d kept, of %d entries", s.bytes, bytes, len(kept))
+			}
+			for _, e := range all {
+				if e.gone.Load() == kept[e] {
+					t.Fatalf("kept: %t, gone: %t", kept[e], e.gone.Load())
+				}
+			}
+			all = slices.DeleteFunc(all, func(e *entry) bool { return !kept[e] })
 		}
 	})
 }

@@ -49,7 +49,7 @@ func plain(in *bufio.Reader) (head answerHead, ok bool) {
 }
 
 // add adds a field; false if it has a say in where the body ends, or in how it is written, other
-// than by one length.
+// than by one length, or if it is not simply itself.
 func (h *answerHead) add(name, value string) bool {
 	is := func(other string) bool { return len(name) == len(other) && strings.EqualFold(name, other) }
 	switch {
@@ -63,8 +63,8 @@ func (h *answerHead) add(name, value string) bool {
 		if !strings.EqualFold(value, "keep-alive") {
 			return false
 		}
-	case is("Transfer-Encoding"), is("Content-Encoding"), is("Trailer"), is("Upgrade"):
-		return false
+	case is("Transfer-Encoding"), is("Content-Encoding"), is("Trailer"), is("Upgrade"), is("Pragma"):
+		return false // of the last net/http makes another field
 	}
 	h.fields = append(h.fields, adapters.Field{Name: name, Value: value})
 	return true

@@ -32,7 +32,7 @@ func TestPlainIsAsNetHTTPHasIt(t *testing.T) {
 	other := []string{
 		"Content-Type: application/json", "Date: Sun, 29 Nov 2026 12:00:00 GMT", "X-RateLimit-Remaining: 5", "x-ratelimit-remaining: 6", "X: \xff", "Empty:", "Connection: keep-alive",
 		"Connection: close", "Connection: Keep-Alive, close", "connection: upgrade", "Transfer-Encoding: chunked", "transfer-encoding: identity", "Transfer-Encoding:", "Content-Encoding: gzip",
-		"Trailer: X", "Upgrade: h2c", " folded", "\tfolded", "No colon", "NoColon", ": no name", "Bad name: x", "Bad\x00: x", "X: a\rb", "X: a\nb: c", "X: \x7f", "Näme: x", "Keep-Alive: timeout=5", "X: a:b",
+		"Trailer: X", "Upgrade: h2c", "Pragma: no-cache", " folded", "\tfolded", "No colon", "NoColon", ": no name", "Bad name: x", "Bad\x00: x", "X: a\rb", "X: a\nb: c", "X: \x7f", "Näme: x", "Keep-Alive: timeout=5", "X: a:b",
 	}
 	of := func(list []string) string { return list[rand.N(len(list))] }
 	read, left := 0, 0

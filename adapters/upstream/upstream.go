@@ -1,8 +1,8 @@
 // Package upstream speaks HTTP to one backend: the innermost Exchange. It
 // turns every way in which HTTP can fail into a normalize.Kind.
 //
-// Answers are read by net/http, but for plain ones; the connections are this package's own, one request at a time
-// on each (docs/decisions/0001). A request is sent at most once, whatever
+// Answers are read by net/http, but for plain ones; the connections are this package's own, one
+// request at a time on each (docs/decisions/0001). A request is sent at most once, whatever
 // becomes of it.
 //
 //	upstream.go  an Exchange, from the caller's context to the kind of its failure
