@@ -50,18 +50,21 @@ type Listing struct {
 
 // Credential is the secret that a backend accepts.
 type Credential struct {
-	secret secret.String
-	id     string
+	secret, bearer secret.String
+	id             string
 }
 
 // NewCredential makes a credential of the secret.
 func NewCredential(s secret.String) Credential {
 	sum := sha256.Sum256([]byte(s.Reveal()))
-	return Credential{secret: s, id: hex.EncodeToString(sum[:])}
+	return Credential{secret: s, bearer: secret.New("Bearer " + s.Reveal()), id: hex.EncodeToString(sum[:])}
 }
 
 // Reveal is the secret itself, for the request to the backend.
 func (c Credential) Reveal() string { return c.secret.Reveal() }
+
+// Bearer is the same as the header field Authorization has it (RFC 6750, section 2.1).
+func (c Credential) Bearer() string { return c.bearer.Reveal() }
 
 // ID tells credentials apart without revealing them: the SHA-256 of the
 // secret, in hex. Two keys that map to one credential have the same ID.

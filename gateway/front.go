@@ -176,6 +176,9 @@ func (f *front) answer(came arrival) error {
 	} else {
 		head, body, x.status = x.answer.appendHead(head, x.form, x.cors)
 	}
+	if x.served == nil {
+		x.served = came.known.served.Of(x.measured(x.status), s.gateway.telemetry.Served)
+	}
 	x.ended = time.Now()
 	last := s.leaving.Load()
 	head = s.appendOwn(head, x, last)

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
 // understood is what a request's head (RFC 9112, 2.1: its line and header) asks: all that
-// is the same each time that the head comes, while the configuration is. But for the replay
-// it is not changed after it was made.
+// is the same each time that the head comes, while the configuration is. But for how it was
+// answered it is not changed after it was made.
 type understood struct {
 	route  *route
 	holder *keyEntry // nil: the route needs no key
@@ -24,7 +26,8 @@ type understood struct {
 	request request // without its context and id
 	err     error   // why it is refused, once it was counted as its key's
 
-	kept   bool                   // it may come again
+	kept   bool // it may come again
+	served telemetry.Lately[telemetry.Served]
 	led    ledTo                  // where its id led
 	replay atomic.Pointer[replay] // how it was answered from memory; nil: it was not
 }

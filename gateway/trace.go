@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -56,9 +55,9 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 				status = failure.Status // its body did not arrive
 			}
 			took, kind, breaker := time.Since(started), errorType(err), b.breaker.state()
-			op.measured(t, telemetry.Upstream{
+			op.measured.Of(telemetry.Upstream{
 				Backend: b.Name, Operation: string(req.Op), Method: req.Method, Address: address, Port: port, Status: status, Error: kind,
-			}).Record(span.SpanContext(), took)
+			}, t.Upstream).Record(span.SpanContext(), took)
 			j.Call(ctx, journal.Call{
 				Backend: b.Name, Operation: string(req.Op), Began: started, Took: took,
 				Status: status, Error: kind, Failed: err != nil && verdictOf(err) == verdictFailure, Resend: req.Resend, Breaker: breaker,
@@ -91,23 +90,8 @@ func traceExchange(t *telemetry.Telemetry, j *journal.Journal, b *Backend) Excha
 
 // operation is what is known of requests for one operation on a backend.
 type operation struct {
-	span string                  // its name
-	last atomic.Pointer[measure] // most are as the one before
-}
-
-// measure is what requests of that kind are measured with.
-type measure struct {
-	of        telemetry.Upstream
-	durations *telemetry.Durations
-}
-
-func (o *operation) measured(t *telemetry.Telemetry, of telemetry.Upstream) *telemetry.Durations {
-	last := o.last.Load()
-	if last == nil || last.of != of {
-		last = &measure{of, t.Upstream(of)}
-		o.last.Store(last)
-	}
-	return last.durations
+	span     string // its name
+	measured telemetry.Lately[telemetry.Upstream]
 }
 
 // spanOperation is an operation as spans name it.

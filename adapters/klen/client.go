@@ -8,5 +8,5 @@ func newClient(exchange adapters.Exchange) adapters.Client {
 
 func authorize(cred adapters.Credential) adapters.Field {
 	// Of the three documented forms the one that the vendor recommends.
-	return adapters.Field{Name: "Authorization", Value: "Bearer " + cred.Reveal()}
+	return adapters.Field{Name: "Authorization", Value: cred.Bearer()}
 }

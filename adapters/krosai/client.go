@@ -9,5 +9,5 @@ func newClient(exchange adapters.Exchange) adapters.Client {
 func authorize(cred adapters.Credential) adapters.Field {
 	// The form of every agents sample; the authentication page's own sample has
 	// X-API-Key, its text says Authorization.
-	return adapters.Field{Name: "Authorization", Value: "Bearer " + cred.Reveal()}
+	return adapters.Field{Name: "Authorization", Value: cred.Bearer()}
 }

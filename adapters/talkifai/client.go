@@ -9,5 +9,5 @@ func newClient(exchange adapters.Exchange) adapters.Client {
 func authorize(cred adapters.Credential) adapters.Field {
 	// The introduction's form, for all endpoints; other pages have x-api-key or a
 	// session token.
-	return adapters.Field{Name: "Authorization", Value: "Bearer " + cred.Reveal()}
+	return adapters.Field{Name: "Authorization", Value: cred.Bearer()}
 }

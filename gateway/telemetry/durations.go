@@ -57,6 +57,25 @@ func (to *Durations) Record(span trace.SpanContext, took time.Duration) {
 	}
 }
 
+// Lately knows with what the last one was measured: most are of the kind of the one before, and
+// what they are measured with need not be looked up. It is safe for concurrent use.
+type Lately[K comparable] struct{ last atomic.Pointer[lately[K]] }
+
+type lately[K comparable] struct {
+	kind K
+	by   *Durations
+}
+
+// Of is what that kind is measured with, as find says.
+func (l *Lately[K]) Of(kind K, find func(K) *Durations) *Durations {
+	last := l.last.Load()
+	if last == nil || last.kind != kind {
+		last = &lately[K]{kind, find(kind)}
+		l.last.Store(last)
+	}
+	return last.by
+}
+
 // metric is what was recorded: all of it, or what came since the collection before.
 func (d *durations[K]) metric(since *collected) metricdata.Metrics {
 	recorded := metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality}
