@@ -3,6 +3,7 @@ package upstream
 import (
 	"bufio"
 	"bytes"
+	"net/textproto"
 	"strconv"
 	"strings"
 
@@ -22,22 +23,20 @@ func plain(in *bufio.Reader) (head answerHead, ok bool) {
 	if end < 0 {
 		return answerHead{}, false
 	}
-	text := string(came[:end+len("\r\n")])
 	const before = "HTTP/1.1 "
-	line, rest, ok := cutLine(text)
-	if !ok || !strings.HasPrefix(line, before) || len(line) < len(before)+4 || line[len(before)+3] != ' ' || !isValue(line) {
+	line, rest, _ := strings.Cut(string(came[:end+len("\r\n")]), "\r\n")
+	if !strings.HasPrefix(line, before) || len(line) < len(before)+4 || line[len(before)+3] != ' ' || !httpguts.ValidHeaderFieldValue(line) {
 		return answerHead{}, false
 	}
-	if head.status, ok = number(line[len(before) : len(before)+3]); !ok || head.status < 200 || head.status > 599 || head.status == 204 || head.status == 304 {
+	status, err := strconv.ParseUint(line[len(before):len(before)+3], 10, 32) // no sign, no space
+	if err != nil || status < 200 || status > 599 || status == 204 || status == 304 {
 		return answerHead{}, false
 	}
-	head.fields, head.length, head.body = make(adapters.Header, 0, strings.Count(rest, "\n")), -1, in
+	head = answerHead{status: int(status), fields: make(adapters.Header, 0, strings.Count(rest, "\n")), length: -1, body: in}
 	for rest != "" {
-		if line, rest, ok = cutLine(rest); !ok {
-			return answerHead{}, false
-		}
-		colon := strings.IndexByte(line, ':')
-		if colon <= 0 || !isName(line[:colon]) || !isValue(line[colon+1:]) || !head.add(line[:colon], trimmed(line[colon+1:])) {
+		line, rest, _ = strings.Cut(rest, "\r\n")
+		name, value, named := strings.Cut(line, ":")
+		if !named || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) || !head.add(name, textproto.TrimString(value)) {
 			return answerHead{}, false
 		}
 	}
@@ -54,8 +53,8 @@ func (h *answerHead) add(name, value string) bool {
 	is := func(other string) bool { return len(name) == len(other) && strings.EqualFold(name, other) }
 	switch {
 	case is("Content-Length"):
-		length, ok := number(value)
-		if !ok || h.length >= 0 || length > maxAhead {
+		length, err := strconv.ParseUint(value, 10, 32)
+		if err != nil || h.length >= 0 || length > maxAhead {
 			return false
 		}
 		h.length = int64(length)
@@ -68,55 +67,4 @@ func (h *answerHead) add(name, value string) bool {
 	}
 	h.fields = append(h.fields, adapters.Field{Name: name, Value: value})
 	return true
-}
-
-// cutLine takes a line off; false if it is not one to the letter.
-func cutLine(text string) (line, rest string, ok bool) {
-	end := strings.IndexByte(text, '\r')
-	if end < 0 || end+1 == len(text) || text[end+1] != '\n' {
-		return "", "", false
-	}
-	return text[:end], text[end+2:], true
-}
-
-// isName: RFC 9110, section 5.1.
-func isName(text string) bool {
-	for i := range len(text) {
-		if !httpguts.IsTokenRune(rune(text[i])) {
-			return false
-		}
-	}
-	return true
-}
-
-// isValue: RFC 9110, section 5.5.
-func isValue(text string) bool {
-	for i := range len(text) {
-		if c := text[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// trimmed is a value without the spaces around it.
-func trimmed(text string) string {
-	for len(text) > 0 && (text[0] == ' ' || text[0] == '\t') {
-		text = text[1:]
-	}
-	for len(text) > 0 && (text[len(text)-1] == ' ' || text[len(text)-1] == '\t') {
-		text = text[:len(text)-1]
-	}
-	return text
-}
-
-// number reads digits and nothing else.
-func number(text string) (n int, ok bool) {
-	for i := range len(text) {
-		if text[i] < '0' || text[i] > '9' {
-			return 0, false
-		}
-	}
-	n, err := strconv.Atoi(text)
-	return n, err == nil
 }
