@@ -38,6 +38,9 @@ type owner struct {
 	build               uint64
 }
 
+// owner is who may see what the credential sees at the backend.
+func (b *Backend) owner(c adapters.Credential) owner { return owner{b.Name, c.ID(), b.build} }
+
 // entry is one kept result. It is not changed after it was stored, but that it is gone.
 type entry struct {
 	owner  owner
@@ -75,7 +78,7 @@ func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry
 			reads[status] = t.CacheReads(b.Name, string(status))
 		}
 		return func(ctx context.Context, call Call) (Result, error) {
-			who := owner{b.Name, call.Credential.ID(), b.build}
+			who := b.owner(call.Credential)
 			if call.Op != adapters.OpList && call.Op != adapters.OpGet {
 				end := writeChanged // also if it panics
 				defer func() { c.afterWrite(who, call.NativeID, end) }()

@@ -264,7 +264,7 @@ func (g *Gateway) Purge(backend, keyID string) int {
 				continue
 			}
 			for _, b := range e.caller.backends {
-				visible[owner{b.Name, b.Credential.ID(), b.build}] = true
+				visible[b.owner(b.Credential)] = true
 			}
 		}
 	}

@@ -42,7 +42,7 @@ func (g *Gateway) leads(caller *Caller, q GetQuery) (*ledBy, error) {
 		return nil, err
 	}
 	b := to.backend
-	by := &ledBy{to, routing, cacheKey(owner{b.Name, b.Credential.ID(), b.build}, adapters.OpGet, to.native)}
+	by := &ledBy{to, routing, cacheKey(b.owner(b.Credential), adapters.OpGet, to.native)}
 	if q.Led != nil {
 		q.Led.last.Store(by)
 	}
@@ -65,13 +65,8 @@ func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*respons
 	if q.Raw {
 		body = result.Detail.AnswerWithRaw()
 	}
-	made := &struct {
-		response
-		only [1]part
-	}{}
-	made.only[0] = part{backend: b, cache: result.Cache, took: time.Since(started), of: result.of}
-	r := &made.response
-	*r = response{status: 200, body: body, etag: result.Detail.ETag(), read: true, about: aboutAgent(result.Detail.Agent), parts: made.only[:], oldest: result.Fetched, again: !q.Raw}
+	r := &response{status: 200, body: body, etag: result.Detail.ETag(), read: true, about: aboutAgent(result.Detail.Agent),
+		parts: []part{{backend: b, cache: result.Cache, took: time.Since(started), of: result.of}}, oldest: result.Fetched, again: !q.Raw}
 	if to.from != "" {
 		resolved(r, to.lead)
 	}

@@ -155,7 +155,7 @@ func (r *keyring) credentials() map[owner]bool {
 	inUse := map[owner]bool{}
 	for _, e := range r.byHash {
 		for _, b := range e.caller.backends {
-			inUse[owner{b.Name, b.Credential.ID(), b.build}] = true
+			inUse[b.owner(b.Credential)] = true
 		}
 	}
 	return inUse

@@ -73,7 +73,7 @@ func (r *reading) read() (answer Result, err error) {
 				of.cache.postpone(of, started, askedToWait(err))
 			}
 			traced(err)
-		}() // it runs after the next one
+		}() // after the next one, by which a panic is an error
 	}
 	defer func() {
 		if p := recover(); p != nil { // it would end the process

@@ -122,7 +122,7 @@ func TestReplacedMakesRoomOnce(t *testing.T) {
 		s, metric := testStore(t, 100, 1000)
 		s.put("old", keptEntry(400), time.Hour)
 		s.put("spare", keptEntry(400), time.Hour)
-		time.Sleep(2 * time.Minute) // both are only kept for failures
+		time.Sleep(2 * time.Minute) // by the clock of synctest: both are only kept for failures
 		s.put("served", keptEntry(100), time.Hour)
 		if s.put("old", keptEntry(950), time.Hour) {
 			t.Error("it was kept, and does not fit")
@@ -144,7 +144,7 @@ func TestStoreKeepsCount(t *testing.T) {
 			case 0:
 				s.delete(key)
 			case 1:
-				time.Sleep(rand.N(40 * time.Second))
+				time.Sleep(rand.N(40 * time.Second)) // by the clock of synctest
 			default:
 				e := keptEntry(rand.N(int64(1000)))
 				if s.put(key, e, rand.N(5*time.Minute)) {
