@@ -48,27 +48,43 @@ type Listing struct {
 	Interrupted bool
 }
 
-// Credential is the secret that a backend accepts.
-type Credential struct {
+// Credential is the secret that a backend accepts. The zero value is none, and not to be
+// asked for anything.
+type Credential struct{ of *credential }
+
+// credential is what a Credential is of: it goes through many hands, and is not copied each time.
+type credential struct {
 	secret, bearer secret.String
 	id             string
+	note           any
 }
 
 // NewCredential makes a credential of the secret.
 func NewCredential(s secret.String) Credential {
 	sum := sha256.Sum256([]byte(s.Reveal()))
-	return Credential{secret: s, bearer: secret.New("Bearer " + s.Reveal()), id: hex.EncodeToString(sum[:])}
+	return Credential{&credential{secret: s, bearer: secret.New("Bearer " + s.Reveal()), id: hex.EncodeToString(sum[:])}}
 }
 
 // Reveal is the secret itself, for the request to the backend.
-func (c Credential) Reveal() string { return c.secret.Reveal() }
+func (c Credential) Reveal() string { return c.of.secret.Reveal() }
 
 // Bearer is the same as the header field Authorization has it (RFC 6750, section 2.1).
-func (c Credential) Bearer() string { return c.bearer.Reveal() }
+func (c Credential) Bearer() string { return c.of.bearer.Reveal() }
 
 // ID tells credentials apart without revealing them: the SHA-256 of the
 // secret, in hex. Two keys that map to one credential have the same ID.
-func (c Credential) ID() string { return c.id }
+func (c Credential) ID() string { return c.of.id }
+
+// WithNote is the same credential with a note of whoever gives it to an adapter, for the
+// Exchange that the adapter then gives it to. Adapters do not read it.
+func (c Credential) WithNote(note any) Credential {
+	with := *c.of
+	with.note = note
+	return Credential{&with}
+}
+
+// Note is that of WithNote; nil for none.
+func (c Credential) Note() any { return c.of.note }
 
 // Settings are what a provider needs to make the adapter of one backend.
 type Settings struct {

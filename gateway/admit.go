@@ -25,14 +25,13 @@ func (s *Server) admit(x *exchange, running int64) error {
 	return nil
 }
 
-// share gives a key its share of max_inflight, until it is left.
-func (s *Server) share(state *state, keyID string) (*held, error) {
-	place := s.byKey.take(keyID, state.config.File.Server.MaxInflight, len(state.keys.byHash) > 1)
-	if place == nil {
+// share gives a key its share of max_inflight, until it leaves it.
+func (s *Server) share(state *state, caller *Caller) error {
+	if !s.gateway.byKey.take(caller.place, state.config.File.Server.MaxInflight, len(state.keys.byHash) > 1) {
 		s.gateway.telemetry.Refused(refusedShare)
-		return nil, overloaded("the key has its share of server.max_inflight requests running")
+		return overloaded("the key has its share of server.max_inflight requests running")
 	}
-	return place, nil
+	return nil
 }
 
 func overloaded(detail string) *Problem {

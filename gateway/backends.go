@@ -114,7 +114,7 @@ func viewOf(b CallerBackend) backendView {
 	v := backendView{
 		Object: "backend", Backend: b.Name, Provider: b.Info.Provider,
 		Breaker:       b.breaker.view(),
-		Quota:         b.quotas.view(b.Credential.ID(), time.Now()),
+		Quota:         b.quotas.view(b.principal(b.Credential).quota, time.Now()),
 		LastSuccessAt: b.health.lastSuccess(),
 		LastError:     b.health.failure.Load(),
 		Capabilities:  CapabilitiesOf(b.Info),

@@ -18,14 +18,14 @@ type Backend struct {
 
 	newAdapter func(adapters.Settings) adapters.Adapter
 
-	behind   *turns // of reading agents behind others
-	breaker  *breaker
-	bulkhead *bulkhead
-	quotas   *quotas
-	health   *health
-	retries  *retryBudget
-	client   *upstream.Client
-	build    uint64 // tells it from the backend of the same name before a reload
+	principals *principals
+	behind     *turns // of reading agents behind others
+	breaker    *breaker
+	bulkhead   *bulkhead
+	quotas     *quotas
+	health     *health
+	retries    *retryBudget
+	client     *upstream.Client
 }
 
 // build assembles a backend. This is the only place that says what stands
@@ -60,7 +60,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 	g.telemetry.Forget(name)
 	g.telemetry.ExpectBackend(name)
 	backend := &Backend{
-		Name: name, Info: info, Config: b, build: g.builds.Add(1), newAdapter: provider.New,
+		Name: name, Info: info, Config: b, newAdapter: provider.New, principals: newPrincipals(),
 		behind: newTurns(behindAtOnce(b.MaxConcurrent)), bulkhead: newBulkhead(info.Provider, b.MaxConcurrent),
 		quotas: newQuotas(), health: &health{}, retries: &retryBudget{},
 		client: upstream.New(upstream.Options{
@@ -89,8 +89,8 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 		recognise,
 		retries.middleware(g.telemetry),
 		backend.breaker.middleware(),
-		backend.bulkhead.middleware(),
-		backend.quotas.middleware(info.Provider),
+		backend.bulkhead.middleware(backend),
+		backend.quotas.middleware(backend),
 		backend.health.middleware(name, g.log),
 		traceExchange(g.telemetry, g.journal, backend),
 	)

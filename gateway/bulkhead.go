@@ -21,11 +21,11 @@ func newBulkhead(provider string, limit int) *bulkhead {
 	return &bulkhead{provider: provider, limit: limit, places: newShares()}
 }
 
-func (b *bulkhead) middleware() ExchangeMiddleware {
+func (b *bulkhead) middleware(of *Backend) ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			place := b.places.take(req.Credential.ID(), b.limit, b.tenants.Load() > 1)
-			if place == nil {
+			place := of.principal(req.Credential).place
+			if !b.places.take(place, b.limit, b.tenants.Load() > 1) {
 				return &normalize.Error{Kind: normalize.KindBusy, Provider: b.provider, Op: string(req.Op), Message: "max_concurrent requests are running"}
 			}
 			defer b.places.leave(place)

@@ -20,30 +20,17 @@ type cache struct {
 	flights flights
 	journal *journal.Journal
 
-	mu sync.Mutex
-	// writes are raised by each write of an owner, and purges by each purge, so
-	// that no read that began before is kept.
-	writes map[owner]uint64
-	purges uint64
-	live   map[owner]bool // those that some key maps to; nil: all
+	mu     sync.Mutex
+	purges uint64              // ever; no read that began before one is kept
+	live   map[*principal]bool // those that some key maps to; nil: all
 }
 
 // epoch tells reads that began before a write or a purge from later ones.
 type epoch struct{ writes, purges uint64 }
 
-// owner is who may see an entry. build tells a backend from the one of the same
-// name before a reload.
-type owner struct {
-	backend, credential string
-	build               uint64
-}
-
-// owner is who may see what the credential sees at the backend.
-func (b *Backend) owner(c adapters.Credential) owner { return owner{b.Name, c.ID(), b.build} }
-
 // entry is one kept result. It is not changed after it was stored, but that it is gone.
 type entry struct {
-	owner  owner
+	owner  *principal // who may see it
 	result Result
 	size   int64 // in bytes
 	serving
@@ -66,7 +53,7 @@ func (e *entry) with(s serving) *entry {
 }
 
 func newCache(t *telemetry.Telemetry, j *journal.Journal) *cache {
-	return &cache{store: newStore(t), journal: j, writes: map[owner]uint64{}}
+	return &cache{store: newStore(t), journal: j}
 }
 
 // middleware serves reads from the cache and drops what writes change. A read
@@ -78,7 +65,7 @@ func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry
 			reads[status] = t.CacheReads(b.Name, string(status))
 		}
 		return func(ctx context.Context, call Call) (Result, error) {
-			who := b.owner(call.Credential)
+			who := b.principal(call.Credential)
 			if call.Op != adapters.OpList && call.Op != adapters.OpGet {
 				end := writeChanged // also if it panics
 				defer func() { c.afterWrite(who, call.NativeID, end) }()
@@ -120,7 +107,7 @@ func writeEnd(err error) int {
 	return writeNothing
 }
 
-func (c *cache) afterWrite(who owner, nativeID string, end int) {
+func (c *cache) afterWrite(who *principal, nativeID string, end int) {
 	switch end {
 	case writeChanged:
 		c.drop(who, nativeID)
@@ -142,7 +129,7 @@ func (c *cache) put(r *reader, began epoch, result Result) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.epochOf(r.who) != began || c.live != nil && !c.live[r.who] {
+	if c.epochOf(r.who) != began || c.live != nil && !r.who.live {
 		_, served := c.store.get(r.key)
 		return !served
 	}
@@ -153,7 +140,7 @@ func (c *cache) put(r *reader, began epoch, result Result) bool {
 	if ok && e.odd() && !known.odd() {
 		return c.putOdd(r.key, e, known)
 	}
-	kept := c.store.put(r.key, e, keep)
+	kept := c.store.put(r.key, e, known, keep)
 	if r.call.Op == adapters.OpList {
 		c.store.delete(oddKey(r.key))
 	}
@@ -165,12 +152,13 @@ func (c *cache) put(r *reader, began epoch, result Result) bool {
 func (c *cache) putOdd(key string, odd, whole *entry) (kept bool) {
 	now := time.Now()
 	if keep := odd.revalidate.Sub(now); keep > 0 {
-		kept = c.store.put(oddKey(key), odd, keep)
+		beside, _ := c.store.get(oddKey(key))
+		kept = c.store.put(oddKey(key), odd, beside, keep)
 	}
 	if keep := whole.ifError.Sub(now); keep > 0 {
 		old := whole.serving
 		old.fresh, old.revalidate, old.besideOdd = now, now, true
-		c.store.put(key, whole.with(old), keep)
+		c.store.put(key, whole.with(old), whole, keep)
 	}
 	return kept
 }
@@ -220,11 +208,11 @@ func (c *cache) postpone(r *reader, began time.Time, asked time.Duration) {
 		}
 		later := known.serving
 		later.refresh = now.Add(wait)
-		c.store.put(key, known.with(later), keep)
+		c.store.put(key, known.with(later), known, keep)
 	}
 }
 
-func newEntry(who owner, result Result, ages config.BackendCache) *entry {
+func newEntry(who *principal, result Result, ages config.BackendCache) *entry {
 	// A tenth more or less, so that what was read together does not expire
 	// together.
 	ttl := time.Duration(float64(ages.TTL.D()) * (0.9 + 0.2*rand.Float64()))
@@ -240,58 +228,57 @@ func newEntry(who owner, result Result, ages config.BackendCache) *entry {
 }
 
 // drop forgets what a write may have changed: the owner's list, and the agent.
-func (c *cache) drop(who owner, nativeID string) {
+func (c *cache) drop(who *principal, nativeID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writes[who]++
+	who.writes++
 	list := cacheKey(who, adapters.OpList, "")
 	c.store.delete(list, oddKey(list), cacheKey(who, adapters.OpGet, nativeID))
 }
 
 // dropAll forgets all that was seen by the owner, and nobody else's.
-func (c *cache) dropAll(who owner) {
+func (c *cache) dropAll(who *principal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writes[who]++
-	c.store.deleteWhere(func(o owner) bool { return o == who })
+	who.writes++
+	c.store.deleteWhere(func(o *principal) bool { return o == who })
 }
 
-func (c *cache) epoch(who owner) epoch {
+func (c *cache) epoch(who *principal) epoch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.epochOf(who)
 }
 
-func (c *cache) epochOf(who owner) epoch { return epoch{c.writes[who], c.purges} }
+func (c *cache) epochOf(who *principal) epoch { return epoch{who.writes, c.purges} }
 
-// keep forgets what belongs to no owner that is live, now and from now on.
-func (c *cache) keep(live map[owner]bool) {
+// keep forgets what belongs to nobody who is live, now and from now on.
+func (c *cache) keep(live map[*principal]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.live = live
-	c.store.deleteWhere(func(o owner) bool { return !live[o] })
-	for o := range c.writes {
-		if !live[o] {
-			delete(c.writes, o)
-		}
+	for p := range c.live {
+		p.live = false
 	}
+	for p := range live {
+		p.live = true
+	}
+	c.live = live
+	c.store.deleteWhere(func(o *principal) bool { return !o.live })
 }
 
 // purge forgets every entry whose owner matches, and says how many.
-func (c *cache) purge(matches func(owner) bool) int {
+func (c *cache) purge(matches func(*principal) bool) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.purges++
 	return c.store.deleteWhere(matches)
 }
 
-// cacheKey is the fields that tell reads apart, the credential's hash among them, each with its
-// length: no choice of names makes two meet.
-func cacheKey(who owner, op adapters.Operation, nativeID string) string {
-	h := make(fields, 0, 256)
-	h = h.number(who.build)
-	h = h.text(who.backend)
-	h = h.text(who.credential)
+// cacheKey is what tells reads apart: who asks, for what, each with its length, so that no choice
+// of names makes two meet.
+func cacheKey(who *principal, op adapters.Operation, nativeID string) string {
+	h := make(fields, 0, 64)
+	h = h.number(who.number)
 	h = h.text(string(op))
 	h = h.text(nativeID)
 	return string(h)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,8 +21,21 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// endpoint is a cache before a backend that the test plays.
+// cached is a cache before a backend that the test plays.
 func cached(t *testing.T, ages config.BackendCache, next Endpoint) (*cache, Endpoint) {
+	t.Helper()
+	return cachedOf(t, playedBackend(ages), next)
+}
+
+// playedBackend is one of which a test plays the endpoint, or the exchange.
+func playedBackend(ages config.BackendCache) *Backend {
+	return &Backend{
+		Name: "b", Info: &adapters.Info{Provider: "p"}, Config: config.ResolvedBackend{Backend: config.Backend{Cache: ages}},
+		principals: newPrincipals(), bulkhead: newBulkhead("p", 1), quotas: newQuotas(),
+	}
+}
+
+func cachedOf(t *testing.T, b *Backend, next Endpoint) (*cache, Endpoint) {
 	t.Helper()
 	tel, err := telemetry.New(context.Background(), telemetry.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -29,7 +43,6 @@ func cached(t *testing.T, ages config.BackendCache, next Endpoint) (*cache, Endp
 	}
 	c := newCache(tel, journal.New(time.Now))
 	c.store.limit(3, 1<<20)
-	b := &Backend{Name: "b", Info: &adapters.Info{Provider: "p"}, Config: config.ResolvedBackend{Backend: config.Backend{Cache: ages}}}
 	return c, chain(next, c.middleware(b, func() time.Duration { return 5 * time.Second }, tel))
 }
 
@@ -205,7 +218,8 @@ func TestOlderWholeGoesBeforeAPart(t *testing.T) {
 // TestWhatNoKeySeesIsNotKept: not even by a read that began while one did.
 func TestWhatNoKeySeesIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
+		b := playedBackend(seconds(10, 0, 0))
+		c, endpoint := cachedOf(t, b, func(context.Context, Call) (Result, error) {
 			time.Sleep(time.Second)
 			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
@@ -213,7 +227,7 @@ func TestWhatNoKeySeesIsNotKept(t *testing.T) {
 		wg.Go(func() { _, _ = endpoint(context.Background(), list("gone")) })
 		wg.Go(func() { _, _ = endpoint(context.Background(), list("kept")) })
 		synctest.Wait()
-		c.keep(map[owner]bool{{"b", list("kept").Credential.ID(), 0}: true})
+		c.keep(map[*principal]bool{b.principal(list("kept").Credential): true})
 		wg.Wait()
 		if n := entries(c); n != 1 {
 			t.Errorf("%d entries", n)
@@ -239,7 +253,8 @@ func TestTTLOfZeroIsNeverServedUnasked(t *testing.T) {
 // of a failure make room, the oldest first.
 func TestFullCacheLetsGoOfWhatIsNotServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, endpoint := cached(t, seconds(10, 0, 10_000), func(context.Context, Call) (Result, error) {
+		b := playedBackend(seconds(10, 0, 10_000))
+		c, endpoint := cachedOf(t, b, func(context.Context, Call) (Result, error) {
 			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
 		for i := range 4 {
@@ -249,10 +264,10 @@ func TestFullCacheLetsGoOfWhatIsNotServed(t *testing.T) {
 		if n := entries(c); n != 3 {
 			t.Errorf("%d entries", n)
 		}
-		if _, ok := c.store.get(cacheKey(owner{"b", list("3").Credential.ID(), 0}, adapters.OpList, "")); !ok {
+		if _, ok := c.store.get(cacheKey(b.principal(list("3").Credential), adapters.OpList, "")); !ok {
 			t.Error("the newest was refused while old ones are kept")
 		}
-		if _, ok := c.store.get(cacheKey(owner{"b", list("0").Credential.ID(), 0}, adapters.OpList, "")); ok {
+		if _, ok := c.store.get(cacheKey(b.principal(list("0").Credential), adapters.OpList, "")); ok {
 			t.Error("the oldest is still there")
 		}
 	})
@@ -296,12 +311,13 @@ func TestInterruptedListsAreNotKept(t *testing.T) {
 
 func TestCacheKeysNeverMeet(t *testing.T) {
 	seen := map[string]string{}
-	for _, backend := range []string{"a", "ab", ""} {
+	for i := range 3 {
+		backend := playedBackend(config.BackendCache{}) // the same name, after a reload
 		for _, credential := range []string{"b", "bc", ""} {
 			for _, id := range []string{"", "c", "list"} {
 				for _, op := range []adapters.Operation{adapters.OpList, adapters.OpGet} {
-					fields := strings.Join([]string{backend, credential, id, string(op)}, "|")
-					key := cacheKey(owner{backend, credential, 1}, op, id)
+					fields := strings.Join([]string{strconv.Itoa(i), credential, id, string(op)}, "|")
+					key := cacheKey(backend.principal(list(credential).Credential), op, id)
 					if other, taken := seen[key]; taken {
 						t.Errorf("%s and %s share a key", fields, other)
 					}

@@ -261,7 +261,7 @@ func TestFlightsOfTheirOwn(t *testing.T) {
 			write.Op, write.NativeID = adapters.OpUpdate, "1"
 			_, _ = endpoint(context.Background(), write)
 		}, list("k"), 2},
-		"purge": {func(c *cache, _ Endpoint) { c.purge(func(owner) bool { return true }) }, list("k"), 2},
+		"purge": {func(c *cache, _ Endpoint) { c.purge(func(*principal) bool { return true }) }, list("k"), 2},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var asked atomic.Int32

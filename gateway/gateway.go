@@ -26,6 +26,7 @@ type Gateway struct {
 	version       string
 	started       time.Time
 	running       atomic.Int64 // requests of callers
+	byKey         *shares      // those of each key
 	log           *slog.Logger
 	telemetry     *telemetry.Telemetry
 	journal       *journal.Journal
@@ -40,7 +41,6 @@ type Gateway struct {
 	shadowing     *shadowing
 	creates       *creates
 	made          *made
-	builds        atomic.Uint64
 	documentation documentation
 
 	reloading sync.Mutex
@@ -74,7 +74,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g := &Gateway{
 		providers: map[string]adapters.Provider{},
 		version:   o.Version, log: o.Log, telemetry: o.Telemetry, journal: journal.New(time.Now), started: time.Now(),
-		pages: newPages(), remembered: newRemembered(o.Telemetry),
+		byKey: newShares(), pages: newPages(), remembered: newRemembered(o.Telemetry),
 		store: o.Store, made: newMade(),
 	}
 	g.routing.Store(&routing{revision: -1})
@@ -158,13 +158,14 @@ func (g *Gateway) apply(c *config.Config) error {
 	if previous != nil {
 		ring = previous.keys
 	}
-	next.keys = newKeyring(c.Keys, next.backends, ring)
+	next.keys = newKeyring(c.Keys, next.backends, g.byKey, ring)
 	// Of the bytes, a quarter is for pages that are ready to be sent.
 	g.cache.store.limit(c.File.Cache.MaxEntries, int64(c.File.Cache.MaxBytes)*3/4)
 	g.pages.limit(int64(c.File.Cache.MaxBytes) / 4)
-	share(next)
+	inUse := next.keys.principals()
+	g.share(next, inUse)
 	g.state.Store(next)
-	g.cache.keep(next.keys.credentials())
+	g.cache.keep(inUse)
 	g.pages.clear() // a key that is gone leaves nothing behind
 	g.remembered.clear()
 	g.journal.Keep(backendNames(next.backends))
@@ -238,40 +239,46 @@ func (g *Gateway) retire(previous, next *state) {
 	}
 }
 
-// share tells each backend how many credentials it is asked with.
-func share(s *state) {
-	inUse := s.keys.credentials()
+// share tells each backend who asks it, and forgets who asks no more.
+func (g *Gateway) share(s *state, inUse map[*principal]bool) {
 	for _, b := range s.backends {
 		ids := map[string]bool{}
-		for o := range inUse {
-			if o.backend == b.Name {
-				ids[o.credential] = true
+		for p := range inUse {
+			if p.backend == b {
+				ids[p.credential] = true
 			}
 		}
 		b.bulkhead.tenants.Store(int32(len(ids)))
+		b.bulkhead.places.forget(ids)
 		b.quotas.forget(ids)
+		b.principals.keep(ids)
 	}
+	keys := map[string]bool{}
+	for id := range s.keys.byID {
+		keys[id] = true
+	}
+	g.byKey.forget(keys)
 }
 
 // Purge forgets what is cached, of one backend or of what one key sees where
 // they are named, and says how many entries that were.
 func (g *Gateway) Purge(backend, keyID string) int {
-	var visible map[owner]bool
+	var visible map[*principal]bool
 	if keyID != "" {
-		visible = map[owner]bool{}
+		visible = map[*principal]bool{}
 		for _, e := range g.state.Load().keys.byHash {
 			if e.caller.KeyID != keyID {
 				continue
 			}
 			for _, b := range e.caller.backends {
-				visible[b.owner(b.Credential)] = true
+				visible[b.principal(b.Credential)] = true
 			}
 		}
 	}
 	defer g.pages.clear()
 	defer g.remembered.clear()
-	return g.cache.purge(func(o owner) bool {
-		return (backend == "" || o.backend == backend) && (visible == nil || visible[o])
+	return g.cache.purge(func(p *principal) bool {
+		return (backend == "" || p.backend.Name == backend) && (visible == nil || visible[p])
 	})
 }
 

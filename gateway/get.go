@@ -42,7 +42,7 @@ func (g *Gateway) leads(caller *Caller, q GetQuery) (*ledBy, error) {
 		return nil, err
 	}
 	b := to.backend
-	by := &ledBy{to, routing, cacheKey(b.owner(b.Credential), adapters.OpGet, to.native)}
+	by := &ledBy{to, routing, cacheKey(b.principal(b.Credential), adapters.OpGet, to.native)}
 	if q.Led != nil {
 		q.Led.last.Store(by)
 	}

@@ -21,6 +21,7 @@ type Caller struct {
 	scopes   []string
 	backends []CallerBackend // in the order of the configuration
 	limit    *keyLimit       // nil: none
+	place    *held           // of server.max_inflight
 }
 
 // CallerBackend is a backend that the key maps to, with its credential.
@@ -90,7 +91,7 @@ type keyEntry struct {
 
 // newKeyring maps each key to its credentials; a backend without one does not
 // exist for it. Limits that did not change go on counting.
-func newKeyring(keys []config.ResolvedKey, backends []*Backend, previous *keyring) *keyring {
+func newKeyring(keys []config.ResolvedKey, backends []*Backend, places *shares, previous *keyring) *keyring {
 	limits := map[string]*keyLimit{}
 	if previous != nil {
 		for _, e := range previous.byHash {
@@ -99,11 +100,11 @@ func newKeyring(keys []config.ResolvedKey, backends []*Backend, previous *keyrin
 	}
 	ring := &keyring{byHash: make(map[[32]byte]*keyEntry, len(keys)), byID: make(map[string]*Caller, len(keys)), accounts: map[string]bool{}}
 	for _, k := range keys {
-		caller := &Caller{KeyID: k.ID, scopes: k.Scopes, limit: newKeyLimit(k.Limit, limits[k.ID])}
+		caller := &Caller{KeyID: k.ID, scopes: k.Scopes, limit: newKeyLimit(k.Limit, limits[k.ID]), place: places.of(k.ID)}
 		for _, b := range backends {
 			if s, ok := k.Credentials[b.Name]; ok && !s.Empty() {
 				credential := adapters.NewCredential(s)
-				with := CallerBackend{b, credential, accountOf(b.Name, credential)}
+				with := CallerBackend{b, credential.WithNote(b.principal(credential)), accountOf(b.Name, credential)}
 				caller.backends = append(caller.backends, with)
 				ring.accounts[with.account] = true
 			}
@@ -150,12 +151,12 @@ func (e *keyEntry) refused(now time.Time) (reason string) {
 	return ""
 }
 
-// credentials are those that some key maps to, by owner.
-func (r *keyring) credentials() map[owner]bool {
-	inUse := map[owner]bool{}
+// principals are those that some key maps to.
+func (r *keyring) principals() map[*principal]bool {
+	inUse := map[*principal]bool{}
 	for _, e := range r.byHash {
 		for _, b := range e.caller.backends {
-			inUse[b.owner(b.Credential)] = true
+			inUse[b.principal(b.Credential)] = true
 		}
 	}
 	return inUse

@@ -101,11 +101,12 @@ func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
 		var sent []time.Time
 		for i := range 2000 {
 			time.Sleep(time.Duration(i*7919%2300) * time.Millisecond)
-			c, request, wait := q.take("c", time.Now(), false)
+			c := q.of("c")
+			request, wait := q.take(c, time.Now(), false)
 			if wait > 0 && i%3 == 0 { // the wait that was said is exact
 				time.Sleep(wait)
 				var again time.Duration
-				if c, request, again = q.take("c", time.Now(), false); again != 0 {
+				if request, again = q.take(c, time.Now(), false); again != 0 {
 					t.Fatalf("told to wait %s, then %s more", wait, again)
 				}
 				wait = 0

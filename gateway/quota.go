@@ -66,17 +66,18 @@ const (
 // for leaves it alone.
 const callersShare = 5
 
-func (q *quotas) middleware(provider string) ExchangeMiddleware {
+func (q *quotas) middleware(of *Backend) ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
 			behind := isBehind(ctx)
-			c, number, wait := q.take(req.Credential.ID(), time.Now(), behind)
+			c := of.principal(req.Credential).quota
+			number, wait := q.take(c, time.Now(), behind)
 			if wait > 0 {
 				said := "the quota for this credential is used up for %s"
 				if behind {
 					said = "what is left of the quota for this credential is kept for callers for %s"
 				}
-				return &normalize.Error{Kind: normalize.KindRateLimited, Provider: provider, Op: string(req.Op), RetryAfter: wait, Message: fmt.Sprintf(said, wait.Round(time.Millisecond))}
+				return &normalize.Error{Kind: normalize.KindRateLimited, Provider: of.Info.Provider, Op: string(req.Op), RetryAfter: wait, Message: fmt.Sprintf(said, wait.Round(time.Millisecond))}
 			}
 			e := ending{sent: true} // also if it panics
 			defer func() {
@@ -107,22 +108,29 @@ type ending struct {
 	limit         adapters.RateLimit
 }
 
-// take counts a request of a credential, until done, and gives it a number; or says how long to
-// wait for the next. One that nobody waits for finds the reserve taken.
-func (q *quotas) take(id string, now time.Time, behind bool) (c *quota, number uint64, wait time.Duration) {
+// of is the quota of a credential, by its ID.
+func (q *quotas) of(id string) *quota {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	c = q.byCredential[id]
+	c := q.byCredential[id]
 	if c == nil {
 		c = &quota{}
 		q.byCredential[id] = c
 	}
+	return c
+}
+
+// take counts a request of a credential, until done, and gives it a number; or says how long to
+// wait for the next. One that nobody waits for finds the reserve taken.
+func (q *quotas) take(c *quota, now time.Time, behind bool) (number uint64, wait time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	if wait := q.wait(c, now, behind); wait > 0 {
-		return nil, 0, wait
+		return 0, wait
 	}
 	c.taken++
 	c.running++ // it stays while any runs
-	return c, c.taken, 0
+	return c.taken, 0
 }
 
 // wait is how long until there is room for one more. It forgets what holds no
@@ -227,17 +235,13 @@ type quotaView struct {
 }
 
 // view is nil where no quota is set.
-func (q *quotas) view(id string, now time.Time) *quotaView {
+func (q *quotas) view(c *quota, now time.Time) *quotaView {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.rate == nil {
 		return nil
 	}
-	v := &quotaView{Requests: q.rate.Requests, PerS: q.rate.Per.D().Seconds(), Remaining: q.rate.Requests}
-	c := q.byCredential[id]
-	if c == nil {
-		return v
-	}
+	v := &quotaView{Requests: q.rate.Requests, PerS: q.rate.Per.D().Seconds()}
 	if wait := q.wait(c, now, false); wait > 0 {
 		s := retryAfterSeconds(wait)
 		v.RetryAfterS = &s

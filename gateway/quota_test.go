@@ -18,9 +18,10 @@ import (
 // limited is an exchange within a quota, before a vendor that answers with these
 // headers.
 func limited(rate *config.Rate, vendor func() (normalize.Kind, adapters.Header)) (*quotas, func(ctx context.Context) error) {
-	q := newQuotas()
+	b := playedBackend(config.BackendCache{})
+	q := b.quotas
 	q.limit(rate)
-	exchange := q.middleware("p")(func(_ context.Context, req *adapters.Request) error {
+	exchange := q.middleware(b)(func(_ context.Context, req *adapters.Request) error {
 		kind, header := vendor()
 		if header == nil {
 			return &normalize.Error{Kind: kind} // it did not answer
@@ -87,7 +88,7 @@ func TestVendorsWordUnderway(t *testing.T) {
 	}
 	take := func() uint64 {
 		t.Helper()
-		_, number, wait := q.take("c", now, false)
+		number, wait := q.take(q.of("c"), now, false)
 		if wait > 0 {
 			t.Fatalf("refused for %s", wait)
 		}
@@ -141,13 +142,13 @@ func TestBusyIsNotUsedUp(t *testing.T) {
 	}
 	now := time.Now()
 	q := newQuotas()
-	take := func() uint64 { _, number, _ := q.take("c", now, false); return number }
+	take := func() uint64 { number, _ := q.take(q.of("c"), now, false); return number }
 	first, slow := take(), take()
 	for range 3 {
 		take()
 	}
 	q.done(q.byCredential["c"], first, limit(4, time.Hour), now)
-	if _, _, wait := q.take("c", now, false); wait != toldSoon {
+	if _, wait := q.take(q.of("c"), now, false); wait != toldSoon {
 		t.Errorf("four of four run: wait %s", wait)
 	}
 	q.done(q.byCredential["c"], slow, limit(0, 10*time.Second), now) // of a window that was over before
@@ -171,7 +172,7 @@ func TestManyRefusedAtOnce(t *testing.T) {
 	now := time.Now()
 	var numbers []uint64
 	for range 8 {
-		_, number, _ := q.take("c", now, false)
+		number, _ := q.take(q.of("c"), now, false)
 		numbers = append(numbers, number)
 	}
 	c := q.byCredential["c"]
@@ -196,7 +197,7 @@ func TestReserve(t *testing.T) {
 				t.Fatalf("background request %d: %v", i, err)
 			}
 		}
-		if v := q.view(adapters.NewCredential(secret.New("c")).ID(), time.Now()); v.Remaining != 2 || v.RetryAfterS != nil {
+		if v := q.view(q.of(adapters.NewCredential(secret.New("c")).ID()), time.Now()); v.Remaining != 2 || v.RetryAfterS != nil {
 			t.Errorf("%+v", v)
 		}
 		for i := range 3 {
@@ -281,7 +282,8 @@ func TestArrivalsStayWithinTheQuota(t *testing.T) {
 		var arrived []time.Time
 		for i := range 3000 {
 			time.Sleep(time.Duration(i*7919%1300) * time.Millisecond)
-			c, request, wait := q.take("c", time.Now(), false)
+			c := q.of("c")
+			request, wait := q.take(c, time.Now(), false)
 			if wait > 0 {
 				continue
 			}

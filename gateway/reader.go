@@ -20,7 +20,7 @@ type reader struct {
 	next      Endpoint
 	budget    func() time.Duration
 	telemetry *telemetry.Telemetry
-	who       owner
+	who       *principal
 	call      Call
 	key       string
 	known     *entry      // what was kept when it began; nil for nothing

@@ -67,18 +67,18 @@ func TestReplaysAreBounded(t *testing.T) {
 	b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 503, "overloaded")
 	b.gateway.running.Add(-2048)
 	b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 200, "")
-	var held []*held
-	for h := b.server.byKey.take(keyRead, 2048, true); h != nil; h = b.server.byKey.take(keyRead, 2048, true) {
-		held = append(held, h)
+	key, taken := b.gateway.byKey.of(keyRead), 0
+	for b.gateway.byKey.take(key, 2048, true) {
+		taken++
 	}
 	b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 503, "overloaded")
-	for _, h := range held {
-		b.server.byKey.leave(h)
+	for range taken {
+		b.gateway.byKey.leave(key)
 	}
 	handled := b.handled.Load()
 	b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 200, "")
-	if b.handled.Load() != handled || b.inFlight() != 0 || b.server.byKey.running() != 0 {
-		t.Errorf("%d in flight, %d places taken", b.inFlight(), b.server.byKey.running())
+	if b.handled.Load() != handled || b.inFlight() != 0 || b.gateway.byKey.running() != 0 {
+		t.Errorf("%d in flight, %d places taken", b.inFlight(), b.gateway.byKey.running())
 	}
 }
 

@@ -135,15 +135,15 @@ func newRouting(routes sqlstore.Routes) *routing {
 // forgetMoved drops what is kept of agents that names lead to, or led to before: another
 // instance may have written to them.
 func (g *Gateway) forgetMoved(before, now *routing) {
-	owners := g.state.Load().keys.credentials()
+	principals := g.state.Load().keys.principals()
 	drop := func(agent string) {
 		id, err := normalize.ParseID(agent)
 		if err != nil {
 			return
 		}
-		for o := range owners {
-			if o.backend == id.Backend {
-				g.cache.drop(o, id.Native)
+		for p := range principals {
+			if p.backend.Name == id.Backend {
+				g.cache.drop(p, id.Native)
 			}
 		}
 	}

@@ -46,11 +46,10 @@ func (s *Server) serve(x *exchange, u *understood) error {
 		if err := limitRate(x, caller); err != nil {
 			return err
 		}
-		place, err := s.share(x.state, caller.KeyID)
-		if err != nil {
+		if err := s.share(x.state, caller); err != nil {
 			return err
 		}
-		defer s.byKey.leave(place)
+		defer s.gateway.byKey.leave(caller.place)
 	}
 	if u.err != nil {
 		return u.err

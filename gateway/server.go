@@ -24,7 +24,6 @@ type Server struct {
 	bodyLimit int64 // as it was at start
 
 	connections *connections
-	byKey       *shares // the requests of each key that run
 	date        date
 	leaving     atomic.Bool // answers end their connections
 	closing     atomic.Bool // new requests are refused
@@ -53,7 +52,7 @@ const (
 // calls the route's handler. One whose head came before goes from the front to serve.
 func NewServer(g *Gateway) *Server {
 	c := g.state.Load().config.File.Server
-	s := &Server{gateway: g, byKey: newShares(), connections: &connections{
+	s := &Server{gateway: g, connections: &connections{
 		limits:    func() config.Server { return g.state.Load().config.File.Server },
 		telemetry: g.telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{},
 	}}

@@ -11,32 +11,43 @@ import (
 // and half of that for names that hold none, so that no flood keeps the others out.
 type shares struct {
 	mu    sync.Mutex
-	of    map[string]*held
+	held  map[string]*held
 	names int // that hold any
 	taken int
 }
 
-// held is how many places a name holds. It stays when there are none: who comes often has
-// it at hand.
+// held is how many places a name holds. Who comes often has it at hand.
 type held struct{ places int }
 
-// idleNames is how many names that hold nothing may stay.
-const idleNames = 4096
+func newShares() *shares { return &shares{held: map[string]*held{}} }
 
-func newShares() *shares { return &shares{of: map[string]*held{}} }
+// of is what the name holds.
+func (s *shares) of(name string) *held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.held[name]
+	if h == nil {
+		h = &held{}
+		s.held[name] = h
+	}
+	return h
+}
+
+// forget drops the names that are not in use any more, once they hold nothing.
+func (s *shares) forget(inUse map[string]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.held, func(name string, h *held) bool { return !inUse[name] && h.places == 0 })
+}
 
 // reservedShare of all places is for names below their fair share.
 const reservedShare = 8
 
-// take takes a place of the limit, until leave; nil if there is none. others says whether
-// there may be any other name at all.
-func (s *shares) take(name string, limit int, others bool) *held {
+// take takes a place of the limit for who holds h, until leave; false if there is none. others
+// says whether there may be any other name at all.
+func (s *shares) take(h *held, limit int, others bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, known := s.of[name]
-	if !known {
-		h = &held{}
-	}
 	free := limit - s.taken
 	names := s.names + 1 // whoever comes next
 	if h.places == 0 {
@@ -51,24 +62,13 @@ func (s *shares) take(name string, limit int, others bool) *held {
 		reserved = max(1, limit/reservedShare)
 	}
 	if free <= reserved {
-		return nil
+		return false
 	}
 	s.taken++
 	if h.places++; h.places == 1 {
 		s.names++
 	}
-	if !known {
-		s.know(name, h)
-	}
-	return h
-}
-
-// know keeps what a new name holds; under mu.
-func (s *shares) know(name string, h *held) {
-	if len(s.of) >= s.names+idleNames {
-		maps.DeleteFunc(s.of, func(_ string, h *held) bool { return h.places == 0 })
-	}
-	s.of[name] = h
+	return true
 }
 
 // running is how many places are taken.

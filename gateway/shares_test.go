@@ -18,7 +18,7 @@ func TestShares(t *testing.T) {
 	take := func(name string, n, want int, others bool) (taken []*held) {
 		t.Helper()
 		for range n {
-			if h := s.take(name, 80, others); h != nil {
+			if h := s.of(name); s.take(h, 80, others) {
 				taken = append(taken, h)
 			}
 		}
@@ -53,11 +53,11 @@ func TestShares(t *testing.T) {
 	for limit, most := range map[int]int{1: 1, 2: 1, 7: 6} { // one is kept back where there is more than one
 		got := 0
 		for range limit {
-			if s.take("x", limit, true) != nil {
+			if s.take(s.of("x"), limit, true) {
 				got++
 			}
 		}
-		if got != most || (s.take("y", limit, true) == nil) != (limit == 1) || s.take("z", limit, true) != nil {
+		if got != most || s.take(s.of("y"), limit, true) == (limit == 1) || s.take(s.of("z"), limit, true) {
 			t.Errorf("%d of %d places for one name, then %d names", got, limit, s.names)
 		}
 		s = newShares()

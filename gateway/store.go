@@ -51,17 +51,16 @@ func (s *store) get(key string) (*entry, bool) {
 	return v.(*entry), true
 }
 
-// put keeps an entry for a time, in place of the one of that key, and reports
+// put keeps an entry for a time, in place of the one that get gives for that key, and reports
 // whether there was room.
-func (s *store) put(key string, e *entry, keep time.Duration) bool {
+func (s *store) put(key string, e, old *entry, keep time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old, _ := s.get(key)
 	if old == nil {
 		s.items.Delete(key) // one that has expired
 	}
-	if !s.room(e.size, old, time.Now()) {
-		s.telemetry.CacheRefused(e.owner.backend)
+	if !s.room(e.size, old) {
+		s.telemetry.CacheRefused(e.owner.backend.Name)
 		return false
 	}
 	if old != nil && !old.gone.Swap(true) {
@@ -81,7 +80,7 @@ func (s *store) delete(keys ...string) {
 }
 
 // deleteWhere deletes what matches and says how many entries that were.
-func (s *store) deleteWhere(matches func(owner) bool) int {
+func (s *store) deleteWhere(matches func(*principal) bool) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	deleted := 0
@@ -107,7 +106,7 @@ const scanEvery = time.Second
 
 // room reports whether so many bytes fit in, in place of an old entry if there is one, and makes
 // room if it must.
-func (s *store) room(size int64, old *entry, now time.Time) bool {
+func (s *store) room(size int64, old *entry) bool {
 	fits := func(others int, size int64) bool {
 		if old != nil && !old.gone.Load() {
 			others, size = others-1, size-old.size
@@ -117,6 +116,7 @@ func (s *store) room(size int64, old *entry, now time.Time) bool {
 	if fits(0, size) {
 		return true
 	}
+	now := time.Now()
 	if s.maxEntries == 0 || now.Before(s.nextScan) {
 		return false
 	}
@@ -146,7 +146,7 @@ func (s *store) room(size int64, old *entry, now time.Time) bool {
 			break
 		}
 		s.items.Delete(spare.key)
-		s.telemetry.CacheEvicted(spare.entry.owner.backend)
+		s.telemetry.CacheEvicted(spare.entry.owner.backend.Name)
 	}
 	return fits(0, size)
 }

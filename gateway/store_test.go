@@ -36,35 +36,41 @@ func testStore(t *testing.T, maxEntries int, maxBytes int64) (*store, func(metri
 	}
 }
 
+// set puts an entry in place of the one that is there.
+func (s *store) set(key string, e *entry, keep time.Duration) bool {
+	old, _ := s.get(key)
+	return s.put(key, e, old, keep)
+}
+
 // keptEntry is an entry that is served for a minute and then kept for the case of a
 // failure.
 func keptEntry(size int64) *entry {
-	return &entry{owner: owner{backend: "b"}, result: Result{Fetched: time.Now()}, size: size, serving: serving{revalidate: time.Now().Add(time.Minute)}}
+	return &entry{owner: &principal{backend: &Backend{Name: "b"}}, result: Result{Fetched: time.Now()}, size: size, serving: serving{revalidate: time.Now().Add(time.Minute)}}
 }
 
 func TestStoreIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, metric := testStore(t, 100, 1000)
 		for i := range 3 {
-			if !s.put(fmt.Sprint(i), keptEntry(300), time.Hour) {
+			if !s.set(fmt.Sprint(i), keptEntry(300), time.Hour) {
 				t.Fatalf("entry %d was refused", i)
 			}
 			time.Sleep(2 * time.Second)
 		}
-		if s.put("3", keptEntry(300), time.Hour) || s.put("huge", keptEntry(1001), time.Hour) {
+		if s.set("3", keptEntry(300), time.Hour) || s.set("huge", keptEntry(1001), time.Hour) {
 			t.Error("what has no room was kept, while all else is served")
 		}
 		if entries, bytes := s.size(); entries != 3 || bytes != 900 || metric("agentgw_cache_refused_total") != "2" {
 			t.Errorf("%d entries, %d bytes, %s refused", entries, bytes, metric("agentgw_cache_refused_total"))
 		}
-		if !s.put("2", keptEntry(400), time.Hour) { // in place of its predecessor
+		if !s.set("2", keptEntry(400), time.Hour) { // in place of its predecessor
 			t.Error("a larger one in place of a smaller was refused")
 		}
 		if _, bytes := s.size(); bytes != 1000 {
 			t.Errorf("%d bytes", bytes)
 		}
 		time.Sleep(57 * time.Second) // the first two are not served any more
-		if !s.put("4", keptEntry(250), time.Hour) {
+		if !s.set("4", keptEntry(250), time.Hour) {
 			t.Error("what is only kept for failures made no room")
 		}
 		if _, ok := s.get("0"); ok || metric("agentgw_cache_evicted_total") == "0" {
@@ -74,7 +80,7 @@ func TestStoreIsBoundedInBytes(t *testing.T) {
 			t.Error("what is served made room")
 		}
 		s.delete("2", "4", "nothing")
-		s.deleteWhere(func(owner) bool { return true })
+		s.deleteWhere(func(*principal) bool { return true })
 		if entries, bytes := s.size(); entries != 0 || bytes != 0 {
 			t.Errorf("%d entries and %d bytes are left of nothing", entries, bytes)
 		}
@@ -85,9 +91,9 @@ func TestStoreIsBoundedInBytes(t *testing.T) {
 func TestExpiredEntriesMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, metric := testStore(t, 100, 1000)
-		s.put("old", keptEntry(900), time.Second)
+		s.set("old", keptEntry(900), time.Second)
 		time.Sleep(2 * time.Second)
-		if !s.put("new", keptEntry(900), time.Hour) || metric("agentgw_cache_evicted_total") != "0" {
+		if !s.set("new", keptEntry(900), time.Hour) || metric("agentgw_cache_evicted_total") != "0" {
 			t.Errorf("%s evicted", metric("agentgw_cache_evicted_total"))
 		}
 		if entries, bytes := s.size(); entries != 1 || bytes != 900 {
@@ -101,15 +107,15 @@ func TestRoomIsMadeForWhatFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, metric := testStore(t, 10_000, 1600)
 		for i := range 15 {
-			s.put(fmt.Sprint(i), keptEntry(100), time.Hour)
+			s.set(fmt.Sprint(i), keptEntry(100), time.Hour)
 		}
 		time.Sleep(2 * time.Minute) // all are only kept for failures
-		s.put("served", keptEntry(100), time.Hour)
-		if s.put("too large", keptEntry(1501), time.Hour) || metric("agentgw_cache_evicted_total") != "0" {
+		s.set("served", keptEntry(100), time.Hour)
+		if s.set("too large", keptEntry(1501), time.Hour) || metric("agentgw_cache_evicted_total") != "0" {
 			t.Errorf("%s made room for what does not fit", metric("agentgw_cache_evicted_total"))
 		}
 		time.Sleep(2 * time.Second)
-		if !s.put("next", keptEntry(50), time.Hour) || metric("agentgw_cache_evicted_total") != "1" {
+		if !s.set("next", keptEntry(50), time.Hour) || metric("agentgw_cache_evicted_total") != "1" {
 			t.Errorf("%s made room for one half their size", metric("agentgw_cache_evicted_total"))
 		}
 	})
@@ -120,11 +126,11 @@ func TestRoomIsMadeForWhatFits(t *testing.T) {
 func TestReplacedMakesRoomOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, metric := testStore(t, 100, 1000)
-		s.put("old", keptEntry(400), time.Hour)
-		s.put("spare", keptEntry(400), time.Hour)
+		s.set("old", keptEntry(400), time.Hour)
+		s.set("spare", keptEntry(400), time.Hour)
 		time.Sleep(2 * time.Minute) // by the clock of synctest: both are only kept for failures
-		s.put("served", keptEntry(100), time.Hour)
-		if s.put("old", keptEntry(950), time.Hour) {
+		s.set("served", keptEntry(100), time.Hour)
+		if s.set("old", keptEntry(950), time.Hour) {
 			t.Error("it was kept, and does not fit")
 		}
 		if _, ok := s.get("spare"); !ok || metric("agentgw_cache_evicted_total") != "0" {
@@ -147,7 +153,7 @@ func TestStoreKeepsCount(t *testing.T) {
 				time.Sleep(rand.N(40 * time.Second)) // by the clock of synctest
 			default:
 				e := keptEntry(rand.N(int64(1000)))
-				if s.put(key, e, rand.N(5*time.Minute)) {
+				if s.set(key, e, rand.N(5*time.Minute)) {
 					all = append(all, e)
 				}
 			}
@@ -175,10 +181,10 @@ func TestStoreKeepsCount(t *testing.T) {
 func TestRefusedAnswerLeavesTheOneBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := testStore(t, 10, 1000)
-		s.put("other", keptEntry(600), time.Hour)
+		s.set("other", keptEntry(600), time.Hour)
 		first := keptEntry(300)
-		s.put("list", first, time.Hour)
-		if s.put("list", keptEntry(500), time.Hour) {
+		s.set("list", first, time.Hour)
+		if s.set("list", keptEntry(500), time.Hour) {
 			t.Fatal("it was kept")
 		}
 		if e, ok := s.get("list"); !ok || e != first {

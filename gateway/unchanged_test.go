@@ -14,7 +14,7 @@ import (
 func (b *bench) snapshot(backend string) *catalog.Snapshot {
 	b.t.Helper()
 	for _, item := range b.gateway.cache.store.items.Items() {
-		if e := item.Object.(*entry); e.owner.backend == backend && e.result.Snapshot != nil {
+		if e := item.Object.(*entry); e.owner.backend.Name == backend && e.result.Snapshot != nil {
 			return e.result.Snapshot
 		}
 	}
@@ -62,6 +62,35 @@ func TestUnchangedReplies(t *testing.T) {
 	b.get(list).wants(t, 200, "")
 	if b.snapshot("krosai") == before {
 		t.Error("a snapshot of before a write was served")
+	}
+}
+
+// TestLentBodies: what is made of a reply that differs stays what it is, whatever is read into
+// the same memory after it.
+func TestLentBodies(t *testing.T) {
+	b := newBench(t, "")
+	krosai := b.vendors["krosai"].Control()
+	for _, path := range []string{krosaiAgent, "/v1/agents?backend=krosai"} {
+		asWell := path + "?include=raw"
+		if path != krosaiAgent {
+			asWell = path + "&include=raw"
+		}
+		for i := range 8 {
+			name := []byte(fmt.Sprintf("Named %07d", i)) // as long as it was
+			krosai.Fail(sandbox.Fault{Change: func(body []byte) []byte { return bytes.Replace(body, []byte("Product Expert"), name, 1) }})
+			made := b.get(path, "Cache-Control: no-cache").wants(t, 200, "")
+			krosai.Heal()
+			for range 4 { // of others, into the same memory
+				b.get("/v1/agents/krosai:nobody", "Cache-Control: no-cache")
+				b.get("/v1/agents?backend=klen", "Cache-Control: no-cache")
+			}
+			if kept := b.get(path).wants(t, 200, ""); !bytes.Contains([]byte(made.text), name) || kept.text != made.text {
+				t.Errorf("%s: %s, then %s", path, made.text, kept.text)
+			}
+			if raw := b.get(asWell).wants(t, 200, ""); bytes.Count([]byte(raw.text), name) != 2 {
+				t.Errorf("%s: its raw JSON is not what came: %s", path, raw.text)
+			}
+		}
 	}
 }
 

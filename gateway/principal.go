@@ -1,0 +1,62 @@
+package gateway
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/agentgw/agentgw/adapters"
+)
+
+// principal is who asks a backend, as the vendor sees it: one of its credentials. What is kept of
+// it is found once for each configuration, and not in a map, by the credential's hash, for each
+// thing that is to be known of each call.
+type principal struct {
+	number     uint64 // tells it from all others of this process
+	backend    *Backend
+	credential string // its ID
+	place      *held  // in the bulkhead; as the quota, it outlives a reload
+	quota      *quota
+
+	// Of the cache, under its lock: how many writes there were, so that no read that began
+	// before one is kept, and whether some key maps to it.
+	writes uint64
+	live   bool
+}
+
+// principals are those of one backend. They are safe for concurrent use.
+type principals struct {
+	mu sync.Mutex
+	of map[string]*principal // by the credential's ID
+}
+
+func newPrincipals() *principals { return &principals{of: map[string]*principal{}} }
+
+// numbered is how many principals there were in this process.
+var numbered atomic.Uint64
+
+// principal is who the credential is at this backend. Of one that a key has it is noted on it.
+func (b *Backend) principal(c adapters.Credential) *principal {
+	if noted, ok := c.Note().(*principal); ok && noted.backend == b {
+		return noted
+	}
+	b.principals.mu.Lock()
+	defer b.principals.mu.Unlock()
+	id := c.ID()
+	p := b.principals.of[id]
+	if p == nil {
+		p = &principal{number: numbered.Add(1), backend: b, credential: id, place: b.bulkhead.places.of(id), quota: b.quotas.of(id)}
+		b.principals.of[id] = p
+	}
+	return p
+}
+
+// keep forgets those who are not in use any more.
+func (p *principals) keep(inUse map[string]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id := range p.of {
+		if !inUse[id] {
+			delete(p.of, id)
+		}
+	}
+}

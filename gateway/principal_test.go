@@ -1,0 +1,73 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/agentgw/agentgw/adapters"
+)
+
+// TestPrincipals: keys with one credential are one principal at a backend. It is another one when
+// the backend is, with the quota and the places that the vendor's account had; and it is forgotten
+// when no key maps to it.
+func TestPrincipals(t *testing.T) {
+	b := newBench(t, "quota: {requests: 100, per: 1h}")
+	of := func(key string) *principal {
+		t.Helper()
+		backend, ok := b.gateway.state.Load().callers(key).Backend("klen")
+		if !ok {
+			t.Fatalf("%s does not map to klen", key)
+		}
+		noted := backend.principal(backend.Credential)
+		if unnoted := backend.Backend.principal(backend.Credential.WithNote(nil)); unnoted != noted || !noted.live {
+			t.Errorf("%s: by its note %p, live %t, by its ID %p", key, noted, noted.live, unnoted)
+		}
+		return noted
+	}
+	acme, klen := of(keyAcme), of(keyKlen)
+	if of(keyRead) != acme || klen == acme {
+		t.Errorf("%s %p, %s %p, %s %p", keyAcme, acme, keyRead, of(keyRead), keyKlen, klen)
+	}
+	b.reload("request_timeout: 10s", "request_timeout: 9s")
+	if of(keyAcme) != acme {
+		t.Error("it is another one at a backend that is the same")
+	}
+	b.reload("requests: 100", "requests: 200")
+	next := of(keyAcme)
+	if next == acme || next.number == acme.number || next.quota != acme.quota || next.place != acme.place || acme.live {
+		t.Errorf("at another backend of the same name it is %+v, it was %+v", next, acme)
+	}
+	if cacheKey(next, adapters.OpList, "") == cacheKey(acme, adapters.OpList, "") {
+		t.Error("it would be served what the other backend said")
+	}
+
+	gone := of(keyKlen)
+	i, j := strings.Index(b.file, "  - id: "+keyKlen), strings.Index(b.file, "  - id: "+keyRead)
+	b.reload("requests: 100", "requests: 200", b.file[i:j], "")
+	at, id := gone.backend, gone.credential
+	if at.principals.of[id] != nil || at.quotas.byCredential[id] != nil || at.bulkhead.places.held[id] != nil || b.gateway.byKey.held[keyKlen] != nil || gone.live {
+		t.Error("one that no key maps to is not forgotten")
+	}
+	if n := len(at.principals.of); n != 1 || at.principals.of[acme.credential] != of(keyAcme) {
+		t.Errorf("%d are known", n)
+	}
+}
+
+// TestWhoRunsIsNotForgotten: places that are taken are counted until they are left, whoever is
+// gone meanwhile.
+func TestWhoRunsIsNotForgotten(t *testing.T) {
+	s := newShares()
+	h := s.of("gone")
+	if !s.take(h, 8, true) {
+		t.Fatal("there is no place")
+	}
+	s.forget(map[string]bool{})
+	if s.of("gone") != h || s.running() != 1 {
+		t.Errorf("%d run; it holds another place", s.running())
+	}
+	s.leave(h)
+	s.forget(map[string]bool{"kept": true})
+	if s.of("gone") == h || s.running() != 0 {
+		t.Errorf("%d run; what is over is kept", s.running())
+	}
+}
