@@ -27,13 +27,15 @@ type Request struct {
 	Resend     int    // how often it was sent before; the gateway's to count
 	// Decode reads the answer, whatever its status.
 	Decode func(Response) error
-	// Answer is what came; its Status is 0 before, and where nothing did.
+	// BodyLent: Decode keeps nothing of the answer's body, which is used again for another one.
+	BodyLent bool
+	// Answer is what came, but for its body; its Status is 0 before, and where nothing did.
 	Answer Response
 }
 
 // Receive is what whoever sends the request does with its answer.
 func (r *Request) Receive(answer Response) error {
-	r.Answer = answer
+	r.Answer = Response{Status: answer.Status, Header: answer.Header}
 	return r.Decode(answer)
 }
 
@@ -58,7 +60,7 @@ func (h Header) Get(name string) string {
 // that takes a timer.
 type Uninterrupted struct{}
 
-// Response is a backend's whole answer. Body belongs to who receives it.
+// Response is a backend's whole answer. Body belongs to who receives it, unless it is only lent.
 type Response struct {
 	Status int
 	Header Header

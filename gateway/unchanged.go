@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -109,9 +110,13 @@ func recognise(next adapters.Exchange) adapters.Exchange {
 			return next(ctx, req)
 		}
 		decode, known := req.Decode, false
+		req.BodyLent = t.before != nil
 		req.Decode = func(r adapters.Response) error {
 			if known = t.hear(r); known {
 				return nil
+			}
+			if req.BodyLent {
+				r.Body = bytes.Clone(r.Body) // what is made of it keeps parts of it
 			}
 			if t.withoutKnown(r, decode) {
 				return nil

@@ -21,9 +21,9 @@ type idle struct {
 	sweeper *time.Timer // nil: there is nothing to sweep
 }
 
-// take gives a connection that the backend still holds open, with its deadline set; nil if
-// there is none.
-func (i *idle) take(deadline time.Time) *conn {
+// take gives a connection that may be used, with its deadline set; nil if there is none. Whether
+// it is quiet is still to be seen.
+func (i *idle) take(now, deadline time.Time) *conn {
 	for {
 		i.mu.Lock()
 		last := len(i.waiting) - 1
@@ -35,16 +35,16 @@ func (i *idle) take(deadline time.Time) *conn {
 		i.waiting[last] = nil
 		i.waiting = i.waiting[:last]
 		i.mu.Unlock()
-		if c.usable(deadline) {
+		if c.usable(now, deadline) {
 			return c
 		}
 		c.hangUp()
 	}
 }
 
-// usable says that a request can go out on a connection that waited; it has that deadline then.
-func (c *conn) usable(deadline time.Time) bool {
-	return time.Since(c.since) < idleFor && c.SetDeadline(deadline) == nil && quiet(c)
+// usable says that a connection has not waited too long; it has that deadline then.
+func (c *conn) usable(now, deadline time.Time) bool {
+	return now.Sub(c.since) < idleFor && c.SetDeadline(deadline) == nil
 }
 
 // put keeps a connection for the next request.
@@ -67,9 +67,10 @@ func (i *idle) sweep() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.sweeper = nil
+	now := time.Now()
 	kept := i.waiting[:0]
 	for _, c := range i.waiting {
-		if c.usable(time.Time{}) {
+		if c.usable(now, time.Time{}) && quiet(c) {
 			kept = append(kept, c)
 			continue
 		}

@@ -276,7 +276,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	c.idle.mu.Lock()
 	kept[2].since = kept[2].since.Add(-idleFor)
 	c.idle.mu.Unlock()
-	if taken := c.idle.take(time.Now().Add(time.Minute)); taken != kept[1] {
+	if taken := c.idle.take(time.Now(), time.Now().Add(time.Minute)); taken != kept[1] {
 		t.Errorf("took %p of %p", taken, kept)
 	} else {
 		c.idle.put(taken)

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,12 +39,17 @@ var (
 	errHeadersTooLong = errors.New("headers over 64 KiB")
 	errInterim        = errors.New("too many 1xx answers")
 	errSwitched       = errors.New("101 Switching Protocols")
+	errNotQuiet       = errors.New("hung up, or said something unasked, before the request")
 	errTarget         = errors.New("the path or the query is not escaped")
 	errHeader         = errors.New("a header has bytes that HTTP does not allow")
 )
 
-// heads are the buffers in which heads of requests are put together.
-var heads = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
+var (
+	// heads are the buffers in which heads of requests are put together.
+	heads = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
+	// bodies are those in which bodies of answers are lent.
+	bodies = sync.Pool{New: func() any { return new([]byte) }}
+)
 
 // appendHead appends the head of a request: its first line and its headers. The path stays
 // escaped as it is. Nothing but what was validated gets in, so that no value can add a line.
@@ -178,15 +184,24 @@ func (c *conn) clean() bool {
 }
 
 // do sends the request and reads the whole answer; limit is in bytes of its body after
-// decompression. An error says nothing of how far it came: the trip does.
+// decompression. An error says nothing of how far it came: the trip does. With errNotQuiet
+// nothing was sent.
 func (c *conn) do(t *trip, head, body []byte, limit int64) (answer adapters.Response, err error) {
 	t.stage = sent
 	message := append(head, body...) // in one system call, if it is small
 	var unsent error
-	if len(message) <= sentAtOnce {
+	switch {
+	case t.reused && len(message) <= sentAtOnce:
+		if unsent = c.ask(message); unsent == errNotQuiet {
+			return adapters.Response{}, errNotQuiet
+		}
+		answer, err = c.receive(t, limit)
+	case len(message) <= sentAtOnce:
 		_, unsent = c.Write(message)
 		answer, err = c.receive(t, limit)
-	} else {
+	case t.reused && !quiet(c):
+		return adapters.Response{}, errNotQuiet
+	default:
 		end := c.write(message)
 		answer, err = c.receive(t, limit)
 		unsent = end()
@@ -252,7 +267,7 @@ func (c *conn) receive(t *trip, limit int64) (answer adapters.Response, err erro
 	}
 	t.stage = inBody
 	c.room = math.MaxInt64
-	answer.Body, err = head.readBody(limit)
+	answer.Body, err = head.readBody(limit, t.lent)
 	return answer, err
 }
 
@@ -280,8 +295,9 @@ func fieldsOf(header http.Header) (fields adapters.Header) {
 	return fields
 }
 
-// readBody reads the body to its end, decompressed.
-func (h answerHead) readBody(limit int64) ([]byte, error) {
+// readBody reads the body to its end, decompressed; of those whose length is known into lent, if
+// that is not nil, which grows if it must.
+func (h answerHead) readBody(limit int64, lent *[]byte) ([]byte, error) {
 	body := h.body
 	switch {
 	case strings.EqualFold(h.fields.Get("Content-Encoding"), "gzip"):
@@ -302,9 +318,13 @@ func (h answerHead) readBody(limit int64) ([]byte, error) {
 	case h.length > limit:
 		return nil, errTooLarge
 	case h.length > 0 && h.length <= maxAhead:
-		whole := make([]byte, h.length)
-		_, err := io.ReadFull(body, whole)
-		return whole, err
+		var own []byte
+		if lent == nil {
+			lent = &own
+		}
+		*lent = slices.Grow((*lent)[:0], int(h.length))[:h.length]
+		_, err := io.ReadFull(body, *lent)
+		return *lent, err
 	}
 	var buf bytes.Buffer
 	if h.length > maxAhead {

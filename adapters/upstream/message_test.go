@@ -188,3 +188,36 @@ func TestNoFarewell(t *testing.T) {
 		t.Errorf("%d bytes of farewell", n)
 	}
 }
+
+// TestLentBody: it is there while it is decoded, is used again then, and in nothing that stays.
+func TestLentBody(t *testing.T) {
+	sizes := []int{400, 30, 700, 0, 700}
+	n := 0
+	c := client(t, "http://"+speaks(t, func(conn net.Conn, in *bufio.Reader) {
+		for ; took(in); n++ {
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", sizes[n], strings.Repeat(string(rune('a'+n)), sizes[n]))
+		}
+	}))
+	for i, size := range sizes {
+		want := strings.Repeat(string(rune('a'+i)), size)
+		req := &adapters.Request{Method: "GET", Path: "/", BodyLent: i > 0}
+		var got []byte
+		req.Decode = func(r adapters.Response) error {
+			if string(r.Body) != want {
+				t.Errorf("%d: %q", i, r.Body)
+			}
+			got = r.Body
+			return nil
+		}
+		if err := c.Exchange(t.Context(), req); err != nil || req.Answer.Status != 200 || req.Answer.Body != nil {
+			t.Errorf("%d: %v, %+v", i, err, req.Answer)
+		}
+		if i == 0 {
+			defer func() {
+				if string(got) != want {
+					t.Errorf("one that was not lent is %q now", got)
+				}
+			}()
+		}
+	}
+}

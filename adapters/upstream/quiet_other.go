@@ -6,4 +6,10 @@ package upstream
 // sends a read again.
 func quiet(*conn) bool { return true }
 
+// ask sends a message on a connection that waited.
+func (c *conn) ask(message []byte) error {
+	_, err := c.Write(message)
+	return err
+}
+
 type look struct{}

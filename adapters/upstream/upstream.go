@@ -99,6 +99,10 @@ func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 		return c.failed(req, normalize.KindInternal, err)
 	}
 	t := newTrip(ctx, c.options.Timeout)
+	if req.BodyLent {
+		t.lent = bodies.Get().(*[]byte)
+		defer bodies.Put(t.lent)
+	}
 	resp, err := c.send(&t, head, req.Body)
 	if err != nil {
 		failure := c.failed(req, t.kind(err), err)
@@ -111,38 +115,47 @@ func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 // send sends the request on a connection, which is kept for the next one if nothing is left on
 // it. Of an answer that fails in its body the status is returned with the error.
 func (c *Client) send(t *trip, head, body []byte) (adapters.Response, error) {
-	connection := c.idle.take(t.deadline)
-	t.reused = connection != nil
-	if !t.reused {
-		var err error
-		if connection, err = c.dialer.dial(t); err != nil {
-			return adapters.Response{}, err
+	for {
+		t.stage = connecting
+		connection := c.idle.take(t.began, t.deadline)
+		t.reused = connection != nil
+		if !t.reused {
+			var err error
+			if connection, err = c.dialer.dial(t); err != nil {
+				return adapters.Response{}, err
+			}
 		}
+		release := connection.bind(t.ctx)
+		resp, err := connection.do(t, head, body, c.options.MaxResponseBytes)
+		if untouched := release(); err == nil && untouched && connection.clean() {
+			c.idle.put(connection)
+			return resp, nil
+		}
+		connection.hangUp()
+		if err == errNotQuiet {
+			continue
+		}
+		if err != nil && t.reused && t.kind(err) == normalize.KindReset {
+			c.idle.clear() // the others are as old
+		}
+		return resp, err
 	}
-	release := connection.bind(t.ctx)
-	resp, err := connection.do(t, head, body, c.options.MaxResponseBytes)
-	if untouched := release(); err == nil && untouched && connection.clean() {
-		c.idle.put(connection)
-		return resp, nil
-	}
-	connection.hangUp()
-	if err != nil && t.reused && t.kind(err) == normalize.KindReset {
-		c.idle.clear() // the others are as old
-	}
-	return resp, err
 }
 
 // trip is one request on its way.
 type trip struct {
 	ctx      context.Context // the caller's
-	deadline time.Time       // the earlier of the caller's and the timeout's
-	callers  bool            // it is the caller's: that it passes says nothing of the backend
-	reused   bool            // the connection had another request before
+	began    time.Time
+	deadline time.Time // the earlier of the caller's and the timeout's
+	callers  bool      // it is the caller's: that it passes says nothing of the backend
+	reused   bool      // the connection had another request before
 	stage    stage
+	lent     *[]byte // what the answer's body is read into, if there is room; nil: its own
 }
 
 func newTrip(ctx context.Context, timeout time.Duration) trip {
-	t := trip{ctx: ctx, deadline: time.Now().Add(timeout)}
+	began := time.Now()
+	t := trip{ctx: ctx, began: began, deadline: began.Add(timeout)}
 	if callers, ok := ctx.Deadline(); ok && callers.Before(t.deadline) {
 		t.deadline, t.callers = callers, true
 	}
