@@ -16,10 +16,13 @@ import (
 // answer is what is sent: all that is the same each time that it is sent.
 type answer struct {
 	status  int
-	headers []field
+	headers []field // that few answers have
+	read    bool    // of the caller's own data
 	vary    []byte
 	media   []byte
 	etag    string
+	cache   []byte    // Cache-Status; empty where no backend was asked
+	timing  []byte    // Server-Timing; the same
 	oldest  time.Time // when the oldest part of it was read; zero: it has no Age
 	body    *payload.Payload
 }
@@ -83,6 +86,16 @@ func (a *answer) render(status int, in form, give func(name, value []byte)) (bod
 	for _, f := range a.headers {
 		give(f.name, f.value)
 	}
+	if a.read {
+		give(privateNoCache.name, privateNoCache.value)
+	}
+	if a.etag != "" {
+		give(nameETag, []byte(a.etag))
+	}
+	if len(a.cache) > 0 {
+		give(nameCacheStatus, a.cache)
+		give(nameServerTiming, a.timing)
+	}
 	if len(a.vary) > 0 {
 		give(varyHeader, a.vary)
 	}
@@ -104,21 +117,14 @@ func age(text []byte, oldest, now time.Time) []byte {
 
 // answer is the response as it is sent.
 func (r *response) answer() answer {
-	const most = 4 // headers are added
-	a := answer{status: r.status, headers: append(make([]field, 0, len(r.headers)+most), r.headers...), media: mediaJSON, etag: r.etag, oldest: r.oldest, body: r.body}
-	header := func(name, value []byte) { a.headers = append(a.headers, field{name, value}) }
+	a := answer{status: r.status, headers: r.headers, read: r.read, media: mediaJSON, etag: r.etag, oldest: r.oldest, body: r.body}
 	if r.read {
-		a.headers = append(a.headers, privateNoCache)
 		a.vary = varyRead
 	} else if r.body != nil && len(r.body.Plain()) > payload.MinSize { // on a 304 too
 		a.vary = varyCoding
 	}
-	if r.etag != "" {
-		header(nameETag, []byte(r.etag))
-	}
 	if len(r.parts) > 0 {
-		header(nameCacheStatus, cacheStatus(r.parts))
-		header(nameServerTiming, serverTiming(r.parts))
+		a.cache, a.timing = cacheStatus(r.parts), serverTiming(r.parts)
 	}
 	if r.media != "" {
 		a.media = []byte(r.media)

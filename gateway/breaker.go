@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -19,6 +20,7 @@ import (
 type breaker struct {
 	provider  string
 	gobreaker *gobreaker.CircuitBreaker[struct{}]
+	tripped   atomic.Bool // it is not closed
 	pause     *pause
 	recent    window // under gobreaker's lock
 }
@@ -54,6 +56,7 @@ func newBreaker(name, provider string, c config.Breaker, changed func(from, to s
 			case gobreaker.StateClosed:
 				b.pause.end(time.Now())
 			}
+			b.tripped.Store(to != gobreaker.StateClosed)
 			changed(stateName(from), stateName(to), openFor)
 		},
 	})
@@ -63,7 +66,7 @@ func newBreaker(name, provider string, c config.Breaker, changed func(from, to s
 func (b *breaker) middleware() ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			if b.pause.left() > 0 {
+			if b.tripped.Load() && b.pause.left() > 0 {
 				return b.refusal(req)
 			}
 			_, err := b.gobreaker.Execute(func() (struct{}, error) { return struct{}{}, next(ctx, req) })
@@ -81,7 +84,10 @@ func (b *breaker) refusal(req *adapters.Request) error {
 
 // state is closed, open or half_open.
 func (b *breaker) state() string {
-	if b.pause.left() > 0 {
+	switch {
+	case !b.tripped.Load(): // only a request's end changes that
+		return stateName(gobreaker.StateClosed)
+	case b.pause.left() > 0:
 		return "open"
 	}
 	return stateName(b.gobreaker.State())

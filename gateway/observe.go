@@ -31,6 +31,7 @@ type exchange struct {
 	base      context.Context
 	began     time.Time       // of one that HTTP itself refused, when it was
 	own       *requestContext // nil: nobody has asked for the context
+	request   request         // as a route's handler sees it, until it returns
 	failed    error           // of a route
 	route     string
 	keyID     string
@@ -247,14 +248,14 @@ func (s *Server) note(x *exchange) {
 		x.served = g.telemetry.Served(x.measured(x.status))
 	}
 	x.served.Record(x.traced, x.took)
-	g.journal.End(x.entry, x.ended, journal.Outcome{
-		Trace: x.traced.TraceID(), Method: x.method, Route: x.route, Status: x.status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
-		Theirs: theirs(x.status, x.code),
-	})
 	x.record.line = line{
-		at: x.ended, took: x.took, method: x.method, route: x.route, status: x.status, requestID: x.requestID, keyID: x.keyID,
-		sources: x.sources, described: x.described, code: x.code,
+		at: x.ended, took: x.took, requestID: x.requestID, described: x.described,
+		Outcome: journal.Outcome{
+			Trace: x.traced.TraceID(), Method: x.method, Route: x.route, Status: x.status, Code: string(x.code), KeyID: x.keyID, Sources: x.sources,
+			Theirs: theirs(x.status, x.code),
+		},
 	}
+	g.journal.End(x.entry, x.ended, &x.record.line.Outcome)
 	telemetry.LogLater(x.traced, g.log, slog.LevelInfo, &x.record.line)
 }
 
@@ -277,27 +278,22 @@ type record struct {
 type line struct {
 	at        time.Time
 	took      time.Duration
-	method    string
-	route     string
-	status    int
 	requestID string
-	keyID     string
-	sources   []journal.Source
 	described string // the sources; empty: they are not yet
-	code      Code
+	journal.Outcome
 }
 
 // Line is the line as the log takes it.
 func (l *line) Line(attrs []slog.Attr) (time.Time, string, []slog.Attr) {
 	described := l.described
 	if described == "" {
-		described = describe(l.sources)
+		described = describe(l.Sources)
 	}
 	return l.at, "request", append(attrs,
-		slog.String("method", l.method), slog.String("route", l.route), slog.Int("status", l.status),
+		slog.String("method", l.Method), slog.String("route", l.Route), slog.Int("status", l.Status),
 		slog.Float64("duration_ms", float64(l.took.Microseconds())/1000),
-		slog.String("request_id", l.requestID), slog.String("key_id", l.keyID),
-		slog.String("sources", described), slog.String("code", string(l.code)),
+		slog.String("request_id", l.requestID), slog.String("key_id", l.KeyID),
+		slog.String("sources", described), slog.String("code", l.Code),
 	)
 }
 

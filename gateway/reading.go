@@ -130,7 +130,7 @@ func (r *reading) trace() (end func(error)) {
 			span.SetAttributes(attribute.String("error.type", errorType(err)))
 		}
 		span.End()
-		of.cache.journal.End(entry, time.Now(), journal.Outcome{Trace: span.SpanContext().TraceID(), Sources: []journal.Source{source}})
+		of.cache.journal.End(entry, time.Now(), &journal.Outcome{Trace: span.SpanContext().TraceID(), Sources: []journal.Source{source}})
 	}
 }
 

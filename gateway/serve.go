@@ -58,12 +58,12 @@ func (s *Server) serve(x *exchange, u *understood) error {
 		return nil
 	}
 	routing := s.gateway.routing.Load()
-	req := u.request
-	req.ctx, req.requestID = x.context(), x.requestID
+	x.request = u.request
+	x.request.ctx, x.request.requestID = x.context(), x.requestID
 	if u.kept {
-		req.led = &u.led
+		x.request.led = &u.led
 	}
-	made, err := u.route.handle(s.gateway, &req)
+	made, err := u.route.handle(s.gateway, &x.request)
 	if err != nil {
 		return err
 	}

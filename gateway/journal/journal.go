@@ -59,7 +59,7 @@ type Entry struct {
 	revision uint64 // of all that ended or were added to
 	took     time.Duration
 	whole    bool
-	Outcome
+	*Outcome // nil while it runs
 }
 
 // Call is one request to a backend, or the wait for another entry's.
@@ -76,7 +76,7 @@ type Call struct {
 	Shared    string // request id of the entry that asked; empty where this one did
 }
 
-// Outcome is how an entry ended.
+// Outcome is how an entry ended. It is not changed any more.
 type Outcome struct {
 	Trace   [16]byte // its id; zero for none
 	Method  string
@@ -205,7 +205,7 @@ func (j *Journal) Happened(e Event) {
 }
 
 // End takes note of when and how an entry ended.
-func (j *Journal) End(e *Entry, now time.Time, o Outcome) {
+func (j *Journal) End(e *Entry, now time.Time, o *Outcome) {
 	if j == nil {
 		return
 	}

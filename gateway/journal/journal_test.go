@@ -28,7 +28,7 @@ func request(j *Journal, c *clock, id string, took time.Duration, o Outcome, cal
 		j.Call(ctx, call)
 	}
 	c.forward(took)
-	j.End(e, c.at, o)
+	j.End(e, c.at, &o)
 }
 
 func last[T any](column []T) T { return column[len(column)-1] }
@@ -127,9 +127,9 @@ func TestARefreshIsNobodysRequest(t *testing.T) {
 	e := j.Begin(new(Entry), "cause", c.at)
 	ctx := e.In(context.Background())
 	refreshing, refresh := j.Refresh(ctx)
-	j.End(e, c.at, Outcome{Status: 200})
+	j.End(e, c.at, &Outcome{Status: 200})
 	j.Call(refreshing, Call{Backend: "klen", Began: c.at})
-	j.End(refresh, c.at, Outcome{Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_error"}}})
+	j.End(refresh, c.at, &Outcome{Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_error"}}})
 	if RequestID(refreshing) != "cause" {
 		t.Errorf("who shares its work is told of %q", RequestID(refreshing))
 	}
@@ -152,7 +152,7 @@ func TestLateCalls(t *testing.T) {
 	j := New(c.now)
 	e := j.Begin(new(Entry), "early", c.at)
 	ctx := e.In(context.Background())
-	j.End(e, c.at, Outcome{Status: 504})
+	j.End(e, c.at, &Outcome{Status: 504})
 	v := j.View(0, 0, Steps)
 	for range keptCalls + 5 {
 		j.Call(ctx, Call{Backend: "klen", Began: c.at})
@@ -171,7 +171,7 @@ func TestANilJournalKeepsNothing(t *testing.T) {
 	ctx, _ = j.Refresh(ctx)
 	j.Call(ctx, Call{Backend: "klen"})
 	j.Happened(Event{})
-	j.End(e, time.Now(), Outcome{Status: 200})
+	j.End(e, time.Now(), &Outcome{Status: 200})
 	j.Keep(nil)
 	if v := j.View(0, 0, Steps); len(v.Requests) != 0 {
 		t.Error("it kept something")
@@ -184,6 +184,6 @@ func BenchmarkHit(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		e := j.Begin(new(Entry), "id", time.Now())
-		j.End(e, time.Now(), outcome)
+		j.End(e, time.Now(), &outcome)
 	}
 }
