@@ -12,7 +12,10 @@ import (
 // read has the adapter read a list or an agent; one that is the same as before is not made
 // again, and neither are agents of a list that are.
 func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapters.Info, call Call) (err error) {
-	heard := &transcript{Context: ctx}
+	heard := new(transcript) // of what does not come through the cache nothing is heard
+	if read, ok := ctx.Value(readingKey{}).(*reading); ok {
+		heard = &read.heard
+	}
 	var previous *catalog.Snapshot
 	if call.Previous != nil {
 		heard.before = call.Previous.reply
@@ -24,9 +27,9 @@ func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapt
 	var listing adapters.Listing
 	var agent *normalize.Agent
 	if call.Op == adapters.OpList {
-		listing, err = adapter.List(heard, call.Credential)
+		listing, err = adapter.List(ctx, call.Credential)
 	} else {
-		agent, err = adapter.Get(heard, call.Credential, call.NativeID)
+		agent, err = adapter.Get(ctx, call.Credential, call.NativeID)
 	}
 	r.reply = heard.heard()
 	switch {

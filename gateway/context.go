@@ -38,7 +38,7 @@ func (c *requestContext) Value(key any) any {
 			return nil
 		}
 		return c.entry
-	case behindKey, readingKey, transcriptKey, adapters.Uninterrupted: // these are only made below it
+	case behindKey, readingKey, adapters.Uninterrupted: // these are only made below it
 		return nil
 	}
 	if c.unrecorded && c.traced.IsValid() {

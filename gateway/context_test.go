@@ -42,11 +42,10 @@ func TestContextsOfARequest(t *testing.T) {
 	request := unrecordedRequest(entry)
 	read := &reading{}
 	read.begin(request, nil, epoch{}, time.Now().Add(time.Hour), false, false)
-	heard := &transcript{Context: read}
 	type other struct{}
 	derived, stop := context.WithCancel(context.WithValue(request, other{}, "value"))
 	defer stop()
-	for name, ctx := range map[string]context.Context{"request": request, "read": read, "transcript": heard, "derived": derived} {
+	for name, ctx := range map[string]context.Context{"request": request, "read": read, "derived": derived} {
 		if got := trace.SpanContextFromContext(ctx); !got.Equal(local) {
 			t.Errorf("%s: the span is %v", name, got)
 		}
@@ -67,13 +66,13 @@ func TestContextsOfARequest(t *testing.T) {
 	if derived.Value(other{}) != "value" || request.Value(other{}) != nil {
 		t.Error("values are not those of the contexts that have them")
 	}
-	if heard.Value(transcriptKey{}) != heard || request.Value(transcriptKey{}) != nil || heard.Value(adapters.Uninterrupted{}) != true || request.Value(adapters.Uninterrupted{}) != nil {
+	if read.Value(readingKey{}) != read || request.Value(readingKey{}) != nil || read.Value(adapters.Uninterrupted{}) != true || request.Value(adapters.Uninterrupted{}) != nil {
 		t.Error("a read is not what it is, or a request is")
 	}
 	request.end()
 	<-derived.Done()
-	if request.Err() != context.Canceled || read.Err() != nil || heard.Err() != nil {
-		t.Errorf("the request %v, its read %v, %v", request.Err(), read.Err(), heard.Err())
+	if request.Err() != context.Canceled || read.Err() != nil {
+		t.Errorf("the request %v, its read %v", request.Err(), read.Err())
 	}
 	if nobody := unrecordedRequest(nil); journal.RequestID(nobody) != "" {
 		t.Error("there is an entry where none is kept")
@@ -88,11 +87,10 @@ func TestRecordedContexts(t *testing.T) {
 	for name, refresh := range map[string]bool{"asked": false, "refresh": true} {
 		read := &reading{}
 		read.begin(request, nil, epoch{}, time.Now().Add(time.Hour), refresh, refresh)
-		heard := &transcript{Context: read}
-		if !telemetry.Recorded(request) || !telemetry.Recorded(read) || !telemetry.Recorded(heard) || isBehind(heard) != refresh {
-			t.Errorf("%s: recorded %t, %t, %t, behind %t", name, telemetry.Recorded(request), telemetry.Recorded(read), telemetry.Recorded(heard), isBehind(heard))
+		if !telemetry.Recorded(request) || !telemetry.Recorded(read) || isBehind(read) != refresh {
+			t.Errorf("%s: recorded %t, %t, behind %t", name, telemetry.Recorded(request), telemetry.Recorded(read), isBehind(read))
 		}
-		noteRequest(heard, recordedSpan{of: remote})
+		noteRequest(read, recordedSpan{of: remote})
 		if last := read.last.Load(); last == nil || !last.Equal(remote) {
 			t.Errorf("%s: the last request is %v", name, last)
 		}
@@ -101,7 +99,7 @@ func TestRecordedContexts(t *testing.T) {
 	read := &reading{}
 	read.begin(unrecordedRequest(nil), nil, epoch{}, time.Now().Add(time.Hour), true, true)
 	read.Context = trace.ContextWithSpan(read.Context, recordedSpan{of: remote})
-	if !telemetry.Recorded(&transcript{Context: read}) {
+	if !telemetry.Recorded(read) {
 		t.Error("a refresh's own span is not recorded")
 	}
 }

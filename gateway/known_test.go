@@ -42,7 +42,7 @@ func newReadings(p adapters.Provider) *readings {
 func (r *readings) read(previous *Result, replies ...[]byte) (Result, error) {
 	r.replies = replies
 	var got Result
-	err := got.read(context.Background(), r.adapter, r.info, Call{Op: adapters.OpList, Credential: adapters.NewCredential(secret.New("c")), Previous: previous})
+	err := got.read(&reading{deadline: deadline{Context: context.Background()}}, r.adapter, r.info, Call{Op: adapters.OpList, Credential: adapters.NewCredential(secret.New("c")), Previous: previous})
 	return got, err
 }
 

@@ -24,6 +24,7 @@ type reading struct {
 	behind     bool // nobody waits for it by name
 	unrecorded bool
 	kept       bool // there is nothing that is to be read again soon
+	heard      transcript
 
 	last atomic.Pointer[trace.SpanContext] // the span of the last request, of those that are recorded
 }

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/agentgw/agentgw/adapters"
-	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
 // replyHash is the SHA-256 of a backend's reply: its type and its body.
@@ -18,11 +17,7 @@ type replyHash [32]byte
 // replies are the very same as before: what was made of them is, too, and decoding,
 // normalizing and encoding them is nine tenths of what a read costs here. Only a read of one
 // reply is recognised: which ones would follow is not known before the first is decoded.
-//
-// It is the context of the adapter's requests.
 type transcript struct {
-	context.Context
-
 	before  *replyHash       // nil: there is nothing to be recognised
 	earlier adapters.Earlier // a list, some of whose rows may come again; nil for none
 
@@ -33,21 +28,6 @@ type transcript struct {
 	recognised bool
 	place      int // in the earlier list, behind what came again
 }
-
-type transcriptKey struct{}
-
-var _ telemetry.Unrecorded = (*transcript)(nil)
-
-// Value is the transcript itself, or what the read has.
-func (t *transcript) Value(key any) any {
-	if _, ok := key.(transcriptKey); ok {
-		return t
-	}
-	return t.Context.Value(key)
-}
-
-// Unrecorded is telemetry.Unrecorded.
-func (t *transcript) Unrecorded() bool { return !telemetry.Recorded(t.Context) }
 
 // errRecognised ends a read whose reply is known.
 var errRecognised = errors.New("the reply is the same as before")
@@ -105,10 +85,11 @@ func (t *transcript) withoutKnown(r adapters.Response, decode func(adapters.Resp
 // backend has answered well, and the adapter's read ends.
 func recognise(next adapters.Exchange) adapters.Exchange {
 	return func(ctx context.Context, req *adapters.Request) error {
-		t, ok := ctx.Value(transcriptKey{}).(*transcript)
+		read, ok := ctx.Value(readingKey{}).(*reading)
 		if !ok {
 			return next(ctx, req)
 		}
+		t := &read.heard
 		decode, known := req.Decode, false
 		req.BodyLent = t.before != nil
 		req.Decode = func(r adapters.Response) error {
