@@ -211,20 +211,31 @@ var groups = func() map[string]FieldSet {
 	return m
 }()
 
+// groupOf has each field's nested member, with all of its leaves; empty for a field that is in none.
+var groupOf = func() (of [fieldCount]struct {
+	name   string
+	leaves FieldSet
+}) {
+	for f, info := range fields {
+		if group, _, nested := strings.Cut(info.name, "."); nested {
+			of[f].name, of[f].leaves = group, groups[group]
+		}
+	}
+	return of
+}()
+
 // Names lists the fields of the set in order; a nested member all of whose
 // leaves are in it stands by its own name ("usage" for all of usage.*).
 func (s FieldSet) Names() []string {
 	names := make([]string, 0, s.Len())
-	for f := range fieldCount {
-		if !s.Has(f) {
-			continue
-		}
+	for left := s; left != 0; left &= left - 1 {
+		f := bits.TrailingZeros64(uint64(left))
 		name := fields[f].name
-		if group, _, nested := strings.Cut(name, "."); nested && s&groups[group] == groups[group] {
-			if len(names) > 0 && names[len(names)-1] == group {
+		if group := &groupOf[f]; group.leaves != 0 && s&group.leaves == group.leaves {
+			if len(names) > 0 && names[len(names)-1] == group.name {
 				continue
 			}
-			name = group
+			name = group.name
 		}
 		names = append(names, name)
 	}
