@@ -12,9 +12,11 @@ import (
 // read has the adapter read a list or an agent; one that is the same as before is not made
 // again, and neither are agents of a list that are.
 func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapters.Info, call Call) (err error) {
-	heard := new(transcript) // of what does not come through the cache nothing is heard
+	var heard *transcript
 	if read, ok := ctx.Value(readingKey{}).(*reading); ok {
 		heard = &read.heard
+	} else {
+		heard = new(transcript) // of what does not come through the cache nothing is heard
 	}
 	var previous *catalog.Snapshot
 	if call.Previous != nil {

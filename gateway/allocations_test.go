@@ -64,7 +64,7 @@ func TestAllocationsAnew(t *testing.T) {
 	for _, c := range []struct {
 		path string
 		most float64
-	}{{"/v1/agents/krosai:agent-1", 27}, {"/v1/agents", 145}} {
+	}{{"/v1/agents/krosai:agent-1", 26}, {"/v1/agents", 140}} {
 		again := func() {
 			if r := ask(c.path, "Cache-Control", "no-cache"); r.StatusCode() != 200 {
 				t.Fatalf("%s: %d: %.200s", c.path, r.StatusCode(), r.Body())
