@@ -27,8 +27,8 @@ type Request struct {
 	Resend     int    // how often it was sent before; the gateway's to count
 	// Decode reads the answer, whatever its status.
 	Decode func(Response) error
-	// BodyLent: Decode keeps nothing of the answer's body, which is used again for another one.
-	BodyLent bool
+	// LendBody: the answer's body may be only lent to Decode.
+	LendBody bool
 	// Answer is what came, but for its body; its Status is 0 before, and where nothing did.
 	Answer Response
 }
@@ -60,12 +60,14 @@ func (h Header) Get(name string) string {
 // that takes a timer.
 type Uninterrupted struct{}
 
-// Response is a backend's whole answer. Body belongs to who receives it, unless it is only lent.
+// Response is a backend's whole answer. Body belongs to who receives it, unless it is lent: then
+// it is another answer's once Decode returns.
 type Response struct {
-	Status int
-	Header Header
-	Body   []byte
-	Known  *KnownRows // that Body is without; nil for none
+	Status   int
+	Header   Header
+	Body     []byte
+	BodyLent bool
+	Known    *KnownRows // that Body is without; nil for none
 }
 
 // Whole is the body as it came.

@@ -91,13 +91,13 @@ func recognise(next adapters.Exchange) adapters.Exchange {
 		}
 		t := &read.heard
 		decode, known := req.Decode, false
-		req.BodyLent = t.before != nil
+		req.LendBody = t.before != nil
 		req.Decode = func(r adapters.Response) error {
 			if known = t.hear(r); known {
 				return nil
 			}
-			if req.BodyLent {
-				r.Body = bytes.Clone(r.Body) // what is made of it keeps parts of it
+			if r.BodyLent { // what is made of it keeps parts of it
+				r.Body, r.BodyLent = bytes.Clone(r.Body), false
 			}
 			if t.withoutKnown(r, decode) {
 				return nil

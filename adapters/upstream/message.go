@@ -39,6 +39,7 @@ var (
 	errHeadersTooLong = errors.New("headers over 64 KiB")
 	errInterim        = errors.New("too many 1xx answers")
 	errSwitched       = errors.New("101 Switching Protocols")
+	errUnsent         = errors.New("answered before all of the request was sent")
 	errNotQuiet       = errors.New("hung up, or said something unasked, before the request")
 	errTarget         = errors.New("the path or the query is not escaped")
 	errHeader         = errors.New("a header has bytes that HTTP does not allow")
@@ -47,7 +48,7 @@ var (
 var (
 	// heads are the buffers in which heads of requests are put together.
 	heads = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
-	// bodies are those in which bodies of answers are lent.
+	// bodies are those of answers that are lent.
 	bodies = sync.Pool{New: func() any { return new([]byte) }}
 )
 
@@ -123,7 +124,7 @@ type conn struct {
 	net.Conn                 // TLS, if the backend's is
 	tcp      net.Conn        // below all
 	raw      syscall.RawConn // its; nil if there is none
-	look     look            // at what is there of raw
+	look     look            // at what is there of raw, and the request behind it
 	in       *bufio.Reader
 	room     int64     // bytes that may yet be read of headers
 	last     bool      // nothing can come after this answer
@@ -233,7 +234,10 @@ func (c *conn) write(message []byte) (end func() error) {
 			return err
 		default:
 			_ = c.SetWriteDeadline(longAgo) // fails if it is closed, which is as good
-			return <-written
+			if <-written != nil {
+				return errUnsent // and not that its time was over
+			}
+			return nil
 		}
 	}
 }
@@ -267,7 +271,14 @@ func (c *conn) receive(t *trip, limit int64) (answer adapters.Response, err erro
 	}
 	t.stage = inBody
 	c.room = math.MaxInt64
-	answer.Body, err = head.readBody(limit, t.lent)
+	if t.lent == nil {
+		answer.Body, err = head.readBody(limit, nil)
+		return answer, err
+	}
+	answer.Body, err = head.readBody(limit, *t.lent)
+	if size := cap(answer.Body); size > 0 && size <= maxAhead { // a larger one is not kept for the next
+		*t.lent, answer.BodyLent = answer.Body, true
+	}
 	return answer, err
 }
 
@@ -295,9 +306,8 @@ func fieldsOf(header http.Header) (fields adapters.Header) {
 	return fields
 }
 
-// readBody reads the body to its end, decompressed; of those whose length is known into lent, if
-// that is not nil, which grows if it must.
-func (h answerHead) readBody(limit int64, lent *[]byte) ([]byte, error) {
+// readBody reads the body to its end, decompressed, into the room if there is enough.
+func (h answerHead) readBody(limit int64, room []byte) ([]byte, error) {
 	body := h.body
 	switch {
 	case strings.EqualFold(h.fields.Get("Content-Encoding"), "gzip"):
@@ -318,15 +328,13 @@ func (h answerHead) readBody(limit int64, lent *[]byte) ([]byte, error) {
 	case h.length > limit:
 		return nil, errTooLarge
 	case h.length > 0 && h.length <= maxAhead:
-		var own []byte
-		if lent == nil {
-			lent = &own
+		room = slices.Grow(room[:0], int(h.length))[:h.length]
+		if _, err := io.ReadFull(body, room); err != nil {
+			return nil, err
 		}
-		*lent = slices.Grow((*lent)[:0], int(h.length))[:h.length]
-		_, err := io.ReadFull(body, *lent)
-		return *lent, err
+		return room, nil
 	}
-	var buf bytes.Buffer
+	buf := bytes.NewBuffer(room[:0])
 	if h.length > maxAhead {
 		buf.Grow(maxAhead)
 	}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"bufio"
 	"compress/gzip"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
@@ -189,7 +191,7 @@ func TestNoFarewell(t *testing.T) {
 	}
 }
 
-// TestLentBody: it is there while it is decoded, is used again then, and in nothing that stays.
+// TestLentBody: it is there while it is decoded, and in nothing that stays.
 func TestLentBody(t *testing.T) {
 	sizes := []int{400, 30, 700, 0, 700}
 	n := 0
@@ -200,11 +202,11 @@ func TestLentBody(t *testing.T) {
 	}))
 	for i, size := range sizes {
 		want := strings.Repeat(string(rune('a'+i)), size)
-		req := &adapters.Request{Method: "GET", Path: "/", BodyLent: i > 0}
+		req := &adapters.Request{Method: "GET", Path: "/", LendBody: i > 0}
 		var got []byte
 		req.Decode = func(r adapters.Response) error {
-			if string(r.Body) != want {
-				t.Errorf("%d: %q", i, r.Body)
+			if string(r.Body) != want || r.BodyLent != (i > 0 && size > 0) {
+				t.Errorf("%d: %q, lent %t", i, r.Body, r.BodyLent)
 			}
 			got = r.Body
 			return nil
@@ -220,4 +222,135 @@ func TestLentBody(t *testing.T) {
 			}()
 		}
 	}
+}
+
+// TestLentBodiesAreUsedAgain: as plain and as compressed ones, unless they are large.
+func TestLentBodiesAreUsedAgain(t *testing.T) {
+	large := strings.Repeat("x", maxAhead+1)
+	for _, encoding := range []string{"", "gzip"} {
+		body := "{}"
+		c := client(t, startServer(t, func(w http.ResponseWriter, r *http.Request) {
+			var to io.Writer = w
+			if encoding != "" {
+				w.Header().Set("Content-Encoding", encoding)
+				z := gzip.NewWriter(w)
+				defer z.Close()
+				to = z
+			}
+			_, _ = io.WriteString(to, body)
+		}), func(o *Options) { o.MaxResponseBytes = 2 * maxAhead })
+		var places []*byte
+		ask := func() {
+			t.Helper()
+			if err := c.Exchange(t.Context(), &adapters.Request{Method: "GET", Path: "/", LendBody: true, Decode: func(r adapters.Response) error {
+				if string(r.Body) != body || r.BodyLent != (len(body) <= maxAhead) {
+					t.Errorf("%q: %d bytes of %d, lent %t", encoding, len(r.Body), len(body), r.BodyLent)
+				}
+				places = append(places, &r.Body[0])
+				return nil
+			}}); err != nil {
+				t.Error(err)
+			}
+		}
+		again := func() bool {
+			for range 20 { // a pool lets go of what it has now and then
+				places = nil
+				ask()
+				ask()
+				if places[0] == places[1] {
+					return true
+				}
+			}
+			return false
+		}
+		if !again() {
+			t.Errorf("%q: two bodies were never in the same memory", encoding)
+		}
+		if body = large; again() {
+			t.Errorf("%q: a large one was lent", encoding)
+		}
+	}
+}
+
+// TestAllThatWaitAreDead: what is told of a request is how far it came itself, and not the
+// connection that was tried before.
+func TestAllThatWaitAreDead(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		took(bufio.NewReader(conn))
+		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+		l.Close()
+		conn.Close()
+	}()
+	c := client(t, "http://"+l.Addr().String())
+	if err := get(c); err != nil {
+		t.Fatal(err)
+	}
+	<-served
+	eventually(t, "hung up", func() bool { return useless(c) })
+	if err := post(c); normalize.KindOf(err) != normalize.KindConnect {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestLargeRequests go out on a connection that is good, and are reset by one that dies under them.
+func TestLargeRequests(t *testing.T) {
+	large := strings.Repeat("x", 4<<20)
+	put := func(c *Client, body string) error {
+		return c.Exchange(t.Context(), &adapters.Request{Method: "PUT", Path: "/", Body: []byte(body), Decode: func(adapters.Response) error { return nil }})
+	}
+	c := client(t, "http://"+speaks(t, func(conn net.Conn, in *bufio.Reader) {
+		if took(in) {
+			fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+		}
+	}))
+	if err := get(c); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "hung up", func() bool { return useless(c) })
+	if err := put(c, large[:40_000]); err != nil {
+		t.Errorf("on the next connection: %v", err)
+	}
+	dying := client(t, "http://"+speaks(t, func(conn net.Conn, in *bufio.Reader) {
+		_, _ = in.ReadString('\n')
+		_ = conn.(*net.TCPConn).CloseWrite()
+		<-t.Context().Done()
+	}))
+	if err := put(dying, large); normalize.KindOf(err) != normalize.KindReset {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestOverBeforeItIsAsked: a request whose time was over before it went out was not sent.
+func TestOverBeforeItIsAsked(t *testing.T) {
+	var received atomic.Int32
+	c := client(t, startServer(t, func(http.ResponseWriter, *http.Request) { received.Add(1) }))
+	if err := get(c); err != nil {
+		t.Fatal(err)
+	}
+	req := &adapters.Request{Method: "PUT", Path: "/", Body: []byte("{}"), Decode: func(adapters.Response) error { return nil }}
+	if err := c.Exchange(overUnnoticed{t.Context()}, req); normalize.KindOf(err) != normalize.KindExpired || received.Load() != 1 {
+		t.Errorf("%v, %d received", err, received.Load())
+	}
+}
+
+// overUnnoticed is a context whose deadline has passed, and that has not noticed yet.
+type overUnnoticed struct{ context.Context }
+
+func (overUnnoticed) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
+func startServer(t *testing.T, serve http.HandlerFunc) (base string) {
+	t.Helper()
+	server := httptest.NewServer(serve)
+	t.Cleanup(server.Close)
+	return server.URL
 }

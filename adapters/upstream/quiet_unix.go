@@ -40,8 +40,9 @@ func (l *look) peek(fd uintptr) bool {
 }
 
 // ask sends a message on a connection that waited, if it is quiet, and returns when there is
-// something to be read, or with errNotQuiet. That it waits first and reads then saves the system
-// call of a read that finds nothing yet: from the look on nothing that comes is missed.
+// something to be read; with errNotQuiet if nothing was sent, else with the error of the writing,
+// or of the waiting. That it waits first and reads then saves the system call of a read that finds
+// nothing yet: from the look on nothing that comes is missed.
 func (c *conn) ask(message []byte) error {
 	l := &c.look
 	if c.raw == nil {
@@ -53,17 +54,18 @@ func (c *conn) ask(message []byte) error {
 	}
 	l.message, l.unsent = message, nil
 	err := c.raw.Read(l.asking)
-	l.message = nil
 	switch {
+	case l.message != nil: // it is not quiet, or its time was over before
+		l.message = nil
+		return errNotQuiet
 	case l.unsent != nil:
 		return l.unsent
-	case err == nil && !l.quiet:
-		return errNotQuiet
 	}
 	return err
 }
 
-// ask is called until it is true: when it begins, and when there is something to be read.
+// ask is called until it is true: when it begins, if its time is not over, and when there is
+// something to be read.
 func (l *look) ask(fd uintptr) bool {
 	if l.message == nil {
 		return true

@@ -10,6 +10,7 @@
 //	plain.go     the head of an answer of which nothing is to be decided
 //	dial.go      a new connection: TCP, a proxy, TLS
 //	idle.go      connections that wait for the next request
+//	quiet_*.go   whether one of them is still good, and a request on it
 //
 // It must not know any vendor, nor anything that stands around a request:
 // breaker, cache and spans are the gateway's.
@@ -99,7 +100,7 @@ func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
 		return c.failed(req, normalize.KindInternal, err)
 	}
 	t := newTrip(ctx, c.options.Timeout)
-	if req.BodyLent {
+	if req.LendBody {
 		t.lent = bodies.Get().(*[]byte)
 		defer bodies.Put(t.lent)
 	}
@@ -150,7 +151,7 @@ type trip struct {
 	callers  bool      // it is the caller's: that it passes says nothing of the backend
 	reused   bool      // the connection had another request before
 	stage    stage
-	lent     *[]byte // what the answer's body is read into, if there is room; nil: its own
+	lent     *[]byte // room for the answer's body; nil: it has its own
 }
 
 func newTrip(ctx context.Context, timeout time.Duration) trip {
