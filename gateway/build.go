@@ -69,7 +69,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 		}),
 	}
 	if same := previous != nil && previous.Config.Provider == b.Provider && previous.Config.BaseURL.String() == b.BaseURL.String(); same {
-		backend.quotas, backend.health, backend.retries = previous.quotas, previous.health, previous.retries
+		backend.principals, backend.quotas, backend.health, backend.retries = previous.principals, previous.quotas, previous.health, previous.retries
 		backend.bulkhead.places = previous.bulkhead.places
 		if previous.behind.size == backend.behind.size {
 			backend.behind = previous.behind

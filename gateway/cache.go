@@ -22,7 +22,7 @@ type cache struct {
 
 	mu     sync.Mutex
 	purges uint64              // ever; no read that began before one is kept
-	live   map[*principal]bool // those that some key maps to; nil: all
+	live   map[*principal]bool // those whose live is set; nil: it counts for none
 }
 
 // epoch tells reads that began before a write or a purge from later ones.
@@ -68,7 +68,12 @@ func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry
 			who := b.principal(call.Credential)
 			if call.Op != adapters.OpList && call.Op != adapters.OpGet {
 				end := writeChanged // also if it panics
-				defer func() { c.afterWrite(who, call.NativeID, end) }()
+				defer func() {
+					c.afterWrite(who, call.NativeID, end)
+					if now := who.successor(); now != nil { // what it saw meanwhile may be of before
+						c.afterWrite(now, call.NativeID, end)
+					}
+				}()
 				result, err := next(ctx, call)
 				end = writeEnd(err)
 				return result, err
@@ -274,8 +279,8 @@ func (c *cache) purge(matches func(*principal) bool) int {
 	return c.store.deleteWhere(matches)
 }
 
-// cacheKey is what tells reads apart: who asks, for what, each with its length, so that no choice
-// of names makes two meet.
+// cacheKey is what tells reads apart: the number of who asks, and for what, each name with its
+// length, so that no choice of them makes two meet.
 func cacheKey(who *principal, op adapters.Operation, nativeID string) string {
 	h := make(fields, 0, 64)
 	h = h.number(who.number)

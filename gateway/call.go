@@ -3,11 +3,11 @@
 //
 // Read it in this order: routes.go (what there is), server.go, front.go, door.go and serve.go
 // (what every request passes), list.go, get.go and create.go (what is done), build.go (what
-// stands around every call to a backend), cache.go, reader.go and reading.go (what is kept of it,
-// and when it is asked), answer.go and send.go (how it is answered). Which agents a list has, and
-// where a walk goes on, is found in gateway/catalog; the bytes that are sent are in
-// gateway/payload. observe.go, trace.go and state.go tell operators of it, by gateway/telemetry,
-// journal and console.
+// stands around every call to a backend), principal.go (who asks it), cache.go, reader.go and
+// reading.go (what is kept of it, and when it is asked), answer.go and send.go (how it is
+// answered). Which agents a list has, and where a walk goes on, is found in gateway/catalog; the
+// bytes that are sent are in gateway/payload. observe.go, trace.go and state.go tell operators of
+// it, by gateway/telemetry, journal and console.
 //
 // It must not know any vendor: what differs between them is in their
 // adapters.Info. Fiber finds the route (server.go, serve.go) and what went wrong on the

@@ -23,10 +23,11 @@ type principal struct {
 	live   bool
 }
 
-// principals are those of one backend. They are safe for concurrent use.
+// principals are those of one backend, and of its successors at the same address. They are safe
+// for concurrent use.
 type principals struct {
 	mu sync.Mutex
-	of map[string]*principal // by the credential's ID
+	of map[string]*principal // the last ones, by the credential's ID
 }
 
 func newPrincipals() *principals { return &principals{of: map[string]*principal{}} }
@@ -43,11 +44,23 @@ func (b *Backend) principal(c adapters.Credential) *principal {
 	defer b.principals.mu.Unlock()
 	id := c.ID()
 	p := b.principals.of[id]
-	if p == nil {
+	if p == nil || p.backend != b {
 		p = &principal{number: numbered.Add(1), backend: b, credential: id, place: b.bulkhead.places.of(id), quota: b.quotas.of(id)}
 		b.principals.of[id] = p
 	}
 	return p
+}
+
+// successor is who the credential is now, if it is somebody else: its backend was configured anew,
+// or its key had gone and came back. nil for nobody.
+func (p *principal) successor() *principal {
+	all := p.backend.principals
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if now := all.of[p.credential]; now != p {
+		return now
+	}
+	return nil
 }
 
 // keep forgets those who are not in use any more.

@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/sandbox"
 )
 
 // TestPrincipals: keys with one credential are one principal at a backend. It is another one when
@@ -69,5 +71,50 @@ func TestWhoRunsIsNotForgotten(t *testing.T) {
 	s.forget(map[string]bool{"kept": true})
 	if s.of("gone") == h || s.running() != 0 {
 		t.Errorf("%d run; what is over is kept", s.running())
+	}
+}
+
+// TestWriteAcrossReloads: what was read while a write ran is not served after it, whoever its
+// caller has become at the backend meanwhile.
+func TestWriteAcrossReloads(t *testing.T) {
+	for name, meanwhile := range map[string]func(*bench){
+		"the backend is another one": func(b *bench) { b.reload("timeout: 9s", "timeout: 8s") },
+		"the key goes and comes back": func(b *bench) {
+			b.reload(b.file[strings.Index(b.file, "keys:"):], "keys: []")
+			b.reload()
+		},
+		"nothing": func(*bench) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, "timeout: 9s")
+			krosai := b.vendors["krosai"].Control()
+			written, release, answered := make(chan struct{}), make(chan struct{}), make(chan reply, 1)
+			krosai.Fail(sandbox.Fault{Method: "PUT", Change: func(body []byte) []byte {
+				close(written)
+				<-release
+				return body
+			}})
+			go func() { answered <- b.ask(keyAcme, "PATCH", krosaiAgent, `{"name": "Renamed"}`) }()
+			<-written
+			krosai.Heal()
+			meanwhile(b)
+			// The vendor shows what it was until the write is answered.
+			krosai.Fail(sandbox.Fault{Method: "GET", Change: func(body []byte) []byte {
+				return bytes.ReplaceAll(body, []byte("Renamed"), []byte("Product Expert"))
+			}})
+			if r := b.ask(keyAcme, "GET", krosaiAgent, "").wants(t, 200, ""); r.body["name"] != "Product Expert" {
+				t.Errorf("before the write it is %v", r.body["name"])
+			}
+			b.ask(keyAcme, "GET", "/v1/agents?backend=krosai", "").wants(t, 200, "")
+			krosai.Heal()
+			close(release)
+			(<-answered).wants(t, 200, "")
+			if r := b.ask(keyAcme, "GET", krosaiAgent, "").wants(t, 200, ""); r.body["name"] != "Renamed" {
+				t.Errorf("after the write it is %v", r.body["name"])
+			}
+			if r := b.ask(keyAcme, "GET", "/v1/agents?backend=krosai", "").wants(t, 200, ""); !strings.Contains(r.text, `"Renamed"`) {
+				t.Errorf("after the write the list is %s", r.text)
+			}
+		})
 	}
 }

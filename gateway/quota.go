@@ -285,8 +285,9 @@ func (q *quotas) lowest() (left, limit int64, known bool) {
 	return left, limit, known
 }
 
-// forget drops the state of credentials that no key maps to any more, once it
-// says nothing: a key that comes back within the window has what was left.
+// forget drops the state of credentials that no key maps to any more, if it says nothing: a key
+// that comes back within the window has what was left. A list that is between two of its pages
+// then goes on with what it had; that a vendor asks it to rest is its own.
 func (q *quotas) forget(inUse map[string]bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
