@@ -13,7 +13,7 @@ import (
 // again, and neither are agents of a list that are.
 func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapters.Info, call Call) (err error) {
 	var heard *transcript
-	if read, ok := ctx.Value(readingKey{}).(*reading); ok {
+	if read := readingOf(ctx); read != nil {
 		heard = &read.heard
 	} else {
 		heard = new(transcript) // of what does not come through the cache nothing is heard

@@ -251,7 +251,7 @@ func (g *Gateway) share(s *state, inUse map[*principal]bool) {
 		b.bulkhead.tenants.Store(int32(len(ids)))
 		b.bulkhead.places.forget(ids)
 		b.quotas.forget(ids)
-		b.principals.keep(ids)
+		b.principals.forget(ids)
 	}
 	keys := map[string]bool{}
 	for id := range s.keys.byID {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -63,13 +64,9 @@ func (p *principal) successor() *principal {
 	return nil
 }
 
-// keep forgets those who are not in use any more.
-func (p *principals) keep(inUse map[string]bool) {
+// forget drops those who are not in use any more.
+func (p *principals) forget(inUse map[string]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for id := range p.of {
-		if !inUse[id] {
-			delete(p.of, id)
-		}
-	}
+	maps.DeleteFunc(p.of, func(id string, _ *principal) bool { return !inUse[id] })
 }

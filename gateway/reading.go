@@ -31,6 +31,12 @@ type reading struct {
 
 type readingKey struct{}
 
+// readingOf is the read that goes on in a context; nil for none.
+func readingOf(ctx context.Context) *reading {
+	r, _ := ctx.Value(readingKey{}).(*reading)
+	return r
+}
+
 var (
 	_ flown                = (*reading)(nil)
 	_ telemetry.Unrecorded = (*reading)(nil)

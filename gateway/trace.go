@@ -116,7 +116,7 @@ func noteRequest(ctx context.Context, span trace.Span) {
 	if !span.IsRecording() {
 		return
 	}
-	if r, ok := ctx.Value(readingKey{}).(*reading); ok {
+	if r := readingOf(ctx); r != nil {
 		sc := span.SpanContext()
 		r.last.Store(&sc)
 	}

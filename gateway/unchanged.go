@@ -85,8 +85,8 @@ func (t *transcript) withoutKnown(r adapters.Response, decode func(adapters.Resp
 // backend has answered well, and the adapter's read ends.
 func recognise(next adapters.Exchange) adapters.Exchange {
 	return func(ctx context.Context, req *adapters.Request) error {
-		read, ok := ctx.Value(readingKey{}).(*reading)
-		if !ok {
+		read := readingOf(ctx)
+		if read == nil {
 			return next(ctx, req)
 		}
 		t := &read.heard

@@ -271,12 +271,12 @@ func (c *conn) receive(t *trip, limit int64) (answer adapters.Response, err erro
 	}
 	t.stage = inBody
 	c.room = math.MaxInt64
-	if t.lent == nil {
-		answer.Body, err = head.readBody(limit, nil)
-		return answer, err
+	var room []byte
+	if t.lent != nil {
+		room = *t.lent
 	}
-	answer.Body, err = head.readBody(limit, *t.lent)
-	if size := cap(answer.Body); size > 0 && size <= maxAhead { // a larger one is not kept for the next
+	answer.Body, err = head.readBody(limit, room)
+	if size := cap(answer.Body); t.lent != nil && size > 0 && size <= maxAhead { // a larger one is not kept for the next
 		*t.lent, answer.BodyLent = answer.Body, true
 	}
 	return answer, err
