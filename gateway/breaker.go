@@ -66,7 +66,7 @@ func newBreaker(name, provider string, c config.Breaker, changed func(from, to s
 func (b *breaker) middleware() ExchangeMiddleware {
 	return func(next adapters.Exchange) adapters.Exchange {
 		return func(ctx context.Context, req *adapters.Request) error {
-			if b.tripped.Load() && b.pause.left() > 0 {
+			if b.pause.left() > 0 {
 				return b.refusal(req)
 			}
 			_, err := b.gobreaker.Execute(func() (struct{}, error) { return struct{}{}, next(ctx, req) })
