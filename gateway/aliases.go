@@ -77,7 +77,7 @@ func aliasTag(a sqlstore.Alias) string { return catalog.Tag(fmt.Sprint("v", a.Ve
 
 // matches holds If-Match against an alias; the zero Alias is none.
 func (r *request) matches(a sqlstore.Alias) error {
-	if len(r.ifMatch) == 0 || a.Version > 0 && holdsTag(r.ifMatch, func(tag string) bool { return tag == aliasTag(a) }) {
+	if len(r.headers[headerIfMatch]) == 0 || a.Version > 0 && holdsTag(r.headers[headerIfMatch], func(tag string) bool { return tag == aliasTag(a) }) {
 		return nil
 	}
 	return newProblem(CodeETagMismatch, "the alias is not as If-Match says: it was changed since, or is not there")

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/journal"
@@ -16,9 +18,10 @@ import (
 
 // cache keeps lists and agents, each for one backend and one credential.
 type cache struct {
-	store   *store
-	flights flights
-	journal *journal.Journal
+	store    *store
+	inFlight singleflight.Group
+	journal  *journal.Journal
+	versions atomic.Uint64 // given to entries so far
 
 	mu     sync.Mutex
 	purges uint64              // ever; no read that began before one is kept
@@ -28,13 +31,13 @@ type cache struct {
 // epoch tells reads that began before a write or a purge from later ones.
 type epoch struct{ writes, purges uint64 }
 
-// entry is one kept result. It is not changed after it was stored, but that it is gone.
+// entry is one kept result. It is not changed after it was stored.
 type entry struct {
-	owner  *principal // who may see it
-	result Result
-	size   int64 // in bytes
+	owner   *principal // who may see it
+	version uint64     // tells its result from all others
+	result  Result
+	size    int64 // in bytes
 	serving
-	gone atomic.Bool // it is not in the cache
 }
 
 // serving is how long an entry is for whom.
@@ -49,11 +52,18 @@ type serving struct {
 
 // with is the same, served otherwise.
 func (e *entry) with(s serving) *entry {
-	return &entry{owner: e.owner, result: e.result, size: e.size, serving: s}
+	return &entry{owner: e.owner, version: e.version, result: e.result, size: e.size, serving: s}
 }
 
 func newCache(t *telemetry.Telemetry, j *journal.Journal) *cache {
 	return &cache{store: newStore(t), journal: j}
+}
+
+// isFresh reports whether an entry is still the version that a response was made of, and
+// fresh at that time.
+func (c *cache) isFresh(d dependency, now time.Time) bool {
+	e, ok := c.store.get(d.key)
+	return ok && e.version == d.version && now.Before(e.fresh)
 }
 
 // middleware serves reads from the cache and drops what writes change. A read
@@ -78,10 +88,7 @@ func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry
 				end = writeEnd(err)
 				return result, err
 			}
-			r := &reader{cache: c, backend: b, next: next, budget: budget, telemetry: t, who: who, call: call, key: call.key}
-			if r.key == "" {
-				r.key = cacheKey(who, call.Op, call.NativeID)
-			}
+			r := &reader{cache: c, backend: b, next: next, budget: budget, telemetry: t, who: who, call: call, key: cacheKey(who, call.Op, call.NativeID)}
 			result, err := r.read(ctx)
 			if err == nil {
 				reads[result.Cache].Count()
@@ -127,7 +134,7 @@ func (c *cache) put(r *reader, began epoch, result Result) bool {
 	if result.Snapshot != nil && result.Snapshot.Interrupted {
 		return false
 	}
-	e := newEntry(r.who, result, r.backend.Config.Cache)
+	e := newEntry(r.who, c.versions.Add(1), result, r.backend.Config.Cache)
 	keep := max(e.revalidate.Sub(e.fresh), e.ifError.Sub(e.fresh), 0) + time.Until(e.fresh)
 	if keep <= 0 {
 		return true // and nothing is served that could be refreshed
@@ -145,7 +152,7 @@ func (c *cache) put(r *reader, began epoch, result Result) bool {
 	if ok && e.odd() && !known.odd() {
 		return c.putOdd(r.key, e, known)
 	}
-	kept := c.store.put(r.key, e, known, keep)
+	kept := c.store.put(r.key, e, keep)
 	if r.call.Op == adapters.OpList {
 		c.store.delete(oddKey(r.key))
 	}
@@ -157,13 +164,12 @@ func (c *cache) put(r *reader, began epoch, result Result) bool {
 func (c *cache) putOdd(key string, odd, whole *entry) (kept bool) {
 	now := time.Now()
 	if keep := odd.revalidate.Sub(now); keep > 0 {
-		beside, _ := c.store.get(oddKey(key))
-		kept = c.store.put(oddKey(key), odd, beside, keep)
+		kept = c.store.put(oddKey(key), odd, keep)
 	}
 	if keep := whole.ifError.Sub(now); keep > 0 {
 		old := whole.serving
 		old.fresh, old.revalidate, old.besideOdd = now, now, true
-		c.store.put(key, whole.with(old), whole, keep)
+		c.store.put(key, whole.with(old), keep)
 	}
 	return kept
 }
@@ -213,17 +219,17 @@ func (c *cache) postpone(r *reader, began time.Time, asked time.Duration) {
 		}
 		later := known.serving
 		later.refresh = now.Add(wait)
-		c.store.put(key, known.with(later), known, keep)
+		c.store.put(key, known.with(later), keep)
 	}
 }
 
-func newEntry(who *principal, result Result, ages config.BackendCache) *entry {
+func newEntry(who *principal, version uint64, result Result, ages config.BackendCache) *entry {
 	// A tenth more or less, so that what was read together does not expire
 	// together.
 	ttl := time.Duration(float64(ages.TTL.D()) * (0.9 + 0.2*rand.Float64()))
 	fresh := result.Fetched.Add(ttl)
 	e := &entry{
-		owner: who, result: result, size: result.size(),
+		owner: who, version: version, result: result, size: result.size(),
 		serving: serving{fresh: fresh, revalidate: fresh.Add(ages.StaleWhileRevalidate.D()), ifError: fresh.Add(ages.StaleIfError.D())},
 	}
 	if ages.TTL == 0 { // never served unasked

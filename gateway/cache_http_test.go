@@ -152,16 +152,17 @@ func TestOddListDoesNotDriveOutAWholeOne(t *testing.T) {
 	}
 }
 
-// TestReloadLeavesNoPage: what a removed key could see is not kept in any form.
-func TestReloadLeavesNoPage(t *testing.T) {
+// TestReload_DropsCachedResponses: what a removed key could see is not kept in any form.
+func TestReload_DropsCachedResponses(t *testing.T) {
 	b := newBench(t, "")
 	b.get("/v1/agents").wants(t, 200, "")
-	if b.gateway.pages.size() == 0 {
-		t.Error("no page was kept")
+	b.get("/v1/agents").wants(t, 200, "") // from the snapshot cache, and kept from now on
+	if b.gateway.responses.Size() == 0 {
+		t.Error("no response was kept")
 	}
 	b.reload()
-	if n := b.gateway.pages.size(); n != 0 {
-		t.Errorf("%d bytes of pages", n)
+	if n := b.gateway.responses.Size(); n != 0 {
+		t.Errorf("%d bytes of responses", n)
 	}
 }
 

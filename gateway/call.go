@@ -41,8 +41,6 @@ type Call struct {
 	// Fresh asks the backend even if the answer is at hand; AtHand does not ask
 	// it at all, and ends with errNotAtHand if that would be needed.
 	Fresh, AtHand bool
-	// key is the cache's, of a read; empty: it is to be made.
-	key string
 	// Behind reads an agent when it is its turn among those that nobody asked
 	// for by name.
 	Behind bool
@@ -61,8 +59,8 @@ type Result struct {
 	// Work is the span of the last request to the backend that it took; nil for none that was
 	// recorded.
 	Work *trace.SpanContext
-	// of is what it was served from, as long as that is fresh.
-	of madeFrom
+	// dependencies are the cache entries that it was served from, if all were fresh.
+	dependencies []dependency
 	// reply is what it was made of; nil if that was more than one reply.
 	reply *replyHash
 	// Asker is the id of the request that this was done for.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,26 +81,6 @@ func TestWhoJoinsHasItsOwnTime(t *testing.T) {
 	})
 }
 
-// TestWhoHasTheTimeAsksHimself: a goroutine for each read, whose stack grows each time, is a
-// tenth of what an agent costs that is asked anew.
-func TestWhoHasTheTimeAsksHimself(t *testing.T) {
-	var stack string
-	_, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, Call) (Result, error) {
-		stack = string(debug.Stack())
-		return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
-	})
-	for within, here := range map[time.Duration]bool{time.Minute: true, time.Second: false} { // a read may take 5 s
-		ctx, cancel := context.WithTimeout(context.Background(), within)
-		if _, err := endpoint(ctx, list(within.String())); err != nil {
-			t.Error(err)
-		}
-		cancel()
-		if got := strings.Contains(stack, "gateway.TestWhoHasTheTimeAsksHimself("); got != here {
-			t.Errorf("within %s asked in the caller's goroutine: %t", within, got)
-		}
-	}
-}
-
 // TestBackgroundLeavesWhenTold: it may have all the time, and yet be told to end.
 func TestBackgroundLeavesWhenTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -118,23 +96,6 @@ func TestBackgroundLeavesWhenTold(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second) // the read ends by itself
 	})
-}
-
-type flownBy func() (Result, error)
-
-func (f flownBy) read() (Result, error) { return f() }
-
-// TestReadThatNeverReturns is over for those who wait for it, and is not in the way of others.
-func TestReadThatNeverReturns(t *testing.T) {
-	var f flights
-	landing := f.join(flight{key: "k"}, false, flownBy(func() (Result, error) { runtime.Goexit(); return Result{}, nil }))
-	if answer := <-landing.later; answer.err == nil {
-		t.Error("no error")
-	}
-	landing = f.join(flight{key: "k"}, true, flownBy(func() (Result, error) { return Result{Asker: "me"}, nil }))
-	if landing.later != nil || landing.err != nil || landing.result.Asker != "me" {
-		t.Errorf("%+v", landing)
-	}
 }
 
 func TestReadThatBeganBeforeAWriteIsNotKept(t *testing.T) {

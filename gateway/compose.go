@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
@@ -55,7 +56,7 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 	if !call.Row.IsZero() {
 		detail, err := next(ctx, call)
 		if err == nil {
-			detail.of = madeFrom{}
+			detail.dependencies = nil
 			detail.Detail, err = detail.Detail.Join(b.Info, call.Row)
 		}
 		return detail, err
@@ -82,7 +83,7 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 	}
 	list := <-listed
 	if list.err != nil || call.Fresh && list.result.Stale != nil {
-		detail.of = madeFrom{} // the next one may have it
+		detail.dependencies = nil // the next read may complete it
 		return detail, nil
 	}
 	if i := list.result.Snapshot.Find(call.NativeID); i >= 0 {
@@ -90,7 +91,7 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 			return Result{}, err
 		}
 	}
-	detail.of = detail.of.and(list.result.of)
+	detail.dependencies = bothDependencies(detail.dependencies, list.result.dependencies)
 	if list.result.Fetched.Before(detail.Fetched) { // an answer is as old as its oldest part
 		detail.Fetched = list.result.Fetched
 	}
@@ -98,4 +99,12 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 		detail.Cache, detail.Stale = CacheStale, list.result.Stale
 	}
 	return detail, nil
+}
+
+// bothDependencies returns the union of two sets of dependencies, or nil if either is unknown.
+func bothDependencies(a, b []dependency) []dependency {
+	if len(a) == 0 || len(b) == 0 {
+		return nil
+	}
+	return slices.Concat(a, b)
 }

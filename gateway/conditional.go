@@ -9,9 +9,9 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// noneMatch reports whether If-None-Match holds the entity tag: what the caller
-// has is as good as the answer (RFC 9110, 13.1.2, by the weak comparison).
-func noneMatch(lines []string, etag string) bool {
+// matchesAny reports whether the lines of If-None-Match hold the entity tag, by the weak
+// comparison (RFC 9110, section 13.1.2).
+func matchesAny(lines []string, etag string) bool {
 	return holdsTag(lines, func(tag string) bool {
 		return strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(etag, "W/")
 	})

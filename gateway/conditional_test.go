@@ -17,7 +17,7 @@ import (
 func TestNoneMatch(t *testing.T) {
 	f := func(want bool, etag string, lines ...string) {
 		t.Helper()
-		if got := noneMatch(lines, etag); got != want {
+		if got := matchesAny(lines, etag); got != want {
 			t.Errorf("%q in %q: %v", etag, lines, got)
 		}
 	}
@@ -39,7 +39,7 @@ func TestNoneMatch(t *testing.T) {
 func TestPreferredCoding(t *testing.T) {
 	f := func(header string, want payload.Coding) {
 		t.Helper()
-		if got := preferredCoding([][]byte{[]byte(header)}); got != want {
+		if got := preferredCoding([]string{header}); got != want {
 			t.Errorf("%q: %s, want %s", header, got, want)
 		}
 	}
@@ -169,12 +169,12 @@ func TestCompression(t *testing.T) {
 			t.Errorf("a small body: %v", small.Header)
 		}
 	}
-	size := b.gateway.pages.size()
+	size := b.gateway.responses.Size()
 	for range 5 {
 		b.get("/v1/agents", "Accept-Encoding: gzip")
 		b.get("/v1/agents", "Accept-Encoding: zstd")
 	}
-	if got := b.gateway.pages.size(); got != size {
-		t.Errorf("the pages grew from %d to %d bytes", size, got)
+	if got := b.gateway.responses.Size(); got != size {
+		t.Errorf("the responses grew from %d to %d bytes", size, got)
 	}
 }

@@ -23,7 +23,6 @@ type connections struct {
 	mu       sync.Mutex
 	open     map[*guardedConn]bool
 	byOrigin map[netip.Addr]int
-	watching bool // somebody looks at the deadlines of those that are open
 
 	last atomic.Pointer[time.Time] // nothing is read later; nil: no such time
 }
@@ -87,10 +86,9 @@ func (cs *connections) admit(c net.Conn) net.Conn {
 		cs.telemetry.Refused(refusedAddress)
 		return nil
 	}
-	guarded := newGuardedConn(c, cs)
+	guarded := &guardedConn{Conn: c, connections: cs, origin: from}
 	cs.open[guarded] = true
 	cs.byOrigin[from]++
-	cs.watch()
 	return guarded
 }
 
@@ -122,10 +120,20 @@ func (cs *connections) end(at time.Time) {
 	defer cs.mu.Unlock()
 	cs.last.Store(&at)
 	for c := range cs.open {
-		until := at
-		if c.waits.Load() { // nothing is on its way; fasthttp closes those that wait for it
-			until = past
+		_ = c.Conn.SetReadDeadline(at) // one that is closed already needs none
+	}
+}
+
+// setReadDeadline sets a connection's, but not beyond that time.
+func (cs *connections) setReadDeadline(c *guardedConn, asked time.Time) error {
+	for {
+		last := cs.last.Load()
+		if last != nil && (asked.IsZero() || asked.After(*last)) {
+			asked = *last
 		}
-		_ = c.gathered.SetReadDeadline(until) // one that is closed already needs none
+		// The end may have come meanwhile, and set an earlier one.
+		if err := c.Conn.SetReadDeadline(asked); err != nil || cs.last.Load() == last {
+			return err
+		}
 	}
 }

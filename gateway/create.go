@@ -136,7 +136,7 @@ func writtenResponse(status int, agent *normalize.Agent, warnings []Warning, len
 	if err != nil {
 		return nil, err
 	}
-	r := &response{status: status, about: aboutAgent(agent), body: payload.New(normalize.AppendMember(body, "warnings", encoded))}
+	r := &response{status: status, about: refTo(agent), body: payload.New(normalize.AppendMember(body, "warnings", encoded))}
 	if agent.NotLoaded.Len() == 0 {
 		revision, err := agent.Revision()
 		if err != nil {

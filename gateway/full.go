@@ -96,7 +96,7 @@ func (g *Gateway) loadDetails(ctx context.Context, p *part, rows []int, fresh bo
 	defer func() { p.took += time.Since(started) }()
 	if p.details == nil {
 		p.details = map[int]*catalog.Detail{}
-		p.of = madeFrom{} // and of these
+		p.dependencies = nil // it shows details, too
 	}
 	var missing []int
 	for _, row := range rows {
@@ -197,14 +197,14 @@ func (p *part) read(row int, result Result, err error) {
 		return
 	case err != nil:
 		p.details[row] = nil // not tried twice
-		p.cache = worse(p.cache, CacheMiss)
+		p.cache = furtherFromHit(p.cache, CacheMiss)
 		p.fail(SourcePartial, adapters.OpGet, err)
 		return
 	case result.Stale != nil:
 		p.fail(SourceStale, adapters.OpGet, result.Stale)
 	}
 	p.details[row] = result.Detail
-	p.cache = worse(p.cache, result.Cache)
+	p.cache = furtherFromHit(p.cache, result.Cache)
 	if result.Fetched.Before(p.fetched) {
 		p.fetched = result.Fetched
 	}

@@ -31,8 +31,7 @@ type Gateway struct {
 	telemetry     *telemetry.Telemetry
 	journal       *journal.Journal
 	cache         *cache
-	pages         *pages
-	remembered    *remembered
+	responses     *responseCache
 	store         *sqlstore.Store // nil: there is none
 	vault         vault
 	storeUp       atomic.Bool
@@ -53,11 +52,7 @@ type state struct {
 	backends []*Backend
 	keys     *keyring
 	cursors  *catalog.Sealer
-	heads    *heads
 }
-
-// cors reports whether pages of any origin may call the gateway.
-func (s *state) cors() bool { return len(s.config.File.Server.CORS.Origins) > 0 }
 
 // Options are what a Gateway is made of.
 type Options struct {
@@ -74,7 +69,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g := &Gateway{
 		providers: map[string]adapters.Provider{},
 		version:   o.Version, log: o.Log, telemetry: o.Telemetry, journal: journal.New(time.Now), started: time.Now(),
-		byKey: newShares(), pages: newPages(), remembered: newRemembered(o.Telemetry),
+		byKey: newShares(), responses: newResponseCache(),
 		store: o.Store, made: newMade(),
 	}
 	g.routing.Store(&routing{revision: -1})
@@ -87,7 +82,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g.telemetry.Expect(labelValues)
 	g.telemetry.ObserveInFlight(g.running.Load)
 	g.telemetry.ObserveStore(func() (up bool, aliases int) { return g.storeUp.Load(), len(g.routing.Load().aliases) })
-	g.telemetry.ObserveCache(g.cache.store.size, g.pages.size)
+	g.telemetry.ObserveCache(g.cache.store.size, g.responses.Size)
 	if err := g.apply(c); err != nil {
 		return nil, err
 	}
@@ -138,7 +133,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	previous := g.state.Load()
-	next := &state{config: c, heads: newHeads()}
+	next := &state{config: c}
 	var err error
 	if next.cursors, err = g.cursors(c, previous); err != nil {
 		return err
@@ -159,15 +154,14 @@ func (g *Gateway) apply(c *config.Config) error {
 		ring = previous.keys
 	}
 	next.keys = newKeyring(c.Keys, next.backends, g.byKey, ring)
-	// Of the bytes, a quarter is for pages that are ready to be sent.
+	// A quarter of the bytes is for encoded responses.
 	g.cache.store.limit(c.File.Cache.MaxEntries, int64(c.File.Cache.MaxBytes)*3/4)
-	g.pages.limit(int64(c.File.Cache.MaxBytes) / 4)
+	g.responses.Limit(int64(c.File.Cache.MaxBytes) / 4)
 	inUse := next.keys.principals()
 	g.share(next, inUse)
 	g.state.Store(next)
 	g.cache.keep(inUse)
-	g.pages.clear() // a key that is gone leaves nothing behind
-	g.remembered.clear()
+	g.responses.Purge() // a removed key leaves nothing behind
 	g.journal.Keep(backendNames(next.backends))
 	if previous != nil {
 		g.retire(previous, next)
@@ -275,8 +269,7 @@ func (g *Gateway) Purge(backend, keyID string) int {
 			}
 		}
 	}
-	defer g.pages.clear()
-	defer g.remembered.clear()
+	defer g.responses.Purge()
 	return g.cache.purge(func(p *principal) bool {
 		return (backend == "" || p.backend.Name == backend) && (visible == nil || visible[p])
 	})

@@ -279,7 +279,7 @@ func (g *Gateway) replay(ctx context.Context, caller *Caller, id idempotency.ID,
 // replayed is an answer that says that it was given, or that what it is of was done, before.
 func replayed(r *response) *response {
 	again := *r
-	again.headers = append(slices.Clone(r.headers), newField("Idempotency-Replayed", "true"))
+	again.headers = append(slices.Clone(r.headers), field{"Idempotency-Replayed", "true"})
 	return &again
 }
 

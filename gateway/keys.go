@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -166,7 +165,7 @@ func (r *keyring) principals() map[*principal]bool {
 type keyLimit struct {
 	config  config.KeyRate
 	limiter *rate.Limiter
-	policy  []byte // as the header RateLimit-Policy has it
+	policy  string // value of the RateLimit-Policy header
 }
 
 // newKeyLimit keeps the previous limit if it says the same.
@@ -182,7 +181,7 @@ func newKeyLimit(c *config.KeyRate, previous *keyLimit) *keyLimit {
 	if burst == 0 {
 		burst = c.Requests
 	}
-	policy := fmt.Appendf(nil, `"key";q=%d;w=%d`, c.Requests, max(1, int(c.Per.D().Seconds())))
+	policy := fmt.Sprintf(`"key";q=%d;w=%d`, c.Requests, max(1, int(c.Per.D().Seconds())))
 	return &keyLimit{config: *c, limiter: rate.NewLimiter(rate.Limit(perSecond), burst), policy: policy}
 }
 
@@ -195,11 +194,10 @@ func (l *keyLimit) take(now time.Time) (wait time.Duration) {
 	return max(time.Millisecond, time.Duration(missing/float64(l.limiter.Limit())*float64(time.Second)))
 }
 
-// left is what the header RateLimit says, appended.
-func (l *keyLimit) left(text []byte, now time.Time) []byte {
+// available returns the value of the RateLimit header (draft-ietf-httpapi-ratelimit-headers).
+func (l *keyLimit) available(now time.Time) string {
 	remaining, reset := l.remaining(now)
-	text = strconv.AppendInt(append(text, `"key";r=`...), int64(remaining), 10)
-	return strconv.AppendInt(append(text, ";t="...), int64(reset), 10)
+	return fmt.Sprintf(`"key";r=%d;t=%d`, remaining, reset)
 }
 
 // remaining is how many requests may come at once now, and in how many seconds

@@ -42,7 +42,7 @@ func newReadings(p adapters.Provider) *readings {
 func (r *readings) read(previous *Result, replies ...[]byte) (Result, error) {
 	r.replies = replies
 	var got Result
-	err := got.read(&reading{deadline: deadline{Context: context.Background()}}, r.adapter, r.info, Call{Op: adapters.OpList, Credential: adapters.NewCredential(secret.New("c")), Previous: previous})
+	err := got.read(withRead(), r.adapter, r.info, Call{Op: adapters.OpList, Credential: adapters.NewCredential(secret.New("c")), Previous: previous})
 	return got, err
 }
 
@@ -209,4 +209,9 @@ func TestContestedAlternates(t *testing.T) {
 	if err != nil || after.Snapshot.Find("a") != 1 || after.Snapshot.Find("b") != 0 {
 		t.Errorf("%v: a is %d, b is %d", err, after.Snapshot.Find("a"), after.Snapshot.Find("b"))
 	}
+}
+
+func withRead() context.Context {
+	ctx, _ := withReading(context.Background())
+	return ctx
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -84,13 +83,14 @@ type part struct {
 	took     time.Duration
 	listed   time.Time // when the snapshot was read
 	fetched  time.Time // its oldest part
-	of       madeFrom  // that all of it was served from; none where there is more to it
+	// dependencies are the cache entries that all of it was served from; none where it
+	// came from elsewhere, too.
+	dependencies []dependency
 }
 
 // list asks all backends at the same time and answers one page of what they
 // have. A backend that fails is its source's error and costs the others nothing.
 func (g *Gateway) list(ctx context.Context, caller *Caller, q ListQuery) (*response, error) {
-	generation := g.pages.generation()
 	backends, err := chosen(caller, q)
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (g *Gateway) list(ctx context.Context, caller *Caller, q ListQuery) (*respo
 	if p := incomplete(parts, q); p != nil {
 		return nil, p
 	}
-	return g.answerList(parts, found, q, walk, generation)
+	return g.answerList(parts, found, q, walk)
 }
 
 func catalogParts(parts []part, q ListQuery) []catalog.Part {
@@ -201,7 +201,6 @@ func (g *Gateway) fanOut(ctx context.Context, backends []CallerBackend, q ListQu
 			call.AtHand = false
 		}
 		wg.Go(func() {
-			deepStack()
 			started := time.Now()
 			err := g.safely(ctx, b, adapters.OpList, func() {
 				result, err := b.Endpoint(ctx, call)
@@ -217,18 +216,8 @@ func (g *Gateway) fanOut(ctx context.Context, backends []CallerBackend, q ListQu
 	return parts
 }
 
-// deepStack has the goroutine's stack be as deep as reading a list takes, at once: it would
-// double four times else, with all that is on it looked through each time, which is a
-// twelfth of what a list costs that is asked anew.
-//
-//go:noinline
-func deepStack() {
-	var room [24 << 10]byte
-	runtime.KeepAlive(&room)
-}
-
 func partOf(b CallerBackend, result Result, err error, took time.Duration) part {
-	p := part{backend: b, cache: result.Cache, took: took, of: result.of, source: Source{Backend: b.Name, Status: SourceOK}}
+	p := part{backend: b, cache: result.Cache, took: took, dependencies: result.dependencies, source: Source{Backend: b.Name, Status: SourceOK}}
 	if err != nil {
 		p.fail(SourceError, adapters.OpList, err)
 		return p

@@ -56,7 +56,7 @@ func BenchmarkList(b *testing.B) {
 				c.query.Limit = 1000
 				for b.Loop() {
 					if c.anew {
-						g.pages.clear()
+						g.responses.Purge()
 					}
 					r, err := g.list(context.Background(), caller, c.query)
 					if err != nil || len(r.body.Plain()) < 1000 {

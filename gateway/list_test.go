@@ -83,7 +83,7 @@ func TestListParameters(t *testing.T) {
 	f("?limit=-1", `limit="-1" is not a number from 1 to 1000`)
 	f("?limit=ten", `limit="ten" is not a number from 1 to 1000`)
 	f("?limt=1", `unknown query parameter "limt"; did you mean limit?`)
-	f("?limit=1&limit=2", "limit is given twice; part several values by commas")
+	f("?limit=1&limit=2", "limit was given twice; separate several values with commas")
 	f("?include=everything", `include="everything" is not raw`)
 	f("?view=all", `view="all" is neither basic nor full`)
 	f("?limit=%2B5", `limit="+5" is not a number from 1 to 1000`)

@@ -86,7 +86,7 @@ func TestFormOfRequestIDs(t *testing.T) {
 		ids = append(ids, "a"+string([]byte{byte(c)}))
 	}
 	for _, id := range ids {
-		if got := isRequestID([]byte(id)); got != form.MatchString(id) {
+		if got := validRequestID.Match([]byte(id)); got != form.MatchString(id) {
 			t.Errorf("%q: %t", id, got)
 		}
 	}

@@ -16,26 +16,24 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// answerList answers a page, with the bytes of the last time if nothing in them
-// has changed.
-func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w catalog.Walk, generation uint64) (*response, error) {
-	key, err := q.keyOf(w)
+// answerList answers one page of a list.
+func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w catalog.Walk) (*response, error) {
+	made, err := g.makePage(parts, found, q, w)
 	if err != nil {
 		return nil, err
 	}
-	of := madeOfParts(parts, found)
-	made, ok := g.pages.get(key, of)
-	if !ok {
-		if made, err = g.makePage(parts, found, q, w); err != nil {
-			return nil, err
-		}
-		made = g.pages.put(key, of, made, generation)
-	}
-	r := &response{status: 200, body: made.body, etag: made.etag, parts: parts, read: true, oldest: oldest(parts), again: q.Cursor == ""}
+	r := &response{status: 200, body: made.body, etag: made.etag, parts: parts, read: true, oldest: oldest(parts), cacheable: q.Cursor == ""}
 	if !made.complete {
 		r.header("X-Agentgw-Complete", "false")
 	}
 	return r, nil
+}
+
+// page is an encoded page of a list.
+type page struct {
+	body     *payload.Payload
+	etag     string
+	complete bool
 }
 
 // makePage writes one page out of the encoded rows.

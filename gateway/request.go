@@ -14,88 +14,55 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
 
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
 )
 
 // request is what a handler sees of a request. Nothing in it aliases the connection's
-// buffers, which the next request reuses; what is in it but for its context and id may be of
-// an earlier one with the same head, and is not changed.
+// buffers, which the next request reuses.
 type request struct {
-	ctx            context.Context
-	requestID      string
-	caller         *Caller
-	id             string // {id} in the path, escaped as it came
-	bodyless       bool   // it may come without a body
-	query          map[string]string
-	prefer         []string // one for each line of the header
-	led            *ledTo   // of the requests with its head; nil: it is not kept
-	fresh          bool     // the backends are to be asked again
-	ifMatch        []string
-	idempotencyKey []string
-	body           []byte
+	ctx       context.Context
+	requestID string
+	caller    *Caller
+	id        string // {id} in the path, escaped as it came
+	query     map[string]string
+	headers   *requestHeaders
+	noCache   bool // Cache-Control: no-cache
+	bodyless  bool // the body may be left out
+	body      []byte
 }
 
-// readRequest takes out of a request to the agent, or whatever the route is about, of
-// that id what the route's handler needs, and refuses what the route does not know.
-func readRequest(c *fasthttp.RequestCtx, route *route, id string, caller *Caller) (r request, err error) {
-	header := &c.Request.Header
-	r = request{
-		caller:         caller,
-		id:             id,
-		bodyless:       route.bodyless,
-		prefer:         headerLines(header, "Prefer"),
-		fresh:          wantsFresh(headerLines(header, fiber.HeaderCacheControl)),
-		ifMatch:        headerLines(header, fiber.HeaderIfMatch),
-		idempotencyKey: headerLines(header, "Idempotency-Key"),
+// readRequest reads what the route's handler needs of a request to the resource of that
+// id, and refuses what the route does not support.
+func readRequest(c *fiber.Ctx, state *requestState, route *route, id string, caller *Caller) (*request, error) {
+	r := &request{
+		ctx: c.UserContext(), requestID: state.requestID, caller: caller, id: id, bodyless: route.bodyless,
+		headers: state.headers, noCache: wantsNoCache(state.headers[headerCacheControl]), query: map[string]string{},
 	}
-	for k, v := range c.QueryArgs().All() {
+	for k, v := range c.Context().QueryArgs().All() {
 		name := string(k)
 		if !slices.Contains(route.query, name) {
-			return r, unknownParameter(name, route.query)
+			return nil, unknownParameter(name, route.query)
 		}
 		if _, twice := r.query[name]; twice {
-			return r, newProblem(CodeInvalidParameter, "%s is given twice; part several values by commas", name)
-		}
-		if r.query == nil {
-			r.query = map[string]string{}
+			return nil, newProblem(CodeInvalidParameter, "%s was given twice; separate several values with commas", name)
 		}
 		r.query[name] = string(v)
 	}
-	if len(route.body) == 0 || route.bodyless && len(c.Request.Body()) == 0 {
+	if len(route.body) == 0 || route.bodyless && len(c.Request().Body()) == 0 {
 		return r, nil
 	}
-	if encoding := string(header.Peek(fiber.HeaderContentEncoding)); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return r, newProblem(CodeUnsupportedMediaType, "Content-Encoding is not supported on requests; send the body as it is")
+	if encoding := c.Get(fiber.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, newProblem(CodeUnsupportedMediaType, "Content-Encoding is not supported on requests; send the body uncompressed")
 	}
-	media, parameters, err := mime.ParseMediaType(string(header.Peek(fiber.HeaderContentType)))
+	media, parameters, err := mime.ParseMediaType(c.Get(fiber.HeaderContentType))
 	charset := parameters["charset"]
 	if err != nil || !slices.Contains(route.body, media) || charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return r, newProblem(CodeUnsupportedMediaType, "Content-Type must be %s", strings.Join(route.body, " or "))
+		return nil, newProblem(CodeUnsupportedMediaType, "Content-Type must be %s", strings.Join(route.body, " or "))
 	}
-	r.body = slices.Clone(c.Request.Body())
+	r.body = slices.Clone(c.Request().Body())
 	return r, nil
-}
-
-// wish is what the request asks, if it may be answered as it was before: no header has a
-// say in it.
-func (r *route) wish(c *fasthttp.RequestCtx, has present, id string, caller *Caller) (wish, bool) {
-	query := c.URI().QueryString()
-	if !r.again || caller == nil || len(query) > maxWish || has.any(hasPrefer|hasCacheControl) {
-		return wish{}, false
-	}
-	return wish{caller: caller, route: r.name, id: id, query: string(query)}, true
-}
-
-// headerLines are the values of a header that may come more than once.
-func headerLines(header *fasthttp.RequestHeader, name string) []string {
-	var lines []string
-	for _, v := range header.PeekAll(name) {
-		lines = append(lines, string(v))
-	}
-	return lines
 }
 
 func unknownParameter(name string, valid []string) *Problem {
@@ -118,7 +85,7 @@ const (
 var digits = regexp.MustCompile(`^[0-9]+$`)
 
 func (r *request) listQuery() (ListQuery, error) {
-	q := ListQuery{Limit: defaultLimit, Cursor: r.query["cursor"], Fresh: r.fresh}
+	q := ListQuery{Limit: defaultLimit, Cursor: r.query["cursor"], Fresh: r.noCache}
 	var err error
 	if q.Backends, err = r.values("backend"); err != nil {
 		return q, err
@@ -224,7 +191,7 @@ func (r *request) values(name string) ([]string, error) {
 }
 
 func (r *request) writeQuery() (WriteQuery, error) {
-	q := WriteQuery{ID: r.id, Body: r.body, Lenient: r.handling() == "lenient", IfMatch: r.ifMatch}
+	q := WriteQuery{ID: r.id, Body: r.body, Lenient: r.handling() == "lenient", IfMatch: r.headers[headerIfMatch]}
 	var err error
 	if q.DryRun, err = r.flag("dry_run"); err != nil {
 		return q, err
@@ -318,17 +285,18 @@ func invalidMember(pointer string, code normalize.ViolationCode, message string)
 
 var printable = regexp.MustCompile(`^[\x20-\x7e]{1,255}$`)
 
-// key is the request's Idempotency-Key; empty for none.
-func (r *request) key() (string, error) {
-	switch {
-	case len(r.idempotencyKey) == 0:
+// idempotencyKey returns the request's Idempotency-Key; empty for none.
+func (r *request) idempotencyKey() (string, error) {
+	switch keys := r.headers[headerIdempotencyKey]; {
+	case len(keys) == 0:
 		return "", nil
-	case len(r.idempotencyKey) > 1:
+	case len(keys) > 1:
 		return "", newProblem(CodeInvalidParameter, "there are several Idempotency-Key headers; send one")
-	case !printable.MatchString(r.idempotencyKey[0]):
+	case !printable.MatchString(keys[0]):
 		return "", newProblem(CodeInvalidParameter, "Idempotency-Key must be 1 to 255 printable ASCII characters")
+	default:
+		return keys[0], nil
 	}
-	return r.idempotencyKey[0], nil
 }
 
 func (r *request) includesRaw() (bool, error) {
@@ -344,7 +312,7 @@ func (r *request) includesRaw() (bool, error) {
 // handling is the caller's preference of that name (RFC 7240): strict,
 // lenient, or empty. The first one counts.
 func (r *request) handling() string {
-	for _, line := range r.prefer {
+	for _, line := range r.headers[headerPrefer] {
 		for _, preference := range strings.Split(line, ",") {
 			preference, _, _ = strings.Cut(preference, ";")
 			name, value, _ := strings.Cut(preference, "=")
@@ -356,9 +324,8 @@ func (r *request) handling() string {
 	return ""
 }
 
-// wantsFresh reports whether a caller with these lines of Cache-Control wants the backends asked
-// again.
-func wantsFresh(cacheControl []string) bool {
+// wantsNoCache reports whether these lines of Cache-Control ask to read from the backends again.
+func wantsNoCache(cacheControl []string) bool {
 	for _, line := range cacheControl {
 		for _, directive := range strings.Split(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {

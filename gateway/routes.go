@@ -20,9 +20,9 @@ type route struct {
 	query  []string
 	body   []string // media types of the body it takes
 	// bodyless: it may come without one.
-	bodyless bool
-	again    bool // what is read may be answered as it was before
-	handle   func(*Gateway, *request) (*response, error)
+	bodyless  bool
+	cacheable bool // its responses may be cached
+	handle    func(*Gateway, *request) (*response, error)
 }
 
 var (
@@ -35,8 +35,8 @@ var (
 
 // routes is everything on the public listener.
 var routes = []route{
-	{method: "GET", path: "/v1/agents", name: "/v1/agents", scope: ScopeRead, query: listParameters, again: true, handle: (*Gateway).handleList},
-	{method: "GET", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeRead, query: []string{"include", "resolve"}, again: true, handle: (*Gateway).handleGet},
+	{method: "GET", path: "/v1/agents", name: "/v1/agents", scope: ScopeRead, query: listParameters, cacheable: true, handle: (*Gateway).handleList},
+	{method: "GET", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeRead, query: []string{"include", "resolve"}, cacheable: true, handle: (*Gateway).handleGet},
 	{method: "POST", path: "/v1/agents", name: "/v1/agents", scope: ScopeWrite, query: writeParameters, body: jsonTypes, handle: (*Gateway).handleCreate},
 	{method: "PATCH", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: namedParameters, body: patchTypes, handle: (*Gateway).handlePatch},
 	{method: "DELETE", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: namedParameters, handle: (*Gateway).handleDelete},
@@ -82,7 +82,7 @@ func (g *Gateway) handleGet(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return g.get(r.ctx, r.caller, GetQuery{ID: r.id, Raw: raw, Fresh: r.fresh, Original: original, Led: r.led})
+	return g.get(r.ctx, r.caller, GetQuery{ID: r.id, Raw: raw, Fresh: r.noCache, Original: original})
 }
 
 func (g *Gateway) handleCreate(r *request) (*response, error) {
@@ -90,7 +90,7 @@ func (g *Gateway) handleCreate(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.IdempotencyKey, err = r.key(); err != nil {
+	if q.IdempotencyKey, err = r.idempotencyKey(); err != nil {
 		return nil, err
 	}
 	return g.createOnce(r.ctx, r.caller, q)

@@ -102,9 +102,6 @@ func (r *router) refresh(ctx context.Context) error {
 	r.gateway.routing.Store(next)
 	if !maps.Equal(known.aliases, next.aliases) || !maps.EqualFunc(known.shadows, next.shadows, slices.Equal) {
 		r.gateway.forgetMoved(known, next)
-		// What was answered by names that lead elsewhere now is not given again.
-		r.gateway.remembered.clear()
-		r.gateway.pages.clear()
 	}
 	return nil
 }

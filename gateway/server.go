@@ -4,13 +4,11 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/gofiber/fiber/v2/middleware/cors"
 	"github.com/valyala/fasthttp"
 
 	"github.com/agentgw/agentgw/config"
@@ -24,8 +22,7 @@ type Server struct {
 	bodyLimit int64 // as it was at start
 
 	connections *connections
-	date        date
-	leaving     atomic.Bool // answers end their connections
+	leaving     atomic.Bool // responses close their connections
 	closing     atomic.Bool // new requests are refused
 
 	mu       sync.Mutex
@@ -43,13 +40,17 @@ const (
 	writeTimeout   = 60 * time.Second // of a whole answer
 )
 
-// NewServer makes the public listener of a gateway. Its body limit is that of the
-// configuration that the gateway has now; all else follows reloads.
+// NewServer returns the public listener of a gateway. Its body limit is that of the current
+// configuration; everything else follows reloads.
 //
-// A request passes, from the outside in: its connection's front, which knows heads that came
-// before; observe (id, span, log, metric) and the door (recover, framed, admit); CORS and the
-// route, where understand reads who asks for what; and serve, which heeds the key's limits, and
-// calls the route's handler. One whose head came before goes from the front to serve.
+// A request passes, in this order:
+//
+//	observe         id, span, deadline; at the end access line, metrics, recent requests
+//	recoverPanic    a panic becomes a 500
+//	checkFraming    refuses requests whose end is ambiguous
+//	admit           server.max_inflight, shutdown, length of the target
+//	cors            server.cors.origins
+//	handle          the route: key, rate limit, fair share, scope, response cache, handler
 func NewServer(g *Gateway) *Server {
 	c := g.state.Load().config.File.Server
 	s := &Server{gateway: g, connections: &connections{
@@ -57,16 +58,15 @@ func NewServer(g *Gateway) *Server {
 		telemetry: g.telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{},
 	}}
 	s.bodyLimit = int64(c.BodyLimit)
-	// Strings of a context are the connection's buffers: whatever outlives its route is a
-	// copy. Immutable would copy each of them, always.
+	// Without Immutable, strings of a *fiber.Ctx alias buffers that the next request reuses:
+	// what outlives the handler is copied.
 	s.app = fiber.New(fiber.Config{
 		AppName:               "agentgw",
 		DisableStartupMessage: true,
-		ErrorHandler:          s.handleFailed,
+		ErrorHandler:          s.handleServerError,
 		RequestMethods:        append(slices.Clone(fiber.DefaultMethods), telemetry.OtherMethod),
 		BodyLimit:             int(c.BodyLimit),
 		ReadBufferSize:        maxHeaderBytes,
-		WriteBufferSize:       writeBuffer,
 		ReadTimeout:           headerTimeout,
 		WriteTimeout:          writeTimeout,
 		IdleTimeout:           idleTimeout,
@@ -84,16 +84,27 @@ func NewServer(g *Gateway) *Server {
 		return fasthttp.RequestConfig{ReadTimeout: bodyTimeout}
 	}
 
-	s.app.Use(s.cors())
+	s.app.Use(s.observe, s.recoverPanic, checkFraming, s.admit, s.cors())
 	for i := range routes {
 		r := &routes[i]
-		s.app.Add(r.method, r.path, s.routed(r))
+		s.app.Add(r.method, r.path, s.handle(r))
 		if r.method == fiber.MethodGet {
-			s.app.Add(fiber.MethodHead, r.path, s.routed(r))
+			s.app.Add(fiber.MethodHead, r.path, s.handle(r))
 		}
 	}
-	s.app.Server().Handler = s.observe(s.door(s.app.Handler()))
+	s.app.Server().Handler = withKnownMethod(s.app.Handler())
 	return s
+}
+
+// withKnownMethod replaces methods that HTTP does not define, so that such a request passes
+// the middlewares. Fiber would answer it in plain text before them.
+func withKnownMethod(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(c *fasthttp.RequestCtx) {
+		if telemetry.KnownMethod(string(c.Method())) == telemetry.OtherMethod {
+			c.Request.Header.SetMethod(telemetry.OtherMethod)
+		}
+		next(c)
+	}
 }
 
 // chunked is what fasthttp has for the length of a body that says where it ends itself.
@@ -115,7 +126,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if stopped {
 		return l.Close()
 	}
-	return s.app.Listener(frontListener{l, s})
+	return s.app.Listener(l)
 }
 
 // Shutdown takes no new connections, lets what runs end, and returns when it
@@ -136,37 +147,12 @@ func (s *Server) Shutdown(grace time.Duration) error {
 	return err
 }
 
-// cors lets pages of the configured origins call the gateway; by default of
-// none.
-func (s *Server) cors() fiber.Handler {
-	return cors.New(cors.Config{
-		AllowOriginsFunc: func(origin string) bool {
-			allowed := s.gateway.state.Load().config.File.Server.CORS.Origins
-			return slices.ContainsFunc(allowed, func(a string) bool { return a == "*" || strings.EqualFold(a, origin) })
-		},
-		AllowMethods:  "GET,HEAD,POST,PUT,PATCH,DELETE",
-		AllowHeaders:  "Authorization,X-API-Key,Content-Type,Cache-Control,Prefer,X-Request-Id,Idempotency-Key,If-Match,If-None-Match,traceparent",
-		ExposeHeaders: "X-Request-Id,ETag,Location,Content-Location,Retry-After,X-Agentgw-Complete,RateLimit,RateLimit-Policy,Cache-Status,Age,Server-Timing,Preference-Applied,Idempotency-Replayed",
-		MaxAge:        600,
-		Next: func(*fiber.Ctx) bool {
-			return !s.gateway.state.Load().cors()
-		},
-	})
+// Drain keeps serving for that time and closes each connection after its response, so that
+// callers and load balancers move to other instances before the listener closes.
+func (s *Server) Drain(d time.Duration) {
+	s.leaving.Store(true)
+	time.Sleep(d)
 }
 
-// routed is a route in Fiber: it reads the request, and serves it.
-func (s *Server) routed(r *route) fiber.Handler {
-	return func(f *fiber.Ctx) error {
-		x, ok := exchangeOf(f.Context())
-		if !ok {
-			return newProblem(CodeInternal, "") // every request comes through observe
-		}
-		x.route = r.name
-		u, err := s.understand(f, x, r)
-		if err != nil {
-			return err
-		}
-		x.state.heads.keep(x.head, u, &f.Context().Request.Header, x.has)
-		return s.serve(x, u)
-	}
-}
+// lastRequests is how long a request may still arrive after the listener was closed.
+const lastRequests = time.Second

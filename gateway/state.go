@@ -10,7 +10,7 @@ func (g *Gateway) consoleState() console.State {
 	entries, bytes := g.cache.store.size()
 	view := console.State{
 		Version: g.version, StartedAt: g.started.UTC(), Listen: s.config.File.Server.Listen,
-		InFlight: g.running.Load(), Keys: len(s.keys.byID), CacheEntries: entries, CacheBytes: bytes + g.pages.size(),
+		InFlight: g.running.Load(), Keys: len(s.keys.byID), CacheEntries: entries, CacheBytes: bytes + g.responses.Size(),
 		Backends: make([]console.Backend, len(s.backends)),
 	}
 	for i, b := range s.backends {

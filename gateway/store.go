@@ -29,9 +29,7 @@ func newStore(t *telemetry.Telemetry) *store {
 	// room is needed.
 	s := &store{items: gocache.New(gocache.NoExpiration, 0), telemetry: t}
 	s.items.OnEvicted(func(_ string, v any) { // always under mu
-		e := v.(*entry)
-		s.bytes -= e.size
-		e.gone.Store(true)
+		s.bytes -= v.(*entry).size
 	})
 	return s
 }
@@ -51,21 +49,20 @@ func (s *store) get(key string) (*entry, bool) {
 	return v.(*entry), true
 }
 
-// put keeps an entry for a time, in place of the one that get gives for that key, and reports
-// whether there was room.
-func (s *store) put(key string, e, old *entry, keep time.Duration) bool {
+// put keeps an entry for that time, in place of the one of the key. It reports whether
+// there was room.
+func (s *store) put(key string, e *entry, keep time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old == nil {
-		s.items.Delete(key) // one that has expired
+	entries, size := 1, e.size
+	if old, ok := s.get(key); ok {
+		entries, size = 0, e.size-old.size
 	}
-	if !s.room(e.size, old) {
+	if !s.room(key, entries, size) {
 		s.telemetry.CacheRefused(e.owner.backend.Name)
 		return false
 	}
-	if old != nil && !old.gone.Swap(true) {
-		s.bytes -= old.size
-	}
+	s.items.Delete(key) // so that its size is subtracted
 	s.items.Set(key, e, keep)
 	s.bytes += e.size
 	return true
@@ -104,16 +101,13 @@ func (s *store) size() (entries, bytes int64) {
 // scanEvery bounds how often a full store is looked through.
 const scanEvery = time.Second
 
-// room reports whether so many bytes fit in, in place of an old entry if there is one, and makes
-// room if it must.
-func (s *store) room(size int64, old *entry) bool {
-	fits := func(others int, size int64) bool {
-		if old != nil && !old.gone.Load() {
-			others, size = others-1, size-old.size
-		}
-		return s.items.ItemCount()+others < s.maxEntries && s.bytes+size <= s.maxBytes
+// room reports whether so many more entries and bytes fit, and makes room if it must. It
+// never drops the entry of the key, which is about to be replaced.
+func (s *store) room(key string, entries int, size int64) bool {
+	fits := func(entries int, size int64) bool {
+		return s.items.ItemCount()+entries <= s.maxEntries && s.bytes+size <= s.maxBytes
 	}
-	if fits(0, size) {
+	if fits(entries, size) {
 		return true
 	}
 	now := time.Now()
@@ -127,26 +121,24 @@ func (s *store) room(size int64, old *entry) bool {
 		entry *entry
 	}
 	var spares []spare
-	for key, item := range s.items.Items() {
-		if e := item.Object.(*entry); e != old && now.After(e.revalidate) {
-			spares = append(spares, spare{key, e})
+	var spareBytes int64
+	for other, item := range s.items.Items() {
+		if e := item.Object.(*entry); other != key && now.After(e.revalidate) {
+			spares = append(spares, spare{other, e})
+			spareBytes += e.size
 		}
 	}
-	var spareBytes int64
-	for _, spare := range spares {
-		spareBytes += spare.entry.size
-	}
-	if !fits(-len(spares), size-spareBytes) {
-		return false // and nothing is lost for it
+	if !fits(entries-len(spares), size-spareBytes) {
+		return false // nothing is lost in vain
 	}
 	slices.SortFunc(spares, func(a, b spare) int { return a.entry.result.Fetched.Compare(b.entry.result.Fetched) })
 	for _, spare := range spares {
-		// A sixteenth at once, so that the next ones need no scan.
-		if fits(s.maxEntries/16, size) && fits(0, max(size, s.maxBytes/16)) {
+		// A sixteenth at once, so that the next entries need no scan.
+		if fits(entries+s.maxEntries/16, size) && fits(entries, max(size, s.maxBytes/16)) {
 			break
 		}
 		s.items.Delete(spare.key)
 		s.telemetry.CacheEvicted(spare.entry.owner.backend.Name)
 	}
-	return fits(0, size)
+	return fits(entries, size)
 }

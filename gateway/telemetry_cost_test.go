@@ -64,7 +64,7 @@ func observedServer(t testing.TB, way, agents int, serve func(testing.TB, http.H
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = server.app.Server().ServeConn(newFront(conn, server)) // it ends with the requests
+		_ = server.app.Server().ServeConn(conn) // it ends with the requests
 	}()
 	t.Cleanup(func() {
 		close(conn.asked)

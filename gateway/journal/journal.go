@@ -122,6 +122,13 @@ func (j *Journal) Begin(e *Entry, requestID string, began time.Time) *Entry {
 	return e
 }
 
+// Start starts an entry for a request that began then. Calls that are made in the context
+// are part of it.
+func (j *Journal) Start(ctx context.Context, requestID string, began time.Time) (context.Context, *Entry) {
+	e := j.Begin(new(Entry), requestID, began)
+	return e.In(ctx), e
+}
+
 // In has the calls that are made in the context be part of the entry; a nil one has none.
 func (e *Entry) In(ctx context.Context) context.Context {
 	if e == nil {

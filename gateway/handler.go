@@ -1,0 +1,71 @@
+package gateway
+
+import (
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// handle returns the Fiber handler of a route: it authenticates and limits the caller,
+// answers from the response cache if it can, and calls the route's own handler if not.
+func (s *Server) handle(route *route) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		r := requestStateOf(c)
+		r.route = route.name
+		var caller *Caller
+		if !route.open {
+			var err error
+			if caller, err = s.authenticate(r); err != nil {
+				return err
+			}
+			if err := limitRate(r, caller); err != nil {
+				return err
+			}
+			if err := s.acquireSlot(r, caller); err != nil {
+				return err
+			}
+			defer s.gateway.byKey.leave(caller.place)
+			if !caller.has(route.scope) {
+				return newProblem(CodeScopeMissing, "the key lacks the scope %s", route.scope)
+			}
+			if !acceptsJSON(c) {
+				return newProblem(CodeNotAcceptable, "responses are application/json")
+			}
+		}
+		return s.respond(c, r, route, caller)
+	}
+}
+
+// respond answers with the cached response if it is still valid, else with the handler's.
+func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *Caller) error {
+	g := s.gateway
+	id := strings.Clone(c.Params("id"))
+	key, cacheable := responseKeyOf(c, r, route, caller, id, g.routing.Load().number)
+	generation := g.responses.Generation()
+	if cacheable {
+		if cached, ok := g.responses.Get(key, g.cache, r.began); ok {
+			g.recordHit(c.UserContext(), cached, r)
+			cached.response.write(c, r)
+			return nil
+		}
+	}
+	req, err := readRequest(c, r, route, id, caller)
+	if err != nil {
+		return err
+	}
+	made, err := route.handle(g, req)
+	if err != nil {
+		return err
+	}
+	r.sources, r.cache, r.about = sourcesOf(made.parts), leastCached(made.parts), made.about
+	if cacheable && made.cacheable {
+		g.responses.Put(key, newCachedResponse(made, r), generation)
+	}
+	made.write(c, r)
+	return nil
+}
+
+// acceptsJSON reports whether the caller accepts what the gateway sends (RFC 9110, section 12.5.1).
+func acceptsJSON(c *fiber.Ctx) bool {
+	return c.Accepts(fiber.MIMEApplicationJSON, "application/problem+json") != ""
+}

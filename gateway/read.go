@@ -1,0 +1,246 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/journal"
+	"github.com/agentgw/agentgw/gateway/telemetry"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// reader is one read through the cache.
+type reader struct {
+	cache     *cache
+	backend   *Backend
+	next      Endpoint
+	budget    func() time.Duration // of one fetch
+	telemetry *telemetry.Telemetry
+	who       *principal
+	call      Call
+	key       string
+	known     *entry      // what was cached when it began; nil for nothing
+	led       atomic.Bool // the fetch was ours, not another reader's
+}
+
+// errNotAtHand ends a read of what is cached only, where nothing is.
+var errNotAtHand = errors.New("not cached")
+
+// read returns what is cached, or fetches it from the backend.
+func (r *reader) read(ctx context.Context) (Result, error) {
+	now := time.Now()
+	known, ok := r.cache.store.get(r.key)
+	r.known = known
+	served, servedKey := known, r.key
+	if ok && known.besideOdd {
+		if odd, found := r.cache.store.get(oddKey(r.key)); found {
+			served, servedKey = odd, oddKey(r.key)
+		}
+	}
+	if served != nil && !r.call.Fresh {
+		if now.Before(served.fresh) {
+			hit := served.result.as(CacheHit)
+			hit.dependencies = []dependency{{r.backend.Name, servedKey, served.version}}
+			return hit, nil
+		}
+		if now.Before(served.revalidate) {
+			if !now.Before(served.refresh) {
+				r.fetch(ctx, true) // its result is for later readers
+			}
+			return served.result.as(CacheHit), nil
+		}
+	}
+	switch {
+	case r.call.AtHand:
+		return Result{}, errNotAtHand
+	case ctx.Err() != nil:
+		return Result{}, r.failure(ctx)
+	}
+	result, err := r.wait(ctx, now, r.fetch(ctx, false))
+	if err != nil && normalize.KindOf(err) == normalize.KindInternal && !r.led.Load() {
+		result, err = r.wait(ctx, time.Now(), r.fetch(ctx, false)) // another reader's panic is not ours
+	}
+	failure := staleReason(result, err)
+	switch {
+	case failure != nil && ok && now.Before(known.ifError):
+		stale := known.result.as(CacheStale)
+		stale.Stale = failure
+		return stale, nil
+	case err != nil:
+		return Result{}, err
+	case r.call.Fresh && result.Cache == CacheMiss:
+		return result.as(CacheBypass), nil
+	}
+	return result, nil
+}
+
+// staleReason returns why the backend could not be read, for all of it or for the rest of
+// a list; nil if it could, or if the failure allows no stale answer. A complete older list
+// is better than the part of a new one that happened to arrive.
+func staleReason(r Result, err error) *normalize.Error {
+	failure, _ := err.(*normalize.Error)
+	if r.Snapshot != nil && r.Snapshot.Interrupted {
+		failure = r.Snapshot.Partial
+	}
+	if failure == nil || outcomes[failure.Kind].stale != staleYes {
+		return nil
+	}
+	return failure
+}
+
+// fetch reads from the backend. Concurrent fetches of the same key share one upstream
+// request. It has a deadline of its own and ends by it even if its caller leaves. A fetch
+// does not join one that began before a write or a purge, nor does one that a caller waits
+// for join a refresh: a refresh has background priority.
+func (r *reader) fetch(ctx context.Context, refresh bool) <-chan singleflight.Result {
+	generation := r.cache.epoch(r.who)
+	background := refresh || r.call.Behind
+	key := fmt.Sprintf("%s/%d/%d/%t/%t", r.key, generation.writes, generation.purges, r.call.Fresh, background)
+	deadline := time.Now().Add(r.budget())
+	return r.cache.inFlight.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		defer cancel()
+		if background {
+			ctx = behind(ctx)
+		}
+		return r.fetchShared(ctx, generation, refresh)
+	})
+}
+
+// fetchShared does the fetch for everybody who waits for it. A panic becomes its error: it
+// would end the process otherwise.
+func (r *reader) fetchShared(ctx context.Context, began epoch, refresh bool) (result Result, err error) {
+	kept := false
+	if !refresh {
+		if e := r.recheck(); e != nil {
+			return e.result, nil
+		}
+	} else {
+		started := time.Now()
+		var end func(error)
+		ctx, end = r.traceRefresh(ctx)
+		defer func() {
+			if !kept {
+				r.cache.postpone(r, started, retryAfterOf(err))
+			}
+			end(err)
+		}()
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(ctx, r.backend, r.call, p, r.telemetry.Log())
+		}
+	}()
+	r.led.Store(true)
+	if r.call.Op == adapters.OpGet && isBehind(ctx) {
+		release, ok := r.backend.behind.take(ctx.Done(), r.who.credential)
+		if !ok {
+			return Result{}, r.failure(ctx)
+		}
+		defer release()
+	}
+	call := r.call
+	if r.known != nil {
+		call.Previous = &r.known.result
+	}
+	ctx, reading := withReading(ctx)
+	result, err = r.next(ctx, call)
+	result.Work, result.Asker = reading.last.Load(), journal.RequestID(ctx) // of a failure too, for those who share it
+	if err != nil {
+		r.cache.void(r, normalize.KindOf(err))
+		return result, err
+	}
+	kept = r.cache.put(r, began, result)
+	return result, nil
+}
+
+// recheck returns an entry stored after this read missed, or nil: another reader may have
+// finished the same fetch in between.
+func (r *reader) recheck() *entry {
+	if r.call.Fresh {
+		return nil
+	}
+	if e, ok := r.cache.store.get(r.key); ok && time.Now().Before(e.fresh) {
+		return e
+	}
+	return nil
+}
+
+// wait waits for a fetch that began then.
+func (r *reader) wait(ctx context.Context, began time.Time, fetched <-chan singleflight.Result) (Result, error) {
+	var done singleflight.Result
+	select {
+	case <-ctx.Done():
+		return Result{}, r.failure(ctx)
+	case done = <-fetched:
+	}
+	result := done.Val.(Result)
+	if !r.led.Load() {
+		r.recordShared(ctx, result, began)
+		result.Cache = CacheCoalesced
+	}
+	if done.Err != nil {
+		return Result{}, done.Err
+	}
+	return result, nil
+}
+
+// recordShared reports that the result, or the failure, is of another reader's fetch.
+func (r *reader) recordShared(ctx context.Context, result Result, began time.Time) {
+	r.telemetry.Coalesced(r.backend.Name)
+	r.cache.journal.Call(ctx, journal.Call{Backend: r.backend.Name, Operation: string(r.call.Op), Began: began, Took: time.Since(began), Shared: result.Asker})
+	if result.Work != nil {
+		trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: *result.Work})
+	}
+}
+
+func (r *reader) failure(ctx context.Context) error {
+	return &normalize.Error{Kind: contextKind(ctx), Provider: r.backend.Info.Provider, Op: string(r.call.Op), Err: ctx.Err()}
+}
+
+// contextKind returns why a caller waits no longer.
+func contextKind(ctx context.Context) normalize.Kind {
+	if ctx.Err() == context.Canceled {
+		return normalize.KindCanceled
+	}
+	return normalize.KindDeadline
+}
+
+func (r Result) as(s CacheStatus) Result {
+	r.Cache = s
+	return r
+}
+
+// traceRefresh gives a refresh, which is nobody's request, a trace of its own, linked to
+// the request that caused it, and an entry among the recent requests.
+func (r *reader) traceRefresh(ctx context.Context) (_ context.Context, end func(error)) {
+	ctx, entry := r.cache.journal.Refresh(ctx)
+	ctx, span := r.telemetry.Tracer.Start(ctx, "refresh", trace.WithNewRoot(), trace.WithLinks(trace.LinkFromContext(ctx)), trace.WithAttributes(
+		attribute.String("agentgw.backend", r.backend.Name), attribute.String("agentgw.operation", string(r.call.Op)),
+	))
+	return ctx, func(err error) {
+		source := journal.Source{Backend: r.backend.Name, Status: SourceOK}
+		if err != nil {
+			source.Status, source.Code = SourceError, string(outcomes[normalize.KindOf(err)].code)
+			span.SetAttributes(attribute.String("error.type", errorType(err)))
+		}
+		span.End()
+		r.cache.journal.End(entry, time.Now(), &journal.Outcome{Trace: span.SpanContext().TraceID(), Sources: []journal.Source{source}})
+	}
+}
+
+// retryAfterOf returns how long the backend asks to wait after a failure.
+func retryAfterOf(err error) time.Duration {
+	if failure, ok := err.(*normalize.Error); ok {
+		return failure.RetryAfter
+	}
+	return 0
+}

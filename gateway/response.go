@@ -1,0 +1,184 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/agentgw/agentgw/gateway/payload"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// response is what a handler answers. It is not changed once it was written.
+type response struct {
+	status    int
+	headers   []field
+	media     string // empty: JSON
+	body      *payload.Payload
+	etag      string
+	oldest    time.Time // when the oldest part of it was read; zero: it has no Age
+	read      bool      // a read of the caller's own data
+	cacheable bool      // it stays the same while its dependencies do
+	parts     []part    // the backends that were asked
+	cache     string    // Cache-Status of a cached response; else made of parts
+	timing    string    // Server-Timing, likewise
+	about     agentRef
+}
+
+// agentRef is the agent that a response is about; empty for none, or several.
+type agentRef struct{ id, name string }
+
+func refTo(a *normalize.Agent) agentRef {
+	if a.Name == nil {
+		return agentRef{id: a.ID}
+	}
+	return agentRef{a.ID, *a.Name}
+}
+
+// field is a header field.
+type field struct{ name, value string }
+
+func (r *response) header(name, value string) { r.headers = append(r.headers, field{name, value}) }
+
+// applied says that the caller's preference for leniency was honoured (RFC 7240, section 3).
+func (r *response) applied(lenient bool) *response {
+	if lenient {
+		r.header("Preference-Applied", "handling=lenient")
+	}
+	return r
+}
+
+// write sends the response in the form that the request asks for: with the content coding
+// that it prefers, or as 304 if the caller has it already.
+func (r *response) write(c *fiber.Ctx, to *requestState) {
+	for _, f := range r.headers {
+		c.Set(f.name, f.value)
+	}
+	if r.read {
+		c.Set(fiber.HeaderCacheControl, "private, no-cache")
+		c.Vary("Authorization", "X-API-Key", "Accept-Encoding")
+	} else if r.body != nil && len(r.body.Plain()) > payload.MinSize {
+		c.Vary("Accept-Encoding")
+	}
+	cache, timing := r.cache, r.timing
+	if len(r.parts) > 0 {
+		cache, timing = cacheStatus(r.parts), serverTiming(r.parts)
+	}
+	if cache != "" {
+		c.Set("Cache-Status", cache)
+		c.Set("Server-Timing", timing)
+	}
+	if !r.oldest.IsZero() {
+		c.Set(fiber.HeaderAge, strconv.FormatInt(int64(max(0, time.Since(r.oldest)).Seconds()), 10))
+	}
+	if r.etag != "" {
+		c.Set(fiber.HeaderETag, r.etag)
+		if isSafe(c.Method()) && matchesAny(to.headers[headerIfNoneMatch], r.etag) {
+			c.Status(fiber.StatusNotModified)
+			return
+		}
+	}
+	c.Status(r.status)
+	if r.status == fiber.StatusNoContent {
+		return
+	}
+	media := r.media
+	if media == "" {
+		media = fiber.MIMEApplicationJSON
+	}
+	c.Set(fiber.HeaderContentType, media)
+	body, coding := r.body.In(preferredCoding(to.headers[headerAcceptEncoding]))
+	if coding != payload.Identity {
+		c.Set(fiber.HeaderContentEncoding, string(coding))
+	}
+	c.Response().SetBodyRaw(body)
+}
+
+func isSafe(method string) bool { return method == fiber.MethodGet || method == fiber.MethodHead }
+
+// response returns an error as it is sent (RFC 9457).
+func (p *Problem) response() *response {
+	r := &response{status: p.Status, media: "application/problem+json"}
+	switch p.Status {
+	case fiber.StatusUnauthorized:
+		r.header(fiber.HeaderWWWAuthenticate, `Bearer realm="agentgw"`)
+	case fiber.StatusMethodNotAllowed:
+		r.header(fiber.HeaderAllow, p.Allow)
+	}
+	if p.Replayed {
+		r.header("Idempotency-Replayed", "true")
+	}
+	if p.RetryAfter > 0 || needsRetryAfter(p.Status) {
+		r.header(fiber.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds(p.RetryAfter)))
+	}
+	r.header(fiber.HeaderCacheControl, "no-store")
+	body, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true))
+	if err != nil { // it holds nothing that JSON cannot express; the caller gets a status in any case
+		r.status, body = fiber.StatusInternalServerError, nil
+	}
+	r.body = payload.New(body)
+	return r
+}
+
+// cacheStatus returns the Cache-Status header (RFC 9211): of several backends, that of the
+// one that was furthest from a hit.
+func cacheStatus(parts []part) string {
+	if text, ok := cacheStatuses[leastCached(parts)]; ok {
+		return text
+	}
+	return cacheStatuses[CacheMiss]
+}
+
+var cacheStatuses = map[CacheStatus]string{
+	CacheHit:       "agentgw; hit",
+	CacheStale:     "agentgw; fwd=stale",
+	CacheBypass:    "agentgw; fwd=request",
+	CacheCoalesced: "agentgw; fwd=miss; collapsed",
+	CacheMiss:      "agentgw; fwd=miss",
+}
+
+// byDistance lists the statuses from a hit to what is furthest from one. The empty one is a failure.
+var byDistance = []CacheStatus{CacheHit, CacheBypass, CacheCoalesced, CacheMiss, "", CacheStale}
+
+// leastCached returns the status of the part that is furthest from a hit; empty for no parts.
+func leastCached(parts []part) CacheStatus {
+	if len(parts) == 0 {
+		return ""
+	}
+	least := CacheHit
+	for _, p := range parts {
+		least = furtherFromHit(least, p.cache)
+	}
+	return least
+}
+
+func furtherFromHit(a, b CacheStatus) CacheStatus {
+	if slices.Index(byDistance, b) > slices.Index(byDistance, a) {
+		return b
+	}
+	return a
+}
+
+// serverTiming returns the Server-Timing header: one entry for each backend, in milliseconds.
+func serverTiming(parts []part) string {
+	entries := make([]string, len(parts))
+	for i, p := range parts {
+		status := string(p.cache)
+		if status == "" {
+			status = SourceError
+		}
+		entries[i] = fmt.Sprintf("%s;dur=%.1f;desc=%q", p.backend.Name, float64(p.took)/float64(time.Millisecond), status)
+	}
+	return strings.Join(entries, ", ")
+}
+
+// withMember returns a body with one more field.
+func withMember(body *payload.Payload, name string, value []byte) *payload.Payload {
+	return payload.New(normalize.AppendMember(body.Plain(), name, value))
+}

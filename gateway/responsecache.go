@@ -1,0 +1,182 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/agentgw/agentgw/gateway/journal"
+)
+
+// responseCache keeps encoded responses, with their compressed forms. A response is valid
+// while every snapshot and agent that it was made of is still the same version in the
+// snapshot cache, and fresh there. The least recently used ones make room for others.
+//
+// It is safe for concurrent use.
+type responseCache struct {
+	mu         sync.Mutex
+	lru        *simplelru.LRU[responseKey, *cachedResponse]
+	bytes      int64
+	maxBytes   int64
+	generation uint64 // number of purges
+}
+
+// responseKey identifies a response. It holds the *Caller, which every reload makes anew,
+// and the number of the alias table: after a change of either no entry is found.
+type responseKey struct {
+	caller  *Caller
+	aliases uint64
+	route   string
+	id      string // as it stands in the path
+	query   string // likewise
+	headers string // see requestHeaders.cacheKey
+}
+
+// dependency is an entry of the snapshot cache that a response was made of.
+type dependency struct {
+	backend string
+	key     string
+	version uint64
+}
+
+// cachedResponse is a response and what has to be reported when it is served.
+type cachedResponse struct {
+	response     *response
+	dependencies []dependency
+	parts        []part // without their snapshots
+	sources      []journal.Source
+	cache        CacheStatus
+	size         int64 // as it was last counted, in bytes
+}
+
+const (
+	// maxResponseKey is the length up to which a query and headers are worth a cache
+	// entry, in bytes.
+	maxResponseKey = 512
+	// cachedResponseOverhead estimates the memory of an entry beside its body, in bytes.
+	cachedResponseOverhead = 1 << 10
+)
+
+func newResponseCache() *responseCache {
+	c := &responseCache{}
+	lru, err := simplelru.NewLRU(1<<20, func(_ responseKey, r *cachedResponse) { c.bytes -= r.size })
+	if err != nil {
+		panic(err) // the number is a constant; the bound that counts is in bytes
+	}
+	c.lru = lru
+	return c
+}
+
+// responseKeyOf returns the key of a request's response, and whether it may be cached at all.
+func responseKeyOf(c *fiber.Ctx, r *requestState, route *route, caller *Caller, id string, aliases uint64) (responseKey, bool) {
+	if !route.cacheable || caller == nil || wantsNoCache(r.headers[headerCacheControl]) {
+		return responseKey{}, false
+	}
+	key := responseKey{caller: caller, aliases: aliases, route: route.name, id: id, query: string(c.Context().URI().QueryString()), headers: r.headers.cacheKey()}
+	return key, len(key.query)+len(key.headers) <= maxResponseKey
+}
+
+// newCachedResponse returns the entry of a response, or nil if part of it did not come
+// from the snapshot cache or is incomplete.
+func newCachedResponse(made *response, r *requestState) *cachedResponse {
+	cached := &cachedResponse{response: made, sources: r.sources, cache: CacheHit}
+	for _, p := range made.parts {
+		if len(p.dependencies) == 0 || p.failure != nil {
+			return nil
+		}
+		cached.dependencies = append(cached.dependencies, p.dependencies...)
+		cached.parts = append(cached.parts, part{backend: p.backend, cache: p.cache, source: Source{Status: p.source.Status}})
+	}
+	own := *made
+	own.parts, own.timing, own.cache = nil, serverTiming(made.parts), cacheStatus(made.parts)
+	cached.response = &own
+	return cached
+}
+
+// Generation returns the number of purges so far.
+func (c *responseCache) Generation() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.generation
+}
+
+// Get returns the response of the key if it is valid at that time.
+func (c *responseCache) Get(key responseKey, snapshots *cache, now time.Time) (*cachedResponse, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cached, ok := c.lru.Get(key)
+	if !ok {
+		return nil, false
+	}
+	for _, d := range cached.dependencies {
+		if !snapshots.isFresh(d, now) {
+			c.lru.Remove(key)
+			return nil, false
+		}
+	}
+	c.count(cached)
+	return cached, true
+}
+
+// Put keeps a response that was made since the given generation; nil is ignored.
+func (c *responseCache) Put(key responseKey, cached *cachedResponse, generation uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cached == nil || generation != c.generation || cached.response.body.Size()+cachedResponseOverhead > c.maxBytes {
+		return
+	}
+	c.lru.Remove(key)
+	c.lru.Add(key, cached)
+	c.count(cached)
+}
+
+// count updates the size of an entry, which grows with its compressed forms, and evicts
+// others until all fit.
+func (c *responseCache) count(cached *cachedResponse) {
+	size := cached.response.body.Size() + cachedResponseOverhead
+	c.bytes += size - cached.size
+	cached.size = size
+	for c.bytes > c.maxBytes && c.lru.Len() > 0 {
+		c.lru.RemoveOldest()
+	}
+}
+
+// Limit sets the bound in bytes; 0 turns the cache off.
+func (c *responseCache) Limit(maxBytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.maxBytes = maxBytes
+}
+
+// Purge drops all responses, and those that are being made.
+func (c *responseCache) Purge() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lru.Purge()
+	c.generation++
+}
+
+// Size returns the memory that the responses take, in bytes.
+func (c *responseCache) Size() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bytes
+}
+
+// recordHit reports a cached response to tracing, metrics and the request log exactly as
+// a hit in the snapshot cache would be.
+func (g *Gateway) recordHit(ctx context.Context, cached *cachedResponse, r *requestState) {
+	for _, d := range cached.dependencies {
+		g.telemetry.CacheReads(d.backend, string(CacheHit)).Count()
+	}
+	if cached.response.about == (agentRef{}) {
+		_, span := g.telemetry.Child(ctx, "fanout", trace.SpanKindInternal)
+		traceParts(span, cached.parts)
+		span.End()
+	}
+	r.sources, r.cache, r.about = cached.sources, cached.cache, cached.response.about
+}
