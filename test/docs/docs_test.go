@@ -35,11 +35,13 @@ var generated = regexp.MustCompile(`(?s)(<!-- generated: ([a-z]+) -->\n).*?(<!--
 // tables in the code.
 func TestGenerated(t *testing.T) {
 	parts := map[string]string{"capabilities": capabilities(), "limits": limits(), "extensions": extensions(), "filters": filters(), "faults": faults.Markdown(), "errors": errorCodes(t), "required": required(), "metrics": metrics(t)}
-	for _, path := range []string{"README.md", "docs/providers.md", "docs/lists.md", "docs/reliability.md", "docs/errors.md", "docs/writing.md", "docs/observability.md"} {
+	used := map[string]bool{}
+	for _, path := range []string{"docs/providers.md", "docs/lists.md", "docs/reliability.md", "docs/errors.md", "docs/writing.md", "docs/observability.md"} {
 		text := read(t, path)
 		want := generated.ReplaceAllStringFunc(text, func(part string) string {
 			m := generated.FindStringSubmatch(part)
 			body, ok := parts[m[2]]
+			used[m[2]] = true
 			if !ok {
 				t.Errorf("%s: nothing generates %q", path, m[2])
 			}
@@ -54,6 +56,11 @@ func TestGenerated(t *testing.T) {
 		}
 		if err := os.WriteFile(filepath.Join(root, path), []byte(want), 0o644); err != nil {
 			t.Fatal(err)
+		}
+	}
+	for name := range parts {
+		if !used[name] {
+			t.Errorf("no page shows the generated part %q", name)
 		}
 	}
 }

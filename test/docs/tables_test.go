@@ -82,7 +82,7 @@ func filters() string {
 
 func limits() string {
 	var b strings.Builder
-	b.WriteString("| vendor | field | rule |\n|---|---|---|\n")
+	b.WriteString("| provider | field | rule |\n|---|---|---|\n")
 	for _, v := range all.Vendors() {
 		for _, f := range normalize.AllFields() {
 			if text := v.Info.Rule(f).Limit.String(); text != "" {
@@ -95,7 +95,7 @@ func limits() string {
 
 func extensions() string {
 	var b strings.Builder
-	b.WriteString("| vendor | name | type | create | update | rule |\n|---|---|---|---|---|---|\n")
+	b.WriteString("| provider | name | type | create | update | rule |\n|---|---|---|---|---|---|\n")
 	for _, v := range all.Vendors() {
 		for _, e := range v.Info.Extensions {
 			yes := map[bool]string{true: "yes", false: "–"}
@@ -109,7 +109,7 @@ func extensions() string {
 // required says what each vendor needs and takes in a create, by architecture.
 func required() string {
 	var b strings.Builder
-	b.WriteString("| vendor | agent | needs | takes too |\n|---|---|---|---|\n")
+	b.WriteString("| provider | agent | requires | also accepts |\n|---|---|---|---|\n")
 	for _, v := range all.Vendors() {
 		if !v.Info.Supports(adapters.OpCreate) {
 			fmt.Fprintf(&b, "| %s | | cannot create | |\n", v.Info.Provider)
