@@ -1,10 +1,12 @@
-// Package apikey makes and recognises the gateway's own keys:
+// Package apikey generates and validates the gateway's API keys:
 //
 //	agw_live_<32 or more base62><6 of checksum>
 //
 // The checksum is the CRC-32 (IEEE) of everything before it, in base62
-// (0-9A-Za-z), zero-padded; a mistyped key is refused without a look-up. It
-// must not know who holds a key or what the key may do.
+// (0-9A-Za-z), zero-padded. It lets a mistyped key be rejected without a lookup.
+//
+// The package imports nothing of this module: it knows neither the owner of a key nor its
+// permissions. Begin reading at New and Valid.
 package apikey
 
 import (
@@ -15,7 +17,7 @@ import (
 	"slices"
 )
 
-// The environments that a key says it is for.
+// The environments that a key can name.
 const (
 	Live = "live"
 	Test = "test"
@@ -28,7 +30,7 @@ const (
 	maxLength   = 256
 )
 
-// base62 says of each byte whether it is in the alphabet.
+// base62 reports for each byte whether it is in the alphabet.
 var base62 = func() (in [256]bool) {
 	for _, c := range []byte(alphabet) {
 		in[c] = true
@@ -36,15 +38,15 @@ var base62 = func() (in [256]bool) {
 	return in
 }()
 
-// New is a fresh key with about 190 bits of chance.
+// New returns a new random key for the environment, with about 190 bits of entropy.
 func New(environment string) string {
 	random := make([]byte, 0, randomChars)
 	buf := make([]byte, 64)
 	for len(random) < randomChars {
 		_, _ = rand.Read(buf) // crypto/rand.Read never fails (Go 1.24)
 		for _, b := range buf {
-			// 248 is the largest multiple of 62 in a byte: what is above would
-			// make some characters likelier than others.
+			// 248 is the largest multiple of 62 that fits into a byte. Larger bytes
+			// are skipped: they would make some characters more likely than others.
 			if b < 248 && len(random) < randomChars {
 				random = append(random, alphabet[b%62])
 			}
@@ -53,7 +55,7 @@ func New(environment string) string {
 	return Seal("agw_" + environment + "_" + string(random))
 }
 
-// Seal appends the checksum of a key's other characters.
+// Seal returns body, a key without its checksum, with the checksum appended.
 func Seal(body string) string {
 	sum := checksum([]byte(body))
 	return body + string(sum[:])
@@ -68,10 +70,11 @@ func checksum(body []byte) (digits [sumChars]byte) {
 	return digits
 }
 
-// text is a key as it is written, or as it arrived.
+// text is a key as a string or as the bytes of a request header.
 type text interface{ ~string | ~[]byte }
 
-// Valid reports whether key has the form of one and its checksum fits.
+// Valid reports whether key is well formed and its checksum matches. It does not tell
+// whether the key is known.
 func Valid[K text](key K) bool {
 	if len(key) > maxLength {
 		return false
@@ -92,8 +95,8 @@ func Valid[K text](key K) bool {
 	return bytes.Equal(given, sum[:])
 }
 
-// Hash is what is stored of a key.
+// Hash returns the SHA-256 of a key. Only hashes are stored.
 func Hash[K text](key K) [32]byte { return sha256.Sum256([]byte(key)) }
 
-// Last4 is what may be shown of a key later.
+// Last4 returns the last four characters of a key, which identify it to people.
 func Last4(key string) string { return key[max(0, len(key)-4):] }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestNewKeysHaveTheForm(t *testing.T) {
+func TestNew_ReturnsValidUniqueKeys(t *testing.T) {
 	form := regexp.MustCompile(`^agw_(live|test)_[0-9A-Za-z]{38}$`)
 	seen := map[string]bool{}
 	for range 200 {
@@ -21,8 +21,9 @@ func TestNewKeysHaveTheForm(t *testing.T) {
 	}
 }
 
-// TestChecksum works it out the long way, by the contract's words.
-func TestChecksum(t *testing.T) {
+// TestSeal_Checksum computes the checksum independently, from its definition in the
+// package comment.
+func TestSeal_Checksum(t *testing.T) {
 	body := "agw_live_" + strings.Repeat("a", 32)
 	sum, digits := crc32.ChecksumIEEE([]byte(body)), ""
 	for range 6 {
@@ -34,7 +35,7 @@ func TestChecksum(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoKey(t *testing.T) {
+func TestValid_RejectsMalformedKeys(t *testing.T) {
 	good := New(Live)
 	flipped := []byte(good)
 	flipped[20] ^= 1
@@ -43,16 +44,16 @@ func TestWhatIsNoKey(t *testing.T) {
 		Seal("agw_live_" + strings.Repeat("a", 31)), Seal("agw_live_" + strings.Repeat("a", 31) + "-"), Seal("agw_live_" + strings.Repeat("a", 300)),
 	} {
 		if Valid(key) {
-			t.Errorf("%q is taken for a key", key)
+			t.Errorf("%q is accepted", key)
 		}
 	}
 	if longer := Seal("agw_test_" + strings.Repeat("a", 64)); !Valid(longer) {
-		t.Errorf("%q is refused", longer)
+		t.Errorf("%q is rejected", longer)
 	}
 }
 
 func TestLast4(t *testing.T) {
 	if Last4("abcdefgh") != "efgh" || Last4("ab") != "ab" {
-		t.Error("not the last four")
+		t.Error("not the last four characters")
 	}
 }
