@@ -42,15 +42,15 @@ func dryCreate(ctx context.Context, b CallerBackend, change normalize.Change, ac
 
 // dryPatch judges the patch by what is known of the agent, and says what cannot be
 // judged so: the backend is not asked.
-func dryPatch(ctx context.Context, b CallerBackend, native string, p plan, verdicts map[normalize.Field]adapters.Verdict, echo bool, q WriteQuery) (*response, error) {
-	if len(q.IfMatch) > 0 || needsAgent(b.Info, p.change, verdicts, echo) { // as the patch itself does
+func dryPatch(ctx context.Context, b CallerBackend, native string, p plan, verdicts map[normalize.Field]adapters.Verdict, roundTrip bool, q WriteQuery) (*response, error) {
+	if len(q.IfMatch) > 0 || needsAgent(b.Info, p.change, verdicts, roundTrip) { // as the patch itself does
 		result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, AtHand: true})
 		if err == nil {
-			if p, err = judge(p, verdicts, echo, q.Lenient, result.Detail.Agent); err != nil {
+			if p, err = diff(p, verdicts, roundTrip, q.Lenient, result.Detail.Agent); err != nil {
 				return nil, err
 			}
 		} else {
-			open := unjudged(b.Info, p.change, verdicts, echo)
+			open := unjudged(b.Info, p.change, verdicts, roundTrip)
 			for _, pointer := range open {
 				p.warnings = append(p.warnings, warning("unverified", pointer, b.Name, "whether this changes anything, and may, is only known once the agent is read"))
 			}

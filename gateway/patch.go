@@ -40,7 +40,7 @@ func (g *Gateway) patchAt(ctx context.Context, b CallerBackend, native string, q
 		violations = append(violations, normalize.Violation{Pointer: "/backend", Code: normalize.Immutable, Message: "an agent stays at its backend"})
 	}
 	found, verdicts := b.Info.CheckUpdate(body.Change, body.Echo)
-	p, violations := forgive(plan{backend: b, change: body.Change}, append(violations, found...), q.Lenient)
+	p, violations := dropUnsupported(plan{backend: b, change: body.Change}, append(violations, found...), q.Lenient)
 	if len(violations) > 0 {
 		return nil, validationProblem(b.Name, violations)
 	}
@@ -53,7 +53,7 @@ func (g *Gateway) patchAt(ctx context.Context, b CallerBackend, native string, q
 		if err != nil {
 			return nil, err
 		}
-		if p, err = judge(p, verdicts, body.Echo, q.Lenient, current); err != nil {
+		if p, err = diff(p, verdicts, body.Echo, q.Lenient, current); err != nil {
 			return nil, err
 		}
 		if p.change.Empty() { // the agent is as it shall be
@@ -63,14 +63,14 @@ func (g *Gateway) patchAt(ctx context.Context, b CallerBackend, native string, q
 	return g.update(ctx, b, native, p, q.Lenient)
 }
 
-// judge holds a patch against the agent: what is left is what changes it.
-func judge(p plan, verdicts map[normalize.Field]adapters.Verdict, echo, lenient bool, current *normalize.Agent) (plan, error) {
-	if echo {
+// diff holds a patch against the agent: what is left is what changes it.
+func diff(p plan, verdicts map[normalize.Field]adapters.Verdict, roundTrip, lenient bool, current *normalize.Agent) (plan, error) {
+	if roundTrip {
 		p = withoutUnread(p, verdicts, current)
 	}
 	var violations []normalize.Violation
 	p.change, violations = compare(p.backend.Info, p.change, verdicts, current)
-	if p, violations = forgive(p, violations, lenient); len(violations) > 0 {
+	if p, violations = dropUnsupported(p, violations, lenient); len(violations) > 0 {
 		return plan{}, validationProblem(p.backend.Name, violations)
 	}
 	return p, nil
@@ -86,12 +86,12 @@ func (g *Gateway) update(ctx context.Context, b CallerBackend, native string, p 
 
 // needsAgent reports whether a patch can only be judged, or only be made, with
 // the agent at hand.
-func needsAgent(info *adapters.Info, change normalize.Change, verdicts map[normalize.Field]adapters.Verdict, echo bool) bool {
-	return change.Empty() || len(unjudged(info, change, verdicts, echo)) > 0
+func needsAgent(info *adapters.Info, change normalize.Change, verdicts map[normalize.Field]adapters.Verdict, roundTrip bool) bool {
+	return change.Empty() || len(unjudged(info, change, verdicts, roundTrip)) > 0
 }
 
 // unjudged are the pointers of what can only be judged with the agent at hand.
-func unjudged(info *adapters.Info, change normalize.Change, verdicts map[normalize.Field]adapters.Verdict, echo bool) []string {
+func unjudged(info *adapters.Info, change normalize.Change, verdicts map[normalize.Field]adapters.Verdict, roundTrip bool) []string {
 	var pointers []string
 	for _, f := range normalize.AllFields() {
 		if v, sent := change.Set[f]; sent && (verdicts[f] != adapters.Writable || v.Kind() == 'n') {
@@ -101,7 +101,7 @@ func unjudged(info *adapters.Info, change normalize.Change, verdicts map[normali
 	for _, name := range slices.Sorted(maps.Keys(change.Extensions)) {
 		v := change.Extensions[name]
 		rule, ok := info.Extension(name)
-		if echo || !ok || rule.In&adapters.InUpdate == 0 || v.Kind() == 'n' || v.Kind() == '{' {
+		if roundTrip || !ok || rule.In&adapters.InUpdate == 0 || v.Kind() == 'n' || v.Kind() == '{' {
 			pointers = append(pointers, normalize.ExtensionPointer(name))
 		}
 	}

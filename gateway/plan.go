@@ -76,7 +76,7 @@ func firstThatFits(caller *Caller, change normalize.Change, lenient bool) (plan,
 
 func planCreate(b CallerBackend, change normalize.Change, violations []normalize.Violation, lenient bool) (plan, error) {
 	violations = append(violations[:len(violations):len(violations)], b.Info.CheckCreate(change)...)
-	p, violations := forgive(plan{backend: b, change: change}, violations, lenient)
+	p, violations := dropUnsupported(plan{backend: b, change: change}, violations, lenient)
 	if len(violations) > 0 {
 		return plan{}, validationProblem(b.Name, violations)
 	}
@@ -84,9 +84,9 @@ func planCreate(b CallerBackend, change normalize.Change, violations []normalize
 	return p, nil
 }
 
-// forgive drops what a backend cannot hold, one warning each, if the caller
+// dropUnsupported drops what a backend cannot hold, one warning each, if the caller
 // asked for that; all else stays a violation.
-func forgive(p plan, violations []normalize.Violation, lenient bool) (plan, []normalize.Violation) {
+func dropUnsupported(p plan, violations []normalize.Violation, lenient bool) (plan, []normalize.Violation) {
 	if !lenient {
 		return p, violations
 	}
