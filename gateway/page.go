@@ -31,7 +31,7 @@ func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w ca
 
 // page is an encoded page of a list.
 type page struct {
-	body     *payload.Payload
+	body     *payload.EncodedBody
 	etag     string
 	complete bool
 }

@@ -20,7 +20,7 @@ type response struct {
 	status    int
 	headers   []field
 	media     string // empty: JSON
-	body      *payload.Payload
+	body      *payload.EncodedBody
 	etag      string
 	oldest    time.Time // when the oldest part of it was read; zero: it has no Age
 	read      bool      // a read of the caller's own data
@@ -179,6 +179,6 @@ func serverTiming(parts []part) string {
 }
 
 // withMember returns a body with one more field.
-func withMember(body *payload.Payload, name string, value []byte) *payload.Payload {
+func withMember(body *payload.EncodedBody, name string, value []byte) *payload.EncodedBody {
 	return payload.New(normalize.AppendMember(body.Plain(), name, value))
 }

@@ -18,7 +18,7 @@ type Detail struct {
 	Agent *normalize.Agent
 	Row   normalize.Row
 
-	answer func() *payload.Payload
+	answer func() *payload.EncodedBody
 	etag   func() string
 	joined atomic.Pointer[join]
 }
@@ -40,7 +40,7 @@ func NewDetail(info *adapters.Info, a *normalize.Agent) (*Detail, error) {
 
 func newDetail(a *normalize.Agent, row normalize.Row) *Detail {
 	d := &Detail{ID: lastID.Add(1), Agent: a, Row: row}
-	d.answer = sync.OnceValue(func() *payload.Payload {
+	d.answer = sync.OnceValue(func() *payload.EncodedBody {
 		return payload.New(row.Append(make([]byte, 0, len(row)+1<<9), a.Ending()))
 	})
 	d.etag = sync.OnceValue(func() string {
@@ -57,10 +57,10 @@ func newDetail(a *normalize.Agent, row normalize.Row) *Detail {
 func Tag(revision string) string { return `"` + revision + `"` }
 
 // Answer is the agent as it is answered by itself.
-func (d *Detail) Answer() *payload.Payload { return d.answer() }
+func (d *Detail) Answer() *payload.EncodedBody { return d.answer() }
 
 // AnswerWithRaw is Answer with the vendor's own JSON.
-func (d *Detail) AnswerWithRaw() *payload.Payload {
+func (d *Detail) AnswerWithRaw() *payload.EncodedBody {
 	return payload.New(d.Row.AppendWithRaw(nil, d.Agent.Ending(), d.Agent.RawList, d.Agent.RawDetail))
 }
 

@@ -27,7 +27,7 @@ const Policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-
 // File is a page, or what it loads.
 type File struct {
 	Media  string
-	Body   *payload.Payload
+	Body   *payload.EncodedBody
 	Digest string // of the body, as a text: the same for the same bytes
 }
 

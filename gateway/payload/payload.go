@@ -1,7 +1,8 @@
-// Package payload holds bytes that are ready to be sent, and their compressed
-// forms, each made once, when it is first asked for.
+// Package payload holds encoded response bodies. Each body is compressed at most once
+// per content coding, when that coding is first requested.
 //
-// It must not know what the bytes say, nor who asks for them.
+// It imports nothing of this module: it knows neither the content of a body nor the
+// request that it answers. Begin reading at EncodedBody.
 package payload
 
 import (
@@ -16,59 +17,61 @@ import (
 // Coding is a content coding (RFC 9110, 8.4.1).
 type Coding string
 
-// The codings that a payload can be sent in.
+// The supported codings.
 const (
 	Identity Coding = "identity"
 	Gzip     Coding = "gzip" // RFC 1952
 	Zstd     Coding = "zstd" // RFC 8878
 )
 
-// Codings are those that compress, the better one first.
+// Codings returns the compressing codings in order of preference.
 func Codings() []Coding { return codings[:] }
 
 var codings = [...]Coding{Zstd, Gzip}
 
-// MinSize is the size in bytes above which a payload is worth compressing.
+// MinSize is the size in bytes up to which a body is never compressed.
 const MinSize = 1 << 10
 
-// Payload is immutable content. It is safe for concurrent use.
-type Payload struct {
+// EncodedBody is an immutable response body with its compressed forms. It is safe for
+// concurrent use.
+type EncodedBody struct {
 	plain      []byte
-	gzip, zstd form
+	gzip, zstd compressedBody
 	size       atomic.Int64
 }
 
-// form is one compressed form.
-type form struct {
+// compressedBody is the body in one coding, compressed on first use. Its bytes are nil if
+// compression does not make the body smaller.
+type compressedBody struct {
 	once  sync.Once
 	bytes []byte
 }
 
-// New takes the bytes over; nobody may change them from then on.
-func New(plain []byte) *Payload {
-	p := &Payload{plain: plain}
+// New returns a body that owns plain: the caller must not change it afterwards.
+func New(plain []byte) *EncodedBody {
+	p := &EncodedBody{plain: plain}
 	p.size.Store(int64(cap(plain)))
 	return p
 }
 
-// Plain is the content as it is.
-func (p *Payload) Plain() []byte { return p.plain }
+// Plain returns the uncompressed body. The caller must not change it.
+func (p *EncodedBody) Plain() []byte { return p.plain }
 
-// Size is the memory that the content and the forms made so far take, in bytes.
-func (p *Payload) Size() int64 { return p.size.Load() }
+// Size returns the memory in bytes that the body and the forms compressed so far take.
+func (p *EncodedBody) Size() int64 { return p.size.Load() }
 
-// In is the content in a coding, and the coding that it really is in: what is
-// small, or would not shrink, is sent as it is.
-func (p *Payload) In(c Coding) ([]byte, Coding) {
+// In returns the body in coding c and the coding actually used. That is Identity for a
+// body of at most MinSize bytes and for one that compression does not make smaller.
+func (p *EncodedBody) In(c Coding) ([]byte, Coding) {
 	if len(p.plain) <= MinSize {
 		return p.plain, Identity
 	}
 	var compressed []byte
 	switch c {
 	case Gzip:
-		compressed = p.gzip.made(p, withGzip)
+		compressed = p.gzip.get(p, compressGzip)
 	case Zstd:
-		compressed = p.zstd.made(p, withZstd)
+		compressed = p.zstd.get(p, compressZstd)
 	}
 	if compressed == nil {
 		return p.plain, Identity
@@ -76,11 +79,11 @@ func (p *Payload) In(c Coding) ([]byte, Coding) {
 	return compressed, c
 }
 
-func (f *form) made(p *Payload, compress func([]byte) []byte) []byte {
+func (f *compressedBody) get(p *EncodedBody, compress func([]byte) []byte) []byte {
 	f.once.Do(func() {
-		if made := compress(p.plain); len(made) < len(p.plain) {
-			f.bytes = made
-			p.size.Add(int64(cap(made)))
+		if compressed := compress(p.plain); len(compressed) < len(p.plain) {
+			f.bytes = compressed
+			p.size.Add(int64(cap(compressed)))
 		}
 	})
 	return f.bytes
@@ -88,7 +91,7 @@ func (f *form) made(p *Payload, compress func([]byte) []byte) []byte {
 
 var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
-func withGzip(plain []byte) []byte {
+func compressGzip(plain []byte) []byte {
 	var out bytes.Buffer
 	w := gzipWriters.Get().(*gzip.Writer)
 	defer gzipWriters.Put(w)
@@ -102,31 +105,31 @@ func withGzip(plain []byte) []byte {
 	return bytes.Clone(out.Bytes())
 }
 
-// zstdEncoder is only ever asked for whole blocks, which is safe for concurrent
-// use and keeps no goroutine. The window is what every HTTP client must take
-// (RFC 9659).
+// zstdEncoder is used for EncodeAll only, which is safe for concurrent use and leaves no
+// goroutine behind. Its window is the largest that HTTP clients must accept (RFC 9659).
 var zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 	e, err := zstd.NewWriter(nil, zstd.WithWindowSize(8<<20))
-	if err != nil { // the options are constant, and a test makes one
+	if err != nil { // unreachable: the options are constant
 		panic(err)
 	}
 	return e
 })
 
-// maxUnpacked bounds what a small input can unpack to, in bytes.
+// maxUnpacked bounds the decompressed size in bytes, as a protection against
+// decompression bombs.
 const maxUnpacked = 1 << 20
 
 var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxUnpacked), zstd.WithDecoderConcurrency(1))
-	if err != nil { // the options are constant, and a test makes one
+	if err != nil { // unreachable: the options are constant
 		panic(err)
 	}
 	return d
 })
 
-// Unzstd unpacks what In(Zstd) gave, up to a mebibyte.
+// Unzstd decompresses the result of In(Zstd). A result over 1 MiB is an error.
 func Unzstd(packed []byte) ([]byte, error) { return zstdDecoder().DecodeAll(packed, nil) }
 
-func withZstd(plain []byte) []byte {
+func compressZstd(plain []byte) []byte {
 	return bytes.Clone(zstdEncoder().EncodeAll(plain, make([]byte, 0, len(plain)/4)))
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-func TestForms(t *testing.T) {
+func TestIn_EachCoding(t *testing.T) {
 	plain := []byte(strings.Repeat(`{"name":"agent"}`, 1000))
 	p := New(plain)
 	if p.Size() != int64(cap(plain)) {
-		t.Errorf("size %d before any form is made", p.Size())
+		t.Errorf("size %d before any compression", p.Size())
 	}
 	zipped, coding := p.In(Gzip)
 	r, err := gzip.NewReader(bytes.NewReader(zipped)) // the standard library's, not the one that wrote it
@@ -36,15 +36,14 @@ func TestForms(t *testing.T) {
 		t.Errorf("%v, %d bytes", err, len(got))
 	}
 	if got, coding := p.In(Identity); coding != Identity || &got[0] != &plain[0] {
-		t.Error("the content as it is was copied")
+		t.Error("the identity coding is a copy")
 	}
 	if want := int64(cap(plain) + cap(zipped) + cap(packed)); p.Size() != want {
 		t.Errorf("size %d, want %d", p.Size(), want)
 	}
 }
 
-// TestFormsAreMadeOnce: whoever asks, and however many at a time.
-func TestFormsAreMadeOnce(t *testing.T) {
+func TestIn_ConcurrentCallsCompressOnce(t *testing.T) {
 	p := New([]byte(strings.Repeat("x", 100_000)))
 	var wg sync.WaitGroup
 	first := make([]*byte, 16)
@@ -57,18 +56,18 @@ func TestFormsAreMadeOnce(t *testing.T) {
 	wg.Wait()
 	for i := range first {
 		if first[i] != first[i%2] {
-			t.Fatal("a form was made twice")
+			t.Fatal("the same coding was compressed twice")
 		}
 	}
 }
 
-func TestWhatDoesNotShrinkIsSentAsItIs(t *testing.T) {
+func TestIn_IdentityIfNotSmaller(t *testing.T) {
 	noise := make([]byte, 5000)
 	_, _ = rand.Read(noise) // never fails
 	for name, plain := range map[string][]byte{"small": bytes.Repeat([]byte("x"), MinSize), "noise": noise} {
 		for _, c := range Codings() {
 			if got, coding := New(plain).In(c); coding != Identity || !bytes.Equal(got, plain) {
-				t.Errorf("%s was sent in %s", name, coding)
+				t.Errorf("%s was encoded as %s", name, coding)
 			}
 		}
 	}
