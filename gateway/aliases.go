@@ -10,7 +10,7 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/catalog"
-	"github.com/agentgw/agentgw/gateway/sqlstore"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -244,9 +244,9 @@ func (g *Gateway) handleDeleteAlias(r *request) (*response, error) {
 
 func aliasProblem(name string, err error) *Problem {
 	switch {
-	case errors.Is(err, sqlstore.ErrVersion):
+	case errors.Is(err, sqlstore.ErrVersionMismatch):
 		return newProblem(CodeAliasConflict, "%s is not of the version that the request names; read it, and send the version that it has (0 for one that is not there)", name)
-	case errors.Is(err, sqlstore.ErrCircle):
+	case errors.Is(err, sqlstore.ErrCycle):
 		return newProblem(CodeAliasConflict, "%s would lead back to itself", name)
 	}
 	return storeProblem(err)
@@ -262,8 +262,8 @@ func resolved(r *response, to lead) {
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // audit is the line of the trail for what the request does.
-func (r *request) audit() sqlstore.Audit {
-	return sqlstore.Audit{At: now(), KeyID: r.caller.KeyID, RequestID: r.requestID}
+func (r *request) audit() sqlstore.AuditEntry {
+	return sqlstore.AuditEntry{At: now(), KeyID: r.caller.KeyID, RequestID: r.requestID}
 }
 
 // collapse leaves out the agents that an alias supersedes.

@@ -13,8 +13,8 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/oklog/ulid/v2"
 
-	"github.com/agentgw/agentgw/gateway/idempotency"
-	"github.com/agentgw/agentgw/gateway/sqlstore"
+	"github.com/agentgw/agentgw/gateway/store/idempotency"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -200,9 +200,9 @@ func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) 
 // kept even if the caller's time is up.
 func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuery, id idempotency.ID, claim *idempotency.Claim) (*response, error) {
 	keeping := context.WithoutCancel(ctx)
-	try := &attempt{save: func(ctx context.Context, a *attempt) error { return claim.Attempting(ctx, encoded(a)) }}
-	if claim.Lost != nil {
-		if err := json.Unmarshal(claim.Lost, try); err != nil {
+	try := &attempt{save: func(ctx context.Context, a *attempt) error { return claim.RecordAttempt(ctx, encoded(a)) }}
+	if claim.UnknownAttempt != nil {
+		if err := json.Unmarshal(claim.UnknownAttempt, try); err != nil {
 			return nil, fmt.Errorf("an attempt cannot be read: %w", err)
 		}
 	}
@@ -211,7 +211,7 @@ func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuer
 	defer func() { try.settled(known) }()
 	defer func() { // if it panics
 		if !ended {
-			_ = claim.LostTrack(keeping, encoded(try))
+			_ = claim.MarkUnknown(keeping, encoded(try))
 		}
 	}()
 	r, err := g.create(ctx, caller, q, try)
@@ -221,7 +221,7 @@ func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuer
 	switch {
 	case err == nil:
 		// If it cannot be kept, the attempt is, and the agent is found by it.
-		if claim.Answered(keeping, encoded(first)) == nil {
+		if claim.Complete(keeping, encoded(first)) == nil {
 			known = try.Native
 			if r.body.Size() <= maxAnswer {
 				g.creates.answers.Add(id, r)
@@ -234,14 +234,14 @@ func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuer
 		g.telemetry.Idempotent(idempotentCreated)
 		return r, nil
 	case try.Lost:
-		_ = claim.LostTrack(keeping, encoded(try))
+		_ = claim.MarkUnknown(keeping, encoded(try))
 		g.telemetry.Idempotent(idempotentLost)
 		return nil, p.again(time.Until(try.BusyUntil))
 	case p.Upstream != nil && (p.Upstream.Status == 400 || p.Upstream.Status == 422): // the backend has seen it, and judged
 		first.Problem = p
-		_ = claim.Answered(keeping, encoded(first))
+		_ = claim.Complete(keeping, encoded(first))
 	default:
-		_ = claim.Forget(keeping)
+		_ = claim.Release(keeping)
 	}
 	g.telemetry.Idempotent(idempotentNotCreated)
 	return nil, err

@@ -11,7 +11,7 @@ import (
 
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/migrate"
-	"github.com/agentgw/agentgw/gateway/sqlstore"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -290,9 +290,9 @@ func (g *Gateway) handleShadowMigration(r *request) (*response, error) {
 }
 
 // lead has the source's names lead to the target.
-func (m *migration) lead(c *sqlstore.Change) {
+func (m *migration) lead(c *sqlstore.MigrationChange) {
 	for _, name := range m.doc.Names {
-		c.Lead = append(c.Lead, sqlstore.Alias{
+		c.PutAliases = append(c.PutAliases, sqlstore.Alias{
 			Name: name, Target: m.row.Target, KeyID: m.row.KeyID, MigrationID: m.row.ID,
 			NameAccount: m.source.account, TargetAccount: m.target.account, UpdatedAt: now(),
 		})

@@ -8,7 +8,7 @@ import (
 
 	"github.com/agentgw/agentgw/gateway/console"
 	"github.com/agentgw/agentgw/gateway/migrate"
-	"github.com/agentgw/agentgw/gateway/sqlstore"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
 )
 
 // consoleMigrations is how many migrations the console lists.
@@ -64,7 +64,7 @@ func (g *Gateway) chosenMigration(ctx context.Context, row sqlstore.Migration, f
 	for _, f := range findings {
 		one.Findings = append(one.Findings, console.Finding{Path: f.Path, Kind: string(f.Kind), Severity: string(f.Severity)})
 	}
-	trail, err := g.store.Trail(ctx, row.ID)
+	trail, err := g.store.AuditLog(ctx, row.ID)
 	if err != nil {
 		return one
 	}

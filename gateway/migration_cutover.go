@@ -10,7 +10,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/migrate"
-	"github.com/agentgw/agentgw/gateway/sqlstore"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -298,7 +298,7 @@ func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 	// rest is done when this is sent again.
 	led := m.row.State == migrate.CutOver
 	m.row.State, m.row.ShadowPercent = migrate.RolledBack, 0
-	if err := m.save(ctx, migrate.StepRollback, "the source's ids lead to it", func(c *sqlstore.Change) { c.Unlead, c.SourceAccount = m.doc.Names, m.source.account }); err != nil {
+	if err := m.save(ctx, migrate.StepRollback, "the source's ids lead to it", func(c *sqlstore.MigrationChange) { c.RestoreAliases, c.SourceAccount = m.doc.Names, m.source.account }); err != nil {
 		return err
 	}
 	if led {

@@ -129,7 +129,7 @@ func (m *migration) view() (migrationView, error) {
 		}
 		v.Plan.Requests = requests
 	}
-	trail, err := m.gateway.store.Trail(context.WithoutCancel(ctx), m.row.ID)
+	trail, err := m.gateway.store.AuditLog(context.WithoutCancel(ctx), m.row.ID)
 	if err != nil {
 		return v, storeProblem(err)
 	}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/migrate"
-	"github.com/agentgw/agentgw/gateway/sqlstore"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -118,7 +118,7 @@ func mustID(text string) normalize.ID {
 
 // save writes what a step came to, with a line of the trail, even if the caller's time is
 // up. change may say more that is written with it.
-func (m *migration) save(ctx context.Context, step migrate.Step, detail string, change ...func(*sqlstore.Change)) error {
+func (m *migration) save(ctx context.Context, step migrate.Step, detail string, change ...func(*sqlstore.MigrationChange)) error {
 	encoded, err := json.Marshal(m.doc)
 	if err != nil {
 		return err
@@ -127,15 +127,15 @@ func (m *migration) save(ctx context.Context, step migrate.Step, detail string, 
 	m.row.UpdatedAt = now()
 	by := m.request.audit()
 	by.Step, by.Detail = string(step), detail
-	write := sqlstore.Change{Migration: m.row, By: by}
+	write := sqlstore.MigrationChange{Migration: m.row, Audit: by}
 	for _, more := range change {
 		more(&write)
 	}
-	written, err := m.gateway.store.Write(context.WithoutCancel(ctx), write)
-	if errors.Is(err, sqlstore.ErrVersion) {
+	written, err := m.gateway.store.WriteMigration(context.WithoutCancel(ctx), write)
+	if errors.Is(err, sqlstore.ErrVersionMismatch) {
 		return m.notFree(m.row.Source)
 	}
-	if errors.Is(err, sqlstore.ErrChanged) {
+	if errors.Is(err, sqlstore.ErrConflict) {
 		return m.gateway.busy(m.row)
 	}
 	if err != nil {

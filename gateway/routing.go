@@ -12,7 +12,7 @@ import (
 
 	"net/url"
 
-	"github.com/agentgw/agentgw/gateway/sqlstore"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -112,7 +112,7 @@ var routings atomic.Uint64
 func newRouting(routes sqlstore.Routes) *routing {
 	r := &routing{
 		number: routings.Add(1), revision: routes.Revision, aliases: make(map[string]sqlstore.Alias, len(routes.Aliases)), shadows: make(map[string][]sqlstore.Shadow, len(routes.Shadows)),
-		moving: make(map[string]bool, len(routes.Moving)), superseded: map[string][]superseded{},
+		moving: make(map[string]bool, len(routes.Migrating)), superseded: map[string][]superseded{},
 	}
 	for _, a := range routes.Aliases {
 		r.aliases[a.Name] = a
@@ -123,7 +123,7 @@ func newRouting(routes sqlstore.Routes) *routing {
 	for _, s := range routes.Shadows {
 		r.shadows[s.Source] = append(r.shadows[s.Source], s)
 	}
-	for _, id := range routes.Moving {
+	for _, id := range routes.Migrating {
 		r.moving[id] = true
 	}
 	return r
@@ -288,7 +288,7 @@ func (g *Gateway) hold(ctx context.Context, caller *Caller, name string, origina
 		if g.store == nil {
 			return found, func() {}, nil
 		}
-		lock := g.store.LockHere
+		lock := g.store.LockLocal
 		if g.store.Shared() && g.routing.Load().moving[found.id] {
 			lock = g.store.Lock
 		}
@@ -336,7 +336,7 @@ func (g *Gateway) latest(ctx context.Context) error {
 // neverRouted reports whether nothing is known of aliases, though there may be some: the
 // store was away from the start.
 func (g *Gateway) neverRouted() bool {
-	return g.store != nil && g.routing.Load().revision < 0 && !g.store.Absent()
+	return g.store != nil && g.routing.Load().revision < 0 && !g.store.FileMissing()
 }
 
 func movingLock(agent string) string { return "agent " + agent }

@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/agentgw/agentgw/gateway/migrate"
-	"github.com/agentgw/agentgw/gateway/sqlstore"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -178,7 +178,7 @@ func (s *shadowing) keep(ctx context.Context, store *sqlstore.Store) {
 			c.Count = n
 			list = append(list, c)
 		}
-		if store.CountShadow(ctx, id, list) == nil {
+		if store.AddShadowCounts(ctx, id, list) == nil {
 			continue
 		}
 		s.mu.Lock()

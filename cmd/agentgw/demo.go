@@ -16,7 +16,7 @@ import (
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/apikey"
-	"github.com/agentgw/agentgw/gateway/sqlstore"
+	"github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -166,7 +166,7 @@ func startVendors() (vendors []demoVendor, stop func(), err error) {
 func demoSource(vendors []demoVendor, listen, admin, level string) config.Source {
 	var file, credentials strings.Builder
 	secrets := map[string]string{}
-	fmt.Fprintf(&file, "server: {listen: %q, drain_for: 0s}\nadmin: {listen: %q}\nlog: {level: %s}\nstore: {url: %q}\nbackends:\n", listen, admin, level, sqlstore.Memory)
+	fmt.Fprintf(&file, "server: {listen: %q, drain_for: 0s}\nadmin: {listen: %q}\nlog: {level: %s}\nstore: {url: %q}\nbackends:\n", listen, admin, level, store.Memory)
 	for _, v := range vendors {
 		fmt.Fprintf(&file, "  %s: {provider: %s, base_url: %q}\n", v.name, v.name, v.baseURL)
 		variable := "DEMO_" + strings.ToUpper(v.name)

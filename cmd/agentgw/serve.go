@@ -23,7 +23,7 @@ import (
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway"
-	"github.com/agentgw/agentgw/gateway/sqlstore"
+	"github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
@@ -67,7 +67,7 @@ type service struct {
 	load      func() (*config.Config, error)
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
-	store     *sqlstore.Store
+	store     *store.Store
 	gateway   *gateway.Gateway
 	public    *gateway.Server
 	admin     *gateway.Admin
@@ -86,7 +86,7 @@ func newService(ctx context.Context, c *config.Config, log *slog.Logger, lines *
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlstore.Open(ctx, c.StoreURL.Reveal(), log)
+	store, err := store.Open(ctx, c.StoreURL.Reveal(), log)
 	if err != nil {
 		return nil, fmt.Errorf("store.url: %w", err)
 	}

@@ -32,7 +32,7 @@ import (
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway"
 	"github.com/agentgw/agentgw/gateway/apikey"
-	"github.com/agentgw/agentgw/gateway/sqlstore"
+	"github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/sandbox"
 	"github.com/agentgw/agentgw/test/described"
@@ -172,7 +172,7 @@ func (l *Live) start(o Options) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	store, err := sqlstore.Open(context.Background(), sqlstore.Memory, log)
+	store, err := store.Open(context.Background(), store.Memory, log)
 	if err != nil {
 		l.t.Fatal(err)
 	}

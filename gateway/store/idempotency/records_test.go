@@ -10,39 +10,40 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/agentgw/agentgw/gateway/sqlstore"
+	"github.com/agentgw/agentgw/gateway/store"
 )
 
-// newRecords keeps them in a store of its own, and goes by the given time.
-func newRecords(t testing.TB, now *time.Time, holder string, store *sqlstore.Store) (*Records, *sqlstore.Store) {
+// newRecords returns Records whose clock is now. Their store is s or, if s is nil, a new
+// one.
+func newRecords(t testing.TB, now *time.Time, holder string, s *store.Store) (*Records, *store.Store) {
 	t.Helper()
-	if store == nil {
+	if s == nil {
 		var err error
-		if store, err = sqlstore.Open(t.Context(), sqlstore.Memory, slog.New(slog.DiscardHandler)); err != nil {
+		if s, err = store.Open(t.Context(), store.Memory, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = store.Close() })
+		t.Cleanup(func() { _ = s.Close() })
 	}
-	return New(Options{Store: store, Holder: holder, MaxPerCaller: 100, Hold: func() time.Duration { return time.Minute }, Now: func() time.Time { return *now }}), store
+	return New(Options{Store: s, Holder: holder, MaxPerCaller: 100, Hold: func() time.Duration { return time.Minute }, Now: func() time.Time { return *now }}), s
 }
 
-// TestRecords is a random walk over what can become of requests, at two instances that
-// share a store, beside a model of what was promised.
-func TestRecords(t *testing.T) {
+// TestRecords_MatchModel runs random requests at two instances that share a store, and
+// compares each result with a model.
+func TestRecords_MatchModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		ctx := t.Context()
 		now := time.Unix(1_000_000, 0)
 		one, store := newRecords(t, &now, "one", nil)
 		two, _ := newRecords(t, &now, "two", store)
-		type known struct {
+		type request struct {
 			since       time.Time
 			fingerprint byte
-			claim       *Claim
-			attempted   string // before it is over
+			claim       *Claim // nil once the request has ended
+			attempt     string // of the running request
 			answer      string
-			lost        string
+			unknown     string // the attempt whose outcome is unknown
 		}
-		model := map[ID]*known{}
+		model := map[ID]*request{}
 		ids := rapid.Custom(func(t *rapid.T) ID {
 			return ID{rapid.SampledFrom([]string{"acme", "other"}).Draw(t, "caller"), rapid.SampledFrom([]string{"k1", "k2", "k3"}).Draw(t, "key")}
 		})
@@ -52,44 +53,44 @@ func TestRecords(t *testing.T) {
 				id, fingerprint := ids.Draw(t, "id"), rapid.ByteRange(0, 1).Draw(t, "fingerprint")
 				claim, answer, err := rapid.SampledFrom([]*Records{one, two}).Draw(t, "instance").Begin(ctx, id, [32]byte{fingerprint})
 				was := model[id]
-				over := was != nil && was.claim != nil && now.Sub(was.since) >= time.Minute // its instance is gone
+				expired := was != nil && was.claim != nil && now.Sub(was.since) >= time.Minute
 				switch {
 				case was == nil:
-					if claim == nil || claim.Lost != nil || err != nil {
-						t.Fatalf("the first of its kind: %v, %v", claim, err)
+					if claim == nil || claim.UnknownAttempt != nil || err != nil {
+						t.Fatalf("first request: %v, %v", claim, err)
 					}
-					model[id] = &known{since: now, fingerprint: fingerprint, claim: claim}
+					model[id] = &request{since: now, fingerprint: fingerprint, claim: claim}
 				case was.fingerprint != fingerprint:
 					if !errors.Is(err, ErrReused) {
-						t.Fatalf("another request: %v", err)
+						t.Fatalf("different request with the same key: %v", err)
 					}
-				case was.claim != nil && !over:
+				case was.claim != nil && !expired:
 					if !errors.Is(err, ErrRunning) {
-						t.Fatalf("beside the running one: %v", err)
+						t.Fatalf("while another request runs: %v", err)
 					}
 				case was.answer != "":
 					if err != nil || claim != nil || string(answer) != was.answer {
 						t.Fatalf("%s, %v, want %q", answer, err, was.answer)
 					}
 				default:
-					want := was.lost
-					if over {
-						want = was.attempted
+					want := was.unknown
+					if expired {
+						want = was.attempt
 					}
-					if err != nil || string(claim.Lost) != want {
-						t.Fatalf("after one that was lost: %v, %v, want %q", claim, err, want)
+					if err != nil || string(claim.UnknownAttempt) != want {
+						t.Fatalf("after an unknown outcome: %v, %v, want %q", claim, err, want)
 					}
-					was.claim, was.since, was.attempted = claim, now, want
+					was.claim, was.since, was.attempt = claim, now, want
 				}
 			},
-			"is about to be sent": func(t *rapid.T) {
+			"record attempt": func(t *rapid.T) {
 				was := model[ids.Draw(t, "id")]
 				if was == nil || was.claim == nil {
-					t.Skip("nothing runs")
+					t.Skip("no request is running")
 				}
 				attempts++
-				was.attempted = fmt.Sprint("attempt ", attempts)
-				if err := was.claim.Attempting(ctx, []byte(was.attempted)); err != nil {
+				was.attempt = fmt.Sprint("attempt ", attempts)
+				if err := was.claim.RecordAttempt(ctx, []byte(was.attempt)); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -97,19 +98,19 @@ func TestRecords(t *testing.T) {
 				id := ids.Draw(t, "id")
 				was := model[id]
 				if was == nil || was.claim == nil {
-					t.Skip("nothing runs")
+					t.Skip("no request is running")
 				}
 				attempts++
 				var err error
 				switch rapid.IntRange(0, 2).Draw(t, "how") {
 				case 0:
 					was.answer = fmt.Sprint(attempts)
-					err = was.claim.Answered(ctx, []byte(was.answer))
+					err = was.claim.Complete(ctx, []byte(was.answer))
 				case 1:
-					was.lost = fmt.Sprint(attempts)
-					err = was.claim.LostTrack(ctx, []byte(was.lost))
+					was.unknown = fmt.Sprint(attempts)
+					err = was.claim.MarkUnknown(ctx, []byte(was.unknown))
 				case 2:
-					err = errors.Join(was.claim.Forget(ctx), was.claim.Answered(ctx, []byte("too late")))
+					err = errors.Join(was.claim.Release(ctx), was.claim.Complete(ctx, []byte("too late")))
 					delete(model, id)
 				}
 				if err != nil {
@@ -117,7 +118,7 @@ func TestRecords(t *testing.T) {
 				}
 				was.claim, was.since = nil, now
 			},
-			"a caller goes": func(t *rapid.T) {
+			"forget caller": func(t *rapid.T) {
 				gone := rapid.SampledFrom([]string{"acme", "other"}).Draw(t, "caller")
 				if err := one.Forget(ctx, gone); err != nil {
 					t.Fatal(err)
@@ -128,7 +129,7 @@ func TestRecords(t *testing.T) {
 					}
 				}
 			},
-			"time passes": func(t *rapid.T) {
+			"advance clock": func(t *rapid.T) {
 				now = now.Add(time.Duration(rapid.IntRange(1, 2000).Draw(t, "minutes")) * time.Minute)
 				for id, was := range model {
 					if now.Sub(was.since) > TTL {
@@ -140,7 +141,7 @@ func TestRecords(t *testing.T) {
 	})
 }
 
-func TestRoomIsBounded(t *testing.T) {
+func TestBegin_LimitPerCaller(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	records, _ := newRecords(t, &now, "one", nil)
 	fill := func(caller string) (n int) {
@@ -149,7 +150,7 @@ func TestRoomIsBounded(t *testing.T) {
 			if errors.Is(err, ErrFull) {
 				return n
 			}
-			if err := claim.Answered(t.Context(), []byte("done")); err != nil {
+			if err := claim.Complete(t.Context(), []byte("done")); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -159,17 +160,17 @@ func TestRoomIsBounded(t *testing.T) {
 		t.Errorf("%d records of one caller, then %d of another", first, second)
 	}
 	if _, answer, err := records.Begin(t.Context(), ID{"greedy", "0"}, [32]byte{}); err != nil || string(answer) != "done" {
-		t.Errorf("a full store forgot: %s, %v", answer, err)
+		t.Errorf("the answer was evicted: %s, %v", answer, err)
 	}
 	now = now.Add(TTL + time.Second)
 	if n := fill("greedy"); n != 100 {
-		t.Errorf("%d after a day", n)
+		t.Errorf("%d records after the TTL", n)
 	}
 }
 
-// TestALateOneDoesNotOverwrite: whoever took longer than a request can be held does not
-// undo what was done since.
-func TestALateOneDoesNotOverwrite(t *testing.T) {
+// TestClaim_ExpiredClaimDoesNotOverwrite: a request that took longer than Hold must not be
+// sent, nor replace the outcome of the request that claimed its key since.
+func TestClaim_ExpiredClaimDoesNotOverwrite(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	one, store := newRecords(t, &now, "one", nil)
 	two, _ := newRecords(t, &now, "two", store)
@@ -182,10 +183,10 @@ func TestALateOneDoesNotOverwrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := late.Attempting(t.Context(), []byte("late")); !errors.Is(err, ErrRunning) {
-		t.Errorf("it may be sent twice: %v", err)
+	if err := late.RecordAttempt(t.Context(), []byte("late")); !errors.Is(err, ErrRunning) {
+		t.Errorf("the request may be sent twice: %v", err)
 	}
-	if err := quick.Answered(t.Context(), []byte("quick")); err != nil {
+	if err := quick.Complete(t.Context(), []byte("quick")); err != nil {
 		t.Fatal(err)
 	}
 	if _, answer, err := one.Begin(t.Context(), ID{"acme", "k"}, [32]byte{}); err != nil || string(answer) != "quick" {
@@ -193,7 +194,7 @@ func TestALateOneDoesNotOverwrite(t *testing.T) {
 	}
 }
 
-func TestOnlyOneOfManyBegins(t *testing.T) {
+func TestBegin_ConcurrentRequestsGetOneClaim(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	records, _ := newRecords(t, &now, "one", nil)
 	var wg sync.WaitGroup
@@ -209,6 +210,6 @@ func TestOnlyOneOfManyBegins(t *testing.T) {
 	}
 	wg.Wait()
 	if len(claims) != 1 {
-		t.Errorf("%d began", len(claims))
+		t.Errorf("%d claims", len(claims))
 	}
 }

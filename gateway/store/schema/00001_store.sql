@@ -1,6 +1,6 @@
 -- +goose Up
--- The types are those that SQLite and PostgreSQL both have. Times are milliseconds since
--- 1970; a BYTEA is a BLOB to SQLite.
+-- All types exist in SQLite and PostgreSQL; SQLite treats BYTEA as BLOB. Times are
+-- milliseconds since 1970.
 
 CREATE TABLE revisions (
   name  TEXT PRIMARY KEY,
@@ -14,15 +14,14 @@ CREATE TABLE aliases (
   version      BIGINT NOT NULL,
   key_id       TEXT NOT NULL,
   migration_id TEXT NOT NULL,
-  name_account   TEXT NOT NULL, -- whose the name is, where it is an agent's id; hashed
-  target_account TEXT NOT NULL, -- whose the target is; hashed
+  name_account   TEXT NOT NULL, -- account of the name if it is an agent's id; hashed
+  target_account TEXT NOT NULL, -- account of the target; hashed
   created_at   BIGINT NOT NULL,
   updated_at   BIGINT NOT NULL
 );
 CREATE INDEX aliases_target ON aliases (target);
 
--- Aliases that a migration led elsewhere along with the ids of its source, and where they
--- led before.
+-- The previous targets of aliases that a migration changed, for its rollback.
 CREATE TABLE alias_moves (
   migration_id TEXT NOT NULL,
   name         TEXT NOT NULL,

@@ -1,7 +1,8 @@
-package sqlstore
+package store
 
 import "testing"
 
+// BenchmarkOpen measures opening an empty store in memory, which creates the schema.
 func BenchmarkOpen(b *testing.B) {
 	for b.Loop() {
 		s, err := Open(b.Context(), Memory, quiet)
