@@ -98,7 +98,7 @@ func (m *migration) activateLater(ctx context.Context, activate *bool) error {
 	return m.save(ctx, migrate.StepCutover, "activated")
 }
 
-// bringUpToDate has the target be as the source is now, by the same wishes, if nobody
+// bringUpToDate has the target be as the source is now, with the same options, if nobody
 // else changed the target. It gives the target.
 func (m *migration) bringUpToDate(ctx context.Context) (*catalog.Detail, error) {
 	source, err := m.readSource(ctx)
@@ -133,7 +133,7 @@ func (m *migration) took(p pendingPlan, left string) {
 
 // takeOver sends the target what was changed at the source since it was planned.
 func (m *migration) takeOver(ctx context.Context, source, target *catalog.Detail) (*catalog.Detail, error) {
-	plan, violations := migrate.Make(source.Agent, m.source.Info, m.target.Info, m.doc.Wishes)
+	plan, violations := migrate.Make(source.Agent, m.source.Info, m.target.Info, m.doc.Options)
 	if len(violations) > 0 || plan.State() != migrate.Ready {
 		return nil, newProblem(CodePlanStale, "%s was changed since it was planned, so that it can no longer be moved as it was; roll back, and plan again", m.row.Source)
 	}

@@ -46,7 +46,7 @@ type migrationView struct {
 
 type planView struct {
 	SourceETag string            `json:"source_etag"`
-	Wishes     migrate.Wishes    `json:"wishes"`
+	Options    migrate.Options   `json:"options"`
 	Findings   []migrate.Finding `json:"findings"`
 	// Agent is the new one as POST /v1/agents would be given it, and Requests are what
 	// its backend is sent, once the plan is ready.
@@ -115,7 +115,7 @@ func (m *migration) view() (migrationView, error) {
 	ctx := m.request.ctx
 	v := migrationView{
 		migrationSummary: m.summary(), Accepted: m.doc.Accepted, Verification: m.doc.Verification, Warnings: m.warnings,
-		Plan: planView{SourceETag: m.doc.ETag, Wishes: m.doc.Wishes, Findings: m.doc.Findings, Agent: bodyOf(m.target.Name, m.doc.Change.change()), Activate: m.doc.Activate},
+		Plan: planView{SourceETag: m.doc.ETag, Options: m.doc.Options, Findings: m.doc.Findings, Agent: bodyOf(m.target.Name, m.doc.Change.change()), Activate: m.doc.Activate},
 	}
 	for _, f := range m.doc.Findings {
 		if f.Kind == migrate.Manual && f.Severity == migrate.Warn {

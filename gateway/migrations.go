@@ -24,7 +24,7 @@ import (
 // migrationDocument is what a migration keeps beside its row. It holds prompts, so it is
 // sealed.
 type migrationDocument struct {
-	Wishes   migrate.Wishes    `json:"wishes"`
+	Options  migrate.Options   `json:"options"`
 	ETag     string            `json:"etag"` // of the source, when it was planned
 	Findings []migrate.Finding `json:"findings"`
 	Change   changeRecord      `json:"change"`
@@ -250,7 +250,7 @@ func (g *Gateway) open(r *request, row sqlstore.Migration) (m *migration, visibl
 type planBody struct {
 	Source        string `json:"source"`
 	TargetBackend string `json:"target_backend"`
-	migrate.Wishes
+	migrate.Options
 }
 
 // handlePlanMigration plans: it writes to no backend. A plan of the same agent to the same
@@ -334,7 +334,7 @@ func (g *Gateway) planned(r *request, body planBody) (*migration, error) {
 		}
 		return nil, newProblem(CodeMigrationState, "%s was moved already: it leads %s", detail.Agent.ID, where)
 	}
-	plan, violations := migrate.Make(detail.Agent, m.source.Info, m.target.Info, body.Wishes)
+	plan, violations := migrate.Make(detail.Agent, m.source.Info, m.target.Info, body.Options)
 	if len(violations) > 0 {
 		return nil, validationProblem(m.target.Name, violations)
 	}
@@ -342,7 +342,7 @@ func (g *Gateway) planned(r *request, body planBody) (*migration, error) {
 		ID: "mig_" + strings.ToLower(ulid.Make().String()), State: plan.State(), Source: detail.Agent.ID, TargetBackend: m.target.Name,
 		KeyID: r.caller.KeyID, SourceCredential: m.source.account, TargetCredential: m.target.account, CreatedAt: now(),
 	}
-	m.doc = migrationDocument{Wishes: body.Wishes, ETag: detail.ETag(), Names: append([]string{detail.Agent.ID}, detail.Agent.AlternateIDs...)}
+	m.doc = migrationDocument{Options: body.Options, ETag: detail.ETag(), Names: append([]string{detail.Agent.ID}, detail.Agent.AlternateIDs...)}
 	m.take(plan)
 	return m, nil
 }
@@ -354,7 +354,7 @@ func (m *migration) take(p migrate.Plan) {
 
 // hash tells a plan from every other one.
 func (m *migration) hash() string {
-	whole, err := json.Marshal([]any{m.row.Source, m.row.TargetBackend, m.doc.ETag, m.doc.Wishes, m.doc.Findings, m.doc.Change, m.doc.Activate}, json.Deterministic(true))
+	whole, err := json.Marshal([]any{m.row.Source, m.row.TargetBackend, m.doc.ETag, m.doc.Options, m.doc.Findings, m.doc.Change, m.doc.Activate}, json.Deterministic(true))
 	if err != nil {
 		return ""
 	}

@@ -97,7 +97,7 @@ func (s *shadowing) compare(ctx context.Context, shadow sqlstore.Shadow, r *rout
 	if err != nil {
 		return // the target's own failures are its backend's to show
 	}
-	plan, violations := migrate.Make(source, from.Info, to.Info, doc.Wishes)
+	plan, violations := migrate.Make(source, from.Info, to.Info, doc.Options)
 	if len(violations) > 0 {
 		return
 	}

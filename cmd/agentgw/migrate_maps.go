@@ -56,7 +56,7 @@ func (m *mapsCommand) run(a *app) error {
 	if err != nil {
 		return coded(err)
 	}
-	needed, err := neededMaps(agents, from, to, migrate.Wishes{Architecture: m.Architecture})
+	needed, err := neededMaps(agents, from, to, migrate.Options{Architecture: m.Architecture})
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func infoOf(ctx context.Context, c *api, backend string) (*adapters.Info, error)
 }
 
 // neededMaps counts, by field, the values that a plan could not take over by itself.
-func neededMaps(agents []listed, from, to *adapters.Info, w migrate.Wishes) (map[string]map[string]int, error) {
+func neededMaps(agents []listed, from, to *adapters.Info, w migrate.Options) (map[string]map[string]int, error) {
 	needed := map[string]map[string]int{}
 	for _, listed := range agents {
 		agent, err := normalize.Row(listed.raw).Agent()

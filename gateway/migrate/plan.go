@@ -108,19 +108,19 @@ func (p Plan) Losses() []Finding {
 type planner struct {
 	source   *normalize.Agent
 	from, to *adapters.Info
-	wishes   Wishes
+	options  Options
 	plan     Plan
 	same     bool // one vendor
 	greeting string
 }
 
-// Make plans the agent's way to the vendor. Violations are what is wrong with the wishes.
-func Make(source *normalize.Agent, from, to *adapters.Info, w Wishes) (Plan, []normalize.Violation) {
+// Make plans the agent's move to the provider. The violations are about the options.
+func Make(source *normalize.Agent, from, to *adapters.Info, options Options) (Plan, []normalize.Violation) {
 	p := &planner{
-		source: source, from: from, to: to, wishes: w, same: from.Provider == to.Provider,
+		source: source, from: from, to: to, options: options, same: from.Provider == to.Provider,
 		plan: Plan{Change: normalize.Change{Set: map[normalize.Field]jsontext.Value{}, Extensions: map[string]jsontext.Value{}}},
 	}
-	if wrong := p.checkWishes(); len(wrong) > 0 {
+	if wrong := p.checkOptions(); len(wrong) > 0 {
 		return Plan{}, wrong
 	}
 	avatar := false
@@ -178,7 +178,7 @@ func (p *planner) field(f normalize.Field) {
 	path := f.Pointer()
 	value := p.source.Value(f)
 	shown := !p.source.Unavailable.Has(f)
-	if input, given := p.wishes.Inputs[f.Name()]; given && !f.Settled() {
+	if input, given := p.options.Inputs[f.Name()]; given && !f.Settled() {
 		p.plan.Change.Set[f] = input
 		found := Finding{Path: path, Kind: Exact, Severity: Info, Message: "as given in inputs", To: input}
 		if shown && !empty(value) && !normalize.Equal(value, input) {
@@ -187,7 +187,7 @@ func (p *planner) field(f normalize.Field) {
 		p.add(found)
 		return
 	}
-	if f == normalize.FieldArchitecture && p.wishes.Architecture != "" {
+	if f == normalize.FieldArchitecture && p.options.Architecture != "" {
 		p.architecture(value, shown)
 		return
 	}
@@ -213,7 +213,7 @@ func (p *planner) field(f normalize.Field) {
 		p.add(Finding{Path: path, Kind: Exact, Severity: Info, Message: "empty", From: value})
 	case group(f) == "phone" && !p.to.Creates(f):
 		p.add(Finding{Path: path, Kind: Manual, Severity: Warn, Message: "a number is not moved: after the cutover connect it to the new agent by hand", From: value})
-	case f == normalize.FieldGreeting && !p.to.Creates(f) && slices.Contains(p.wishes.Transforms, GreetingToPrompt):
+	case f == normalize.FieldGreeting && !p.to.Creates(f) && slices.Contains(p.options.Transforms, GreetingToPrompt):
 		p.greeting, _ = (normalize.Change{Set: map[normalize.Field]jsontext.Value{f: value}}).Text(f)
 		p.add(Finding{Path: path, Kind: Approximate, Severity: Warn, Message: p.to.Title + " has no greeting: it becomes an instruction at the end of the system prompt", From: value})
 	case group(f) == "avatar" && f != normalize.FieldAvatarID && !p.to.Creates(f):
@@ -274,7 +274,7 @@ var code = regexp.MustCompile(`^[a-z][a-z0-9_]*(-[A-Za-z0-9]{2,8})*$`)
 
 // translate is what a value is at the target; nil if that cannot be said.
 func (p *planner) translate(f normalize.Field, value jsontext.Value) (to jsontext.Value, kind Kind, message string) {
-	names := p.wishes.Maps[f.Name()]
+	names := p.options.Maps[f.Name()]
 	if value.Kind() == '[' {
 		return p.translateAll(f, value, names)
 	}
@@ -365,7 +365,7 @@ func (p *planner) status(value jsontext.Value) {
 // architecture is the one that was asked for.
 func (p *planner) architecture(value jsontext.Value, shown bool) {
 	f := normalize.FieldArchitecture
-	to := quote(p.wishes.Architecture)
+	to := quote(p.options.Architecture)
 	p.plan.Change.Set[f] = to
 	found := Finding{Path: f.Pointer(), Kind: Exact, Severity: Info, Message: "as asked for", To: to}
 	if shown && !empty(value) {
@@ -409,7 +409,7 @@ func (p *planner) extensions() {
 		value := members[name]
 		found := Finding{Path: normalize.ExtensionPointer(name), From: value}
 		rule, known := p.to.Extension(name)
-		input, given := p.wishes.Inputs["extensions."+name]
+		input, given := p.options.Inputs["extensions."+name]
 		switch {
 		case given:
 			found.Kind, found.Severity, found.Message, found.To = Approximate, Warn, "replaced by what inputs give", input
@@ -428,7 +428,7 @@ func (p *planner) extensions() {
 		}
 		p.add(found)
 	}
-	for name, input := range p.wishes.Inputs {
+	for name, input := range p.options.Inputs {
 		own, ok := strings.CutPrefix(name, "extensions.")
 		if !ok {
 			continue

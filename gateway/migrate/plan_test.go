@@ -37,45 +37,45 @@ func agent(t *testing.T, of *adapters.Info, fields string) *normalize.Agent {
 
 func value(text string) jsontext.Value { return jsontext.Value(text) }
 
-// TestMake: what becomes of single fields, by what the vendors hold and what is wished.
+// TestMake: what becomes of single fields, by what the providers support and the options.
 func TestMake(t *testing.T) {
 	model := map[string]jsontext.Value{"model.id": value(`"m"`)}
 	for _, c := range []struct {
 		name, from, to, fields string
-		wishes                 Wishes
+		options                Options
 		path                   string
 		kind                   Kind
 		severity               Severity
 		state                  string
 		sends                  string // of the field, to the target; "" for nothing
 	}{
-		{"the same word", "krosai", "agenthuman", `"name":"N","language":"en"`, Wishes{}, "/language", Exact, Info, Ready, `"en"`},
-		{"a word of one's own", "krosai", "agenthuman", `"name":"N","language":"English (UK)"`, Wishes{}, "/language", Approximate, Warn, Ready, `"English (UK)"`},
-		{"no place", "krosai", "agenthuman", `"name":"N","description":"d"`, Wishes{}, "/description", Unsupported, DataLoss, Ready, ""},
-		{"nothing to lose", "krosai", "agenthuman", `"name":"N","description":""`, Wishes{}, "/description", Exact, Info, Ready, ""},
-		{"a vendor's id", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Wishes{Architecture: "text", Inputs: model}, "/voice/id", Manual, DataLoss, Ready, ""},
-		{"by the map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Wishes{Architecture: "text", Inputs: model, Maps: map[string]map[string]jsontext.Value{"voice.id": {"v": value(`"w"`)}}}, "/voice/id", Approximate, Warn, Ready, `"w"`},
-		{"none, by the map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Wishes{Architecture: "text", Inputs: model, Maps: map[string]map[string]jsontext.Value{"voice.id": {"v": value(`null`)}}}, "/voice/id", Manual, DataLoss, Ready, ""},
-		{"needed, and unknown", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","model":{"id":"k"}`, Wishes{Architecture: "text"}, "/model/id", Manual, Blocking, MissingInput, ""},
-		{"needed, and not there", "klen", "talkifai", `"name":"Nn"`, Wishes{Architecture: "text", Inputs: model}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
-		{"needed, and empty", "krosai", "talkifai", `"name":"Nn","system_prompt":""`, Wishes{Architecture: "text", Inputs: model}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
-		{"given, and empty", "klen", "krosai", `"name":"Nn"`, Wishes{Inputs: map[string]jsontext.Value{"name": value(`""`)}}, "/name", NeedsInput, Blocking, MissingInput, `""`},
-		{"too short for the vendor", "krosai", "talkifai", `"name":"N","system_prompt":"p"`, Wishes{Architecture: "text", Inputs: model}, "/name", NeedsInput, Blocking, MissingInput, `"N"`},
-		{"given in its place", "krosai", "talkifai", `"name":"N","system_prompt":"p"`, Wishes{Architecture: "text", Inputs: map[string]jsontext.Value{"model.id": value(`"m"`), "name": value(`"Longer"`)}}, "/name", Approximate, Warn, Ready, `"Longer"`},
-		{"of other architectures", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","stt":{"provider":"deepgram"}`, Wishes{Architecture: "text", Inputs: model}, "/stt/provider", Approximate, Warn, Ready, `"deepgram"`},
-		{"a greeting without a place", "agenthuman", "krosai", `"name":"N","system_prompt":"p","greeting":"Hi"`, Wishes{}, "/greeting", Unsupported, DataLoss, Ready, ""},
-		{"that becomes a part of the prompt", "agenthuman", "krosai", `"name":"N","system_prompt":"p","greeting":"Hi"`, Wishes{Transforms: []string{GreetingToPrompt}}, "/system_prompt", Approximate, Warn, Ready, `"p\n\nBegin the conversation with: Hi"`},
-		{"but is none", "agenthuman", "talkifai", `"name":"Nn","system_prompt":"","greeting":"Hi"`, Wishes{Architecture: "text", Inputs: model, Transforms: []string{GreetingToPrompt}}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
-		{"a number", "klen", "krosai", `"name":"N","phone":{"number":"+1"}`, Wishes{}, "/phone/number", Manual, Warn, Ready, ""},
-		{"at work", "krosai", "talkifai", `"name":"Nn","system_prompt":"p"`, Wishes{Architecture: "text", Inputs: model}, "/status", Approximate, Warn, Ready, ""},
-		{"archived", "agenthuman", "krosai", `"name":"N","status":"archived"`, Wishes{}, "/status", Approximate, Warn, Ready, ""},
-		{"a face", "agenthuman", "krosai", `"name":"N","avatar":{"id":"1","name":"A"}`, Wishes{}, "/avatar", Unsupported, DataLoss, Ready, ""},
-		{"a face that is given", "krosai", "agenthuman", `"name":"N"`, Wishes{Inputs: map[string]jsontext.Value{"avatar.id": value(`"7"`)}}, "/avatar/id", Exact, Info, Ready, `"7"`},
-		{"a webhook", "krosai", "agenthuman", `"name":"N","extensions":{"webhook_url":"https://x"}`, Wishes{}, "/extensions/webhook_url", Manual, Warn, Ready, ""},
-		{"one's own", "krosai", "agenthuman", `"name":"N","extensions":{"own":1}`, Wishes{}, "/extensions/own", Unsupported, DataLoss, Ready, ""},
+		{"the same word", "krosai", "agenthuman", `"name":"N","language":"en"`, Options{}, "/language", Exact, Info, Ready, `"en"`},
+		{"a word of one's own", "krosai", "agenthuman", `"name":"N","language":"English (UK)"`, Options{}, "/language", Approximate, Warn, Ready, `"English (UK)"`},
+		{"no place", "krosai", "agenthuman", `"name":"N","description":"d"`, Options{}, "/description", Unsupported, DataLoss, Ready, ""},
+		{"nothing to lose", "krosai", "agenthuman", `"name":"N","description":""`, Options{}, "/description", Exact, Info, Ready, ""},
+		{"a vendor's id", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Options{Architecture: "text", Inputs: model}, "/voice/id", Manual, DataLoss, Ready, ""},
+		{"by the map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Options{Architecture: "text", Inputs: model, Maps: map[string]map[string]jsontext.Value{"voice.id": {"v": value(`"w"`)}}}, "/voice/id", Approximate, Warn, Ready, `"w"`},
+		{"none, by the map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Options{Architecture: "text", Inputs: model, Maps: map[string]map[string]jsontext.Value{"voice.id": {"v": value(`null`)}}}, "/voice/id", Manual, DataLoss, Ready, ""},
+		{"needed, and unknown", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","model":{"id":"k"}`, Options{Architecture: "text"}, "/model/id", Manual, Blocking, MissingInput, ""},
+		{"needed, and not there", "klen", "talkifai", `"name":"Nn"`, Options{Architecture: "text", Inputs: model}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
+		{"needed, and empty", "krosai", "talkifai", `"name":"Nn","system_prompt":""`, Options{Architecture: "text", Inputs: model}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
+		{"given, and empty", "klen", "krosai", `"name":"Nn"`, Options{Inputs: map[string]jsontext.Value{"name": value(`""`)}}, "/name", NeedsInput, Blocking, MissingInput, `""`},
+		{"too short for the vendor", "krosai", "talkifai", `"name":"N","system_prompt":"p"`, Options{Architecture: "text", Inputs: model}, "/name", NeedsInput, Blocking, MissingInput, `"N"`},
+		{"given in its place", "krosai", "talkifai", `"name":"N","system_prompt":"p"`, Options{Architecture: "text", Inputs: map[string]jsontext.Value{"model.id": value(`"m"`), "name": value(`"Longer"`)}}, "/name", Approximate, Warn, Ready, `"Longer"`},
+		{"of other architectures", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","stt":{"provider":"deepgram"}`, Options{Architecture: "text", Inputs: model}, "/stt/provider", Approximate, Warn, Ready, `"deepgram"`},
+		{"a greeting without a place", "agenthuman", "krosai", `"name":"N","system_prompt":"p","greeting":"Hi"`, Options{}, "/greeting", Unsupported, DataLoss, Ready, ""},
+		{"that becomes a part of the prompt", "agenthuman", "krosai", `"name":"N","system_prompt":"p","greeting":"Hi"`, Options{Transforms: []string{GreetingToPrompt}}, "/system_prompt", Approximate, Warn, Ready, `"p\n\nBegin the conversation with: Hi"`},
+		{"but is none", "agenthuman", "talkifai", `"name":"Nn","system_prompt":"","greeting":"Hi"`, Options{Architecture: "text", Inputs: model, Transforms: []string{GreetingToPrompt}}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
+		{"a number", "klen", "krosai", `"name":"N","phone":{"number":"+1"}`, Options{}, "/phone/number", Manual, Warn, Ready, ""},
+		{"at work", "krosai", "talkifai", `"name":"Nn","system_prompt":"p"`, Options{Architecture: "text", Inputs: model}, "/status", Approximate, Warn, Ready, ""},
+		{"archived", "agenthuman", "krosai", `"name":"N","status":"archived"`, Options{}, "/status", Approximate, Warn, Ready, ""},
+		{"a face", "agenthuman", "krosai", `"name":"N","avatar":{"id":"1","name":"A"}`, Options{}, "/avatar", Unsupported, DataLoss, Ready, ""},
+		{"a face that is given", "krosai", "agenthuman", `"name":"N"`, Options{Inputs: map[string]jsontext.Value{"avatar.id": value(`"7"`)}}, "/avatar/id", Exact, Info, Ready, `"7"`},
+		{"a webhook", "krosai", "agenthuman", `"name":"N","extensions":{"webhook_url":"https://x"}`, Options{}, "/extensions/webhook_url", Manual, Warn, Ready, ""},
+		{"one's own", "krosai", "agenthuman", `"name":"N","extensions":{"own":1}`, Options{}, "/extensions/own", Unsupported, DataLoss, Ready, ""},
 	} {
 		from, to := info(t, c.from), info(t, c.to)
-		plan, wrong := Make(agent(t, from, c.fields), from, to, c.wishes)
+		plan, wrong := Make(agent(t, from, c.fields), from, to, c.options)
 		if len(wrong) > 0 {
 			t.Errorf("%s: %v", c.name, wrong)
 			continue
@@ -100,13 +100,13 @@ func TestMake(t *testing.T) {
 	}
 }
 
-// TestWishesThatCannotBe: each is named by its pointer.
-func TestWishesThatCannotBe(t *testing.T) {
+// TestMake_InvalidOptions: each invalid option is reported with its pointer.
+func TestMake_InvalidOptions(t *testing.T) {
 	one := func(name, v string) map[string]jsontext.Value { return map[string]jsontext.Value{name: value(v)} }
 	maps := func(name, from, to string) map[string]map[string]jsontext.Value {
 		return map[string]map[string]jsontext.Value{name: one(from, to)}
 	}
-	for pointer, w := range map[string]Wishes{
+	for pointer, w := range map[string]Options{
 		"/inputs/nmae":              {Inputs: one("nmae", `"x"`)},
 		"/inputs/extensions":        {Inputs: one("extensions", `{}`)},
 		"/inputs/extensions.own":    {Inputs: one("extensions.own", `1`)},

@@ -267,7 +267,7 @@ func TestEveryPointerIsInOneFinding(t *testing.T) {
 			name := fmt.Sprintf("%s %s%s to %s %s", s.provider, s.list, s.get, to.provider, to.architecture)
 			target := provider(t, to.provider)
 			plan := func(a *normalize.Agent) []migrate.Finding {
-				made, wrong := migrate.Make(a, p.Info, target.Info, migrate.Wishes{Architecture: to.architecture})
+				made, wrong := migrate.Make(a, p.Info, target.Info, migrate.Options{Architecture: to.architecture})
 				if len(wrong) > 0 {
 					t.Fatalf("%s: %v", name, wrong)
 				}
@@ -391,7 +391,7 @@ func TestPairs(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, to := range targets {
-			plan, _ := migrate.Make(agent, p.Info, provider(t, to.provider).Info, migrate.Wishes{Architecture: to.architecture})
+			plan, _ := migrate.Make(agent, p.Info, provider(t, to.provider).Info, migrate.Options{Architecture: to.architecture})
 			c := plan.Count()
 			lines = append(lines, fmt.Sprintf("%-10s %-24s → %-10s %-8s  exact %2d  approximate %d  manual %d  needs_input %d  lost %2d  not_migrated %2d  %s",
 				s.provider, s.list+" "+s.get, to.provider, to.architecture, c[migrate.Exact], c[migrate.Approximate], c[migrate.Manual], c[migrate.NeedsInput], c[migrate.Unsupported], c[migrate.NotMigrated], plan.State()))

@@ -12,33 +12,33 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Wishes are what whoever moves an agent says of it.
-type Wishes struct {
-	// Architecture is that of the new agent; empty: the source's.
+// Options are the choices that the caller of a plan made.
+type Options struct {
+	// Architecture of the new agent; empty means the source's.
 	Architecture string `json:"architecture,omitzero"`
-	// Inputs are values of fields, by their dotted names, or "extensions." and the
-	// target's own name. They go before the source's.
+	// Inputs are values of the new agent, by dotted field name, or "extensions." and the
+	// target's own name. They override the source's values.
 	Inputs map[string]jsontext.Value `json:"inputs,omitzero"`
-	// Maps say, of a field by its dotted name, what the source's values are at the target.
+	// Maps translate the source's values to the target's, by dotted field name.
 	Maps map[string]map[string]jsontext.Value `json:"maps,omitzero"`
-	// Transforms are asked for by name.
+	// Transforms are the names of the transforms to apply.
 	Transforms []string `json:"transforms,omitzero"`
 }
 
-// GreetingToPrompt has a greeting that the target has no place for become a part of the
-// system prompt.
+// GreetingToPrompt appends a greeting that the target does not support to the system
+// prompt.
 const GreetingToPrompt = "greeting_to_prompt"
 
-// Transforms are those that there are.
+// Transforms returns the names of all transforms.
 func Transforms() []string { return []string{GreetingToPrompt} }
 
-// checkWishes names what is wrong with them.
-func (p *planner) checkWishes() (wrong []normalize.Violation) {
+// checkOptions returns a violation for each invalid option.
+func (p *planner) checkOptions() (wrong []normalize.Violation) {
 	say := func(pointer string, code normalize.ViolationCode, format string, args ...any) {
 		wrong = append(wrong, normalize.Violation{Pointer: pointer, Code: code, Message: fmt.Sprintf(format, args...)})
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.wishes.Inputs)) {
-		value, pointer := p.wishes.Inputs[name], "/inputs/"+strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+	for _, name := range slices.Sorted(maps.Keys(p.options.Inputs)) {
+		value, pointer := p.options.Inputs[name], "/inputs/"+strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 		if own, ok := strings.CutPrefix(name, "extensions."); ok {
 			for _, v := range p.to.CheckExtension(own, value, adapters.InCreate) {
 				say(pointer, v.Code, "%s", v.Message)
@@ -59,7 +59,7 @@ func (p *planner) checkWishes() (wrong []normalize.Violation) {
 			say(pointer, normalize.WrongType, "%s is no value of it: want %s", normalize.KindName(value.Kind()), f.Type())
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.wishes.Maps)) {
+	for _, name := range slices.Sorted(maps.Keys(p.options.Maps)) {
 		f, ok := normalize.FieldByName(name)
 		switch {
 		case !ok:
@@ -69,8 +69,8 @@ func (p *planner) checkWishes() (wrong []normalize.Violation) {
 			say("/maps/"+name, normalize.Unsupported, "%s has no place for it", p.to.Title)
 			continue
 		}
-		for _, from := range slices.Sorted(maps.Keys(p.wishes.Maps[name])) {
-			to := p.wishes.Maps[name][from]
+		for _, from := range slices.Sorted(maps.Keys(p.options.Maps[name])) {
+			to := p.options.Maps[name][from]
 			pointer := "/maps/" + name + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(from)
 			wanted := f.Type()
 			if wanted == normalize.TypeStrings {
@@ -85,12 +85,12 @@ func (p *planner) checkWishes() (wrong []normalize.Violation) {
 			}
 		}
 	}
-	for i, name := range p.wishes.Transforms {
+	for i, name := range p.options.Transforms {
 		if !slices.Contains(Transforms(), name) {
 			say(fmt.Sprintf("/transforms/%d", i), normalize.InvalidValue, "one of %s", strings.Join(Transforms(), ", "))
 		}
 	}
-	if a := p.wishes.Architecture; a != "" && !p.to.Creates(normalize.FieldArchitecture) {
+	if a := p.options.Architecture; a != "" && !p.to.Creates(normalize.FieldArchitecture) {
 		say("/architecture", normalize.Unsupported, "%s has no architectures", p.to.Title)
 	} else if a != "" {
 		for _, v := range p.to.CheckValue(normalize.FieldArchitecture, quote(a)) {
