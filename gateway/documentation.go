@@ -25,7 +25,7 @@ func (g *Gateway) describe() (*response, error) {
 		in.Routes = append(in.Routes, openapi.Route{Method: r.method, Path: r.name, Open: r.open, Scope: r.scope, Query: r.query, Body: r.body, Bodyless: r.bodyless})
 	}
 	for _, c := range Codes() {
-		in.Codes = append(in.Codes, openapi.Code{Code: string(c.Code), Title: c.Title, Cure: c.Cure, Status: c.Status})
+		in.Codes = append(in.Codes, openapi.Code{Code: string(c.Code), Title: c.Title, Fix: c.Cure, Status: c.Status})
 	}
 	for _, p := range g.providers {
 		in.Providers = append(in.Providers, p.Info)
@@ -45,7 +45,7 @@ func (g *Gateway) describe() (*response, error) {
 func errorsPage() *response {
 	codes := make([]docsite.Code, 0, len(codeTable))
 	for _, c := range codeTable {
-		codes = append(codes, docsite.Code{Code: string(c.Code), Title: c.Title, Cause: c.Cause, Cure: c.Cure, Status: c.Status, Retryable: c.Retryable})
+		codes = append(codes, docsite.Code{Code: string(c.Code), Title: c.Title, Cause: c.Cause, Fix: c.Cure, Status: c.Status, Retryable: c.Retryable})
 	}
 	return shown(docsite.Errors(codes))
 }

@@ -1,5 +1,5 @@
-// Shows /openapi.json. Requests that are tried go to this gateway, and keys stay in
-// the page: nothing is stored.
+// Renders /openapi.json. Requests from the page go to this gateway. Keys are kept in
+// memory only.
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#api",

@@ -1,8 +1,9 @@
-// Package docsite is the pages that a browser reads about the API: the description to
-// read and try (Swagger UI over /openapi.json), and the error codes. All of it is in the
-// binary; nothing is loaded from elsewhere.
+// Package docsite builds the documentation pages of the API: the interactive description
+// (Swagger UI over /openapi.json) and the list of error codes. Everything that the pages
+// load is embedded in the binary.
 //
-// It must not know HTTP, the gateway's state or any vendor.
+// The package must not know HTTP servers, the gateway's state or any provider. Begin with
+// Page, Asset and Errors.
 package docsite
 
 import (
@@ -20,35 +21,35 @@ import (
 	"github.com/agentgw/agentgw/gateway/payload"
 )
 
-// Policy is the Content-Security-Policy of the pages: only what this gateway serves is
-// loaded and asked. Swagger UI sets styles of its own.
+// Policy is the Content-Security-Policy of the pages: they load and call this gateway only.
+// Swagger UI needs inline styles.
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// File is a page, or what it loads.
+// File is a page or a file that a page loads.
 type File struct {
-	Media  string
+	Media  string // the Content-Type
 	Body   *payload.EncodedBody
-	Digest string // of the body, as a text: the same for the same bytes
+	Digest string // a digest of the body, for use in an ETag
 }
 
-// NewFile is a file with its digest, which takes as long as the body is.
+// NewFile returns a file with the digest of its body.
 func NewFile(media string, body []byte) File {
 	sum := sha256.Sum256(body)
 	return File{media, payload.New(body), base64.RawURLEncoding.EncodeToString(sum[:18])}
 }
 
 //go:embed docs.html docs.js docs.css
-var own embed.FS
+var sources embed.FS
 
-const html = "text/html; charset=utf-8"
+const mediaHTML = "text/html; charset=utf-8"
 
-// Page is the page to read and try the API.
-var Page = sync.OnceValue(func() File { return NewFile(html, read(own, "docs.html")) })
+// Page returns the interactive description of the API.
+var Page = sync.OnceValue(func() File { return NewFile(mediaHTML, read(sources, "docs.html")) })
 
-// assets are the files that the page loads, by name, and where they are.
+// assets loads each file that the page uses, by name.
 var assets = map[string]func() []byte{
-	"docs.js":              func() []byte { return read(own, "docs.js") },
-	"docs.css":             func() []byte { return read(own, "docs.css") },
+	"docs.js":              func() []byte { return read(sources, "docs.js") },
+	"docs.css":             func() []byte { return read(sources, "docs.css") },
 	"swagger-ui-bundle.js": func() []byte { return unpack("swagger-ui-bundle.js.gz") },
 	"swagger-ui.css":       func() []byte { return unpack("swagger-ui.css.gz") },
 	"favicon-32x32.png":    func() []byte { return read(static.FS, "favicon-32x32.png") },
@@ -61,8 +62,8 @@ var (
 	files = map[string]File{}
 )
 
-// Asset is what the page loads by that name; ok is false if there is none. It is read
-// when it is first asked for.
+// Asset returns a file that the page uses; ok is false if there is no such file. The file is
+// read on first use. Asset is safe for concurrent use.
 func Asset(name string) (f File, ok bool) {
 	load, ok := assets[name]
 	if !ok {
@@ -80,11 +81,12 @@ func Asset(name string) (f File, ok bool) {
 func read(fs embed.FS, name string) []byte {
 	data, err := fs.ReadFile(name)
 	if err != nil {
-		panic(err) // the names are constants; a test reads them all
+		panic(err) // the names are constants; a test reads all of them
 	}
 	return data
 }
 
+// unpack returns a gzip-compressed file of Swagger UI.
 func unpack(name string) []byte {
 	r, err := gzip.NewReader(bytes.NewReader(read(static.FS, name)))
 	if err != nil {

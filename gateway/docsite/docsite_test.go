@@ -6,40 +6,41 @@ import (
 	"testing"
 )
 
-// TestPagesLoadOnlyWhatThereIs: every address in the page is served from here.
-func TestPagesLoadOnlyWhatThereIs(t *testing.T) {
+// TestPages_LinksAreServed: the pages link only to files and routes of the gateway, and every
+// asset is used.
+func TestPages_LinksAreServed(t *testing.T) {
 	pages := string(Page().Body.Plain()) + string(Errors(nil).Body.Plain())
 	loaded := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(pages, -1)
 	if len(loaded) < 5 {
-		t.Fatalf("%d addresses", len(loaded))
+		t.Fatalf("found only %d links", len(loaded))
 	}
 	seen := map[string]bool{}
 	for _, m := range loaded {
 		name, asset := strings.CutPrefix(m[1], "/docs/assets/")
 		if !asset {
 			if m[1] != "/openapi.json" && m[1] != "/docs/errors" && m[1] != "/docs" {
-				t.Errorf("it refers to %s", m[1])
+				t.Errorf("a page links to %s", m[1])
 			}
 			continue
 		}
 		f, ok := Asset(name)
 		if !ok || len(f.Body.Plain()) == 0 || f.Media == "" {
-			t.Errorf("there is no %s", name)
+			t.Errorf("the asset %s is missing or empty", name)
 		}
 		seen[name] = true
 	}
 	for name := range assets {
 		if !seen[name] {
-			t.Errorf("%s is not used", name)
+			t.Errorf("the asset %s is not used", name)
 		}
 	}
 	if _, ok := Asset("../docsite.go"); ok {
-		t.Error("a file that is none of the page's")
+		t.Error("Asset returned a file outside of assets")
 	}
 }
 
-func TestErrorsHaveAnchors(t *testing.T) {
-	page := string(Errors([]Code{{Code: "some_code", Status: 400, Title: "T", Cure: "<C>"}}).Body.Plain())
+func TestErrors_AnchorsAndEscaping(t *testing.T) {
+	page := string(Errors([]Code{{Code: "some_code", Status: 400, Title: "T", Fix: "<C>"}}).Body.Plain())
 	if !strings.Contains(page, `<section id="some_code">`) || !strings.Contains(page, "&lt;C&gt;") {
 		t.Error(page)
 	}

@@ -9,17 +9,17 @@ import (
 	h "maragu.dev/gomponents/html"
 )
 
-// Code is an error code and what is said of it.
+// Code is an error code. Fix says what the caller can do about it.
 type Code struct {
-	Code, Title, Cause, Cure string
-	Status                   int
-	Retryable                bool
+	Code, Title, Cause, Fix string
+	Status                  int
+	Retryable               bool
 }
 
 //go:embed errors.css
 var errorsStyle string
 
-// Errors is the page of the error codes, each with an anchor of its name.
+// Errors returns the page of the error codes. Each code is an anchor of the page.
 func Errors(codes []Code) File {
 	page := h.Doctype(h.HTML(h.Lang("en"),
 		h.Head(
@@ -31,16 +31,16 @@ func Errors(codes []Code) File {
 		),
 		h.Body(
 			h.H1(g.Text("Error codes")),
-			h.P(g.Text("Every error is "), h.Code(g.Text("application/problem+json")), g.Text(" (RFC 9457). Its "), h.Code(g.Text("code")),
-				g.Text(" is one of these. The API is described at "), h.A(h.Href("/docs"), g.Text("/docs")), g.Text(".")),
+			h.P(g.Text("Every error is an "), h.Code(g.Text("application/problem+json")), g.Text(" document (RFC 9457). Its "), h.Code(g.Text("code")),
+				g.Text(" is one of the following. See also the "), h.A(h.Href("/docs"), g.Text("API documentation")), g.Text(".")),
 			g.Map(codes, Code.section),
 		),
 	))
 	var text bytes.Buffer
 	if err := page.Render(&text); err != nil {
-		panic(err) // a buffer takes it all
+		panic(err) // writing to a buffer does not fail
 	}
-	return NewFile(html, text.Bytes())
+	return NewFile(mediaHTML, text.Bytes())
 }
 
 func (c Code) section() g.Node {
@@ -48,6 +48,6 @@ func (c Code) section() g.Node {
 		h.H2(h.Code(g.Text(c.Code)), g.Text(" · "+strconv.Itoa(c.Status))),
 		h.P(g.Text(c.Title+".")),
 		h.P(h.B(g.Text("Cause.")), g.Text(" "+c.Cause)),
-		h.P(h.B(g.Text("Cure.")), g.Text(" "+c.Cure), g.If(c.Retryable, g.Text(" The same request may succeed later."))),
+		h.P(h.B(g.Text("Fix.")), g.Text(" "+c.Fix), g.If(c.Retryable, g.Text(" The same request may succeed later."))),
 	)
 }

@@ -8,8 +8,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The examples are answers of a gateway over the emulated vendors, by operation and
-// status, or by code. `make docs` takes them anew.
+// examplesFile holds responses of a gateway with emulated providers, by operation and
+// status ("createAgent 201") or by error code ("problem rate_limited"). `make docs`
+// records them.
 //
 //go:embed examples.json
 var examplesFile []byte
@@ -20,15 +21,15 @@ func readExamples() (map[string]jsontext.Value, error) {
 	return examples, err
 }
 
-// examplesOf are the examples of one answer: "createAgent 201", or "createAgent 201
-// and what it shows".
-func (b *builder) examplesOf(id, status string) object {
+// examplesOf returns the examples of one response. Text after the status tells several
+// examples of the same response apart.
+func (b *builder) examplesOf(operation, status string) object {
 	found := object{}
 	for name, value := range b.examples {
-		if rest, ok := strings.CutPrefix(name, id+" "+status); ok && (rest == "" || rest[0] == ' ') {
+		if rest, ok := strings.CutPrefix(name, operation+" "+status); ok && (rest == "" || rest[0] == ' ') {
 			key := strings.ReplaceAll(strings.TrimSpace(rest), " ", "_")
 			if key == "" {
-				key = "answer"
+				key = "response"
 			}
 			found[key] = object{"value": value}
 		}

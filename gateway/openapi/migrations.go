@@ -4,133 +4,158 @@ import "github.com/agentgw/agentgw/normalize"
 
 func aliasSchemas() object {
 	return object{
-		"Alias": shape("A name that leads to an agent.", object{
+		"Alias": objectSchema("A name that resolves to an agent.", object{
 			"object":       object{"type": "string", "const": "alias"},
-			"name":         text("a slug, or the id of an agent that was moved"),
-			"target":       text("the id of the agent that it leads to"),
-			"version":      object{"type": "integer", "minimum": 1, "description": "counts its changes; send it to change the alias"},
-			"migration_id": orNull(text("the migration that made it; null for none")),
-			"created_at":   instant("when it was made"),
-			"updated_at":   instant("when it was last led elsewhere"),
+			"name":         stringSchema("a slug, or the id of an agent that was migrated"),
+			"target":       stringSchema("the id of the agent that the alias resolves to"),
+			"version":      object{"type": "integer", "minimum": 1, "description": "incremented by each change; send it to change the alias"},
+			"migration_id": orNull(stringSchema("the migration that created the alias; null for none")),
+			"created_at":   timestampSchema("when the alias was created"),
+			"updated_at":   timestampSchema("when the target last changed"),
 		}),
-		"AliasList": shape("The aliases that the key can see.", object{
+		"AliasList": objectSchema("The aliases that the key can see.", object{
 			"object": object{"type": "string", "const": "list"},
-			"data":   list(ref("schemas", "Alias"), "by name"),
+			"data":   arraySchema(ref("schemas", "Alias"), "sorted by name"),
 		}),
-		"AliasPut": shape("Where an alias shall lead.", object{
-			"target":  object{"type": "string", "minLength": 1, "description": "an agent's id, or an alias that is followed"},
-			"version": object{"type": "integer", "minimum": 0, "description": "that the alias has now; 0, or left out, if there is none"},
+		"AliasPut": objectSchema("The target of an alias.", object{
+			"target":  object{"type": "string", "minLength": 1, "description": "an agent's id, or an alias, which is resolved"},
+			"version": object{"type": "integer", "minimum": 0, "description": "the current version of the alias; 0 or omitted if it does not exist yet"},
 		}, "version"),
 	}
 }
 
 func (b *builder) migrationSchemas() object {
-	of := b.in.Migration
-	words := func(values []string, description string) object {
-		return object{"type": "string", "enum": values, "description": description}
-	}
-	counts := object{}
-	for _, kind := range of.Kinds {
-		counts[kind] = object{"type": "integer", "minimum": 0, "description": "how many findings are of this kind"}
-	}
+	schemas := migrationRequestSchemas(b.migrationOptions())
+	summary := b.migrationSummary()
+	schemas["MigrationSummary"] = objectSchema("A migration without its plan.", summary)
+	schemas["Migration"] = objectSchema("A migration.", b.migrationFields())
+	schemas["MigrationList"] = objectSchema("A page of migrations.", object{
+		"object":      object{"type": "string", "const": "list"},
+		"data":        arraySchema(ref("schemas", "MigrationSummary"), "newest first"),
+		"next_cursor": orNull(stringSchema("the cursor of the next page; null on the last page")),
+	})
+	// Not MigrationState: an error code has that name, and generated clients put both
+	// into one namespace.
+	schemas["StateOfMigration"] = enumSchema(b.in.Migration.States, "How far a migration is. `needs_input` and `blocked`: the plan cannot be applied as it is. `outcome_unknown`: a target may or may not exist, and apply finds out. `failed`: the target backend rejected the agent.")
+	schemas["Finding"] = objectSchema("What happens to one field.", object{
+		"path":     stringSchema("a JSON pointer (RFC 6901) into the source agent; includes everything below it"),
+		"kind":     enumSchema(b.in.Migration.Kinds, "`manual`: needs a map entry or a manual step; `unsupported`: the value is lost"),
+		"severity": enumSchema(b.in.Migration.Severities, "`data_loss` must be accepted by name; `blocking` cannot be accepted"),
+		"message":  stringSchema("human-readable explanation"),
+		"from":     object{"description": "the value at the source"},
+		"to":       object{"description": "the value at the target"},
+	}, "from", "to")
+	return schemas
+}
+
+// migrationOptions returns the choices that a plan request can make.
+func (b *builder) migrationOptions() object {
 	var fields []string
 	for _, f := range normalize.AllFields() {
 		if !f.Settled() {
 			fields = append(fields, f.Name())
 		}
 	}
-	accept := texts("the losses that are accepted, each by its name, such as `data_loss:/avatar`")
-	wishes := object{
-		"architecture": text("of the new agent, where the vendor has several; left out, the source's"),
-		"inputs":       object{"type": "object", "description": "values of the new agent, by dotted names such as `model.id`, or `extensions.` and the target's own name; they go before the source's", "additionalProperties": true, "examples": []object{{"system_prompt": "Answer briefly."}}},
-		"maps":         object{"type": "object", "description": "by field, such as `voice.id`, what the source's values are at the target; null: there is none", "propertyNames": object{"enum": fields}, "additionalProperties": object{"type": "object", "additionalProperties": true}},
-		"transforms":   object{"type": "array", "items": words(of.Transforms, "`greeting_to_prompt`: a greeting that the target has no place for becomes a part of the system prompt"), "description": "what is changed on the way, only if asked for"},
+	return object{
+		"architecture": stringSchema("architecture of the new agent, where the provider has several; defaults to the source's"),
+		"inputs":       object{"type": "object", "description": "values of the new agent, by dotted field name such as `model.id`, or `extensions.` and the target's own name; they override the source's values", "additionalProperties": true, "examples": []object{{"system_prompt": "Answer briefly."}}},
+		"maps":         object{"type": "object", "description": "by field, such as `voice.id`: the target's value for each of the source's values; null if the target has none", "propertyNames": object{"enum": fields}, "additionalProperties": object{"type": "object", "additionalProperties": true}},
+		"transforms":   object{"type": "array", "items": enumSchema(b.in.Migration.Transforms, "`greeting_to_prompt`: appends a greeting that the target does not support to the system prompt"), "description": "transforms to apply; none by default"},
 	}
+}
+
+// migrationRequestSchemas returns the bodies of the migration routes.
+func migrationRequestSchemas(options object) object {
 	plan := object{
-		"source":         object{"type": "string", "minLength": 1, "description": "the agent's id"},
-		"target_backend": object{"type": "string", "minLength": 1, "description": "the backend that it is moved to"},
+		"source":         object{"type": "string", "minLength": 1, "description": "the id of the source agent"},
+		"target_backend": object{"type": "string", "minLength": 1, "description": "the backend to migrate to"},
 	}
-	for name, schema := range wishes {
+	for name, schema := range options {
 		plan[name] = schema
 	}
-	summary := func() object {
-		return object{
-			"object":         object{"type": "string", "const": "migration"},
-			"id":             text("`mig_…`"),
-			"state":          ref("schemas", "StateOfMigration"),
-			"source":         text("the id of the agent that is moved"),
-			"target_backend": text("the backend that it is moved to"),
-			"target":         orNull(text("the id of the new agent; null before there is one")),
-			"key_id":         text("the key that planned it"),
-			"version":        object{"type": "integer", "minimum": 1, "description": "counts its changes"},
-			"plan_hash":      text("names the plan; apply needs it"),
-			"counts":         shape("How many findings there are of each kind.", counts),
-			"losses":         texts("what apply must accept, as it names it"),
-			"next":           object{"type": "array", "items": words(of.Steps, "a step"), "description": "the steps that can follow"},
-			"created_at":     instant("when it was first planned"),
-			"updated_at":     instant("when it last changed"),
-		}
-	}
-	whole := summary()
-	whole["plan"] = shape("What becomes of the agent.", object{
-		"source_etag": text("the entity tag of the source that it was made of"),
-		"wishes":      shape("What the plan was asked to heed.", wishes, "architecture", "inputs", "maps", "transforms"),
-		"findings":    list(ref("schemas", "Finding"), "one for each field that the source has, and for what is missing"),
-		"agent":       object{"type": "object", "description": "the new agent, as POST /v1/agents would be given it", "additionalProperties": true},
-		"requests":    list(ref("schemas", "DryRequest"), "what the backend is sent; none as long as the plan is not ready"),
-		"activate":    boolean("whether the cutover activates it"),
-	})
-	whole["accepted"] = texts("the losses that were accepted")
-	whole["verification"] = orNull(shape("what the target was found to be like; null before it was looked at", object{
-		"at":             instant("when"),
-		"ok":             boolean("whether every field is as planned, and the source as it was"),
-		"source_changed": boolean("whether the source was changed since it was planned"),
-		"target_changed": boolean("whether the target was changed since it was left, be it in fields that the plan has not"),
-		"accepted":       texts("the differences that were accepted"),
-		"fields": list(shape("A field of the target.", object{
-			"path":    text("a JSON pointer into the agent"),
-			"verdict": words(of.Verdicts, "`not_persisted`: it was sent and is empty; `target_default`: it was not sent and has a value"),
-		}), "field by field, without values"),
-	}))
-	whole["shadow"] = orNull(shape("what was seen of the target beside the source; null if it never was", object{
-		"percent":     object{"type": "integer", "minimum": 0, "maximum": 100, "description": "the share of reads"},
-		"until":       instant("when it ends"),
-		"reads":       object{"type": "integer", "minimum": 0, "description": "how often the target was read"},
-		"differences": object{"type": "object", "description": "by the field's JSON pointer, how often it was not as planned", "additionalProperties": object{"type": "integer"}},
-		"note":        text("what this proves, and what not"),
-	}))
-	whole["manual"] = list(ref("schemas", "Finding"), "what is left to do by hand after the cutover")
-	whole["warnings"] = list(ref("schemas", "Warning"), "of the step that was just done")
-	whole["trail"] = list(shape("A line of the audit trail.", object{
-		"at": instant("when"), "step": words(of.Steps, "which step"), "state": ref("schemas", "StateOfMigration"),
-		"key_id": text("who did it"), "request_id": text("the request that did it"), "detail": text("in words"),
-	}), "what was done, the oldest first")
 	return object{
-		"MigrationPlan":    shape("Which agent is moved where, and what is to be heeded.", plan, "architecture", "inputs", "maps", "transforms"),
-		"MigrationApply":   shape("Which plan, and which losses are accepted.", object{"plan_hash": text("of the plan as it was read"), "accept": accept}, "accept"),
-		"MigrationVerify":  shape("Which differences are none.", object{"accept": texts("each by its verdict and field, such as `mismatch:/voice/id`")}, "accept"),
-		"MigrationShadow":  shape("How much is read along, and for how long.", object{"percent": object{"type": "integer", "minimum": 0, "maximum": 100, "description": "of the reads of the source; 0 ends it"}, "for": text("such as `1h`")}, "for"),
-		"MigrationCutover": shape("Whether the target is activated.", object{"activate": orNull(boolean("left out: if the source is at work"))}, "activate"),
-		"MigrationRollback": shape("What becomes of the target.", object{
-			"delete_target": boolean("whether it is deleted, if nobody changed it; left out, it rests"),
-			"abandon":       boolean("give up a migration of which nobody can find out any more whether it made a target"),
+		"MigrationPlan": objectSchema("The agent to migrate, the target backend and the options.", plan, "architecture", "inputs", "maps", "transforms"),
+		"MigrationApply": objectSchema("The plan to apply and the losses to accept.", object{
+			"plan_hash": stringSchema("the `plan_hash` of the plan that was reviewed"),
+			"accept":    stringsSchema("the accepted losses, by name, such as `data_loss:/avatar`"),
+		}, "accept"),
+		"MigrationVerify": objectSchema("The differences to accept.", object{
+			"accept": stringsSchema("verdict and field of each, such as `mismatch:/voice/id`"),
+		}, "accept"),
+		"MigrationShadow": objectSchema("The share of reads to shadow, and for how long.", object{
+			"percent": object{"type": "integer", "minimum": 0, "maximum": 100, "description": "of the reads of the source; 0 stops the shadow reads"},
+			"for":     stringSchema("a duration such as `1h`"),
+		}, "for"),
+		"MigrationCutover": objectSchema("Whether to activate the target.", object{
+			"activate": orNull(booleanSchema("defaults to true if the source is active")),
+		}, "activate"),
+		"MigrationRollback": objectSchema("What to do with the target.", object{
+			"delete_target": booleanSchema("delete the target, if it is unchanged; by default it is deactivated"),
+			"abandon":       booleanSchema("give up a migration whose outcome can no longer be determined"),
 		}, "delete_target", "abandon"),
-		"MigrationList": shape("A page of migrations.", object{
-			"object":      object{"type": "string", "const": "list"},
-			"data":        list(ref("schemas", "MigrationSummary"), "the newest first"),
-			"next_cursor": orNull(text("where the walk goes on; null at its end")),
-		}),
-		"MigrationSummary": shape("A migration, without its plan.", summary()),
-		"Migration":        shape("A migration.", whole),
-		// Not MigrationState: a code of problems has that name, and both are names in generated clients.
-		"StateOfMigration": words(of.States, "How far a migration is. `needs_input` and `blocked`: the plan cannot be applied as it is; `outcome_unknown`: there may be a target, or not, and apply finds out; `failed`: the target refused the agent."),
-		"Finding": shape("What becomes of one field.", object{
-			"path":     text("a JSON pointer (RFC 6901) into the source's agent; what is below it is meant too"),
-			"kind":     words(of.Kinds, "`manual`: a map, or a person, must say what it is there; `unsupported`: it is lost"),
-			"severity": words(of.Severities, "`data_loss` must be accepted by name; `blocking` cannot be"),
-			"message":  text("in words"),
-			"from":     object{"description": "the value at the source"},
-			"to":       object{"description": "the value at the target"},
-		}, "from", "to"),
 	}
+}
+
+// migrationSummary returns the fields of a migration that lists show.
+func (b *builder) migrationSummary() object {
+	counts := object{}
+	for _, kind := range b.in.Migration.Kinds {
+		counts[kind] = object{"type": "integer", "minimum": 0, "description": "number of findings of this kind"}
+	}
+	return object{
+		"object":         object{"type": "string", "const": "migration"},
+		"id":             stringSchema("`mig_…`"),
+		"state":          ref("schemas", "StateOfMigration"),
+		"source":         stringSchema("the id of the source agent"),
+		"target_backend": stringSchema("the backend to migrate to"),
+		"target":         orNull(stringSchema("the id of the new agent; null until it exists")),
+		"key_id":         stringSchema("the key that planned the migration"),
+		"version":        object{"type": "integer", "minimum": 1, "description": "incremented by each change"},
+		"plan_hash":      stringSchema("identifies the plan; required by apply"),
+		"counts":         objectSchema("The number of findings of each kind.", counts),
+		"losses":         stringsSchema("the losses that apply must accept, by name"),
+		"next":           object{"type": "array", "items": enumSchema(b.in.Migration.Steps, "a step"), "description": "the possible next steps"},
+		"created_at":     timestampSchema("when the migration was first planned"),
+		"updated_at":     timestampSchema("when the migration last changed"),
+	}
+}
+
+// migrationFields returns the summary and everything else that one migration shows.
+func (b *builder) migrationFields() object {
+	vocabulary := b.in.Migration
+	fields := b.migrationSummary()
+	fields["plan"] = objectSchema("What the migration does to the agent.", object{
+		"source_etag": stringSchema("the entity tag of the source agent that was planned"),
+		"options":     objectSchema("The options of the plan.", b.migrationOptions(), "architecture", "inputs", "maps", "transforms"),
+		"findings":    arraySchema(ref("schemas", "Finding"), "one for each field of the source, and one for each missing field"),
+		"agent":       object{"type": "object", "description": "the new agent, in the form of a POST /v1/agents body", "additionalProperties": true},
+		"requests":    arraySchema(ref("schemas", "DryRequest"), "the requests to the target backend; empty until the plan is ready"),
+		"activate":    booleanSchema("whether cutover activates the target"),
+	})
+	fields["accepted"] = stringsSchema("the losses that were accepted")
+	fields["verification"] = orNull(objectSchema("result of the last verification; null before the first", object{
+		"at":             timestampSchema("when"),
+		"ok":             booleanSchema("true if every field is as planned and the source is unchanged"),
+		"source_changed": booleanSchema("whether the source has changed since the plan"),
+		"target_changed": booleanSchema("whether the target has changed since the last step, including fields outside the plan"),
+		"accepted":       stringsSchema("the differences that were accepted"),
+		"fields": arraySchema(objectSchema("A field of the target.", object{
+			"path":    stringSchema("a JSON pointer into the agent"),
+			"verdict": enumSchema(vocabulary.Verdicts, "`not_persisted`: sent, but empty at the target; `target_default`: not sent, but set at the target"),
+		}), "the verdict of each field, without values"),
+	}))
+	fields["shadow"] = orNull(objectSchema("results of shadow reads; null if there were none", object{
+		"percent":     object{"type": "integer", "minimum": 0, "maximum": 100, "description": "the share of reads of the source that also read the target"},
+		"until":       timestampSchema("when the shadow reads end"),
+		"reads":       object{"type": "integer", "minimum": 0, "description": "number of shadow reads of the target"},
+		"differences": object{"type": "object", "description": "number of reads in which a field was not as planned, by JSON pointer", "additionalProperties": object{"type": "integer"}},
+		"note":        stringSchema("what shadow reads prove, and what they do not"),
+	}))
+	fields["manual"] = arraySchema(ref("schemas", "Finding"), "manual steps after the cutover")
+	fields["warnings"] = arraySchema(ref("schemas", "Warning"), "warnings of the step that was just performed")
+	fields["trail"] = arraySchema(objectSchema("An entry of the audit log.", object{
+		"at": timestampSchema("when"), "step": enumSchema(vocabulary.Steps, "the step"), "state": ref("schemas", "StateOfMigration"),
+		"key_id": stringSchema("the key that was used"), "request_id": stringSchema("the request that performed the step"), "detail": stringSchema("human-readable detail"),
+	}), "the audit log, oldest first")
+	return fields
 }

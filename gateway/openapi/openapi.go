@@ -1,11 +1,14 @@
-// Package openapi writes the gateway's API down as OpenAPI 3.1, for /openapi.json.
+// Package openapi builds the OpenAPI 3.1 document that the gateway serves at
+// /openapi.json.
 //
-// Routes, codes, fields and what each provider holds come from the code that they are
-// used by; what is said of them, and the shapes of the answers, stand here. A route or a
-// parameter without a description fails a test, and so does an answer of a test that
-// the document does not have.
+// Routes, error codes, fields and capabilities come from the code that implements them,
+// by way of Input. The descriptions and the response schemas are in this package. Tests
+// fail for a route or parameter without a description, and for any response that the
+// document does not describe.
 //
-// It must not know HTTP, the gateway's state or any one vendor.
+// The package must not know HTTP servers, the gateway's state or any one provider.
+//
+// Begin with Build, then operations for the routes and builder.schemas for the bodies.
 package openapi
 
 import (
@@ -19,40 +22,37 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 )
 
-// Input is what the document is made of.
+// Input is what the document describes.
 type Input struct {
 	Version   string
 	Routes    []Route
 	Codes     []Code
-	Providers []*adapters.Info // in the order in which they are named
-	Orders    []string         // what a list can be ordered by
+	Providers []*adapters.Info // in documentation order
+	Orders    []string         // the fields that a list can be ordered by
 	Migration Migration
 }
 
-// Migration is what migrations can say.
+// Migration holds the enumerations of the migration routes.
 type Migration struct{ States, Steps, Kinds, Severities, Verdicts, Transforms []string }
 
-// Route is one thing that can be asked.
+// Route is a route of the API.
 type Route struct {
-	Method, Path string   // as in "GET", "/v1/agents/{id}"
-	Open         bool     // needs no key
-	Scope        string   // beside a key; "" for any key
-	Query        []string // the parameters that it takes
-	Body         []string // media types of the body that it takes
-	Bodyless     bool     // it may come without one
+	Method, Path string   // such as "GET", "/v1/agents/{id}"
+	Open         bool     // no key required
+	Scope        string   // the scope that the key needs; "" for any key
+	Query        []string // the accepted query parameters
+	Body         []string // the accepted media types of the body
+	Bodyless     bool     // the body is optional
 }
 
-// Code is an error code and what is said of it.
+// Code is an error code. Fix says what the caller can do about it.
 type Code struct {
-	Code, Title, Cure string
-	Status            int
+	Code, Title, Fix string
+	Status           int
 }
 
-// object is a JSON object.
-type object = map[string]any
-
-// Build is the document, as JSON. An error is a mistake in the code: something that
-// nothing is said of.
+// Build returns the document as JSON. An error is a programming mistake: a route, parameter
+// or code that this package does not describe, or a description without a route.
 func Build(in Input) ([]byte, error) {
 	examples, err := readExamples()
 	if err != nil {
@@ -77,7 +77,7 @@ func Build(in Input) ([]byte, error) {
 	}
 	for name := range operations {
 		if !slices.ContainsFunc(in.Routes, func(r Route) bool { return r.Method+" "+r.Path == name }) {
-			return nil, fmt.Errorf("openapi: %s is described, and is no route", name)
+			return nil, fmt.Errorf("openapi: %s has a description but is not a route", name)
 		}
 	}
 	document := object{
@@ -89,11 +89,11 @@ func Build(in Input) ([]byte, error) {
 		"servers":  []object{{"url": "/", "description": "this gateway"}},
 		"security": []object{{"bearer": []string{}}, {"apiKey": []string{}}},
 		"tags": []object{
-			{"name": "agents", "description": "Agents of all backends that the key maps to, in one shape."},
-			{"name": "aliases", "description": "Names that lead to agents: slugs, and ids of agents that were moved."},
-			{"name": "migrations", "description": "Moving agents from one backend to another, while clients notice nothing."},
-			{"name": "backends", "description": "What the backends are, what they can do, and how they are."},
-			{"name": "documentation", "description": "This description, and pages made of it."},
+			{"name": "agents", "description": "Agents of all backends that the key maps to, in one format."},
+			{"name": "aliases", "description": "Names that resolve to agents: slugs, and ids of agents that were migrated."},
+			{"name": "migrations", "description": "Moving agents from one backend to another without client changes."},
+			{"name": "backends", "description": "The backends, their capabilities and their current state."},
+			{"name": "documentation", "description": "This document and the pages generated from it."},
 		},
 		"paths": paths,
 		"components": object{
@@ -108,12 +108,12 @@ func Build(in Input) ([]byte, error) {
 	return json.Marshal(document, json.Deterministic(true), jsontext.EscapeForHTML(false))
 }
 
-const about = `One API over the agents of several vendors.
+const about = `One API for the agents of several providers.
 
-Every answer under /v1 that has a body is JSON, and every error is application/problem+json
-(RFC 9457) with a ` + "`code`" + ` that programs can act on; [/docs/errors](/docs/errors) has cause and cure of each.
-Every GET answers HEAD, and every path OPTIONS, as HTTP says. Values of enumerations that are
-not known are passed through as the vendor sent them.`
+Every response body under /v1 is JSON. Every error is application/problem+json (RFC 9457) with a
+machine-readable ` + "`code`" + `; [/docs/errors](/docs/errors) documents the cause and the fix of each code.
+Every GET route supports HEAD, and every path supports OPTIONS. Unknown enumeration values are
+passed through as the provider sent them.`
 
 type builder struct {
 	in       Input
@@ -121,17 +121,15 @@ type builder struct {
 	examples map[string]jsontext.Value
 }
 
-func ref(kind, name string) object { return object{"$ref": "#/components/" + kind + "/" + name} }
-
 func (b *builder) operation(r Route) (object, error) {
 	name := r.Method + " " + r.Path
 	d, ok := operations[name]
 	if !ok {
-		return nil, fmt.Errorf("openapi: nothing is said of %s", name)
+		return nil, fmt.Errorf("openapi: %s has no description", name)
 	}
 	description := d.description
 	if r.Scope != "" {
-		description += "\n\nNeeds the scope `" + r.Scope + "`."
+		description += "\n\nRequires the scope `" + r.Scope + "`."
 	}
 	o := object{"operationId": d.id, "summary": d.summary, "description": strings.TrimSpace(description), "tags": []string{d.tag}}
 	if r.Open {
@@ -165,17 +163,17 @@ func (b *builder) parameters(r Route, d operation) ([]object, error) {
 		name := r.Path[strings.Index(r.Path, "{")+1 : strings.Index(r.Path, "}")]
 		p, ok := pathParameters[r.Path]
 		if !ok {
-			return nil, fmt.Errorf("openapi: nothing is said of {%s} in %s", name, r.Path)
+			return nil, fmt.Errorf("openapi: the path parameter {%s} of %s has no description", name, r.Path)
 		}
 		params = append(params, object{"name": name, "in": "path", "required": true, "description": p.description, "schema": p.schema, "example": p.example})
 	}
 	for _, name := range r.Query {
 		p, ok := queryParameters[name]
 		if !ok {
-			return nil, fmt.Errorf("openapi: nothing is said of the parameter %s", name)
+			return nil, fmt.Errorf("openapi: the query parameter %s has no description", name)
 		}
 		if name == "order_by" {
-			p.schema = b.orders()
+			p.schema = b.orderSchema()
 		}
 		param := object{"name": name, "in": "query", "description": p.description, "schema": p.schema}
 		if p.list {
@@ -190,15 +188,15 @@ func (b *builder) parameters(r Route, d operation) ([]object, error) {
 	for _, name := range names {
 		p, ok := headerParameters[name]
 		if !ok {
-			return nil, fmt.Errorf("openapi: nothing is said of the header %s", name)
+			return nil, fmt.Errorf("openapi: the request header %s has no description", name)
 		}
 		params = append(params, object{"name": name, "in": "header", "description": p.description, "schema": p.schema})
 	}
 	return params, nil
 }
 
-// orders is the schema of order_by.
-func (b *builder) orders() object {
+// orderSchema returns the schema of order_by.
+func (b *builder) orderSchema() object {
 	var values []string
 	for _, name := range b.in.Orders {
 		values = append(values, name, "-"+name)
@@ -206,38 +204,38 @@ func (b *builder) orders() object {
 	return object{"type": "string", "enum": values}
 }
 
-// always are the codes that any route with a key can answer, and open those of any.
+// publicCodes are the codes of every route, commonCodes those of every route that needs a key.
 var (
-	open   = []string{"invalid_parameter", "request_timeout", "body_too_large", "uri_too_long", "headers_too_large", "internal", "overloaded", "draining"}
-	always = append([]string{"unauthenticated", "scope_missing", "not_acceptable", "rate_limited"}, open...)
+	publicCodes = []string{"invalid_parameter", "request_timeout", "body_too_large", "uri_too_long", "headers_too_large", "internal", "overloaded", "draining"}
+	commonCodes = append([]string{"unauthenticated", "scope_missing", "not_acceptable", "rate_limited"}, publicCodes...)
 )
 
 func (b *builder) responses(r Route, d operation) (object, error) {
 	responses := object{}
-	for _, s := range d.answers {
+	for _, s := range d.responses {
 		names := append([]string{"X-Request-Id"}, s.headers...)
 		if !r.Open {
 			names = append(names, "RateLimit", "RateLimit-Policy")
 		}
-		answer := object{"description": s.description, "headers": headersOf(names)}
+		response := object{"description": s.description, "headers": headersOf(names)}
 		if s.media != "" {
 			content := object{"schema": s.schema}
 			if examples := b.examplesOf(d.id, s.status); len(examples) > 0 {
 				content["examples"] = examples
 			}
-			answer["content"] = object{s.media: content}
+			response["content"] = object{s.media: content}
 		}
-		responses[s.status] = answer
+		responses[s.status] = response
 	}
 	byStatus := map[string][]Code{}
-	common := always
+	common := commonCodes
 	if r.Open {
-		common = open
+		common = publicCodes
 	}
 	for _, name := range append(slices.Clone(common), d.codes...) {
 		c, ok := b.codes[name]
 		if !ok {
-			return nil, fmt.Errorf("openapi: %s has the code %s, which there is not", d.id, name)
+			return nil, fmt.Errorf("openapi: %s lists the error code %s, which does not exist", d.id, name)
 		}
 		if name == "scope_missing" && r.Scope == "" {
 			continue
@@ -251,11 +249,12 @@ func (b *builder) responses(r Route, d operation) (object, error) {
 	return responses, nil
 }
 
+// problem returns the error response that covers all codes of a status.
 func (b *builder) problem(status string, codes []Code, r Route) object {
 	var text strings.Builder
 	examples := object{}
 	for _, c := range codes {
-		fmt.Fprintf(&text, "* [`%s`](/docs/errors#%s): %s. %s\n", c.Code, c.Code, c.Title, c.Cure)
+		fmt.Fprintf(&text, "* [`%s`](/docs/errors#%s): %s. %s\n", c.Code, c.Code, c.Title, c.Fix)
 		if example, ok := b.examples["problem "+c.Code]; ok {
 			examples[c.Code] = object{"summary": c.Title, "value": example}
 		}
@@ -284,7 +283,7 @@ func headersOf(names []string) object {
 	set := object{}
 	for _, name := range names {
 		if _, ok := headers[name]; !ok {
-			panic("openapi: nothing is said of the header " + name) // a test builds the document
+			panic("openapi: the response header " + name + " has no description") // a test builds the document
 		}
 		set[name] = ref("headers", name)
 	}

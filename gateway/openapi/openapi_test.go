@@ -10,11 +10,11 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// TestWhatEveryCreateNeeds: the document asks for a name because all providers do, and
-// for nothing else because not all do.
-func TestWhatEveryCreateNeeds(t *testing.T) {
+// TestAgentCreate_RequiredFields: the document requires a name because all providers do, and
+// nothing else because not all do.
+func TestAgentCreate_RequiredFields(t *testing.T) {
 	for _, f := range normalize.AllFields() {
-		needed := 0
+		required := 0
 		creating := 0
 		for _, p := range all.Providers() {
 			if !p.Info.Supports(adapters.OpCreate) {
@@ -22,36 +22,36 @@ func TestWhatEveryCreateNeeds(t *testing.T) {
 			}
 			creating++
 			if slices.Contains(p.Info.Rule(f).RequiredFor, adapters.Always) {
-				needed++
+				required++
 			}
 		}
-		if (needed == creating) != (f == normalize.FieldName) {
-			t.Errorf("%s is needed by %d of %d", f, needed, creating)
+		if (required == creating) != (f == normalize.FieldName) {
+			t.Errorf("%s is required by %d of %d providers", f, required, creating)
 		}
 	}
 }
 
-// TestEveryFieldIsExplained: fields, and the groups that they are in.
-func TestEveryFieldIsExplained(t *testing.T) {
+// TestDescriptions_Fields: every field and every group has a description.
+func TestDescriptions_Fields(t *testing.T) {
 	for _, f := range normalize.AllFields() {
-		if fieldTexts[f] == "" {
-			t.Errorf("nothing is said of %s", f)
+		if fieldDescriptions[f] == "" {
+			t.Errorf("%s has no description", f)
 		}
-		if group, _, nested := strings.Cut(f.Name(), "."); nested && groupTexts[group] == "" {
-			t.Errorf("nothing is said of %s", group)
+		if group, _, nested := strings.Cut(f.Name(), "."); nested && groupDescriptions[group] == "" {
+			t.Errorf("%s has no description", group)
 		}
 	}
 }
 
-// TestMistakesInTheCodeAreErrors: a route, a parameter or a code that nothing is said
-// of, and what is said of no route.
-func TestMistakesInTheCodeAreErrors(t *testing.T) {
+// TestBuild_IncompleteDescriptions: a route, parameter or code without a description is an
+// error, and so is a description without a route.
+func TestBuild_IncompleteDescriptions(t *testing.T) {
 	whole := func() Input {
 		in := Input{Orders: []string{"name"}}
 		for _, p := range all.Providers() {
 			in.Providers = append(in.Providers, p.Info)
 		}
-		codes := append(slices.Clone(always), open...)
+		codes := append(slices.Clone(commonCodes), publicCodes...)
 		for name, o := range operations {
 			method, path, _ := strings.Cut(name, " ")
 			in.Routes = append(in.Routes, Route{Method: method, Path: path})
@@ -73,8 +73,8 @@ func TestMistakesInTheCodeAreErrors(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	f("nothing is said of GET /new", func(in *Input) { in.Routes = append(in.Routes, Route{Method: "GET", Path: "/new"}) })
-	f("is described, and is no route", func(in *Input) { in.Routes = in.Routes[1:] })
-	f("nothing is said of the parameter x", func(in *Input) { in.Routes[0].Query = []string{"x"} })
-	f("which there is not", func(in *Input) { in.Codes = nil })
+	f("GET /new has no description", func(in *Input) { in.Routes = append(in.Routes, Route{Method: "GET", Path: "/new"}) })
+	f("has a description but is not a route", func(in *Input) { in.Routes = in.Routes[1:] })
+	f("the query parameter x has no description", func(in *Input) { in.Routes[0].Query = []string{"x"} })
+	f("which does not exist", func(in *Input) { in.Codes = nil })
 }
