@@ -7,36 +7,36 @@ import (
 	"github.com/agentgw/agentgw/config/secret"
 )
 
-// Config is a configuration that was checked whole: URLs are parsed, secrets
-// resolved, backends in the order of the file. It is not changed afterwards.
+// Config is a validated configuration: URLs are parsed, secrets are resolved, and backends
+// are in the order of the file. It is immutable.
 type Config struct {
 	File     File
 	Backends []ResolvedBackend
 	Keys     []ResolvedKey
-	// CursorSecret is empty where none is configured.
+	// CursorSecret is empty if none is configured.
 	CursorSecret secret.String
-	// StoreURL may hold a password. StoreKey is empty where none is configured.
+	// StoreURL may contain a password. StoreKey is empty if none is configured.
 	StoreURL, StoreKey secret.String
-	// Fingerprint is the SHA-256 of the file's bytes.
+	// Fingerprint is the SHA-256 of the file. Watch compares it with the current file.
 	Fingerprint [32]byte
-	// Warnings are what an operator should hear of at start.
+	// Warnings are logged at startup and after every reload.
 	Warnings []Problem
 }
 
-// ResolvedBackend is one backend.
+// ResolvedBackend is a backend with its name and parsed URL.
 type ResolvedBackend struct {
 	Name    string
 	BaseURL *url.URL
 	Backend
 }
 
-// ResolvedKey is one key, with the credential for each backend it maps to.
+// ResolvedKey is a key with the credential of each backend that it maps to.
 type ResolvedKey struct {
 	ID          string
-	Hash        [32]byte // SHA-256 of the whole key
+	Hash        [32]byte // SHA-256 of the key, including its prefix and checksum
 	Scopes      []string
 	Limit       *KeyRate
-	NotBefore   time.Time // zero: no bound
-	ExpiresAt   time.Time // zero: never
+	NotBefore   time.Time // zero: valid immediately
+	ExpiresAt   time.Time // zero: never expires
 	Credentials map[string]secret.String
 }

@@ -1,7 +1,6 @@
 package config
 
-// defaults is what holds where neither the file nor the environment says
-// anything, for everything but a backend.
+// defaults returns the defaults of every setting outside of backends.
 func defaults() map[string]any {
 	return map[string]any{
 		"server": map[string]any{
@@ -21,7 +20,7 @@ func defaults() map[string]any {
 	}
 }
 
-// backendDefaults is what holds for each backend.
+// backendDefaults returns the defaults of each backend.
 func backendDefaults() map[string]any {
 	return map[string]any{
 		"timeout":            "5s",

@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// document is the file: its values, and where each stands.
+// document is a parsed configuration file. It knows the line of each value.
 type document struct {
 	path   string
 	values map[string]any
@@ -30,16 +30,16 @@ func parseYAML(path string, data []byte) (document, Problems) {
 		return doc, Problems{{Origin: path, Message: yamlMessage(err)}}
 	}
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
-		return doc, Problems{{Origin: path, Line: more.Line, Message: "a second YAML document (after ---) would not be read; keep one"}}
+		return doc, Problems{{Origin: path, Line: more.Line, Message: "more than one YAML document; remove the second (after ---)"}}
 	}
 	doc.root = root.Content[0]
 	if doc.root.Kind != yaml.MappingNode {
-		return doc, Problems{{Origin: path, Line: doc.root.Line, Message: "want a mapping at the top"}}
+		return doc, Problems{{Origin: path, Line: doc.root.Line, Message: "want a mapping at the top level"}}
 	}
 	if err := doc.root.Decode(&doc.values); err != nil {
 		return doc, Problems{{Origin: path, Message: yamlMessage(err)}}
 	}
-	// A backend without settings lacks what it needs; it is not absent.
+	// A backend without settings is not absent: its required settings are reported.
 	if backends, ok := doc.values["backends"].(map[string]any); ok {
 		for name, settings := range backends {
 			if settings == nil {
@@ -47,17 +47,19 @@ func parseYAML(path string, data []byte) (document, Problems) {
 			}
 		}
 	}
-	doc.values = plain(doc.values).(map[string]any)
+	doc.values = toJSONValue(doc.values).(map[string]any)
 	return doc, nil
 }
 
+// yamlMessage returns the text of a YAML error on one line, without the library's prefixes.
 func yamlMessage(err error) string {
-	return strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " ")
+	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "yaml: "), "unmarshal errors:")
+	return strings.Join(strings.Fields(text), " ")
 }
 
-// plain makes a decoded document what the schema speaks of: a key without a
-// value is not there, a timestamp is its text, a mapping's keys are strings.
-func plain(v any) any {
+// toJSONValue converts a decoded YAML value to the types that the JSON Schema expects: keys
+// without a value are removed, timestamps become strings, and mapping keys become strings.
+func toJSONValue(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for name, member := range v {
@@ -65,20 +67,20 @@ func plain(v any) any {
 				delete(v, name)
 				continue
 			}
-			v[name] = plain(member)
+			v[name] = toJSONValue(member)
 		}
 		return v
 	case map[any]any:
 		m := make(map[string]any, len(v))
 		for name, member := range v {
 			if member != nil {
-				m[fmt.Sprint(name)] = plain(member)
+				m[fmt.Sprint(name)] = toJSONValue(member)
 			}
 		}
 		return m
 	case []any:
 		for i := range v {
-			v[i] = plain(v[i])
+			v[i] = toJSONValue(v[i])
 		}
 		return v
 	case time.Time:
@@ -87,7 +89,8 @@ func plain(v any) any {
 	return v
 }
 
-// line is where a path, or as much of it as there is, stands in the file.
+// line returns the line of a path, or of its longest prefix that the file contains; 0 if
+// there is none.
 func (d document) line(path []string) int {
 	node := d.root
 	line := 0
@@ -119,9 +122,9 @@ func (d document) line(path []string) int {
 	return line
 }
 
-// order is the keys of a mapping as the file has them, then those that only
-// the environment adds, by name.
-func (d document) order(mapping string, merged map[string]any) []string {
+// keyOrder returns the keys of a top-level mapping in file order, followed by the keys that
+// only the environment adds, sorted.
+func (d document) keyOrder(mapping string, merged map[string]any) []string {
 	var names []string
 	if d.root != nil {
 		for i := 0; i+1 < len(d.root.Content); i += 2 {

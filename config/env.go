@@ -8,15 +8,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// environment is the layer of environment variables.
+// environment holds the settings that come from environment variables.
 type environment struct {
 	values map[string]any
-	origin map[string]string // dotted path → variable
+	origin map[string]string // dotted path → variable name
 }
 
-// environment reads the variables that set keys: AGENTGW_ and a path whose
-// levels are parted by __. A name without __ is no setting, so that a secret
-// may be called AGENTGW_CURSOR_SECRET.
+// environment reads the variables that are settings: AGENTGW_, then a path with __ between
+// its levels. A name without __ is not a setting, so that a secret may be stored in
+// AGENTGW_CURSOR_SECRET.
 func (s Source) environment(schema compiled) (environment, Problems) {
 	env := environment{values: map[string]any{}, origin: map[string]string{}}
 	var problems Problems
@@ -31,7 +31,7 @@ func (s Source) environment(schema compiled) (environment, Problems) {
 		path := strings.Split(strings.ToLower(rest), "__")
 		at := schema.find(path)
 		if path[0] == "keys" || at != nil && at.Type == "object" {
-			problems = append(problems, Problem{Path: path, Origin: name, Message: "cannot be set by a variable; set it in the file"})
+			problems = append(problems, Problem{Path: path, Origin: name, Message: "cannot be set by an environment variable; set it in the file"})
 			continue
 		}
 		if at == nil {
@@ -40,17 +40,17 @@ func (s Source) environment(schema compiled) (environment, Problems) {
 		}
 		value, err := envValue(at.Type, text)
 		if err != nil {
-			problems = append(problems, Problem{Path: path, Origin: name, Message: fmt.Sprintf("want %s, got %q", article(at.Type), text)})
+			problems = append(problems, Problem{Path: path, Origin: name, Message: fmt.Sprintf("want %s, got %q", withArticle(at.Type), text)})
 			continue
 		}
-		put(env.values, path, value)
+		setPath(env.values, path, value)
 		env.origin[strings.Join(path, ".")] = name
 	}
 	return env, problems
 }
 
-// envValue reads a variable's text as what the key is: numbers, booleans and
-// lists as YAML writes them, everything else as it stands.
+// envValue converts a variable's text to the type of the setting: strings are taken as they
+// are, everything else is parsed as YAML.
 func envValue(kind, text string) (any, error) {
 	if kind == "string" {
 		return text, nil
@@ -59,9 +59,10 @@ func envValue(kind, text string) (any, error) {
 	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
 		return nil, err
 	}
-	return plain(v), nil
+	return toJSONValue(v), nil
 }
 
+// nearestPath suggests a name for the first unknown level of path.
 func nearestPath(schema compiled, path []string) string {
 	for i := range path {
 		if schema.find(path[:i+1]) == nil {
@@ -71,7 +72,8 @@ func nearestPath(schema compiled, path []string) string {
 	return ""
 }
 
-func put(m map[string]any, path []string, value any) {
+// setPath sets a nested value and creates the mappings above it.
+func setPath(m map[string]any, path []string, value any) {
 	for _, name := range path[:len(path)-1] {
 		inner, ok := m[name].(map[string]any)
 		if !ok {

@@ -1,184 +1,135 @@
-// Package config reads the gateway's configuration: defaults, then the file,
-// then environment variables, held against one schema and reported on whole.
+// Package config reads the gateway's configuration: defaults, then the file, then
+// environment variables. It validates the result against one schema and reports all
+// problems together.
 //
-// It must not know the gateway or any vendor: which providers exist is told to
-// it. Nothing here keeps state; a reload is a new Load.
+// The package must not know the gateway or any provider: the names of the known providers
+// are an input. It keeps no state; a reload is another Load.
+//
+// Begin with File for the settings, then Load for the order of the steps.
 package config
 
-import (
-	"errors"
-	"fmt"
-	"time"
+import "time"
 
-	"github.com/dustin/go-humanize"
-	"github.com/invopop/jsonschema"
-)
-
-// File is the configuration as it is written. Its tags are the schema that
-// `agentgw config schema` prints and that every start and reload checks.
+// File is the configuration in the form of the file. Its tags define the schema, which
+// `agentgw config schema` prints and every start and reload validates against.
 type File struct {
 	Server   Server             `koanf:"server" jsonschema_description:"the public listener"`
-	Admin    Admin              `koanf:"admin" jsonschema_description:"the operators' listener; never the public one"`
-	Backends map[string]Backend `koanf:"backends" jsonschema_description:"the connections to providers, by the operator's name; lists keep their order"`
-	Cache    Cache              `koanf:"cache" jsonschema_description:"what all backends' caches share"`
-	Store    Store              `koanf:"store" jsonschema_description:"what outlives the process: aliases, migrations, the record of idempotency keys, the audit trail"`
-	Keys     []Key              `koanf:"keys" jsonschema_description:"the gateway's keys and what each maps to"`
-	Log      Log                `koanf:"log" jsonschema_description:"logging, to standard error"`
+	Admin    Admin              `koanf:"admin" jsonschema_description:"the operators' listener, on an address of its own"`
+	Backends map[string]Backend `koanf:"backends" jsonschema_description:"the connections to providers, by a name of your choice; lists of agents keep their order"`
+	Cache    Cache              `koanf:"cache" jsonschema_description:"limits of the caches of all backends together"`
+	Store    Store              `koanf:"store" jsonschema_description:"the database for aliases, migrations, idempotency records and the audit log"`
+	Keys     []Key              `koanf:"keys" jsonschema_description:"the gateway's keys and the backends that each maps to"`
+	Log      Log                `koanf:"log" jsonschema_description:"logging to standard error"`
 }
 
-// Server is the public listener.
+// Server configures the public listener.
 type Server struct {
 	Listen                   string   `koanf:"listen" jsonschema_description:"host:port"`
-	RequestTimeout           Duration `koanf:"request_timeout" jsonschema_description:"every request ends within this"`
-	BodyLimit                Size     `koanf:"body_limit" jsonschema_description:"of a request's body"`
-	MaxInflight              int      `koanf:"max_inflight" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"requests at once; above it 503 overloaded"`
-	MaxConnections           int      `koanf:"max_connections" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"connections at once; more are closed"`
-	MaxConnectionsPerAddress int      `koanf:"max_connections_per_address" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"of one IPv4 address or IPv6 /64; behind a load balancer all are its own"`
+	RequestTimeout           Duration `koanf:"request_timeout" jsonschema_description:"time limit of every request"`
+	BodyLimit                Size     `koanf:"body_limit" jsonschema_description:"maximum size of a request body"`
+	MaxInflight              int      `koanf:"max_inflight" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"maximum number of concurrent requests; more get 503 overloaded"`
+	MaxConnections           int      `koanf:"max_connections" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"maximum number of connections; more are closed"`
+	MaxConnectionsPerAddress int      `koanf:"max_connections_per_address" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"maximum number of connections from one IPv4 address or IPv6 /64; a load balancer counts as one address"`
 	ShutdownGrace            Duration `koanf:"shutdown_grace" jsonschema_description:"how long running requests may take after SIGTERM"`
-	DrainFor                 Duration `koanf:"drain_for" jsonschema_description:"of that, while /readyz says 503, requests are still taken and answers end their connections; at most a quarter of shutdown_grace"`
-	CursorSecret             string   `koanf:"cursor_secret" jsonschema_description:"secret reference; seals cursors, so all instances behind one address need the same; empty: made at start"`
-	TLS                      TLS      `koanf:"tls" jsonschema_description:"both files or none; renewed files are picked up"`
-	CORS                     CORS     `koanf:"cors" jsonschema_description:"browsers on other origins"`
+	DrainFor                 Duration `koanf:"drain_for" jsonschema_description:"drain period at the beginning of shutdown_grace: /readyz returns 503, requests are still served, connections are closed after each response; at most a quarter of shutdown_grace"`
+	CursorSecret             string   `koanf:"cursor_secret" jsonschema_description:"secret reference; encrypts list cursors, so all instances behind one address need the same; generated at start if empty"`
+	TLS                      TLS      `koanf:"tls" jsonschema_description:"set both files or neither; renewed files are reloaded"`
+	CORS                     CORS     `koanf:"cors" jsonschema_description:"access by browsers from other origins"`
 }
 
-// ReadBudget is how long a read of a backend may take in all: a little less than
-// those who wait for it have, so that part of a list arrives rather than none of it.
+// ReadBudget is the time limit of a read from a backend, retries included. It is less than
+// RequestTimeout, so that a list returns the other backends' agents when one backend hangs.
 func (s Server) ReadBudget() time.Duration { return s.RequestTimeout.D() * 9 / 10 }
 
 // TLS names the certificate and key of the public listener.
 type TLS struct {
-	CertFile string `koanf:"cert_file" jsonschema_description:"PEM, the chain"`
-	KeyFile  string `koanf:"key_file" jsonschema_description:"PEM"`
+	CertFile string `koanf:"cert_file" jsonschema_description:"PEM file with the certificate chain"`
+	KeyFile  string `koanf:"key_file" jsonschema_description:"PEM file with the private key"`
 }
 
-// CORS says which browsers' pages may call the gateway.
+// CORS configures access by browsers from other origins.
 type CORS struct {
 	Origins []string `koanf:"origins" jsonschema_description:"such as https://app.example.com; none by default"`
 }
 
-// Admin is the operators' listener.
+// Admin configures the operators' listener.
 type Admin struct {
-	Listen string `koanf:"listen" jsonschema_description:"host:port; keep it on loopback or a private network"`
-	Pprof  bool   `koanf:"pprof" jsonschema_description:"profiles of the process at /debug/pprof/; they show what is in memory"`
+	Listen string `koanf:"listen" jsonschema_description:"host:port, on loopback or a private network"`
+	Pprof  bool   `koanf:"pprof" jsonschema_description:"serve Go profiles at /debug/pprof/; they can expose the contents of memory"`
 }
 
-// Backend is one configured connection to a provider.
+// Backend is a configured connection to a provider.
 type Backend struct {
-	Provider         string       `koanf:"provider" jsonschema:"required" jsonschema_description:"the vendor"`
-	BaseURL          string       `koanf:"base_url" jsonschema:"required" jsonschema_description:"the vendor's API; its path prefix belongs to it, and /agents is appended"`
-	Timeout          Duration     `koanf:"timeout" jsonschema_description:"of each call to the vendor"`
-	Quota            *Rate        `koanf:"quota" jsonschema_description:"what the vendor allows one credential; none by default"`
-	MaxConcurrent    int          `koanf:"max_concurrent" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"calls to the vendor at once; above it 503 upstream_unavailable"`
-	MaxResponseBytes Size         `koanf:"max_response_bytes" jsonschema_description:"of a vendor's body, after decompression"`
-	Breaker          Breaker      `koanf:"breaker" jsonschema_description:"when to stop asking a failing vendor"`
-	Cache            BackendCache `koanf:"cache" jsonschema_description:"how long what was read is good for"`
-	SharedCredential string       `koanf:"shared_credential" jsonschema_description:"secret reference, for every key that maps no credential of its own to this backend; none by default"`
-	PropagateTrace   bool         `koanf:"propagate_trace" jsonschema_description:"send traceparent to the vendor; off by default"`
+	Provider         string       `koanf:"provider" jsonschema:"required" jsonschema_description:"the provider"`
+	BaseURL          string       `koanf:"base_url" jsonschema:"required" jsonschema_description:"the provider's API with its path prefix; /agents is appended"`
+	Timeout          Duration     `koanf:"timeout" jsonschema_description:"time limit of each call to the provider"`
+	Quota            *Rate        `koanf:"quota" jsonschema_description:"the provider's limit for one credential; none by default"`
+	MaxConcurrent    int          `koanf:"max_concurrent" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"maximum number of concurrent calls to the provider; more get 503 upstream_unavailable"`
+	MaxResponseBytes Size         `koanf:"max_response_bytes" jsonschema_description:"maximum size of a response body after decompression"`
+	Breaker          Breaker      `koanf:"breaker" jsonschema_description:"circuit breaker"`
+	Cache            BackendCache `koanf:"cache" jsonschema_description:"lifetime of cached responses"`
+	SharedCredential string       `koanf:"shared_credential" jsonschema_description:"secret reference; the credential of every key that has none of its own for this backend; none by default"`
+	PropagateTrace   bool         `koanf:"propagate_trace" jsonschema_description:"send traceparent to the provider; off by default"`
 }
 
-// Rate is so many requests in each window.
+// Rate limits the requests in each window.
 type Rate struct {
-	Requests int      `koanf:"requests" jsonschema:"required,minimum=1,maximum=1000000" jsonschema_description:"in each window"`
+	Requests int      `koanf:"requests" jsonschema:"required,minimum=1,maximum=1000000" jsonschema_description:"number of requests per window"`
 	Per      Duration `koanf:"per" jsonschema:"required" jsonschema_description:"length of the window"`
 }
 
-// Breaker says when a backend's circuit opens.
+// Breaker configures the circuit breaker of a backend.
 type Breaker struct {
-	FailureRatio float64  `koanf:"failure_ratio" jsonschema:"exclusiveMinimum=0,maximum=1" jsonschema_description:"opens at this share of failures in the window"`
-	MinRequests  int      `koanf:"min_requests" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"of at least so many calls"`
+	FailureRatio float64  `koanf:"failure_ratio" jsonschema:"exclusiveMinimum=0,maximum=1" jsonschema_description:"opens at this share of failed calls in the window"`
+	MinRequests  int      `koanf:"min_requests" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"number of calls in the window before failure_ratio applies"`
 	Window       Duration `koanf:"window" jsonschema_description:"length of the rolling window"`
-	Consecutive  int      `koanf:"consecutive" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"or at so many failures in a row"`
-	OpenFor      Duration `koanf:"open_for" jsonschema_description:"then one probe; twice as long each time that it opens again"`
-	MaxOpenFor   Duration `koanf:"max_open_for" jsonschema_description:"the longest that it grows to; never less than open_for"`
+	Consecutive  int      `koanf:"consecutive" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"also opens after this number of consecutive failures"`
+	OpenFor      Duration `koanf:"open_for" jsonschema_description:"time until the first probe; doubles each time the breaker opens again"`
+	MaxOpenFor   Duration `koanf:"max_open_for" jsonschema_description:"upper limit of that time; never less than open_for"`
 }
 
-// BackendCache says how long what was read from a backend is good for.
+// BackendCache configures the lifetime of cached responses of a backend.
 type BackendCache struct {
-	TTL                  Duration `koanf:"ttl" jsonschema_description:"served without asking; 0s: never"`
-	StaleWhileRevalidate Duration `koanf:"stale_while_revalidate" jsonschema_description:"after that, served while one refresh runs"`
-	StaleIfError         Duration `koanf:"stale_if_error" jsonschema_description:"after ttl, served as stale while the vendor cannot be asked"`
+	TTL                  Duration `koanf:"ttl" jsonschema_description:"how long a response is fresh; 0s: always revalidate"`
+	StaleWhileRevalidate Duration `koanf:"stale_while_revalidate" jsonschema_description:"how long after ttl a stale response is served while it is revalidated in the background"`
+	StaleIfError         Duration `koanf:"stale_if_error" jsonschema_description:"how long after ttl a stale response is served when the provider is unavailable"`
 }
 
-// Cache is what all backends' caches share.
+// Cache limits the caches of all backends together.
 type Cache struct {
-	MaxEntries int  `koanf:"max_entries" jsonschema:"minimum=0,maximum=100000000" jsonschema_description:"lists and agents kept, over all backends and credentials"`
-	MaxBytes   Size `koanf:"max_bytes" jsonschema_description:"memory for them, by estimate; a quarter of it is for pages that are ready to be sent"`
+	MaxEntries int  `koanf:"max_entries" jsonschema:"minimum=0,maximum=100000000" jsonschema_description:"maximum number of cached lists and agents, over all backends and credentials"`
+	MaxBytes   Size `koanf:"max_bytes" jsonschema_description:"maximum memory of the caches, estimated; a quarter of it is reserved for encoded responses"`
 }
 
-// Store is where what outlives the process is kept.
+// Store configures the database.
 type Store struct {
-	URL           string `koanf:"url" jsonschema_description:"sqlite:FILE, or a secret reference to (or itself) postgres://user:password@host/database, where several instances share it"`
-	EncryptionKey string `koanf:"encryption_key" jsonschema_description:"secret reference; encrypts what a migration keeps of its agents, prompts among it"`
+	URL           string `koanf:"url" jsonschema_description:"sqlite:FILE, or, for several instances, postgres://user:password@host/database or a secret reference to it"`
+	EncryptionKey string `koanf:"encryption_key" jsonschema_description:"secret reference; encrypts the copies of agents, including prompts, that migrations store"`
 }
 
-// Scopes are what a key may be allowed, in the order of the schema's enum.
+// Scopes are the permissions that a key can have, in the order of the schema's enum.
 var Scopes = []string{"agents:read", "agents:write", "aliases:write", "migrations:write"}
 
-// Key is one gateway key.
+// Key is a gateway key.
 type Key struct {
 	ID          string            `koanf:"id" jsonschema:"required" jsonschema_description:"names the key in logs and spans"`
-	SHA256      string            `koanf:"sha256" jsonschema:"required" jsonschema_description:"of the whole key, in hex; agentgw keys new prints it"`
-	Scopes      []string          `koanf:"scopes" jsonschema:"required,enum=agents:read,enum=agents:write,enum=aliases:write,enum=migrations:write" jsonschema_description:"what the key may do"`
-	RateLimit   *KeyRate          `koanf:"rate_limit" jsonschema_description:"of this key's requests; none by default"`
-	NotBefore   string            `koanf:"not_before" jsonschema:"format=date-time" jsonschema_description:"RFC 3339; refused earlier"`
-	ExpiresAt   string            `koanf:"expires_at" jsonschema:"format=date-time" jsonschema_description:"RFC 3339; refused from then on"`
-	Credentials map[string]string `koanf:"credentials" jsonschema_description:"backend: secret reference (env:NAME, file:/path); a backend without one does not exist for the key"`
+	SHA256      string            `koanf:"sha256" jsonschema:"required" jsonschema_description:"SHA-256 of the key in hex; agentgw keys new prints it"`
+	Scopes      []string          `koanf:"scopes" jsonschema:"required,enum=agents:read,enum=agents:write,enum=aliases:write,enum=migrations:write" jsonschema_description:"the permissions of the key"`
+	RateLimit   *KeyRate          `koanf:"rate_limit" jsonschema_description:"limit of the key's requests; none by default"`
+	NotBefore   string            `koanf:"not_before" jsonschema:"format=date-time" jsonschema_description:"RFC 3339; the key is invalid before this time"`
+	ExpiresAt   string            `koanf:"expires_at" jsonschema:"format=date-time" jsonschema_description:"RFC 3339; the key is invalid from this time on"`
+	Credentials map[string]string `koanf:"credentials" jsonschema_description:"backend: secret reference (env:NAME, file:/path); a key sees only the backends it has credentials for"`
 }
 
-// KeyRate bounds a key's requests.
+// KeyRate limits the requests of a key.
 type KeyRate struct {
-	Requests int      `koanf:"requests" jsonschema:"required,minimum=1,maximum=1000000" jsonschema_description:"in each window"`
+	Requests int      `koanf:"requests" jsonschema:"required,minimum=1,maximum=1000000" jsonschema_description:"number of requests per window"`
 	Per      Duration `koanf:"per" jsonschema:"required" jsonschema_description:"length of the window"`
-	Burst    int      `koanf:"burst" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"at once; as many as requests if left out"`
+	Burst    int      `koanf:"burst" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"maximum number of requests at once; defaults to requests"`
 }
 
-// Log is how the gateway logs.
+// Log configures logging.
 type Log struct {
 	Level  string `koanf:"level" jsonschema:"enum=debug,enum=info,enum=warn,enum=error"`
-	Format string `koanf:"format" jsonschema:"enum=auto,enum=json,enum=text" jsonschema_description:"auto: text on a terminal, else json"`
-}
-
-// Duration is a time.Duration written as 15s, 1m30s, 24h.
-type Duration time.Duration
-
-const durationPattern = `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
-
-// JSONSchema is the schema of a duration.
-func (Duration) JSONSchema() *jsonschema.Schema {
-	return &jsonschema.Schema{Type: "string", Pattern: durationPattern, Examples: []any{"15s", "1m30s"}}
-}
-
-// UnmarshalText reads a duration.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil {
-		return errors.New("not a duration such as 15s")
-	}
-	*d = Duration(v)
-	return nil
-}
-
-// D is the duration.
-func (d Duration) D() time.Duration { return time.Duration(d) }
-
-func (d Duration) String() string { return d.D().String() }
-
-// Size is a number of bytes written as 1MiB, 512KiB, 100B.
-type Size int64
-
-const sizePattern = `^[0-9]+ ?(B|KiB|MiB|GiB|KB|MB|GB)$`
-
-// JSONSchema is the schema of a size.
-func (Size) JSONSchema() *jsonschema.Schema {
-	return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"1MiB", "512KiB"}}
-}
-
-// UnmarshalText reads a size.
-func (s *Size) UnmarshalText(text []byte) error {
-	v, err := humanize.ParseBytes(string(text))
-	if err != nil || v > 1<<40 {
-		return fmt.Errorf("not a size such as 1MiB")
-	}
-	*s = Size(v)
-	return nil
+	Format string `koanf:"format" jsonschema:"enum=auto,enum=json,enum=text" jsonschema_description:"auto: text on a terminal, otherwise json"`
 }

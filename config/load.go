@@ -15,41 +15,40 @@ import (
 	"github.com/knadh/koanf/v2"
 )
 
-// EnvPrefix begins the environment variables that set keys:
+// EnvPrefix is the prefix of environment variables that are settings:
 // AGENTGW_SERVER__LISTEN is server.listen.
 const EnvPrefix = "AGENTGW_"
 
-// PathVariable names the file where no flag does.
+// PathVariable is the environment variable with the path of the file, if no flag sets it.
 const PathVariable = EnvPrefix + "CONFIG"
 
-// URLVariable and KeyVariable are for commands that ask a running gateway: where it is, and
-// the key to show.
+// URLVariable and KeyVariable are the environment variables with the URL and the key for
+// commands that call a running gateway.
 const (
 	URLVariable = EnvPrefix + "URL"
 	KeyVariable = EnvPrefix + "KEY"
 )
 
-// Source is where a configuration comes from.
+// Source says where a configuration comes from.
 type Source struct {
 	Path      string                       // of the file
-	Environ   []string                     // as os.Environ gives it
-	Providers []string                     // the providers there are
-	ReadFile  func(string) ([]byte, error) // nil: os.ReadFile
-	LookupEnv func(string) (string, bool)  // nil: of Environ
+	Environ   []string                     // in the form of os.Environ
+	Providers []string                     // the names of the known providers
+	ReadFile  func(string) ([]byte, error) // defaults to os.ReadFile
+	LookupEnv func(string) (string, bool)  // defaults to a lookup in Environ
 }
 
-// Load reads the configuration whole: defaults, then the file, then the
-// environment. The error is a Problems with everything that is wrong, or says
-// why the file cannot be read. It shares nothing with an earlier Load, so a
-// key that left the file is gone.
+// Load reads the configuration: defaults, then the file, then the environment. The error is
+// a Problems that lists everything that is wrong, or says why the file cannot be read. A
+// Config shares nothing with an earlier one, so a key that was removed from the file is gone.
 func Load(s Source) (*Config, error) {
 	s = s.withDefaults()
 	data, err := s.ReadFile(s.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: no such file; name one with --config, or start from the config.yaml that comes with agentgw", s.Path)
+		return nil, fmt.Errorf("%s: no such file; set the path with --config, or begin with a copy of the config.yaml that comes with agentgw", s.Path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+		return nil, fmt.Errorf("cannot read the configuration file: %w", err)
 	}
 	return s.load(data)
 }
@@ -72,7 +71,7 @@ func (s Source) withDefaults() Source {
 func (s Source) load(data []byte) (*Config, error) {
 	schema, err := compile()
 	if err != nil {
-		return nil, fmt.Errorf("the configuration's own schema: %w", err)
+		return nil, fmt.Errorf("cannot compile the configuration schema: %w", err)
 	}
 	doc, problems := parseYAML(s.Path, data)
 	if problems != nil {
@@ -80,35 +79,34 @@ func (s Source) load(data []byte) (*Config, error) {
 	}
 	env, problems := s.environment(schema)
 	merged := merge(doc.values, env)
-	wrong := schema.violations(merged)
-	problems = append(problems, wrong...)
-
-	// What the schema refuses is taken out, so that what is wrong beyond the
-	// schema is said in the same report.
-	for _, p := range wrong {
+	violations := schema.violations(merged)
+	// Remove the values that violate the schema, so that the checks beyond the schema run
+	// and are reported together with the violations.
+	for _, p := range violations {
 		prune(merged, p.Path)
 	}
-	large := schema.outOfRange(nil, merged)
-	for _, p := range large {
+	tooLarge := schema.outOfRange(nil, merged)
+	for _, p := range tooLarge {
 		prune(merged, p.Path)
 	}
-	wrong, problems = append(wrong, large...), append(problems, large...)
+	violations = append(violations, tooLarge...)
+	problems = append(problems, violations...)
 	var file File
 	if err := decode(merged, &file); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Path, err)
 	}
-	config, more := s.resolve(file, doc.order("backends", merged), refusedBackends(wrong))
+	config, more := s.resolve(file, doc.keyOrder("backends", merged), invalidBackendNames(violations))
 	config.Fingerprint = sha256.Sum256(data)
-	problems = append(problems, unlessUnder(wrong, more)...)
-	locate(problems, doc, env)
+	problems = append(problems, withoutCovered(violations, more)...)
+	setOrigins(problems, doc, env)
 	if len(problems) > 0 {
 		return nil, dedupe(problems)
 	}
 	return config, nil
 }
 
-// prune removes the value at a path; an item of a list becomes an empty one,
-// so that its neighbours keep their indexes.
+// prune removes the value at a path. A list item is set to nil instead, so that the other
+// items keep their indexes.
 func prune(in any, path []string) {
 	if len(path) == 0 {
 		return
@@ -133,9 +131,9 @@ func prune(in any, path []string) {
 	}
 }
 
-// refusedBackends are those whose names the schema refused: that keys name them
-// is not a problem of its own.
-func refusedBackends(problems []Problem) []string {
+// invalidBackendNames returns the backends whose names violate the schema. Keys that name
+// them are not reported again.
+func invalidBackendNames(problems []Problem) []string {
 	var names []string
 	for _, p := range problems {
 		if len(p.Path) == 2 && p.Path[0] == "backends" {
@@ -145,27 +143,25 @@ func refusedBackends(problems []Problem) []string {
 	return names
 }
 
-// unlessUnder leaves out the problems of what a schema's problem has already
-// named.
-func unlessUnder(named, problems []Problem) []Problem {
+// withoutCovered removes the problems whose path is at or below the path of a violation.
+func withoutCovered(violations, problems []Problem) []Problem {
 	return slices.DeleteFunc(problems, func(p Problem) bool {
-		return slices.ContainsFunc(named, func(n Problem) bool {
-			return len(n.Path) <= len(p.Path) && slices.Equal(n.Path, p.Path[:len(n.Path)])
+		return slices.ContainsFunc(violations, func(v Problem) bool {
+			return len(v.Path) <= len(p.Path) && slices.Equal(v.Path, p.Path[:len(v.Path)])
 		})
 	})
 }
 
-// layer is values for koanf as they are: its own provider of maps copies them first.
+// layer is a koanf provider that returns its values without a copy, unlike koanf's own.
 type layer map[string]any
 
-// Read is the values.
+// Read returns the values.
 func (l layer) Read() (map[string]any, error) { return l, nil }
 
-// ReadBytes is there because a provider has it; nothing is parsed.
+// ReadBytes is part of the koanf.Provider interface. It is not supported.
 func (layer) ReadBytes() ([]byte, error) { return nil, errors.ErrUnsupported }
 
-// merge lays the layers over each other, in the order of precedence. They are not to be used
-// any more.
+// merge merges the layers in order of precedence. The layers must not be used afterwards.
 func merge(file map[string]any, env environment) map[string]any {
 	k := koanf.New(".")
 	backends := map[string]any{}
@@ -181,13 +177,13 @@ func merge(file map[string]any, env environment) map[string]any {
 	base := defaults()
 	base["backends"] = backends
 	for _, values := range []layer{base, file, env.values} {
-		_ = k.Load(values, nil) // it has no way to fail
+		_ = k.Load(values, nil) // layer.Read does not fail
 	}
 	return k.Raw()
 }
 
-// decode is koanf's Unmarshal without the copies of everything that it makes first: half of
-// what reading a file with a hundred keys takes.
+// decode is koanf's Unmarshal without its copies of the input, which dominate the time of
+// reading a file with many keys.
 func decode(merged map[string]any, file *File) error {
 	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
 		TagName:     "koanf",
@@ -201,8 +197,8 @@ func decode(merged map[string]any, file *File) error {
 	return d.Decode(merged)
 }
 
-// locate says of each problem where its value came from.
-func locate(problems []Problem, doc document, env environment) {
+// setOrigins sets the origin and line of problems that do not have one.
+func setOrigins(problems []Problem, doc document, env environment) {
 	for i := range problems {
 		p := &problems[i]
 		if p.Origin != "" {
@@ -216,6 +212,7 @@ func locate(problems []Problem, doc document, env environment) {
 	}
 }
 
+// dedupe sorts problems by origin and line, and removes duplicates.
 func dedupe(problems Problems) Problems {
 	slices.SortStableFunc(problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Line, b.Line))

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// good is a file with nothing wrong in it; cases replace parts of it.
-const good = `server:
+// valid is a configuration without problems; test cases replace parts of it.
+const valid = `server:
   listen: 127.0.0.1:8080
 backends:
   zeta:
@@ -44,48 +44,48 @@ func load(t *testing.T, yaml string, environ ...string) (*Config, error) {
 }
 
 func TestLoad(t *testing.T) {
-	c, err := load(t, good)
+	c, err := load(t, valid)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := []string{c.Backends[0].Name, c.Backends[1].Name}; !reflect.DeepEqual(got, []string{"zeta", "alpha"}) {
-		t.Errorf("backends in the order %v, not the file's", got)
+		t.Errorf("order of the backends = %v, want file order", got)
 	}
 	if got := c.Backends[0].Timeout.D(); got != 5*time.Second {
-		t.Errorf("a backend's default timeout is %s", got)
+		t.Errorf("default timeout of a backend = %s", got)
 	}
 	if q := c.Backends[1].Quota; q == nil || q.Requests != 60 || q.Per.D() != time.Minute {
 		t.Errorf("quota = %+v", q)
 	}
 	if got := c.Keys[0].Credentials["zeta"].Reveal(); got != "klen_secret" {
-		t.Errorf("the credential resolved to %q", got)
+		t.Errorf("credential = %q", got)
 	}
 	if _, ok := c.Keys[0].Credentials["alpha"]; ok {
-		t.Error("a backend without a credential exists for the key")
+		t.Error("the key has a credential for a backend that it does not name")
 	}
 	if len(c.Warnings) != 0 {
 		t.Errorf("warnings: %v", c.Warnings)
 	}
 }
 
-// TestScopes: the schema, whose enum is a tag, has those that the command line knows.
-func TestScopes(t *testing.T) {
+// TestScopes_MatchSchema: the enum in the schema tag lists the same scopes.
+func TestScopes_MatchSchema(t *testing.T) {
 	field, _ := reflect.TypeFor[Key]().FieldByName("Scopes")
 	want := "required"
 	for _, s := range Scopes {
 		want += ",enum=" + s
 	}
 	if got := field.Tag.Get("jsonschema"); got != want {
-		t.Errorf("the schema has %s, want %s", got, want)
+		t.Errorf("schema tag = %s, want %s", got, want)
 	}
 }
 
-func TestEnvironmentWinsOverTheFile(t *testing.T) {
-	c, err := load(t, good,
+func TestLoad_EnvironmentOverridesFile(t *testing.T) {
+	c, err := load(t, valid,
 		"AGENTGW_SERVER__LISTEN=0.0.0.0:80", "AGENTGW_SERVER__MAX_INFLIGHT=7", "AGENTGW_SERVER__CORS__ORIGINS=[https://a.example, https://b.example]",
 		"AGENTGW_BACKENDS__ZETA__TIMEOUT=9s", "AGENTGW_BACKENDS__ALPHA__PROPAGATE_TRACE=true", "AGENTGW_BACKENDS__ALPHA__BREAKER__FAILURE_RATIO=0.25",
 		"AGENTGW_BACKENDS__NEW__PROVIDER=klen", "AGENTGW_BACKENDS__NEW__BASE_URL=https://eu.klen.ai/api/v1",
-		"AGENTGW_CURSOR_SECRET=no setting", "OTHER=x")
+		"AGENTGW_CURSOR_SECRET=not a setting", "OTHER=x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,21 +97,20 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		t.Errorf("backends = %+v", c.Backends)
 	}
 	if last := c.Backends[2]; last.Name != "new" || last.BaseURL.Host != "eu.klen.ai" || last.Timeout.D() != 5*time.Second {
-		t.Errorf("the variables' own backend = %+v", last)
+		t.Errorf("backend from the environment = %+v", last)
 	}
 }
 
-// TestProblems: each case says what in good is replaced, and every line that
-// the report then has.
-func TestProblems(t *testing.T) {
+// TestLoad_Problems replaces a part of the valid configuration and compares all problems.
+func TestLoad_Problems(t *testing.T) {
 	f := func(name, old, new string, want ...string) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			t.Helper()
-			if !strings.Contains(good, old) {
-				t.Fatalf("good has no %q", old)
+			if !strings.Contains(valid, old) {
+				t.Fatalf("the valid configuration has no %q", old)
 			}
-			check(t, strings.Replace(good, old, new, 1), nil, want)
+			checkProblems(t, strings.Replace(valid, old, new, 1), nil, want)
 		})
 	}
 	f("unknown key", "  listen:", "  lisen:", "config.yaml:2: server.lisen: unknown key; did you mean listen?")
@@ -119,51 +118,51 @@ func TestProblems(t *testing.T) {
 	f("unknown key of a backend", "quota:", "qouta:", "config.yaml:10: backends.alpha.qouta: unknown key; did you mean quota?")
 	f("wrong type", "127.0.0.1:8080", "8080", "config.yaml:2: server.listen: want host:port such as 127.0.0.1:8080, got a number")
 	f("bad address", "127.0.0.1:8080", "localhost", `config.yaml:2: server.listen: "localhost" is not host:port`)
-	f("bad port", "127.0.0.1:8080", "127.0.0.1:99999", `config.yaml:2: server.listen: "127.0.0.1:99999" has no port from 0 to 65535`)
-	f("admin on the public listener", "127.0.0.1:8080", "127.0.0.1:9090", "config.yaml: admin.listen: is the public listener's address too; operators' routes need one of their own")
+	f("bad port", "127.0.0.1:8080", "127.0.0.1:99999", `config.yaml:2: server.listen: "127.0.0.1:99999": the port must be from 0 to 65535`)
+	f("admin on the public listener", "127.0.0.1:8080", "127.0.0.1:9090", "config.yaml: admin.listen: is also the address of the public listener; use another address")
 	f("bad duration", "per: 1m", "per: 1 minute", `config.yaml:10: backends.alpha.quota.per: "1 minute" is not a duration such as 15s or 1m30s`)
 	f("number for a duration", "per: 1m", "per: 60", "config.yaml:10: backends.alpha.quota.per: want a duration such as 15s or 1m30s, got a number")
-	f("zero duration", "per: 1m", "per: 0s", "config.yaml:10: backends.alpha.quota.per: must be above 0s")
+	f("zero duration", "per: 1m", "per: 0s", "config.yaml:10: backends.alpha.quota.per: must be greater than 0s")
 	f("below the minimum", "requests: 60", "requests: 0", "config.yaml:10: backends.alpha.quota.requests: must be at least 1, got 0")
 	f("missing key", "    provider: klen\n", "", "config.yaml:4: backends.zeta.provider: is required")
 	f("unknown provider", "provider: krosai", "provider: krossai", `config.yaml:8: backends.alpha.provider: "krossai" is not one of klen, krosai; did you mean krosai?`)
 	f("bad URL", "https://api.krosai.com/v1", "api.krosai.com", "config.yaml:9: backends.alpha.base_url: is not an http or https URL such as https://api.example.com/v1")
-	f("password in the URL", "https://api.krosai.com", "https://user:hunter2@api.krosai.com", "config.yaml:9: backends.alpha.base_url: holds a user or password; credentials belong to keys")
-	f("bad backend name", "  alpha:", "  Alpha:", "config.yaml:7: backends.Alpha: is not a backend's name: a small letter, then up to 31 small letters, digits or -")
-	f("bad hash", `"0000000000000000000000000000000000000000000000000000000000000001"`, "abc", "config.yaml:13: keys.0.sha256: want the SHA-256 of the key, 64 hex digits; agentgw keys new prints it")
-	f("too long", "per: 1m", "per: 9999999h", `config.yaml:10: backends.alpha.quota.per: "9999999h" is too large`)
-	f("too much", "  listen:", "  body_limit: 9999999GiB\n  listen:", `config.yaml:2: server.body_limit: "9999999GiB" is too large`)
-	f("too many", "  listen:", "  max_inflight: 1e30\n  listen:", "config.yaml:2: server.max_inflight: must be at most 1000000, got 1000000000000000000000000000000")
+	f("password in the URL", "https://api.krosai.com", "https://user:hunter2@api.krosai.com", "config.yaml:9: backends.alpha.base_url: contains a user or password; set credentials in keys")
+	f("bad backend name", "  alpha:", "  Alpha:", "config.yaml:7: backends.Alpha: is not a backend name: a lowercase letter, then up to 31 lowercase letters, digits or -")
+	f("bad hash", `"0000000000000000000000000000000000000000000000000000000000000001"`, "abc", "config.yaml:13: keys.0.sha256: want the SHA-256 of the key as 64 hex digits; agentgw keys new prints it")
+	f("duration too large", "per: 1m", "per: 9999999h", `config.yaml:10: backends.alpha.quota.per: "9999999h" is too large`)
+	f("size too large", "  listen:", "  body_limit: 9999999GiB\n  listen:", `config.yaml:2: server.body_limit: "9999999GiB" is too large`)
+	f("number too large", "  listen:", "  max_inflight: 1e30\n  listen:", "config.yaml:2: server.max_inflight: must be at most 1000000, got 1000000000000000000000000000000")
 	f("no scopes", "    scopes: [agents:read]\n", "", "config.yaml:12: keys.0.scopes: is required")
-	f("a slip in a reference", "env:ACME_KLEN_KEY", "evn:ACME_KLEN_KEY", "config.yaml:16: keys.0.credentials.zeta: is no reference; did you mean env:?")
-	f("short cursor secret", "  listen:", "  cursor_secret: abc\n  listen:", "config.yaml:2: server.cursor_secret: is shorter than 16 characters")
+	f("misspelled secret reference", "env:ACME_KLEN_KEY", "evn:ACME_KLEN_KEY", "config.yaml:16: keys.0.credentials.zeta: is not a secret reference; did you mean env:?")
+	f("short cursor secret", "  listen:", "  cursor_secret: abc\n  listen:", "config.yaml:2: server.cursor_secret: must have at least 16 characters")
 	f("unknown scope", "agents:read", "agents:reed", `config.yaml:14: keys.0.scopes.0: "agents:reed" is not one of agents:read, agents:write, aliases:write, migrations:write; did you mean agents:read?`)
-	f("credential for no backend", "zeta: env:", "zetta: env:", "config.yaml:16: keys.0.credentials.zetta: there is no backend of this name; did you mean zeta?")
+	f("credential for an unknown backend", "zeta: env:", "zetta: env:", "config.yaml:16: keys.0.credentials.zetta: unknown backend; did you mean zeta?")
 	f("variable not set", "env:ACME_KLEN_KEY", "env:NOWHERE", "config.yaml:16: keys.0.credentials.zeta: the environment variable NOWHERE is not set")
-	f("file not there", "env:ACME_KLEN_KEY", "file:/nowhere/key", "config.yaml:16: keys.0.credentials.zeta: cannot read the secret's file /nowhere/key: no such file")
+	f("secret file missing", "env:ACME_KLEN_KEY", "file:/nowhere/key", "config.yaml:16: keys.0.credentials.zeta: cannot read the secret file /nowhere/key: no such file")
 	f("bad time", "    scopes:", "    expires_at: tomorrow\n    scopes:", `config.yaml:14: keys.0.expires_at: "tomorrow" is not an RFC 3339 time such as 2027-01-31T00:00:00Z`)
-	f("no such certificate", "  listen:", "  tls: {cert_file: /nowhere/a.pem, key_file: /nowhere/b.pem}\n  listen:", "config.yaml:2: server.tls.cert_file: cannot read /nowhere/a.pem: no such file", "config.yaml:2: server.tls.key_file: cannot read /nowhere/b.pem: no such file")
-	f("a breaker that never opens long", "quota: ", "breaker: {max_open_for: 0s}\n    quota: ", "config.yaml:10: backends.alpha.breaker.max_open_for: must be above 0s")
-	f("no connection at all", "  listen:", "  max_connections_per_address: 0\n  listen:", "config.yaml:2: server.max_connections_per_address: must be at least 1, got 0")
-	f("no room for a body", "  listen:", "  body_limit: 0B\n  listen:", "config.yaml:2: server.body_limit: must be above 0B")
-	f("absurd quota", "requests: 60", "requests: 9000000000", "config.yaml:10: backends.alpha.quota.requests: must be at most 1000000, got 9000000000")
-	f("two documents", "keys:", "---\nkeys:", "config.yaml:11: a second YAML document (after ---) would not be read; keep one")
-	f("never good", "    scopes:", "    not_before: 2027-01-01T00:00:00Z\n    expires_at: 2026-01-01T00:00:00Z\n    scopes:", "config.yaml:15: keys.0.expires_at: is not after not_before, so the key is never good")
-	f("a backend without settings", "    provider: klen\n    base_url: https://api.klen.ai/api/v1\n", "", "config.yaml:4: backends.zeta.base_url: is required", "config.yaml:4: backends.zeta.provider: is required")
-	f("half of TLS", "  listen:", "  tls: {cert_file: a.pem}\n  listen:", "config.yaml:2: server.tls: cert_file and key_file go together: set both or none")
-	f("a key twice", "  listen:", "  listen: a:1\n  listen:", `config.yaml: unmarshal errors: line 3: mapping key "listen" already defined at line 2`)
+	f("certificate missing", "  listen:", "  tls: {cert_file: /nowhere/a.pem, key_file: /nowhere/b.pem}\n  listen:", "config.yaml:2: server.tls.cert_file: cannot read /nowhere/a.pem: no such file", "config.yaml:2: server.tls.key_file: cannot read /nowhere/b.pem: no such file")
+	f("zero max_open_for", "quota: ", "breaker: {max_open_for: 0s}\n    quota: ", "config.yaml:10: backends.alpha.breaker.max_open_for: must be greater than 0s")
+	f("zero connections per address", "  listen:", "  max_connections_per_address: 0\n  listen:", "config.yaml:2: server.max_connections_per_address: must be at least 1, got 0")
+	f("zero body limit", "  listen:", "  body_limit: 0B\n  listen:", "config.yaml:2: server.body_limit: must be greater than 0B")
+	f("above the maximum", "requests: 60", "requests: 9000000000", "config.yaml:10: backends.alpha.quota.requests: must be at most 1000000, got 9000000000")
+	f("two documents", "keys:", "---\nkeys:", "config.yaml:11: more than one YAML document; remove the second (after ---)")
+	f("expires before not_before", "    scopes:", "    not_before: 2027-01-01T00:00:00Z\n    expires_at: 2026-01-01T00:00:00Z\n    scopes:", "config.yaml:15: keys.0.expires_at: is not after not_before, so the key is never valid")
+	f("backend without settings", "    provider: klen\n    base_url: https://api.klen.ai/api/v1\n", "", "config.yaml:4: backends.zeta.base_url: is required", "config.yaml:4: backends.zeta.provider: is required")
+	f("certificate without key", "  listen:", "  tls: {cert_file: a.pem}\n  listen:", "config.yaml:2: server.tls: set both cert_file and key_file, or neither")
+	f("duplicate key", "  listen:", "  listen: a:1\n  listen:", `config.yaml: line 3: mapping key "listen" already defined at line 2`)
 	f("not YAML", "server:", "server: [", "config.yaml: line 2: did not find expected ',' or ']'")
 
-	t.Run("a bad name that a key maps to", func(t *testing.T) {
-		check(t, strings.ReplaceAll(good, " zeta:", " Zeta:"), nil, []string{"config.yaml:4: backends.Zeta: is not a backend's name: a small letter, then up to 31 small letters, digits or -"})
+	t.Run("bad backend name that a key maps to", func(t *testing.T) {
+		checkProblems(t, strings.ReplaceAll(valid, " zeta:", " Zeta:"), nil, []string{"config.yaml:4: backends.Zeta: is not a backend name: a lowercase letter, then up to 31 lowercase letters, digits or -"})
 	})
-	t.Run("a variable for a key", func(t *testing.T) {
-		check(t, good, []string{"AGENTGW_KEYS__0__ID=x"}, []string{"AGENTGW_KEYS__0__ID: keys.0.id: cannot be set by a variable; set it in the file"})
+	t.Run("key set by an environment variable", func(t *testing.T) {
+		checkProblems(t, valid, []string{"AGENTGW_KEYS__0__ID=x"}, []string{"AGENTGW_KEYS__0__ID: keys.0.id: cannot be set by an environment variable; set it in the file"})
 	})
-	t.Run("all at once", func(t *testing.T) {
+	t.Run("all problems together", func(t *testing.T) {
 		broken := strings.NewReplacer("  listen:", "  lisen:", "provider: klen\n", "provider: 7\n", "requests: 60", "requests: many",
-			"provider: krosai", "provider: crosai", "env:ACME_KLEN_KEY", "env:NOWHERE", "[agents:read]", "[agents:read, 7]").Replace(good)
-		check(t, broken, []string{"AGENTGW_SERVER__MAX_INFLIGT=3", "AGENTGW_LOG__LEVEL=loud", "AGENTGW_SERVER__MAX_INFLIGHT=lots"}, []string{
+			"provider: krosai", "provider: crosai", "env:ACME_KLEN_KEY", "env:NOWHERE", "[agents:read]", "[agents:read, 7]").Replace(valid)
+		checkProblems(t, broken, []string{"AGENTGW_SERVER__MAX_INFLIGT=3", "AGENTGW_LOG__LEVEL=loud", "AGENTGW_SERVER__MAX_INFLIGHT=lots"}, []string{
 			"config.yaml:2: server.lisen: unknown key; did you mean listen?",
 			"config.yaml:5: backends.zeta.provider: want a string, got a number; put it in quotes",
 			`config.yaml:8: backends.alpha.provider: "crosai" is not one of klen, krosai; did you mean krosai?`,
@@ -177,11 +176,11 @@ func TestProblems(t *testing.T) {
 	})
 }
 
-func check(t *testing.T, yaml string, environ, want []string) {
+func checkProblems(t *testing.T, yaml string, environ, want []string) {
 	t.Helper()
 	_, err := load(t, yaml, environ...)
 	if err == nil {
-		t.Fatal("no problem was found")
+		t.Fatal("Load reported no problem")
 	}
 	got := strings.Split(err.Error(), "\n")
 	if !reflect.DeepEqual(got, want) {
@@ -189,8 +188,8 @@ func check(t *testing.T, yaml string, environ, want []string) {
 	}
 }
 
-func TestWarnings(t *testing.T) {
-	c, err := load(t, strings.NewReplacer("env:ACME_KLEN_KEY", "klen_canary", "https://api.krosai.com", "http://api.krosai.com").Replace(good))
+func TestLoad_Warnings(t *testing.T) {
+	c, err := load(t, strings.NewReplacer("env:ACME_KLEN_KEY", "klen_canary", "https://api.krosai.com", "http://api.krosai.com").Replace(valid))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,18 +198,18 @@ func TestWarnings(t *testing.T) {
 		text = append(text, w.String())
 	}
 	all := strings.Join(text, "\n")
-	for _, want := range []string{"backends.alpha.base_url: is plain http", "keys.0.credentials.zeta: holds the secret itself"} {
+	for _, want := range []string{"backends.alpha.base_url: uses http", "keys.0.credentials.zeta: contains the secret itself"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no warning %q in:\n%s", want, all)
 		}
 	}
-	for timeout, warned := range map[string]bool{"13s": false, "13500ms": true, "15s": true} { // of a request's 15s
-		c, err := load(t, good, "AGENTGW_BACKENDS__ALPHA__TIMEOUT="+timeout)
+	for timeout, warned := range map[string]bool{"13s": false, "13500ms": true, "15s": true} { // request_timeout is 15s
+		c, err := load(t, valid, "AGENTGW_BACKENDS__ALPHA__TIMEOUT="+timeout)
 		if err != nil {
 			t.Fatal(err)
 		}
-		said := len(c.Warnings) == 1 && strings.Contains(c.Warnings[0].String(), "backends.alpha.timeout: is not below nine tenths of server.request_timeout (15s)")
-		if said != warned || len(c.Warnings) > 1 {
+		got := len(c.Warnings) == 1 && strings.Contains(c.Warnings[0].String(), "backends.alpha.timeout: should be below 90% of server.request_timeout (15s)")
+		if got != warned || len(c.Warnings) > 1 {
 			t.Errorf("timeout %s: %v", timeout, c.Warnings)
 		}
 	}
@@ -222,41 +221,41 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-func TestVariableThatIsNoSettingIsSaid(t *testing.T) {
-	c, err := load(t, strings.Replace(good, "env:ACME_KLEN_KEY", "env:AGENTGW_MY_KEY", 1), "AGENTGW_SERVER_LISTEN=0.0.0.0:80", "AGENTGW_MY_KEY=k", "AGENTGW_CONFIG=x")
+func TestLoad_WarnsAboutUnknownVariable(t *testing.T) {
+	c, err := load(t, strings.Replace(valid, "env:ACME_KLEN_KEY", "env:AGENTGW_MY_KEY", 1), "AGENTGW_SERVER_LISTEN=0.0.0.0:80", "AGENTGW_MY_KEY=k", "AGENTGW_CONFIG=x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Warnings) != 1 || c.Warnings[0].String() != "AGENTGW_SERVER_LISTEN: is no setting, for levels are parted by two underscores (AGENTGW_SERVER__LISTEN)" {
+	if len(c.Warnings) != 1 || c.Warnings[0].String() != "AGENTGW_SERVER_LISTEN: is not a setting; separate levels with two underscores (AGENTGW_SERVER__LISTEN)" {
 		t.Errorf("%v", c.Warnings)
 	}
 }
 
-func TestSecretsFromFiles(t *testing.T) {
+func TestLoad_SecretFromFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(path, []byte("from-a-file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := load(t, strings.Replace(good, "env:ACME_KLEN_KEY", "file:"+path, 1))
+	c, err := load(t, strings.Replace(valid, "env:ACME_KLEN_KEY", "file:"+path, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := c.Keys[0].Credentials["zeta"].Reveal(); got != "from-a-file" {
-		t.Errorf("the credential is %q", got)
+		t.Errorf("credential = %q", got)
 	}
 }
 
-func TestSharedCredential(t *testing.T) {
-	c, err := load(t, strings.Replace(good, "provider: krosai", "provider: krosai\n    shared_credential: env:ACME_KLEN_KEY", 1))
+func TestLoad_SharedCredential(t *testing.T) {
+	c, err := load(t, strings.Replace(valid, "provider: krosai", "provider: krosai\n    shared_credential: env:ACME_KLEN_KEY", 1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.Keys[0].Credentials["alpha"].Empty() {
-		t.Error("the shared credential did not reach the key")
+		t.Error("the key does not have the shared credential")
 	}
 }
 
-func TestMissingFile(t *testing.T) {
+func TestLoad_MissingFile(t *testing.T) {
 	_, err := Load(Source{Path: "/nowhere/config.yaml"})
 	if err == nil || !strings.Contains(err.Error(), "/nowhere/config.yaml: no such file") {
 		t.Errorf("got %v", err)

@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// Problem is one thing wrong with the configuration.
+// Problem is an error or a warning about the configuration.
 type Problem struct {
 	Path    []string // keys and list indexes, from the top
-	Origin  string   // the file, or the environment variable
-	Line    int      // in the file; 0 where it is not known
+	Origin  string   // the file or the environment variable
+	Line    int      // in the file; 0 if unknown
 	Message string
 }
 
 func (p Problem) dotted() string { return strings.Join(p.Path, ".") }
 
-// Where is the key that it is about, or the variable.
+// Where returns the dotted path of the setting, or the origin if there is no path.
 func (p Problem) Where() string {
 	if len(p.Path) == 0 {
 		return p.Origin
@@ -23,7 +23,8 @@ func (p Problem) Where() string {
 	return p.dotted()
 }
 
-// String is "config.yaml:12: server.lisen: unknown key; did you mean listen?".
+// String formats the problem as "config.yaml:12: server.lisen: unknown key; did you mean
+// listen?".
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.Origin != "" {
@@ -41,8 +42,7 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// Problems is everything that is wrong with a configuration, an error if there
-// is anything.
+// Problems is the error for an invalid configuration. It lists every problem.
 type Problems []Problem
 
 func (p Problems) Error() string {

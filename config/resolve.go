@@ -2,47 +2,47 @@ package config
 
 import (
 	"crypto/tls"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/agentgw/agentgw/config/secret"
-	"github.com/agentgw/agentgw/normalize"
 )
 
-// resolver makes a Config of a File and notes everything that is wrong.
+// Minimum lengths, so that the secrets cannot be guessed.
+const (
+	minCursorSecret  = 16
+	minEncryptionKey = 16
+)
+
+// resolver makes a Config of a File. It collects everything that is wrong.
 type resolver struct {
-	source   Source
-	problems Problems
-	warnings []Problem
-	used     map[string]bool // variables that secrets are in
-	refused  []string        // backends that were left out for their names
+	source       Source
+	problems     Problems
+	warnings     []Problem
+	usedEnv      map[string]bool // the environment variables that secrets refer to
+	invalidNames []string        // the backends that were left out because of their names
 }
 
-func (s Source) resolve(file File, order, refused []string) (*Config, Problems) {
-	r := &resolver{source: s, used: map[string]bool{}, refused: refused}
+// resolve runs the checks that the schema cannot express, and resolves secrets. order is the
+// order of the backends; backends with an invalid name are not in it.
+func (s Source) resolve(file File, order, invalidNames []string) (*Config, Problems) {
+	r := &resolver{source: s, usedEnv: map[string]bool{}, invalidNames: invalidNames}
 	c := &Config{}
 	r.server(file)
 	if file.Server.CursorSecret != "" {
 		c.CursorSecret = r.secret(file.Server.CursorSecret, "server", "cursor_secret")
-		if n := len(c.CursorSecret.Reveal()); n > 0 && n < minCursorSecret {
-			r.problem(fmt.Sprintf("is shorter than %d characters", minCursorSecret), "server", "cursor_secret")
-		}
+		r.minLength(c.CursorSecret, minCursorSecret, "server", "cursor_secret")
 	}
 	shared := map[string]secret.String{}
 	for _, name := range order {
 		b := file.Backends[name]
 		if server := file.Server; b.Timeout > 0 && b.Timeout.D() >= server.ReadBudget() {
-			r.warnings = append(r.warnings, Problem{Path: []string{"backends", name, "timeout"}, Message: fmt.Sprintf("is not below nine tenths of server.request_timeout (%s): a backend that hangs is cut off by that first, and never counts as failing", server.RequestTimeout)})
+			r.warn(fmt.Sprintf("should be below 90%% of server.request_timeout (%s): otherwise the request timeout ends calls to a hanging backend first, and they are not counted as failures", server.RequestTimeout), "backends", name, "timeout")
 		}
 		c.Backends = append(c.Backends, r.backend(name, b))
 		if b.SharedCredential != "" {
@@ -50,79 +50,29 @@ func (s Source) resolve(file File, order, refused []string) (*Config, Problems) 
 		}
 	}
 	if len(order) == 0 {
-		r.problem("at least one backend is needed", "backends")
+		r.problem("at least one backend is required", "backends")
 	}
 	if len(file.Keys) == 0 {
-		r.warnings = append(r.warnings, Problem{Path: []string{"keys"}, Message: "there is no key, so nobody can ask for anything; make one with agentgw keys new"})
+		r.warn("no key is configured, so every request is refused; create one with agentgw keys new", "keys")
 	}
 	c.Keys = r.keys(file, shared)
 	r.store(file, c)
 	c.File = withoutSecrets(file)
-	r.strayVariables()
+	r.warnAboutUnknownVariables()
 	c.Warnings = r.warnings
 	return c, r.problems
 }
 
-// minStoreKey keeps what is encrypted from being opened by a guess.
-const minStoreKey = 16
-
-// store resolves where the store is, which may be a secret, and its key.
-func (r *resolver) store(file File, c *Config) {
-	c.StoreURL = secret.New(file.Store.URL)
-	if scheme, _, _ := strings.Cut(file.Store.URL, ":"); scheme == "env" || scheme == "file" {
-		c.StoreURL = r.secret(file.Store.URL, "store", "url")
-	}
-	if !c.StoreURL.Empty() || file.Store.URL == "" {
-		r.storeURL(c.StoreURL.Reveal())
-	}
-	migrates := slices.ContainsFunc(c.Keys, func(k ResolvedKey) bool { return slices.Contains(k.Scopes, "migrations:write") })
-	switch {
-	case file.Store.EncryptionKey != "":
-		c.StoreKey = r.secret(file.Store.EncryptionKey, "store", "encryption_key")
-		if n := len(c.StoreKey.Reveal()); n > 0 && n < minStoreKey {
-			r.problem(fmt.Sprintf("is shorter than %d characters", minStoreKey), "store", "encryption_key")
-		}
-	case migrates:
-		r.warnings = append(r.warnings, Problem{Path: []string{"store", "encryption_key"}, Message: "is not set: what migrations keep of agents, prompts among it, is not encrypted"})
-	}
+func (r *resolver) problem(message string, path ...string) {
+	r.problems = append(r.problems, Problem{Path: path, Message: message})
 }
 
-// storeURL says what is wrong with it, without quoting it.
-func (r *resolver) storeURL(text string) {
-	switch scheme, rest, _ := strings.Cut(text, ":"); scheme {
-	case "sqlite":
-		if rest != "" && !strings.HasPrefix(rest, "//") {
-			return
-		}
-	case "postgres", "postgresql":
-		if u, err := url.Parse(text); err == nil && u.Host != "" && strings.Trim(u.Path, "/") != "" {
-			return
-		}
-	}
-	r.problem("want sqlite:FILE, such as sqlite:agentgw.db, or postgres://user:password@host/database", "store", "url")
+func (r *resolver) warn(message string, path ...string) {
+	r.warnings = append(r.warnings, Problem{Path: path, Message: message})
 }
 
-// minCursorSecret keeps cursors from being sealed by a guess.
-const minCursorSecret = 16
-
-// strayVariables warns of variables that look like settings and are none.
-func (r *resolver) strayVariables() {
-	for _, pair := range r.source.Environ {
-		name, _, _ := strings.Cut(pair, "=")
-		rest, ours := strings.CutPrefix(name, EnvPrefix)
-		if !ours || strings.Contains(rest, "__") || r.used[name] || name == PathVariable || name == URLVariable || name == KeyVariable {
-			continue
-		}
-		message := "is no setting"
-		if section, key, ok := strings.Cut(rest, "_"); ok {
-			message = fmt.Sprintf("is no setting, for levels are parted by two underscores (%s%s__%s)", EnvPrefix, section, key)
-		}
-		r.warnings = append(r.warnings, Problem{Origin: name, Message: message})
-	}
-}
-
-// withoutSecrets is the file less its secret references, which may be the
-// secrets themselves.
+// withoutSecrets returns the file without its secret references, which may be the secrets
+// themselves.
 func withoutSecrets(f File) File {
 	f.Server.CursorSecret, f.Store = "", Store{}
 	f.Backends = maps.Clone(f.Backends)
@@ -137,8 +87,20 @@ func withoutSecrets(f File) File {
 	return f
 }
 
-func (r *resolver) problem(message string, path ...string) {
-	r.problems = append(r.problems, Problem{Path: path, Message: message})
+// warnAboutUnknownVariables warns about variables that look like settings but are not.
+func (r *resolver) warnAboutUnknownVariables() {
+	for _, pair := range r.source.Environ {
+		name, _, _ := strings.Cut(pair, "=")
+		rest, ours := strings.CutPrefix(name, EnvPrefix)
+		if !ours || strings.Contains(rest, "__") || r.usedEnv[name] || name == PathVariable || name == URLVariable || name == KeyVariable {
+			continue
+		}
+		message := "is not a setting"
+		if section, key, ok := strings.Cut(rest, "_"); ok {
+			message = fmt.Sprintf("is not a setting; separate levels with two underscores (%s%s__%s)", EnvPrefix, section, key)
+		}
+		r.warnings = append(r.warnings, Problem{Origin: name, Message: message})
+	}
 }
 
 func (r *resolver) server(file File) {
@@ -146,17 +108,17 @@ func (r *resolver) server(file File) {
 	r.listener(file.Admin.Listen, "admin", "listen")
 	_, port, _ := net.SplitHostPort(file.Admin.Listen)
 	if file.Server.Listen == file.Admin.Listen && port != "0" {
-		r.problem("is the public listener's address too; operators' routes need one of their own", "admin", "listen")
+		r.problem("is also the address of the public listener; use another address", "admin", "listen")
 	}
 	if (file.Server.TLS.CertFile == "") != (file.Server.TLS.KeyFile == "") {
-		r.problem("cert_file and key_file go together: set both or none", "server", "tls")
+		r.problem("set both cert_file and key_file, or neither", "server", "tls")
 	}
 	if tls := file.Server.TLS; tls.CertFile != "" && tls.KeyFile != "" {
 		r.certificate(tls)
 	}
 	r.positive(file.Server.RequestTimeout, "server", "request_timeout")
 	if file.Server.BodyLimit <= 0 {
-		r.problem("must be above 0B", "server", "body_limit")
+		r.problem("must be greater than 0B", "server", "body_limit")
 	}
 	for i, origin := range file.Server.CORS.Origins {
 		u, err := url.Parse(origin)
@@ -173,31 +135,31 @@ func (r *resolver) listener(address string, path ...string) {
 		return
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		r.problem(fmt.Sprintf("%q has no port from 0 to 65535", address), path...)
+		r.problem(fmt.Sprintf("%q: the port must be from 0 to 65535", address), path...)
 	}
 }
 
-// certificate reads the pair as the listener will.
+// certificate reads the certificate and key in the same way as the listener.
 func (r *resolver) certificate(files TLS) {
 	cert, err := r.source.ReadFile(files.CertFile)
 	if err != nil {
-		r.problem(fmt.Sprintf("cannot read %s: %s", files.CertFile, reason(err)), "server", "tls", "cert_file")
+		r.problem(fmt.Sprintf("cannot read %s: %s", files.CertFile, readError(err)), "server", "tls", "cert_file")
 	}
 	key, keyErr := r.source.ReadFile(files.KeyFile)
 	if keyErr != nil {
-		r.problem(fmt.Sprintf("cannot read %s: %s", files.KeyFile, reason(keyErr)), "server", "tls", "key_file")
+		r.problem(fmt.Sprintf("cannot read %s: %s", files.KeyFile, readError(keyErr)), "server", "tls", "key_file")
 	}
 	if err != nil || keyErr != nil {
 		return
 	}
 	if _, err := tls.X509KeyPair(cert, key); err != nil {
-		r.problem("cert_file and key_file are no PEM certificate and its key", "server", "tls")
+		r.problem("cert_file and key_file are not a PEM certificate and its private key", "server", "tls")
 	}
 }
 
 func (r *resolver) positive(d Duration, path ...string) {
 	if d <= 0 {
-		r.problem("must be above 0s", path...)
+		r.problem("must be greater than 0s", path...)
 	}
 }
 
@@ -207,23 +169,23 @@ func (r *resolver) backend(name string, b Backend) ResolvedBackend {
 		r.problem(fmt.Sprintf("%q is not one of %s%s", b.Provider, strings.Join(r.source.Providers, ", "), suggestion(b.Provider, r.source.Providers)), at("provider")...)
 	}
 	base, err := url.Parse(b.BaseURL)
-	switch {
+	switch { // the messages do not quote the URL: it may contain a password
 	case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
 		r.problem("is not an http or https URL such as https://api.example.com/v1", at("base_url")...)
 		base = &url.URL{}
 	case base.User != nil:
-		r.problem("holds a user or password; credentials belong to keys", at("base_url")...)
+		r.problem("contains a user or password; set credentials in keys", at("base_url")...)
 	case base.RawQuery != "" || base.Fragment != "":
-		r.problem("has a query or fragment; only a path prefix belongs to it", at("base_url")...)
-	case base.Scheme == "http" && !loopback(base.Hostname()):
-		r.warnings = append(r.warnings, Problem{Path: at("base_url"), Message: "is plain http: credentials cross the network unencrypted"})
+		r.problem("has a query or fragment; only a path prefix is allowed", at("base_url")...)
+	case base.Scheme == "http" && !isLoopback(base.Hostname()):
+		r.warn("uses http: credentials are sent unencrypted", at("base_url")...)
 	}
 	r.positive(b.Timeout, at("timeout")...)
 	r.positive(b.Breaker.Window, at("breaker", "window")...)
 	r.positive(b.Breaker.OpenFor, at("breaker", "open_for")...)
 	r.positive(b.Breaker.MaxOpenFor, at("breaker", "max_open_for")...)
 	if b.MaxResponseBytes <= 0 {
-		r.problem("must be above 0B", at("max_response_bytes")...)
+		r.problem("must be greater than 0B", at("max_response_bytes")...)
 	}
 	if b.Quota != nil {
 		r.positive(b.Quota.Per, at("quota", "per")...)
@@ -232,134 +194,41 @@ func (r *resolver) backend(name string, b Backend) ResolvedBackend {
 	return ResolvedBackend{Name: name, BaseURL: base, Backend: b}
 }
 
-func loopback(host string) bool {
+func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-var keyID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-
-// ValidKeyID reports whether s can name a key.
-func ValidKeyID(s string) bool { return keyID.MatchString(s) }
-
-func (r *resolver) keys(file File, shared map[string]secret.String) []ResolvedKey {
-	var keys []ResolvedKey
-	ids, hashes := map[string]int{}, map[[32]byte]int{}
-	for i, k := range file.Keys {
-		at := func(rest ...string) []string { return append([]string{"keys", strconv.Itoa(i)}, rest...) }
-		if !ValidKeyID(k.ID) {
-			r.problem(fmt.Sprintf("%q is not 1 to 64 of letters, digits, . _ -", k.ID), at("id")...)
-		}
-		if first, taken := ids[k.ID]; taken {
-			r.problem(fmt.Sprintf("%q is the id of keys.%d too", k.ID, first), at("id")...)
-		}
-		ids[k.ID] = i
-
-		key := ResolvedKey{ID: k.ID, Scopes: k.Scopes, Limit: k.RateLimit, Credentials: map[string]secret.String{}}
-		hash, err := hex.DecodeString(k.SHA256)
-		if err != nil || len(hash) != len(key.Hash) {
-			r.problem("want the SHA-256 of the key, 64 hex digits; agentgw keys new prints it", at("sha256")...)
-		} else {
-			key.Hash = [32]byte(hash)
-			if first, taken := hashes[key.Hash]; taken {
-				r.problem(fmt.Sprintf("is the same key as keys.%d", first), at("sha256")...)
-			}
-			hashes[key.Hash] = i
-		}
-		if k.RateLimit != nil {
-			r.positive(k.RateLimit.Per, at("rate_limit", "per")...)
-		}
-		key.NotBefore = r.instant(k.NotBefore, at("not_before")...)
-		key.ExpiresAt = r.instant(k.ExpiresAt, at("expires_at")...)
-		if !key.ExpiresAt.IsZero() && !key.NotBefore.Before(key.ExpiresAt) {
-			r.problem("is not after not_before, so the key is never good", at("expires_at")...)
-		}
-		if len(k.Scopes) == 0 {
-			r.warnings = append(r.warnings, Problem{Path: at("scopes"), Message: "the key has no scope, so all it may see is GET /v1/backends"})
-		}
-		for _, backend := range slices.Sorted(maps.Keys(k.Credentials)) {
-			if slices.Contains(r.refused, backend) {
-				continue
-			}
-			if _, ok := file.Backends[backend]; !ok {
-				r.problem("there is no backend of this name"+suggestion(backend, slices.Sorted(maps.Keys(file.Backends))), at("credentials", backend)...)
-				continue
-			}
-			key.Credentials[backend] = r.secret(k.Credentials[backend], at("credentials", backend)...)
-		}
-		for backend, s := range shared {
-			if _, own := key.Credentials[backend]; !own {
-				key.Credentials[backend] = s
-			}
-		}
-		if len(key.Credentials) == 0 {
-			r.warnings = append(r.warnings, Problem{Path: at("credentials"), Message: "the key maps to no backend, so it sees nothing"})
-		}
-		keys = append(keys, key)
+// store resolves the URL of the store, which may be a secret, and its encryption key.
+func (r *resolver) store(file File, c *Config) {
+	c.StoreURL = secret.New(file.Store.URL)
+	if scheme, _, _ := strings.Cut(file.Store.URL, ":"); scheme == "env" || scheme == "file" {
+		c.StoreURL = r.secret(file.Store.URL, "store", "url")
 	}
-	return keys
-}
-
-func (r *resolver) instant(text string, path ...string) time.Time {
-	if text == "" {
-		return time.Time{}
+	if !c.StoreURL.Empty() || file.Store.URL == "" {
+		r.storeURL(c.StoreURL.Reveal())
 	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		r.problem("is not an RFC 3339 time such as 2027-01-31T00:00:00Z", path...)
-	}
-	return t
-}
-
-// secret resolves a reference. No message holds a value.
-func (r *resolver) secret(reference string, path ...string) secret.String {
-	value := reference
-	switch scheme, rest, _ := strings.Cut(reference, ":"); scheme {
-	case "env":
-		r.used[rest] = true
-		v, ok := r.source.LookupEnv(rest)
-		if !ok || v == "" {
-			r.problem(fmt.Sprintf("the environment variable %s is not set", rest), path...)
-			return secret.String{}
-		}
-		value = v
-	case "file":
-		data, err := r.source.ReadFile(rest)
-		if err != nil {
-			r.problem(fmt.Sprintf("cannot read the secret's file %s: %s", rest, reason(err)), path...)
-			return secret.String{}
-		}
-		value = strings.TrimRight(string(data), "\r\n")
-		if value == "" {
-			r.problem(fmt.Sprintf("the secret's file %s is empty", rest), path...)
-			return secret.String{}
-		}
-	default:
-		if value == "" {
-			r.problem("is empty; want env:NAME or file:/path", path...)
-			return secret.String{}
-		}
-		if strings.Contains(reference, ":") {
-			if near := normalize.Nearest(scheme, []string{"env", "file"}); near != "" {
-				r.problem("is no reference; did you mean "+near+":?", path...)
-				return secret.String{}
-			}
-		}
-		r.warnings = append(r.warnings, Problem{Path: path, Message: "holds the secret itself; better env:NAME or file:/path"})
-	}
-	if strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-		r.problem("the secret holds a line break or another control character", path...)
-		return secret.String{}
-	}
-	return secret.New(value)
-}
-
-func reason(err error) string {
+	canMigrate := slices.ContainsFunc(c.Keys, func(k ResolvedKey) bool { return slices.Contains(k.Scopes, "migrations:write") })
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "no such file"
-	case errors.Is(err, fs.ErrPermission):
-		return "permission denied"
+	case file.Store.EncryptionKey != "":
+		c.StoreKey = r.secret(file.Store.EncryptionKey, "store", "encryption_key")
+		r.minLength(c.StoreKey, minEncryptionKey, "store", "encryption_key")
+	case canMigrate:
+		r.warn("is not set: migrations store copies of agents, including prompts, unencrypted", "store", "encryption_key")
 	}
-	return "not readable"
+}
+
+// storeURL checks the URL. The message does not quote it: it may contain a password.
+func (r *resolver) storeURL(text string) {
+	switch scheme, rest, _ := strings.Cut(text, ":"); scheme {
+	case "sqlite":
+		if rest != "" && !strings.HasPrefix(rest, "//") {
+			return
+		}
+	case "postgres", "postgresql":
+		if u, err := url.Parse(text); err == nil && u.Host != "" && strings.Trim(u.Path, "/") != "" {
+			return
+		}
+	}
+	r.problem("want sqlite:FILE, such as sqlite:agentgw.db, or postgres://user:password@host/database", "store", "url")
 }

@@ -16,11 +16,12 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Schema is the JSON Schema (2020-12) of the file.
+// Schema returns the JSON Schema (2020-12) of the configuration file.
 func Schema() ([]byte, error) {
 	return json.MarshalIndent(reflectSchema(), "", "  ")
 }
 
+// reflectSchema derives the schema from the tags of File.
 func reflectSchema() *invopop.Schema {
 	reflector := invopop.Reflector{
 		FieldNameTag:               "koanf",
@@ -38,13 +39,13 @@ func reflectSchema() *invopop.Schema {
 
 const backendPattern = normalize.BackendNamePattern
 
-// compiled is the schema, ready to check with, and as a tree to look names up
-// in.
+// compiled is the schema in two forms: check validates, tree is used to look up names.
 type compiled struct {
 	check *jsonschema.Schema
 	tree  *invopop.Schema
 }
 
+// compile compiles the schema once.
 var compile = sync.OnceValues(func() (compiled, error) {
 	text, err := Schema()
 	if err != nil {
@@ -63,7 +64,7 @@ var compile = sync.OnceValues(func() (compiled, error) {
 	return compiled{check, reflectSchema()}, err
 })
 
-// find is the schema of what stands at a path; nil where nothing can.
+// find returns the schema of the value at a path, or nil if the path does not exist.
 func (c compiled) find(path []string) *invopop.Schema {
 	s := c.tree
 	for _, name := range path {
@@ -88,7 +89,7 @@ func (c compiled) find(path []string) *invopop.Schema {
 	return s
 }
 
-// names are the keys that can stand in a mapping at a path.
+// names returns the keys that the mapping at a path can have.
 func (c compiled) names(path []string) []string {
 	s := c.find(path)
 	if s == nil || s.Properties == nil {
@@ -101,8 +102,8 @@ func (c compiled) names(path []string) []string {
 	return names
 }
 
-// outOfRange are the durations and sizes that have the form of one and are too
-// large to be one, at or below a path.
+// outOfRange reports durations and sizes at or below a path that match the pattern but are
+// too large.
 func (c compiled) outOfRange(path []string, v any) []Problem {
 	var problems []Problem
 	switch v := v.(type) {
@@ -133,8 +134,8 @@ func (c compiled) outOfRange(path []string, v any) []Problem {
 	return problems
 }
 
-// violations holds a merged configuration against the schema and names
-// everything that is wrong with its keys, types and single values.
+// violations validates a merged configuration against the schema and returns every
+// violation.
 func (c compiled) violations(merged map[string]any) []Problem {
 	err := c.check.Validate(merged)
 	if err == nil {
@@ -150,12 +151,13 @@ func (c compiled) violations(merged map[string]any) []Problem {
 	return problems
 }
 
+// collect appends the problems of a validation error and its causes.
 func (c compiled) collect(e *jsonschema.ValidationError, problems *[]Problem) {
 	path := e.InstanceLocation
 	if names, ok := e.ErrorKind.(*kind.PropertyNames); ok {
-		// Only backends have a rule for names. The location that comes with
-		// this kind of error is another mapping's (jsonschema v6.0.3).
-		*problems = append(*problems, Problem{Path: []string{"backends", names.Property}, Message: "is not " + patternWords[backendPattern]})
+		// Only backends have a rule for names. The error's own location is wrong: it is
+		// that of another mapping (jsonschema v6.0.3).
+		*problems = append(*problems, Problem{Path: []string{"backends", names.Property}, Message: "is not " + patternDescriptions[backendPattern]})
 		return
 	}
 	for _, cause := range e.Causes {
@@ -174,8 +176,8 @@ func (c compiled) collect(e *jsonschema.ValidationError, problems *[]Problem) {
 			add(append(slices.Clone(path), name), "is required")
 		}
 	case *kind.Type:
-		words := typeWords(c, path, k.Want)
-		add(path, "want %s, got %s%s", words, article(k.Got), quoteHint(words, k))
+		wanted := wantedType(c, path, k.Want)
+		add(path, "want %s, got %s%s", wanted, withArticle(k.Got), quoteHint(wanted, k))
 	case *kind.Enum:
 		var wanted []string
 		for _, w := range k.Want {
@@ -183,31 +185,32 @@ func (c compiled) collect(e *jsonschema.ValidationError, problems *[]Problem) {
 		}
 		add(path, "%q is not one of %s%s", fmt.Sprint(k.Got), strings.Join(wanted, ", "), suggestion(fmt.Sprint(k.Got), wanted))
 	case *kind.Pattern:
-		add(path, "%q is not %s", k.Got, patternWords[k.Want])
+		add(path, "%q is not %s", k.Got, patternDescriptions[k.Want])
 	case *kind.Format:
 		add(path, "%q is not an RFC 3339 time such as 2027-01-31T00:00:00Z", fmt.Sprint(k.Got))
 	case *kind.Minimum:
 		add(path, "must be at least %s, got %s", k.Want.RatString(), k.Got.RatString())
 	case *kind.ExclusiveMinimum:
-		add(path, "must be above %s, got %s", k.Want.RatString(), k.Got.RatString())
+		add(path, "must be greater than %s, got %s", k.Want.RatString(), k.Got.RatString())
 	case *kind.Maximum:
 		add(path, "must be at most %s, got %s", k.Want.RatString(), k.Got.RatString())
 	case *kind.Schema, *kind.Group:
-		// what they hold is in their causes
+		// their causes have been collected
 	default:
 		add(path, "is not valid")
 	}
 }
 
-var patternWords = map[string]string{
+var patternDescriptions = map[string]string{
 	durationPattern: "a duration such as 15s or 1m30s",
 	sizePattern:     "a size such as 1MiB or 512KiB",
-	backendPattern:  "a backend's name: a small letter, then up to 31 small letters, digits or -",
+	backendPattern:  "a backend name: a lowercase letter, then up to 31 lowercase letters, digits or -",
 }
 
-func typeWords(c compiled, path, want []string) string {
+// wantedType describes the wanted type of the value at a path.
+func wantedType(c compiled, path, want []string) string {
 	if s := c.find(path); s != nil {
-		if words, ok := patternWords[s.Pattern]; ok {
+		if words, ok := patternDescriptions[s.Pattern]; ok {
 			return words
 		}
 	}
@@ -216,12 +219,13 @@ func typeWords(c compiled, path, want []string) string {
 	}
 	words := make([]string, 0, len(want))
 	for _, w := range want {
-		words = append(words, article(w))
+		words = append(words, withArticle(w))
 	}
 	return strings.Join(words, " or ")
 }
 
-func article(name string) string {
+// withArticle returns the name of a JSON type in the words of YAML.
+func withArticle(name string) string {
 	switch name {
 	case "object":
 		return "a mapping"
@@ -235,14 +239,15 @@ func article(name string) string {
 	return "a " + name
 }
 
-// quoteHint: YAML reads 123 and yes as a number and a boolean.
-func quoteHint(words string, k *kind.Type) string {
-	if words == "a string" && (k.Got == "number" || k.Got == "integer" || k.Got == "boolean") {
+// quoteHint suggests quotes where YAML read an unquoted string as a number or boolean.
+func quoteHint(wanted string, k *kind.Type) string {
+	if wanted == "a string" && (k.Got == "number" || k.Got == "integer" || k.Got == "boolean") {
 		return "; put it in quotes"
 	}
 	return ""
 }
 
+// suggestion returns "; did you mean X?" for the nearest valid name, or "".
 func suggestion(name string, valid []string) string {
 	if near := normalize.Nearest(name, valid); near != "" {
 		return fmt.Sprintf("; did you mean %s?", near)

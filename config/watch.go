@@ -11,25 +11,25 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// settle is how long the file must be the same before it is read: editors and
+// settleDelay is how long the file must be unchanged before it is reported: editors and
 // orchestrators write in several steps.
-const settle = 100 * time.Millisecond
+const settleDelay = 100 * time.Millisecond
 
-// Watch calls changed whenever the file's bytes have become others than those
-// with the fingerprint, until ctx ends. It watches the folder, so that it
-// outlives the file being replaced and the symlink swap of a Kubernetes
-// volume; what else happens in the folder delays nothing.
+// Watch calls changed whenever the content of the file differs from the last fingerprint,
+// until ctx ends. It watches the directory, so that it survives a replacement of the file
+// and the symlink swap of a Kubernetes volume. Other changes in the directory do not delay
+// it.
 func Watch(ctx context.Context, path string, last [32]byte, changed func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		return fmt.Errorf("cannot watch the configuration: %w", err)
+		return fmt.Errorf("cannot watch the configuration file: %w", err)
 	}
 	defer watcher.Close()
 	if err := watcher.Add(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("cannot watch the configuration's folder: %w", err)
+		return fmt.Errorf("cannot watch the directory of the configuration file: %w", err)
 	}
-	// The first look is for what changed before the watch began.
-	timer := time.NewTimer(settle)
+	// The first check finds changes made before the watch began.
+	timer := time.NewTimer(settleDelay)
 	defer timer.Stop()
 	pending := true
 	seen := last
@@ -41,14 +41,14 @@ func Watch(ctx context.Context, path string, last [32]byte, changed func()) erro
 			if !ok {
 				return nil
 			}
-		case <-watcher.Errors: // an overflow: look, rather than miss a change
+		case <-watcher.Errors: // an overflow: check the file, or a change could be missed
 		case <-timer.C:
 			pending = false
 			now := fingerprint(path)
 			switch {
 			case now == last, now == [32]byte{}:
-			case now != seen: // it may still be written: look once more
-				timer.Reset(settle)
+			case now != seen: // it may still be being written: check again
+				timer.Reset(settleDelay)
 				pending = true
 			default:
 				last = now
@@ -58,13 +58,13 @@ func Watch(ctx context.Context, path string, last [32]byte, changed func()) erro
 			continue
 		}
 		if !pending {
-			timer.Reset(settle)
+			timer.Reset(settleDelay)
 			pending = true
 		}
 	}
 }
 
-// fingerprint is zero while there is no file to read.
+// fingerprint returns the SHA-256 of the file, or zero if it cannot be read.
 func fingerprint(path string) [32]byte {
 	data, err := os.ReadFile(path)
 	if err != nil {

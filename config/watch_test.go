@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestWatch: a file is followed through being written, replaced, removed and
-// made again, and swapped behind a symlink as Kubernetes does.
+// TestWatch: changes are reported when the file is written, replaced, removed and created
+// again, and swapped behind a symlink as in a Kubernetes volume.
 func TestWatch(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "config.yaml")
@@ -38,12 +38,12 @@ func TestWatch(t *testing.T) {
 			changes <- string(data)
 		})
 	}()
-	seen := func(want string, again func()) {
+	expect := func(want string, again func()) {
 		t.Helper()
 		again()
-		retry := time.NewTicker(500 * time.Millisecond) // the watch may just be starting
+		retry := time.NewTicker(500 * time.Millisecond) // the watch may not have started yet
 		defer retry.Stop()
-		for deadline := time.After(20 * time.Second); ; {
+		for deadline := time.After(time.Minute); ; {
 			select {
 			case got := <-changes:
 				if got == want {
@@ -52,11 +52,11 @@ func TestWatch(t *testing.T) {
 			case <-retry.C:
 				again()
 			case <-deadline:
-				t.Fatalf("the change to %q was not seen", want)
+				t.Fatalf("the change to %q was not reported", want)
 			}
 		}
 	}
-	// A neighbour that is written all the time delays nothing.
+	// Continuous writes to another file in the directory do not delay the report.
 	neighbour := make(chan struct{})
 	var busy sync.WaitGroup
 	busy.Go(func() {
@@ -69,14 +69,14 @@ func TestWatch(t *testing.T) {
 			}
 		}
 	})
-	seen("1", func() { write(path, "1") })
+	expect("1", func() { write(path, "1") })
 	close(neighbour)
 	busy.Wait()
-	seen("2", func() { write(path+".new", "2"); must(os.Rename(path+".new", path)) })
+	expect("2", func() { write(path+".new", "2"); must(os.Rename(path+".new", path)) })
 	must(os.Remove(path))
-	seen("3", func() { write(path, "3") })
+	expect("3", func() { write(path, "3") })
 
-	// A Kubernetes volume: config.yaml -> ..data/config.yaml, ..data -> a folder.
+	// A Kubernetes volume: config.yaml -> ..data/config.yaml, ..data -> a versioned directory.
 	for _, version := range []string{"4", "5"} {
 		must(os.MkdirAll(filepath.Join(folder, "v"+version), 0o700))
 		write(filepath.Join(folder, "v"+version, "config.yaml"), version)
@@ -84,11 +84,11 @@ func TestWatch(t *testing.T) {
 	must(os.Symlink("v4", filepath.Join(folder, "..data")))
 	must(os.Remove(path))
 	must(os.Symlink(filepath.Join("..data", "config.yaml"), path))
-	seen("4", func() { write(filepath.Join(folder, "touched"), time.Now().String()) })
+	expect("4", func() { write(filepath.Join(folder, "touched"), time.Now().String()) })
 	swap := filepath.Join(folder, "..data_tmp")
 	must(os.Symlink("v5", swap))
 	must(os.Rename(swap, filepath.Join(folder, "..data")))
-	seen("5", func() { write(filepath.Join(folder, "touched"), time.Now().String()) })
+	expect("5", func() { write(filepath.Join(folder, "touched"), time.Now().String()) })
 
 	cancel()
 	if err := <-ended; err != nil {

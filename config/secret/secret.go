@@ -1,7 +1,8 @@
-// Package secret holds values that must never be printed: credentials of
-// backends and the gateway's own secrets.
+// Package secret provides a string type for values that must never be printed: credentials
+// of backends and the gateway's own secrets.
 //
-// It must not know where secrets come from; package config resolves them.
+// The package must not know where secrets come from; package config resolves them. Begin
+// with String.
 package secret
 
 import (
@@ -9,21 +10,21 @@ import (
 	"log/slog"
 )
 
-// Redacted is what every formatter and encoder makes of a secret.
+// Redacted is the output of every formatter and encoder for a secret.
 const Redacted = "[redacted]"
 
-// String is a secret. Every way of printing or encoding it gives Redacted; the
-// value needs an explicit call of Reveal. The zero value is an empty secret.
+// String is a secret. It prints and encodes as Redacted; only Reveal returns the value. The
+// zero value is an empty secret.
 //
-// The value stands behind a pointer, so that printing a struct that holds a
-// String in an unexported field, where fmt calls no methods, shows an address.
+// The value is behind a pointer: fmt calls no methods on unexported fields, so printing a
+// struct with such a field shows an address instead of the value.
 type String struct{ value *string }
 
-// New makes a secret of s.
+// New returns s as a secret.
 func New(s string) String { return String{&s} }
 
-// Reveal is the value itself. Call it only where the value leaves for the one
-// place it is meant for.
+// Reveal returns the value. Call it only where the value is used, such as in a request
+// header.
 func (s String) Reveal() string {
 	if s.value == nil {
 		return ""
@@ -31,23 +32,23 @@ func (s String) Reveal() string {
 	return *s.value
 }
 
-// Empty reports whether there is no value.
+// Empty reports whether the value is empty.
 func (s String) Empty() bool { return s.Reveal() == "" }
 
-// String is Redacted.
+// String returns Redacted.
 func (String) String() string { return Redacted }
 
-// GoString is Redacted.
+// GoString returns Redacted.
 func (String) GoString() string { return Redacted }
 
-// Format writes Redacted whatever the verb.
+// Format writes Redacted for every verb.
 func (String) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(Redacted)) }
 
-// MarshalText gives Redacted to JSON, YAML, XML and every other encoder.
+// MarshalText returns Redacted. JSON, XML and most other encoders use it.
 func (String) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
-// MarshalYAML gives Redacted to YAML.
+// MarshalYAML returns Redacted.
 func (String) MarshalYAML() (any, error) { return Redacted, nil }
 
-// LogValue gives Redacted to slog.
+// LogValue returns Redacted, for slog.
 func (String) LogValue() slog.Value { return slog.StringValue(Redacted) }

@@ -15,14 +15,15 @@ import (
 
 const canary = "canary-9f3b6c"
 
-// holder has the secret both where fmt may call methods and where it may not.
+// holder has the secret in an exported field, where fmt calls methods, and in an unexported
+// one, where it does not.
 type holder struct {
 	Seen   String
 	hidden String
 	Ptr    *String
 }
 
-func TestNoFormatterPrintsTheValue(t *testing.T) {
+func TestString_FormattersRedact(t *testing.T) {
 	s := New(canary)
 	h := holder{Seen: s, hidden: s, Ptr: &s}
 	for _, v := range []any{s, &s, h, &h, []String{s}, map[string]String{"k": s}, struct{ in holder }{h}} {
@@ -37,7 +38,7 @@ func TestNoFormatterPrintsTheValue(t *testing.T) {
 	}
 }
 
-func TestNoEncoderWritesTheValue(t *testing.T) {
+func TestString_EncodersRedact(t *testing.T) {
 	h := struct{ Seen String }{New(canary)}
 	var out bytes.Buffer
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "secret", h.Seen, "holder", h)
@@ -51,7 +52,7 @@ func TestNoEncoderWritesTheValue(t *testing.T) {
 		}
 		out.Write(b)
 		if !bytes.Contains(b, []byte(Redacted)) {
-			t.Errorf("%s does not say that something was left out: %s", name, b)
+			t.Errorf("%s does not write the redacted form: %s", name, b)
 		}
 	}
 	_ = gob.NewEncoder(&out).Encode(h) // gob may refuse; it may not write the value
@@ -60,7 +61,7 @@ func TestNoEncoderWritesTheValue(t *testing.T) {
 	}
 }
 
-func TestReveal(t *testing.T) {
+func TestString_Reveal(t *testing.T) {
 	if got := New(canary).Reveal(); got != canary {
 		t.Errorf("Reveal = %q", got)
 	}
