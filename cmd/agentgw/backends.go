@@ -2,36 +2,35 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/cmd/agentgw/cli"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
 
+// backendsCommand is `agentgw backends`.
 type backendsCommand struct {
 	configFlag
 	Probe, JSON bool
 }
 
-func newBackends(a *app) *cobra.Command {
+func newBackends(a *cli.App) *cobra.Command {
 	var f backendsCommand
-	c := newCommand("backends", "Show what each backend can do.", cobra.NoArgs, func([]string) error { return f.run(a) })
+	c := cli.NewCommand("backends", "Show the capabilities of each backend.", cobra.NoArgs, func([]string) error { return f.run(a) })
 	f.define(c, a)
-	c.Flags().BoolVar(&f.Probe, "probe", false, "List the agents of every backend once with every credential. These are real calls.")
-	jsonFlag(c, &f.JSON)
+	c.Flags().BoolVar(&f.Probe, "probe", false, "List the agents of each backend once with each credential. Sends real requests to the providers.")
+	cli.JSONFlag(c, &f.JSON)
 	return c
 }
 
@@ -42,7 +41,7 @@ type backendRow struct {
 	gateway.Capabilities
 }
 
-func (b *backendsCommand) run(a *app) error {
+func (b *backendsCommand) run(a *cli.App) error {
 	loaded, err := config.Load(b.source(a))
 	if err != nil {
 		return configError(err)
@@ -60,18 +59,14 @@ func (b *backendsCommand) run(a *app) error {
 		rows = append(rows, backendRow{configured.Name, configured.Provider, info, gateway.CapabilitiesOf(info)})
 	}
 	if b.JSON {
-		out, err := marshal(map[string]any{"object": "list", "data": rows})
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(a.stdout, "%s\n", out)
-		return err
+		return a.PrintJSON(map[string]any{"object": "list", "data": rows})
 	}
 	return printBackends(a, rows)
 }
 
-func printBackends(a *app, rows []backendRow) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+// printBackends prints the operations, then the fields, of each backend.
+func printBackends(a *cli.App, rows []backendRow) error {
+	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "BACKEND\tPROVIDER")
 	for _, op := range adapters.Operations() {
 		fmt.Fprintf(w, "\t%s", strings.ToUpper(string(op)))
@@ -99,18 +94,19 @@ func printBackends(a *app, rows []backendRow) error {
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintln(w, "\nl list, g get, c create, u update; ! required to create (for the architectures named, or all)")
+	fmt.Fprintln(w, "\nl list, g get, c create, u update; ! required on create (followed by the architectures that require it, if not all)")
 	return w.Flush()
 }
 
-func (b *backendsCommand) probe(a *app, c *config.Config) error {
+// probe lists the agents of each backend with each credential, and fails if any call does.
+func (b *backendsCommand) probe(a *cli.App, c *config.Config) error {
 	ctx := context.Background()
 	log := slog.New(slog.DiscardHandler)
 	t, err := telemetry.New(ctx, telemetry.Options{Version: version, Log: log})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = t.Shutdown(ctx) }() // nothing was exported that could be lost
+	defer func() { _ = t.Shutdown(ctx) }() // nothing was exported
 	g, err := gateway.New(gateway.Options{Providers: all.Providers(), Version: version, Log: log, Telemetry: t}, c)
 	if err != nil {
 		return err
@@ -124,7 +120,7 @@ func (b *backendsCommand) probe(a *app, c *config.Config) error {
 		}
 	}
 	if b.JSON {
-		if err := json.NewEncoder(a.stdout).Encode(map[string]any{"object": "list", "data": probes}); err != nil {
+		if err := a.PrintJSONLine(map[string]any{"object": "list", "data": probes}); err != nil {
 			return err
 		}
 	} else if err := printProbes(a, probes); err != nil {
@@ -136,8 +132,8 @@ func (b *backendsCommand) probe(a *app, c *config.Config) error {
 	return nil
 }
 
-func printProbes(a *app, probes []gateway.Probe) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+func printProbes(a *cli.App, probes []gateway.Probe) error {
+	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "BACKEND\tPROVIDER\tKEYS\tRESULT\tTOOK")
 	for _, p := range probes {
 		result := fmt.Sprintf("ok, %d agents", p.Agents)
@@ -147,9 +143,4 @@ func printProbes(a *app, probes []gateway.Probe) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.Backend, p.Provider, strings.Join(p.Keys, ","), result, p.Took.Round(time.Millisecond))
 	}
 	return w.Flush()
-}
-
-// marshal keeps the order of fields, which encoding/json's maps would not.
-func marshal(v any) ([]byte, error) {
-	return jsonv2.Marshal(v, jsonv2.Deterministic(true), jsontext.WithIndent("  "))
 }

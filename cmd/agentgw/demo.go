@@ -9,17 +9,20 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/cmd/agentgw/cli"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/apikey"
 	"github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
+// demo is `agentgw demo`.
 type demo struct {
 	Listen, Admin, Log string
 	Traffic            float64
@@ -27,21 +30,20 @@ type demo struct {
 
 var logLevels = []string{"debug", "info", "warn", "error"}
 
-func newDemo(a *app) *cobra.Command {
+func newDemo(a *cli.App) *cobra.Command {
 	var f demo
-	c := newCommand("demo", "Run the gateway with the vendors emulated in this process; no account needed.", cobra.NoArgs, func([]string) error { return f.run(a) })
+	c := cli.NewCommand("demo", "Run the gateway with emulated providers. No account needed.", cobra.NoArgs, func([]string) error { return f.run(a) })
 	flags := c.Flags()
-	flags.StringVar(&f.Listen, "listen", defaultDemoListen, "`ADDRESS` of the API, on loopback. A busy default port is replaced by a free one.")
-	flags.StringVar(&f.Admin, "admin", defaultDemoAdmin, "`ADDRESS` for operators, on loopback.")
-	flags.Float64Var(&f.Traffic, "traffic", 0, "Make `N` requests a second, and let a vendor fail now and then, for the console and dashboards to show.")
-	flags.StringVar(&f.Log, "log", "warn", "Log from this `LEVEL` on: "+strings.Join(logLevels, ", ")+".")
-	choices(c, "log", logLevels)
+	flags.StringVar(&f.Listen, "listen", defaultDemoListen, "`ADDRESS` of the API, on loopback. If the default port is in use, a free one is chosen.")
+	flags.StringVar(&f.Admin, "admin", defaultDemoAdmin, "`ADDRESS` of the console and metrics, on loopback. If the default port is in use, a free one is chosen.")
+	flags.Float64Var(&f.Traffic, "traffic", 0, "Send `N` requests per second and make a provider fail now and then, so that the console and dashboards have data.")
+	flags.StringVar(&f.Log, "log", "warn", "Minimum log `LEVEL`: "+strings.Join(logLevels, ", ")+".")
+	cli.CompleteValues(c, "log", logLevels)
 	return c
 }
 
-// demoKey is always the same, so that what a README shows works. It opens
-// nothing but emulators on this machine, which is why the demo listens on
-// loopback only.
+// demoKey is a constant, so that the commands in the documentation work as shown. It gives
+// access to emulators only, and the demo listens on loopback only.
 var demoKey = apikey.Seal("agw_test_" + "demodemodemodemodemodemodemodemo")
 
 const (
@@ -49,40 +51,40 @@ const (
 	defaultDemoAdmin  = "127.0.0.1:9090"
 )
 
-func (d *demo) run(a *app) error {
-	if err := oneOf("log", d.Log, logLevels); err != nil {
+func (d *demo) run(a *cli.App) error {
+	if err := cli.CheckValue("log", d.Log, logLevels); err != nil {
 		return err
 	}
 	for flag, address := range map[string]string{"--listen": d.Listen, "--admin": d.Admin} {
-		if err := onLoopback(address); err != nil {
-			return usageError{fmt.Errorf("%s %s: %w", flag, address, err)}
+		if err := checkLoopback(address); err != nil {
+			return cli.UsageErrorf("%s %s: %w", flag, address, err)
 		}
 	}
 	if d.Traffic != 0 && (d.Traffic < 0.01 || d.Traffic > 1000) {
-		return usageError{fmt.Errorf("--traffic %g: want requests per second, from 0.01 to 1000, or 0 for none", d.Traffic)}
+		return cli.UsageErrorf("--traffic %g: want 0.01 to 1000 requests per second, or 0 for none", d.Traffic)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	vendors, stopVendors, err := startVendors()
+	providers, stopProviders, err := startProviders()
 	if err != nil {
 		return err
 	}
-	defer stopVendors()
+	defer stopProviders()
 	var notes []string
 	listen, note := freeAddress(d.Listen, defaultDemoListen)
 	notes = append(notes, note...)
 	admin, note := freeAddress(d.Admin, defaultDemoAdmin)
 	notes = append(notes, note...)
 
-	load := func() (*config.Config, error) { return config.Load(demoSource(vendors, listen, admin, d.Log)) }
+	load := func() (*config.Config, error) { return config.Load(demoSource(providers, listen, admin, d.Log)) }
 	loaded, err := load()
 	if err != nil {
 		return err
 	}
-	log, lines := newLogger(a.stderr, loaded.File.Log)
-	defer lines.Close()
-	srv, err := newService(ctx, loaded, log, lines, load)
+	log, output := newLogger(a.Stderr, loaded.File.Log)
+	defer output.Close()
+	srv, err := newService(ctx, loaded, log, output, load)
 	if err != nil {
 		return err
 	}
@@ -91,57 +93,55 @@ func (d *demo) run(a *app) error {
 	}
 	d.explain(a, srv.publicListener.Addr().String(), srv.adminListener.Addr().String(), notes)
 	if d.Traffic > 0 {
-		made := &traffic{api: "http://" + srv.publicListener.Addr().String(), vendors: vendors}
-		making, end := context.WithCancel(ctx)
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			made.run(making, d.Traffic)
-		}()
-		defer func() { end(); <-ended }()
+		t := &traffic{api: "http://" + srv.publicListener.Addr().String(), providers: providers}
+		trafficCtx, cancel := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		running.Go(func() { t.run(trafficCtx, d.Traffic) })
+		defer func() { cancel(); running.Wait() }()
 	}
 	return srv.run(ctx)
 }
 
-func onLoopback(address string) error {
+// checkLoopback returns an error unless the address is on loopback.
+func checkLoopback(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return errors.New("want host:port")
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return errors.New("the demo's key is public, so it listens on loopback only; use agentgw serve for anything else")
+		return errors.New("the key of the demo is public, so the demo listens on loopback only; use agentgw serve for other addresses")
 	}
 	return nil
 }
 
-// freeAddress is the address, or, where it is the default and taken, one with
-// a free port.
+// freeAddress returns the address, or, if it is the default and in use, one with port 0 and a
+// note for the user.
 func freeAddress(address, standard string) (string, []string) {
 	if address != standard {
 		return address, nil
 	}
 	l, err := net.Listen("tcp", address)
 	if err == nil {
-		_ = l.Close() // it is opened again in a moment
+		_ = l.Close() // the gateway opens it again
 		return address, nil
 	}
 	host, _, _ := net.SplitHostPort(address)
-	return net.JoinHostPort(host, "0"), []string{address + " is taken; a free port is used instead"}
+	return net.JoinHostPort(host, "0"), []string{address + " is in use; using a free port instead"}
 }
 
-// demoVendor is an emulated vendor that listens.
-type demoVendor struct {
+// emulatedProvider is a running emulator of a provider.
+type emulatedProvider struct {
 	name, baseURL, key string
 	control            *sandbox.Server
 }
 
-// startVendors runs every vendor's emulator on a free port of loopback, until
-// stop is called: after the gateway, so that running requests end well.
-func startVendors() (vendors []demoVendor, stop func(), err error) {
+// startProviders runs the emulator of each provider on a free loopback port until stop is
+// called. Call stop after the gateway has ended, so that running requests can finish.
+func startProviders() (providers []emulatedProvider, stop func(), err error) {
 	var servers []*http.Server
 	stop = func() {
 		for _, s := range servers {
-			_ = s.Close() // the process ends with them
+			_ = s.Close() // the process is about to end
 		}
 	}
 	for _, v := range all.Vendors() {
@@ -156,46 +156,46 @@ func startVendors() (vendors []demoVendor, stop func(), err error) {
 		server := &http.Server{Handler: emulator}
 		servers = append(servers, server)
 		go func() { _ = server.Serve(l) }() // until stop
-		vendors = append(vendors, demoVendor{v.Info.Provider, "http://" + l.Addr().String() + emulator.Prefix(), key, emulator.Control()})
+		providers = append(providers, emulatedProvider{v.Info.Provider, "http://" + l.Addr().String() + emulator.Prefix(), key, emulator.Control()})
 	}
-	return vendors, stop, nil
+	return providers, stop, nil
 }
 
-// demoSource is the demo's configuration: written as a file would be, and read
-// as one.
-func demoSource(vendors []demoVendor, listen, admin, level string) config.Source {
+// demoSource returns the configuration of the demo, in the form of a file.
+func demoSource(providers []emulatedProvider, listen, admin, level string) config.Source {
 	var file, credentials strings.Builder
 	secrets := map[string]string{}
 	fmt.Fprintf(&file, "server: {listen: %q, drain_for: 0s}\nadmin: {listen: %q}\nlog: {level: %s}\nstore: {url: %q}\nbackends:\n", listen, admin, level, store.Memory)
-	for _, v := range vendors {
-		fmt.Fprintf(&file, "  %s: {provider: %s, base_url: %q}\n", v.name, v.name, v.baseURL)
-		variable := "DEMO_" + strings.ToUpper(v.name)
-		secrets[variable] = v.key
-		fmt.Fprintf(&credentials, "      %s: env:%s\n", v.name, variable)
+	for _, p := range providers {
+		fmt.Fprintf(&file, "  %s: {provider: %s, base_url: %q}\n", p.name, p.name, p.baseURL)
+		variable := "DEMO_" + strings.ToUpper(p.name)
+		secrets[variable] = p.key
+		fmt.Fprintf(&credentials, "      %s: env:%s\n", p.name, variable)
 	}
 	fmt.Fprintf(&file, "keys:\n  - id: demo\n    sha256: \"%x\"\n    scopes: [agents:read, agents:write, aliases:write, migrations:write]\n    credentials:\n%s", apikey.Hash(demoKey), credentials.String())
 	return config.Source{
-		Path:      "the demo's configuration",
+		Path:      "demo configuration",
 		Providers: all.Names(),
 		ReadFile:  func(string) ([]byte, error) { return []byte(file.String()), nil },
 		LookupEnv: func(name string) (string, bool) { v, ok := secrets[name]; return v, ok },
 	}
 }
 
-func (d *demo) explain(a *app, api, admin string, notes []string) {
-	fmt.Fprintf(a.stdout, `agentgw demo: four vendors, emulated in this process; nothing leaves this machine.
+// explain prints the addresses, the key and commands to try.
+func (d *demo) explain(a *cli.App, api, admin string, notes []string) {
+	fmt.Fprintf(a.Stdout, `agentgw demo: four emulated providers. No request leaves this machine.
 
   agents   http://%[1]s/v1/agents
-  docs     http://%[1]s/docs (to read and try; paste the key)
+  docs     http://%[1]s/docs (interactive; paste the key)
   console  http://%[2]s/console
   metrics  http://%[2]s/metrics
   key      %[3]s
 
 `, api, admin, demoKey)
 	for _, n := range notes {
-		fmt.Fprintf(a.stdout, "  (%s)\n\n", n)
+		fmt.Fprintf(a.Stdout, "  (%s)\n\n", n)
 	}
-	fmt.Fprintf(a.stdout, `Try:
+	fmt.Fprintf(a.Stdout, `Try:
 
   curl -H 'Authorization: Bearer %[2]s' 'http://%[1]s/v1/agents?limit=2'
   curl -H 'Authorization: Bearer %[2]s' http://%[1]s/v1/agents/klen:123
@@ -205,11 +205,11 @@ func (d *demo) explain(a *app, api, admin string, notes []string) {
     -d '{"backend":"talkifai","name":"Night Desk","architecture":"text","model":{"id":"gpt-4o-mini"},"system_prompt":"Answer briefly.","status":"active"}' \
     http://%[1]s/v1/agents
 
-Move an agent from one vendor to another (docs/migrating.md):
+Migrate an agent to another provider (docs/migrating.md):
 
   export AGENTGW_URL=http://%[1]s AGENTGW_KEY=%[2]s
   agentgw migrate plan klen:123 --to krosai
 
-Ctrl-C ends it.
+Press Ctrl-C to stop.
 `, api, demoKey)
 }

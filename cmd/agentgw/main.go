@@ -1,72 +1,100 @@
-// Command agentgw is one /v1/agents API over several agent vendors.
+// Command agentgw is an API gateway for AI agents: one /v1/agents API for several agent
+// providers.
 //
-// This package is the command line: it reads the configuration, assembles the
-// gateway and runs it. It must not know any vendor; adapters/all does.
+// This package is the command line: it reads the configuration, assembles the gateway and
+// runs it. It must not know any provider; adapters/all lists them.
+//
+// Begin with newRoot for the commands, then serve and service for the running gateway. The
+// migrate commands, which are clients of a running gateway, are in package migratecli.
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log"
 	"os"
-	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli"
 )
-
-// Exit codes.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
-
-// app is what every command is given.
-type app struct {
-	stdout, stderr io.Writer
-	environ        []string
-}
-
-// getenv is an environment variable, "" if it is not set.
-func (a *app) getenv(name string) string {
-	for _, pair := range a.environ {
-		if n, value, _ := strings.Cut(pair, "="); n == name {
-			return value
-		}
-	}
-	return ""
-}
 
 func main() {
-	// Libraries write there: net/http what a collector, say, sends unasked.
+	// Libraries log there: net/http, for example, unsolicited responses of a collector.
 	log.SetOutput(io.Discard)
-	os.Exit(run(os.Args[1:], &app{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}))
+	os.Exit(run(os.Args[1:], &cli.App{Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}))
 }
 
-// run does what the arguments say, and returns the code to exit with.
-func run(args []string, a *app) int {
+// run executes a command line and returns the exit code.
+func run(args []string, a *cli.App) int {
 	root := newRoot(a)
 	root.SetArgs(args)
 	command, err := root.ExecuteC()
-	if err == nil {
-		return exitOK
+	switch {
+	case err == nil:
+		return cli.ExitOK
+	case cli.IsUsage(err):
+		fmt.Fprintf(a.Stderr, "agentgw: %s\nsee: %s --help\n", err, command.CommandPath())
+		return cli.ExitUsage
 	}
-	if failed, ok := errors.AsType[failure](err); ok {
-		fmt.Fprintf(a.stderr, "agentgw: %s\n", failed)
-		if _, ok := errors.AsType[usageError](err); ok {
-			return exitUsage
-		}
-		return codeOf(err)
-	}
-	fmt.Fprintf(a.stderr, "agentgw: %s\nsee: %s --help\n", err, command.CommandPath())
-	return exitUsage
+	fmt.Fprintf(a.Stderr, "agentgw: %s\n", err)
+	return cli.ExitCode(err)
 }
 
-// usageError is a flag's value that no configuration or machine could make
-// good.
-type usageError struct{ error }
+// newRoot returns the command tree.
+func newRoot(a *cli.App) *cobra.Command {
+	cobra.EnableCommandSorting = false // the help lists commands in the order below
+	root := cli.NewGroup("agentgw", "API gateway for AI agents: one API for several agent providers.",
+		newServe(a),
+		newDemo(a),
+		cli.NewGroup("keys", "Create gateway keys.", newKeysNew(a)),
+		cli.NewGroup("config", "Check the configuration, or print its JSON Schema.", newConfigCheck(a), newConfigSchema(a)),
+		newBackends(a),
+		migratecli.New(a),
+		newVersion(a),
+	)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
+	root.SetHelpCommand(newHelp(root))
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		cli.RequireSubcommand(completion) // by default it prints help for an unknown shell
+	}
+	// Cobra parses the flags of a group before it looks for the command. Report an unknown
+	// command rather than its flags.
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if words := c.Flags().Args(); c.HasSubCommands() && len(words) > 0 {
+			return cli.UnknownCommand(c, words[0])
+		}
+		return cli.FlagError(err)
+	})
+	root.SilenceErrors, root.SilenceUsage = true, true // run prints errors
+	showVersion := root.Flags().Bool("version", false, "Print the version and exit.")
+	requireCommand := root.RunE
+	root.RunE = func(_ *cobra.Command, args []string) error {
+		if *showVersion {
+			return printVersion(a)
+		}
+		return requireCommand(root, args)
+	}
+	return root
+}
 
-// failure is what a command that was begun ends with; any other error is of the command
-// line itself.
-type failure struct{ error }
-
-func (f failure) Unwrap() error { return f.error }
+// newHelp returns the help command. Unlike cobra's own, it fails for an unknown command.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Show the help of a command.", DisableFlagsInUseLine: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return cli.UnknownCommand(c, rest[0])
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	}
+}

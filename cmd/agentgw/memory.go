@@ -7,15 +7,15 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// limitMemory has the runtime collect garbage rather than be killed: nine tenths of what
-// the container may have are GOMEMLIMIT, unless that is set. (Of its CPUs Go 1.25 knows by
-// itself, and sets GOMAXPROCS.) AUTOMEMLIMIT is another ratio, or off.
-func limitMemory(log *slog.Logger, container memlimit.Provider) {
+// setMemoryLimit sets GOMEMLIMIT to 90 % of the container's memory, unless the variable is
+// set, so that the runtime collects garbage before the container is killed. AUTOMEMLIMIT
+// sets another ratio, or is off. (The runtime itself sets GOMAXPROCS to the CPU limit.)
+func setMemoryLimit(log *slog.Logger, container memlimit.Provider) {
 	limit, err := memlimit.Set(memlimit.WithProvider(container))
 	switch {
-	case err != nil: // no cgroup, or none that can be read
-		log.Debug("no memory limit is known", "error", err)
+	case err != nil: // no cgroup, or it cannot be read
+		log.Debug("the container has no known memory limit", "error", err)
 	case limit < math.MaxInt64:
-		log.Info("memory limit", "bytes", limit)
+		log.Info("memory limit set", "bytes", limit)
 	}
 }

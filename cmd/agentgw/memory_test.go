@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestMemoryLimit(t *testing.T) {
+func TestSetMemoryLimit(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	for _, c := range []struct {
@@ -18,28 +18,28 @@ func TestMemoryLimit(t *testing.T) {
 		ratio     string
 		container func() (uint64, error)
 		want      int64
-		says      string
+		wantLog   string
 	}{
-		{"a container's", "", func() (uint64, error) { return 1000 << 20, nil }, 900 << 20, "bytes=943718400"},
-		{"another ratio of it", "0.5", func() (uint64, error) { return 1000 << 20, nil }, 500 << 20, "bytes=524288000"},
+		{"container", "", func() (uint64, error) { return 1000 << 20, nil }, 900 << 20, "bytes=943718400"},
+		{"other ratio", "0.5", func() (uint64, error) { return 1000 << 20, nil }, 500 << 20, "bytes=524288000"},
 		{"no container", "", func() (uint64, error) { return 0, errors.New("no cgroup") }, before, ""},
 		{"off", "off", func() (uint64, error) { return 1000 << 20, nil }, before, ""},
 	} {
 		debug.SetMemoryLimit(before)
-		t.Setenv("AUTOMEMLIMIT", c.ratio) // put back in the end
+		t.Setenv("AUTOMEMLIMIT", c.ratio) // restored at the end of the test
 		if c.ratio == "" {
 			os.Unsetenv("AUTOMEMLIMIT")
 		}
-		var said bytes.Buffer
-		limitMemory(slog.New(slog.NewTextHandler(&said, nil)), c.container)
-		if got := debug.SetMemoryLimit(-1); got != c.want || !strings.Contains(said.String(), c.says) || c.says == "" && said.Len() > 0 {
-			t.Errorf("%s: %d, want %d; said %q", c.name, got, c.want, said.String())
+		var logged bytes.Buffer
+		setMemoryLimit(slog.New(slog.NewTextHandler(&logged, nil)), c.container)
+		if got := debug.SetMemoryLimit(-1); got != c.want || !strings.Contains(logged.String(), c.wantLog) || c.wantLog == "" && logged.Len() > 0 {
+			t.Errorf("%s: %d, want %d; logged %q", c.name, got, c.want, logged.String())
 		}
 	}
 	debug.SetMemoryLimit(before)
-	t.Setenv("GOMEMLIMIT", "1GiB") // the runtime has read it at start
-	limitMemory(slog.New(slog.DiscardHandler), func() (uint64, error) { return 1 << 20, nil })
+	t.Setenv("GOMEMLIMIT", "1GiB") // the runtime reads it at startup only
+	setMemoryLimit(slog.New(slog.DiscardHandler), func() (uint64, error) { return 1 << 20, nil })
 	if got := debug.SetMemoryLimit(-1); got != before {
-		t.Errorf("beside GOMEMLIMIT: %d, want %d", got, before)
+		t.Errorf("with GOMEMLIMIT set: %d, want %d", got, before)
 	}
 }

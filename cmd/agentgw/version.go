@@ -1,11 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 
 	"github.com/spf13/cobra"
+
+	"github.com/agentgw/agentgw/cmd/agentgw/cli"
 )
 
 // Set by the Makefile (-ldflags -X).
@@ -14,23 +15,19 @@ var (
 	commit  = "unknown"
 )
 
-func newVersion(a *app) *cobra.Command {
+func newVersion(a *cli.App) *cobra.Command {
 	var asJSON bool
-	c := newCommand("version", "Print the version.", cobra.NoArgs, func([]string) error {
+	c := cli.NewCommand("version", "Print the version.", cobra.NoArgs, func([]string) error {
 		if asJSON {
-			return json.NewEncoder(a.stdout).Encode(map[string]string{"version": version, "commit": commit, "go": runtime.Version()})
+			return a.PrintJSONLine(map[string]string{"version": version, "commit": commit, "go": runtime.Version()})
 		}
 		return printVersion(a)
 	})
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	return c
 }
 
-func printVersion(a *app) error {
-	_, err := fmt.Fprintln(a.stdout, describeVersion())
+func printVersion(a *cli.App) error {
+	_, err := fmt.Fprintf(a.Stdout, "agentgw %s (commit %s, %s)\n", version, commit, runtime.Version())
 	return err
-}
-
-func describeVersion() string {
-	return fmt.Sprintf("agentgw %s (commit %s, %s)", version, commit, runtime.Version())
 }

@@ -131,7 +131,7 @@ func TestReload(t *testing.T) {
 	ask(t, w.key, "GET", p.api+"/v1/backends", "").wants(t, 200, "")
 
 	w.write(strings.Replace(w.file, "provider: krosai", "provider: crosai", 1))
-	waitFor(t, "the bad file to be refused", func() bool { return strings.Contains(p.stderr.String(), "the old one goes on") })
+	waitFor(t, "the bad file to be refused", func() bool { return strings.Contains(p.stderr.String(), "keeping the current configuration") })
 	if log := p.stderr.String(); !strings.Contains(log, `did you mean krosai?`) {
 		t.Errorf("the log does not say why: %s", log)
 	}
@@ -208,10 +208,10 @@ func TestCommands(t *testing.T) {
 	f(0, "Commands:", "", "--help")
 	f(0, "--config", "", "serve", "--help")
 	f(0, "agentgw dev", "", "--version")
-	f(2, "", "name a command of agentgw: serve, demo, ")
-	f(2, "", "name a command of agentgw keys: new", "keys")
-	f(2, "", `agentgw has no command "migrat"; did you mean migrate?`, "migrat")
-	f(2, "", `agentgw keys has no command "old"`, "keys", "old")
+	f(2, "", "missing command; want one of serve, demo, ")
+	f(2, "", "missing command; want one of new\nsee: agentgw keys --help", "keys")
+	f(2, "", `unknown command "migrat" for agentgw; did you mean migrate?`, "migrat")
+	f(2, "", `unknown command "old" for agentgw keys`, "keys", "old")
 	f(2, "", "see: agentgw serve --help", "serve", "now")
 	f(2, "", "unknown flag: --cnfig\nsee: agentgw serve --help", "serve", "--cnfig", "x")
 	f(2, "", `required flag(s) "id" not set`, "keys", "new")
@@ -222,14 +222,14 @@ func TestCommands(t *testing.T) {
 	for shell, only := range map[string]string{"bash": "__start_agentgw()", "zsh": "#compdef agentgw", "fish": "complete -c agentgw", "powershell": "Register-ArgumentCompleter"} {
 		f(0, only, "", "completion", shell)
 	}
-	f(2, "", `agentgw completion has no command "bsah"; did you mean bash`, "completion", "bsah")
-	f(2, "", "name a command of agentgw completion: bash, ", "completion")
-	f(2, "", `agentgw has no command "migrat"; did you mean migrate?`, "migrat", "plan", "--to", "x")
-	f(2, "", `agentgw migrate has no command "pln"; did you mean plan?`, "migrate", "pln", "klen:1", "--to", "x")
+	f(2, "", `unknown command "bsah" for agentgw completion; did you mean bash`, "completion", "bsah")
+	f(2, "", "missing command; want one of bash, ", "completion")
+	f(2, "", `unknown command "migrat" for agentgw; did you mean migrate?`, "migrat", "plan", "--to", "x")
+	f(2, "", `unknown command "pln" for agentgw migrate; did you mean plan?`, "migrate", "pln", "klen:1", "--to", "x")
 	f(0, "--to BACKEND", "", "help", "migrate", "plan")
-	f(2, "", `agentgw keys has no command "nope"`, "help", "keys", "nope")
-	f(2, "", "--id has no value: --test follows it", "keys", "new", "--id", "--test")
-	f(2, "", "--scope names none", "keys", "new", "--id", "a", "--scope", "")
+	f(2, "", `unknown command "nope" for agentgw keys`, "help", "keys", "nope")
+	f(2, "", "--id needs a value, but is followed by --test", "keys", "new", "--id", "--test")
+	f(2, "", "--scope is empty", "keys", "new", "--id", "a", "--scope", "")
 	f(0, `["agents:read"]`, "", "keys", "new", "--id", "a", "--json", "--scope", "agents:read,")
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -237,7 +237,7 @@ func TestCommands(t *testing.T) {
 	}
 	f(1, "", home+"/nowhere.yaml: no such file", "config", "check", "--config=~/nowhere.yaml")
 	f(2, "", "is not 1 to 64", "keys", "new", "--id", "a b")
-	f(0, fmt.Sprintf("is good: %d backends, 2 keys", len(w.vendors)), "", "config", "check", "--config", w.path)
+	f(0, fmt.Sprintf("is valid: %d backends, 2 keys", len(w.vendors)), "", "config", "check", "--config", w.path)
 	f(1, "", "/nowhere.yaml: no such file", "config", "check", "--config", "/nowhere.yaml")
 	f(1, "", "/nowhere.yaml: no such file", "serve", "--config", "/nowhere.yaml")
 	f(0, "system_prompt", "", "backends", "--config", w.path)
@@ -326,7 +326,7 @@ func TestDemo(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { said.read(stdout); close(ended) }()
 	waitFor(t, "the second demo to explain itself", func() bool { return strings.Contains(said.String(), "Ctrl-C") })
-	if !strings.Contains(said.String(), "127.0.0.1:8080 is taken; a free port is used instead") {
+	if !strings.Contains(said.String(), "127.0.0.1:8080 is in use; using a free port instead") {
 		t.Errorf("%s", said)
 	}
 	if got := paste(t, curls(said.String())[0]); !strings.Contains(got, `"object":"list"`) {

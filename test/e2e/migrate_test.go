@@ -60,7 +60,7 @@ func TestMigrateCommand(t *testing.T) {
 	if _, errs, code := run(t, nil, "migrate", "status"); code != 2 || !strings.Contains(errs, "AGENTGW_KEY") {
 		t.Errorf("without a key: %d %s", code, errs)
 	}
-	if _, errs, code := run(t, []string{"AGENTGW_KEY=x", "AGENTGW_URL=http://127.0.0.1:1"}, "migrate", "status"); code != 1 || !strings.Contains(errs, "no gateway answers") {
+	if _, errs, code := run(t, []string{"AGENTGW_KEY=x", "AGENTGW_URL=http://127.0.0.1:1"}, "migrate", "status"); code != 1 || !strings.Contains(errs, "no response from the gateway") {
 		t.Errorf("without a gateway: %d %s", code, errs)
 	}
 	says(1, "agent_not_found", "plan", "klen:999", "--to", "krosai")
@@ -90,7 +90,7 @@ func TestMigrateCommand(t *testing.T) {
 	says(5, "target_diverged", "cutover", id)
 	ask(t, w.key, "PATCH", p.api+"/v1/agents/"+target, `{"language": "en"}`).wants(t, 200, "")
 	says(0, "cut_over", "cutover", id)
-	says(0, "read along", "status", id)
+	says(0, "shadow reads", "status", id)
 	says(0, target, "status")
 	var printed map[string]any
 	if err := json.Unmarshal([]byte(says(0, "", "status", id, "--json")), &printed); err != nil || printed["id"] != id {
@@ -105,7 +105,7 @@ func TestMigrateCommand(t *testing.T) {
 	lossy := migrationID.FindString(says(3, "ready", "plan", "klen:123", "--to", "krosai"))
 	says(3, "data_loss:/direction", "apply", lossy)
 	says(0, "applied", "apply", lossy, "--accept", "data_loss:/direction", "--accept", "data_loss:/model/id", "--accept", "data_loss:/voice/id")
-	says(0, "by hand: /phone/number", "cutover", migrationIn(t, w, p, lossy, "verify"))
+	says(0, "manual step: /phone/number", "cutover", migrationIn(t, w, p, lossy, "verify"))
 }
 
 // diverged changes a target, so that it is not as it was left.

@@ -16,32 +16,32 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// Trouble is what a vendor has now and then while the demo makes traffic: long enough
-// for a breaker to open, and often enough that somebody who looks sees it.
+// Providers fail now and then while the demo generates traffic: long enough to open a
+// breaker, and often enough to be seen.
 const (
-	troubleFor   = 6 * time.Second
-	troubleEvery = 20 * time.Second
-	troubleFirst = 2 * time.Second
+	faultDuration = 6 * time.Second
+	faultInterval = 20 * time.Second
+	firstFault    = 2 * time.Second
 )
 
-// traffic makes requests as clients do, so that the console and dashboards have something
-// to show: mostly lists, some past the cache, some agents that are there and some that
-// are not, some creates, some with a key that nobody has.
+// traffic sends requests like those of clients, so that the console and dashboards have
+// data: mostly lists, some of them with no-cache, gets of existing and missing agents,
+// creates, and requests with an invalid key.
 type traffic struct {
-	api     string // "http://127.0.0.1:8080"
-	vendors []demoVendor
-	client  *http.Client
+	api       string // "http://127.0.0.1:8080"
+	providers []emulatedProvider
+	client    *http.Client
 
 	mu  sync.Mutex
-	ids []string // of agents that were seen
+	ids []string // agents of the last full list
 }
 
-// run makes so many requests in a second until ctx ends.
+// run sends perSecond requests per second until ctx ends.
 func (t *traffic) run(ctx context.Context, perSecond float64) {
 	t.client = &http.Client{Timeout: 30 * time.Second}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { t.trouble(ctx) })
+	wg.Go(func() { t.injectFaults(ctx) })
 	tick := time.NewTicker(time.Duration(float64(time.Second) / perSecond))
 	defer tick.Stop()
 	for {
@@ -54,29 +54,30 @@ func (t *traffic) run(ctx context.Context, perSecond float64) {
 	}
 }
 
-// trouble has one vendor after the other fail for a while.
-func (t *traffic) trouble(ctx context.Context) {
+// injectFaults makes one provider after the other fail for a while.
+func (t *traffic) injectFaults(ctx context.Context) {
 	faults := []sandbox.Fault{{Status: 503}, {Status: 500}, {Delay: 2 * time.Second}, {Reset: true}}
-	wait := troubleFirst
+	wait := firstFault
 	for i := 0; ; i++ {
-		if !pause(ctx, wait) {
+		if !sleep(ctx, wait) {
 			return
 		}
-		wait = troubleEvery - troubleFor
-		// From the last one on: it is where the creates go, and what fails of them is not
-		// made good by the cache.
-		control := t.vendors[len(t.vendors)-1-i%len(t.vendors)].control
-		control.Fail(faults[i/len(t.vendors)%len(faults)])
-		well := pause(ctx, troubleFor)
+		wait = faultInterval - faultDuration
+		// Start with the last provider: it gets the creates, whose failures the cache
+		// cannot hide.
+		n := len(t.providers)
+		control := t.providers[n-1-i%n].control
+		control.Fail(faults[i/n%len(faults)])
+		ok := sleep(ctx, faultDuration)
 		control.Heal()
-		if !well {
+		if !ok {
 			return
 		}
 	}
 }
 
-// pause waits; false if ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
+// sleep waits for d. It returns false if ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
@@ -85,9 +86,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// request makes one, of a kind that is drawn.
+// request sends a request of a random kind.
 func (t *traffic) request(ctx context.Context) {
-	backend := t.vendors[rand.N(len(t.vendors))].name
+	backend := t.providers[rand.N(len(t.providers))].name
 	switch n := rand.N(100); {
 	case n < 40:
 		t.list(ctx, url.Values{"limit": {"50"}})
@@ -96,22 +97,22 @@ func (t *traffic) request(ctx context.Context) {
 	case n < 65:
 		t.list(ctx, url.Values{"backend": {backend}}, "Cache-Control: no-cache")
 	case n < 85:
-		t.send(ctx, "GET", "/v1/agents/"+url.PathEscape(t.seen()), nil)
+		t.send(ctx, "GET", "/v1/agents/"+url.PathEscape(t.randomID()), nil)
 	case n < 90:
-		t.send(ctx, "GET", "/v1/agents/"+url.PathEscape(t.seen()), nil, "Cache-Control: no-cache")
+		t.send(ctx, "GET", "/v1/agents/"+url.PathEscape(t.randomID()), nil, "Cache-Control: no-cache")
 	case n < 92:
-		t.send(ctx, "GET", "/v1/agents/"+backend+":nobody", nil)
+		t.send(ctx, "GET", "/v1/agents/"+backend+":missing", nil)
 	case n < 94:
 		t.send(ctx, "GET", "/v1/backends", nil)
 	case n < 96:
-		t.send(ctx, "GET", "/v1/agents", nil, "Authorization: Bearer nobody-has-this-key")
+		t.send(ctx, "GET", "/v1/agents", nil, "Authorization: Bearer invalid-key")
 	default:
 		t.create(ctx)
 	}
 }
 
-// create makes an agent wherever one can be, with a retry as clients do that heard
-// nothing, and deletes it again.
+// create creates an agent, repeats the request as a client does after a lost response, and
+// deletes the agent.
 func (t *traffic) create(ctx context.Context) {
 	body := []byte(`{"name":"Traffic","architecture":"text","model":{"id":"gpt-4o-mini"},"system_prompt":"Answer briefly.","status":"active"}`)
 	key := fmt.Sprintf("Idempotency-Key: traffic-%d", rand.Uint64())
@@ -125,7 +126,7 @@ func (t *traffic) create(ctx context.Context) {
 	}
 }
 
-// list remembers the agents that it sees.
+// list requests a list and remembers the ids if it covers all backends.
 func (t *traffic) list(ctx context.Context, query url.Values, headers ...string) {
 	var list struct {
 		Data []struct {
@@ -143,18 +144,18 @@ func (t *traffic) list(ctx context.Context, query url.Values, headers ...string)
 	}
 }
 
-// seen is an agent's id.
-func (t *traffic) seen() string {
+// randomID returns the id of an agent of the last list.
+func (t *traffic) randomID() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.ids) == 0 {
-		return "none:yet"
+		return "unknown:id"
 	}
 	return t.ids[rand.N(len(t.ids))]
 }
 
-// send gives the answer's body; nil if there is none. What fails is for the console to
-// show.
+// send sends a request and returns the response body, or nil on any failure. Failures are
+// visible in the console.
 func (t *traffic) send(ctx context.Context, method, path string, body []byte, headers ...string) []byte {
 	req, err := http.NewRequestWithContext(ctx, method, t.api+path, bytes.NewReader(body))
 	if err != nil {
@@ -173,9 +174,9 @@ func (t *traffic) send(ctx context.Context, method, path string, body []byte, he
 		return nil
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
+	content, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode >= 400 {
 		return nil
 	}
-	return answer
+	return content
 }

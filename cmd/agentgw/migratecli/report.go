@@ -1,19 +1,23 @@
-package main
+package migratecli
 
 import (
 	"bytes"
 	"encoding/csv"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
+
+	"github.com/agentgw/agentgw/cmd/agentgw/cli"
 )
 
-// report is what came of a batch.
+// report is the result of a batch.
 type report struct {
 	Step     string    `json:"step"`
 	At       time.Time `json:"at"`
@@ -21,14 +25,14 @@ type report struct {
 	Outcomes []outcome `json:"outcomes"`
 }
 
-// summaryLine is how many ended so.
+// summaryLine counts the agents with the same result and state.
 type summaryLine struct {
 	Result, State string
 	Agents        int
 }
 
-// Summary counts the outcomes.
-func (r report) Summary() []summaryLine {
+// summary counts the outcomes by result and state.
+func (r report) summary() []summaryLine {
 	var lines []summaryLine
 	for _, o := range r.Outcomes {
 		i := slices.IndexFunc(lines, func(l summaryLine) bool { return l.Result == o.Result && l.State == o.State })
@@ -42,8 +46,8 @@ func (r report) Summary() []summaryLine {
 	return lines
 }
 
-// Losses are all that are to be accepted, each once.
-func (r report) Losses() []string {
+// losses returns the losses of all agents without duplicates.
+func (r report) losses() []string {
 	var all []string
 	for _, o := range r.Outcomes {
 		all = append(all, o.Losses...)
@@ -52,58 +56,73 @@ func (r report) Losses() []string {
 	return slices.Compact(all)
 }
 
-// ByHand says how many agents have what is left to do by hand, and warnings.
-func (r report) ByHand() (lines []string) {
+// notes returns each manual step and warning with the number of agents that have it.
+func (r report) notes() (lines []string) {
 	counts := map[string]int{}
 	for _, o := range r.Outcomes {
 		for _, m := range o.Manual {
-			counts["by hand: "+m]++
+			counts["manual step: "+m]++
 		}
 		for _, w := range o.Warnings {
 			counts["warning: "+w]++
 		}
 	}
-	for _, what := range slices.Sorted(maps.Keys(counts)) {
-		lines = append(lines, fmt.Sprintf("%s (%d)", what, counts[what]))
+	for _, note := range slices.Sorted(maps.Keys(counts)) {
+		lines = append(lines, fmt.Sprintf("%s (%d)", note, counts[note]))
 	}
 	return lines
 }
 
-func (r report) count(of func(outcome) bool) (n int) {
+// count returns the number of outcomes that match.
+func (r report) count(matches func(outcome) bool) (n int) {
 	for _, o := range r.Outcomes {
-		if of(o) {
+		if matches(o) {
 			n++
 		}
 	}
 	return n
 }
 
-// Kinds are the columns of counts.
-func (report) Kinds() []string {
-	return []string{"exact", "approximate", "manual", "needs_input", "unsupported", "not_migrated"}
+// print prints the summary.
+func (r report) print(w io.Writer) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "RESULT\tSTATE\tAGENTS")
+	for _, line := range r.summary() {
+		fmt.Fprintf(table, "%s\t%s\t%d\n", line.Result, line.State, line.Agents)
+	}
+	fmt.Fprintf(table, "total\t\t%d of %d\n", len(r.Outcomes), r.Total)
+	_ = table.Flush()
+	if r.Step == "plan" {
+		for _, loss := range r.losses() {
+			fmt.Fprintf(w, "--accept %s\n", loss)
+		}
+	}
+	for _, note := range r.notes() {
+		fmt.Fprintln(w, note)
+	}
 }
 
-// reportable says why a report cannot be written into a file.
-func reportable(file string) error {
+// checkReportFile returns an error if a report cannot be written to the file.
+func checkReportFile(file string) error {
 	switch filepath.Ext(file) {
 	case ".json", ".csv", ".html":
 	default:
-		return usageError{fmt.Errorf("--report %s: want a file that ends in .csv, .json or .html", file)}
+		return cli.UsageErrorf("--report %s: want a file with the extension .csv, .json or .html", file)
 	}
 	if info, err := os.Stat(filepath.Dir(file)); err != nil || !info.IsDir() {
-		return usageError{fmt.Errorf("--report %s: there is no such folder", file)}
+		return cli.UsageErrorf("--report %s: the directory does not exist", file)
 	}
 	return nil
 }
 
-// write writes it into a file, by the file's ending.
+// write writes the report to a file, in the format of its extension.
 func (r report) write(file string) error {
 	var out bytes.Buffer
 	var err error
-	switch ending := filepath.Ext(file); ending {
+	switch filepath.Ext(file) {
 	case ".json":
 		var text []byte
-		text, err = marshal(r)
+		text, err = cli.MarshalIndent(r)
 		out.Write(append(text, '\n'))
 	case ".csv":
 		err = r.csv(&out)
@@ -121,13 +140,13 @@ func (r report) write(file string) error {
 
 func (r report) csv(out *bytes.Buffer) error {
 	w := csv.NewWriter(out)
-	rows := [][]string{append([]string{"source", "target_backend", "migration", "state", "target", "result", "detail", "losses", "by_hand", "warnings"}, r.Kinds()...)}
+	rows := [][]string{append([]string{"source", "target_backend", "migration", "state", "target", "result", "detail", "losses", "by_hand", "warnings"}, findingKinds...)}
 	for _, o := range r.Outcomes {
 		row := []string{o.Source, o.TargetBackend, o.Migration, o.State, o.Target, o.Result, o.Detail, strings.Join(o.Losses, " "), strings.Join(o.Manual, " "), strings.Join(o.Warnings, "; ")}
-		for _, kind := range r.Kinds() {
+		for _, kind := range findingKinds {
 			row = append(row, strconv.Itoa(o.Counts[kind]))
 		}
-		for i, cell := range row { // a spreadsheet takes these for formulas
+		for i, cell := range row { // spreadsheets would evaluate these as formulas
 			if cell != "" && strings.ContainsRune("=+-@", rune(cell[0])) {
 				row[i] = "'" + cell
 			}

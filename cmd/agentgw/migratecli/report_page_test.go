@@ -1,4 +1,4 @@
-package main
+package migratecli
 
 import (
 	"bytes"
@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestReportPageEscapes: what vendors and callers wrote is text, wherever it stands.
-func TestReportPageEscapes(t *testing.T) {
+// TestReportPage_Escapes: values of providers and callers are escaped everywhere.
+func TestReportPage_Escapes(t *testing.T) {
 	const evil = `<script>alert("1")</script>`
 	var page bytes.Buffer
 	r := report{Step: evil, Total: 1, Outcomes: []outcome{{
@@ -17,8 +17,8 @@ func TestReportPageEscapes(t *testing.T) {
 	if err := r.page().Render(&page); err != nil {
 		t.Fatal(err)
 	}
-	const most = 13 // title, heading, two of the summary, nine of the row
-	if got := page.String(); strings.Contains(got, "<script") || strings.Count(got, "&lt;script&gt;") != most {
-		t.Errorf("%d of %d in\n%s", strings.Count(got, "&lt;script&gt;"), most, got)
+	const want = 13 // title, heading, two in the summary, nine in the row
+	if got := page.String(); strings.Contains(got, "<script") || strings.Count(got, "&lt;script&gt;") != want {
+		t.Errorf("%d escaped values, want %d, in\n%s", strings.Count(got, "&lt;script&gt;"), want, got)
 	}
 }
