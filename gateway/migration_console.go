@@ -59,8 +59,8 @@ func (g *Gateway) findings(row sqlstore.Migration) []migrate.Finding {
 	return doc.Findings
 }
 
-func (g *Gateway) chosenMigration(ctx context.Context, row sqlstore.Migration, findings []migrate.Finding) *console.ChosenOne {
-	one := &console.ChosenOne{ID: row.ID, Findings: []console.Finding{}, Trail: []console.MigrationStep{}}
+func (g *Gateway) chosenMigration(ctx context.Context, row sqlstore.Migration, findings []migrate.Finding) *console.Details {
+	one := &console.Details{ID: row.ID, Findings: []console.Finding{}, Trail: []console.MigrationStep{}}
 	for _, f := range findings {
 		one.Findings = append(one.Findings, console.Finding{Path: f.Path, Kind: string(f.Kind), Severity: string(f.Severity)})
 	}

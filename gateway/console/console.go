@@ -1,12 +1,13 @@
-// Package console is the operators' live page: how the backends are, what was asked in
-// the last 15 minutes, and what became of the last requests. The page and all that it
-// loads are in the program; it is kept current by server-sent events
+// Package console serves the operators' console: the state of the backends, the traffic of
+// the last 15 minutes, recent requests and migrations. The pages are embedded in the binary.
+// The overview is updated by server-sent events
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 //
-// It must not know what the gateway does: it shows the state that it is told and a
-// journal. Neither has a secret, a prompt or a body in it.
+// The package must not know how the gateway works: it shows the State, Migrations and
+// journal that it is given. None of them contains secrets, prompts or bodies.
 //
-// The page is written in web/ and built into assets/, see web/README.md.
+// Begin with Handler. The source of the pages is in web/, built into assets/; see
+// web/README.md.
 package console
 
 import (
@@ -29,24 +30,25 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// Options are what a console shows.
+// Options provide the data of the console.
 type Options struct {
-	State   func() State // is called for each open page each second
+	// State is called for each open page at every interval.
+	State   func() State
 	Journal *journal.Journal
-	// Migrations is called for each open page of them every other second, with the id of
-	// the one that is looked at; empty for none.
+	// Migrations is called for each open migrations page every two seconds. id is the
+	// migration that is expanded, or empty.
 	Migrations func(ctx context.Context, id string) Migrations
-	// Ended is closed when open pages are to be let go.
+	// Ended ends all event streams when it is closed.
 	Ended <-chan struct{}
-	// Interval is how often an open page is told what is new; 0 means each second.
+	// Interval is the time between two updates of a page; 0 means one second.
 	Interval time.Duration
 }
 
-// State is what the gateway is like now.
+// State is the current state of the gateway.
 type State struct {
 	Version      string    `json:"version"`
 	StartedAt    time.Time `json:"started_at"`
-	Listen       string    `json:"listen"` // the address of the API
+	Listen       string    `json:"listen"` // address of the API
 	Draining     bool      `json:"draining"`
 	InFlight     int64     `json:"in_flight"`
 	Keys         int       `json:"keys"`
@@ -55,59 +57,60 @@ type State struct {
 	Backends     []Backend `json:"backends"`
 }
 
-// Backend is what a backend is like now.
+// Backend is the current state of a backend.
 type Backend struct {
 	Name          string     `json:"name"`
 	Provider      string     `json:"provider"`
 	Breaker       string     `json:"breaker"`       // closed, open or half_open
-	RetryAfterS   *int       `json:"retry_after_s"` // while it is open
-	Quota         *Quota     `json:"quota"`         // null where nobody sets one
+	RetryAfterS   *int       `json:"retry_after_s"` // until the next probe; null unless open
+	Quota         *Quota     `json:"quota"`         // null if no quota is known
 	LastSuccessAt *time.Time `json:"last_success_at"`
 	LastErrorAt   *time.Time `json:"last_error_at"`
 	LastErrorCode string     `json:"last_error_code"`
-	Running       int        `json:"running"` // requests to it
+	Running       int        `json:"running"` // calls in progress
 	MaxConcurrent int        `json:"max_concurrent"`
-	Credentials   int        `json:"credentials"` // that some key maps to
+	Credentials   int        `json:"credentials"` // distinct credentials of all keys
 }
 
-// Quota is of the credential that has least left.
+// Quota is the quota of the credential with the fewest remaining requests.
 type Quota struct {
 	Remaining int64 `json:"remaining"`
 	Limit     int64 `json:"limit"`
 }
 
-// maxPages is how many pages may be open at once, so that a script which opens one after
-// the other costs the gateway little.
-const maxPages = 32
+// maxStreams bounds the open event streams, so that a script that opens pages cannot exhaust
+// the gateway.
+const maxStreams = 32
 
-// writeTimeout lets go of a page that takes nothing any more.
+// writeTimeout closes a stream whose reader has stalled.
 const writeTimeout = 10 * time.Second
 
-// policy keeps the page to what comes from here.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// contentSecurityPolicy restricts the pages to files of this handler.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Handler has GET /console, /console/events, /console/migrations and the pages' files.
+// Handler serves GET /console, /console/events, /console/migrations,
+// /console/migrations.json and the files of the pages.
 func Handler(o Options) http.Handler {
 	if o.Interval == 0 {
 		o.Interval = time.Second
 	}
 	mux := http.NewServeMux()
-	places := make(chan struct{}, maxPages)
+	slots := make(chan struct{}, maxStreams)
 	mux.HandleFunc("GET /console/events", func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case places <- struct{}{}:
-			defer func() { <-places }()
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
 		default:
 			w.Header().Set("Retry-After", "5")
-			http.Error(w, fmt.Sprintf("%d consoles are open; close one", maxPages), http.StatusServiceUnavailable)
+			http.Error(w, fmt.Sprintf("%d console pages are open; close one and reload", maxStreams), http.StatusServiceUnavailable)
 			return
 		}
-		follow(w, r, o)
+		streamEvents(w, r, o)
 	})
 	mux.HandleFunc("GET /console/migrations.json", migrations(o.Migrations))
 	files, err := fs.ReadDir(assets, "assets")
 	if err != nil {
-		panic(err) // it is embedded
+		panic(err) // the files are embedded
 	}
 	for _, f := range files {
 		page := file(f.Name())
@@ -123,16 +126,17 @@ func Handler(o Options) http.Handler {
 	return mux
 }
 
+// file serves an embedded file.
 func file(name string) http.HandlerFunc {
 	body, err := assets.ReadFile("assets/" + name)
 	if err != nil {
-		panic(err) // it is embedded
+		panic(err) // the files are embedded
 	}
 	media, tag := mime.TypeByExtension(path.Ext(name)), fmt.Sprintf(`"%.16x"`, sha256.Sum256(body))
 	return func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", media)
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", contentSecurityPolicy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-cache")
@@ -141,18 +145,18 @@ func file(name string) http.HandlerFunc {
 	}
 }
 
-// message is what a page is told: everything at first, and then what is new.
+// message is the data of an event: everything at first, and then what is new.
 type message struct {
 	Now     time.Time    `json:"now"`
 	State   State        `json:"state"`
 	Journal journal.View `json:"journal"`
 }
 
-// recentSteps are those of the series that may have changed since the last message.
+// recentSteps is how many steps of the series can have changed since the last message.
 const recentSteps = 2
 
-// follow tells a page what is new until it is closed, or is let go.
-func follow(w http.ResponseWriter, r *http.Request, o Options) {
+// streamEvents sends an event at every interval until the page is closed or o.Ended is.
+func streamEvents(w http.ResponseWriter, r *http.Request, o Options) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -166,9 +170,9 @@ func follow(w http.ResponseWriter, r *http.Request, o Options) {
 		m := message{Now: time.Now().UTC(), State: o.State(), Journal: o.Journal.View(entry, event, steps)}
 		data, err := json.Marshal(m)
 		if err != nil {
-			return // the page asks again
+			return // the page reconnects
 		}
-		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // a writer without one has other bounds
+		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every writer supports deadlines
 		if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", name, data); err != nil || out.Flush() != nil {
 			return
 		}

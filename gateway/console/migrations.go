@@ -8,59 +8,59 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Migrations are what the page of migrations shows: how far each is, and of one of them
-// what becomes of its fields. No value of an agent is in it.
+// Migrations is the data of the migrations page: the state of each migration, and the
+// details of one. It contains no values of agents.
 type Migrations struct {
 	Now time.Time `json:"now"`
-	// Available is false while the store cannot be asked.
+	// Available is false while the store is unavailable.
 	Available bool         `json:"available"`
-	States    []StateCount `json:"states"` // in the order in which they follow
-	List      []Migration  `json:"list"`   // the last ones, the newest first
-	Chosen    *ChosenOne   `json:"chosen"` // null if none was asked for
+	States    []StateCount `json:"states"` // in the order of the steps
+	List      []Migration  `json:"list"`   // the latest, newest first
+	Chosen    *Details     `json:"chosen"` // null if no migration is expanded
 }
 
-// StateCount is how many migrations are in a state.
+// StateCount is the number of migrations in a state.
 type StateCount struct {
 	State string `json:"state"`
 	Count int    `json:"count"`
 }
 
-// Migration is a line of the list.
+// Migration is a row of the list.
 type Migration struct {
 	ID         string         `json:"id"`
 	State      string         `json:"state"`
 	Source     string         `json:"source"`
-	Target     string         `json:"target"` // an agent, or a backend before there is one
+	Target     string         `json:"target"` // the target agent, or the target backend until there is one
 	KeyID      string         `json:"key_id"`
 	UpdatedAt  time.Time      `json:"updated_at"`
-	Severities map[string]int `json:"severities"` // how many findings are of each
+	Severities map[string]int `json:"severities"` // number of findings by severity
 }
 
-// ChosenOne is all of one migration.
-type ChosenOne struct {
+// Details are the details of one migration.
+type Details struct {
 	ID       string          `json:"id"`
 	Findings []Finding       `json:"findings"`
 	Shadow   *Shadow         `json:"shadow"`
 	Trail    []MigrationStep `json:"trail"`
 }
 
-// Finding is what becomes of a field.
+// Finding says what a migration does to a field.
 type Finding struct {
 	Path     string `json:"path"`
 	Kind     string `json:"kind"`
 	Severity string `json:"severity"`
 }
 
-// Shadow is what was seen of a target beside its source, minute by minute.
+// Shadow holds the results of shadow reads, minute by minute.
 type Shadow struct {
 	Percent int64              `json:"percent"`
 	Until   time.Time          `json:"until"`
-	Start   int64              `json:"start"` // of the first minute, seconds since 1970
-	Reads   []int64            `json:"reads"` // of each minute
-	Fields  map[string][]int64 `json:"fields"`
+	Start   int64              `json:"start"`  // Unix time of the first minute
+	Reads   []int64            `json:"reads"`  // per minute
+	Fields  map[string][]int64 `json:"fields"` // differences per minute, by field
 }
 
-// MigrationStep is a line of the trail.
+// MigrationStep is an entry of the audit log.
 type MigrationStep struct {
 	At     time.Time `json:"at"`
 	Step   string    `json:"step"`
@@ -69,22 +69,23 @@ type MigrationStep struct {
 	Detail string    `json:"detail"`
 }
 
-// migrationsPatience bounds what a page waits for the store.
-const migrationsPatience = 5 * time.Second
+// migrationsTimeout bounds the queries to the store.
+const migrationsTimeout = 5 * time.Second
 
-// migrations answers GET /console/migrations.json, with ?id= of the one that is looked at.
-func migrations(of func(ctx context.Context, id string) Migrations) http.HandlerFunc {
+// migrations serves GET /console/migrations.json. The parameter id names the migration to
+// expand.
+func migrations(load func(ctx context.Context, id string) Migrations) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), migrationsPatience)
+		ctx, cancel := context.WithTimeout(r.Context(), migrationsTimeout)
 		defer cancel()
-		body, err := json.Marshal(of(ctx, r.URL.Query().Get("id")), json.Deterministic(true))
+		body, err := json.Marshal(load(ctx, r.URL.Query().Get("id")), json.Deterministic(true))
 		if err != nil {
-			http.Error(w, "it cannot be written", http.StatusInternalServerError)
+			http.Error(w, "cannot encode the migrations", http.StatusInternalServerError)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		_, _ = w.Write(body) // who asked may be gone
+		_, _ = w.Write(body) // the client may be gone
 	}
 }

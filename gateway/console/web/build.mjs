@@ -1,4 +1,4 @@
-// Builds the page into the folder that is named, ../assets by default.
+// Builds the pages into the directory given as the first argument; ../assets by default.
 import { build } from 'esbuild';
 import { copyFile, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

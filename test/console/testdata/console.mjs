@@ -39,7 +39,7 @@ try {
   await page.goto(`${base}/console`);
   await page.locator("#status.live").waitFor();
   await card("krosai").locator(".badge.closed").waitFor();
-  await page.getByText("No request yet").waitFor();
+  await page.getByText("No requests yet").waitFor();
   need("no charts", (await page.locator("canvas").count()) === 3 + 2 * (await page.locator("article").count()));
   await readable("idle");
   await picture("idle");
@@ -68,7 +68,7 @@ try {
   await picture("breaker-open-dark");
 
   // What became of one of the requests, by keyboard alone.
-  await page.getByLabel("Failed or not whole").focus();
+  await page.getByLabel("Failed or partial").focus();
   await page.keyboard.press("Space");
   await page.keyboard.press("/");
   await page.keyboard.type("upstream_error");
@@ -104,7 +104,7 @@ try {
   await page.keyboard.press("p");
   await page.locator("#status.live").waitFor();
   await page.keyboard.press("?");
-  await page.getByRole("heading", { name: "Keys" }).waitFor();
+  await page.getByRole("heading", { name: "Keyboard shortcuts" }).waitFor();
   await page.keyboard.press("Escape");
 
   // At phone width nothing is cut off.

@@ -35,7 +35,7 @@ try {
   await page.goto(`${base}/console`);
   await page.getByRole("link", { name: "Migrations" }).click();
   await page.locator("#status.live").waitFor();
-  await page.getByText("No migration yet").waitFor();
+  await page.getByText("No migrations yet").waitFor();
   await readable("empty");
 
   // A plan: how severe its findings are, and, once it is opened, each of them.
@@ -68,7 +68,7 @@ try {
   await tell("cutover");
   await row.getByText("cut over", { exact: true }).first().waitFor();
   await page.locator("select[name=state]").selectOption("ready");
-  await page.getByText("None is like that.").waitFor();
+  await page.getByText("No migration matches the filter.").waitFor();
   await page.locator("select[name=state]").selectOption("cut_over");
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 375, height: 740 });

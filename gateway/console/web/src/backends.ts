@@ -3,9 +3,9 @@ import { ago, find, h, milliseconds, percent, perSecond } from './dom';
 import type { Backend, Series, View } from './message';
 import { latest, rate, sum } from './summary';
 
-const breakerNames = { closed: 'closed', open: 'open', half_open: 'half open' };
+const breakerNames = { closed: 'closed', open: 'open', half_open: 'half-open' };
 
-/** Card is one backend. */
+/** Card shows a backend. */
 class Card {
   readonly element: HTMLElement;
   private readonly facts = h('dl', { class: 'facts' });
@@ -24,22 +24,22 @@ class Card {
   show(b: Backend, s: Series | undefined, v: View, now: Date) {
     this.element.className = b.breaker === 'closed' ? '' : b.breaker === 'open' ? 'bad' : 'warn';
     this.badge.className = `badge ${b.breaker}`;
-    this.badge.textContent = `breaker ${breakerNames[b.breaker]}${b.retry_after_s === null ? '' : `, asked again in ${b.retry_after_s} s`}`;
+    this.badge.textContent = `breaker ${breakerNames[b.breaker]}${b.retry_after_s === null ? '' : `, next probe in ${b.retry_after_s} s`}`;
     const fact = (name: string, ...value: (Node | string)[]) => h('div', {}, h('dt', {}, name), h('dd', {}, ...value));
     const steps = 6, seconds = steps * v.step_s;
     const calls = s ? sum(s.calls, steps) : 0;
     this.facts.replaceChildren(
-      fact('Quota left', ...(b.quota ? [quota(b.quota)] : ['no limit known'])),
+      fact('Quota left', ...(b.quota ? [quota(b.quota)] : ['no known limit'])),
       fact('Calls', `${perSecond(calls / seconds)}/s, ${percent(s ? sum(s.failures, steps) : 0, calls)} failed`),
       fact('p95', milliseconds(s ? latest(s.p95_ms, steps) : null)),
-      fact('From the cache', s ? percent(sum(s.from_cache, steps), sum(s.reads, steps)) : '–'),
-      fact('Answered', ago(b.last_success_at, now)),
-      fact('Failed', b.last_error_at ? `${ago(b.last_error_at, now)}: ${b.last_error_code}` : 'never'),
+      fact('Cache hits', s ? percent(sum(s.from_cache, steps), sum(s.reads, steps)) : '–'),
+      fact('Last success', ago(b.last_success_at, now)),
+      fact('Last error', b.last_error_at ? `${ago(b.last_error_at, now)}: ${b.last_error_code}` : 'never'),
       fact('Running', `${b.running} of ${b.max_concurrent}`),
       fact('Credentials', String(b.credentials)),
     );
-    const none = v.gateway.calls.map(() => 0), unknown = v.gateway.calls.map(() => null);
-    const columns = s ? [s.calls, s.failures, s.retries] : [none, none, none];
+    const zeros = v.gateway.calls.map(() => 0), unknown = v.gateway.calls.map(() => null);
+    const columns = s ? [s.calls, s.failures, s.retries] : [zeros, zeros, zeros];
     this.charts[0]?.show(v.start, v.step_s, columns.map((c) => rate(c, v.step_s)));
     this.charts[1]?.show(v.start, v.step_s, (s ? [s.p50_ms, s.p95_ms] : [unknown, unknown]).map((c) => c.slice(0, -1)));
   }
@@ -50,7 +50,7 @@ function quota(q: { remaining: number; limit: number }): HTMLElement {
   return h('span', {}, meter, ` ${q.remaining} of ${q.limit}`);
 }
 
-/** Backends are the cards of all of them. */
+/** Backends shows a card for each backend. */
 export class Backends {
   private readonly cards = new Map<string, Card>();
 
@@ -75,6 +75,6 @@ export class Backends {
       }
       card.show(b, v.backends[b.name], v, now);
     }
-    if (!backends.length) find('backends').textContent = 'None is configured.';
+    if (!backends.length) find('backends').textContent = 'No backends are configured.';
   }
 }

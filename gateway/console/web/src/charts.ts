@@ -4,7 +4,7 @@ import { h } from './dom';
 
 export interface Line { label: string; color: string; area?: boolean }
 
-/** Chart is a uPlot with a title and, for those who do not see it, its latest values in words. */
+/** Chart is a uPlot chart with a title, and a text alternative with the latest values. */
 export class Chart {
   readonly element: HTMLElement;
   private readonly canvas = h('div', { class: 'canvas', role: 'img' });
@@ -26,15 +26,15 @@ export class Chart {
     this.canvas.setAttribute('aria-label', `${this.title}, ${this.unit}. Latest: ${latest.join(', ')}`);
   }
 
-  /** redraw takes the colours of the theme that is on now. */
+  /** redraw applies the colours of the current theme. */
   redraw() {
     this.plot?.destroy();
     this.plot = undefined;
     if (this.data[0].length) this.draw();
-    requestAnimationFrame(() => this.legend()); // a new plot writes its own when it is drawn
+    requestAnimationFrame(() => this.legend()); // a new plot resets its legend when it is drawn
   }
 
-  /** legend has the latest values, as long as nobody points at others. */
+  /** legend shows the latest values, unless the pointer selects others. */
   private legend() {
     if (this.plot && (this.plot.cursor.idx ?? null) === null) this.plot.setLegend({ idx: this.data[0].length - 1 });
   }
@@ -51,7 +51,7 @@ export class Chart {
       series: [
         { label: 'at', value: (_, at) => (at ? new Date(at * 1000).toLocaleTimeString([], { hour12: false }) : '') },
         ...this.lines.map((l): uPlot.Series => ({
-          label: l.label, stroke: color(l.color), width: 1.5, points: { show: true, size: 4, fill: color(l.color), filter: alone }, spanGaps: false,
+          label: l.label, stroke: color(l.color), width: 1.5, points: { show: true, size: 4, fill: color(l.color), filter: isolated }, spanGaps: false,
           ...(l.area ? { fill: color(l.color) + '33' } : {}),
           value: (_, v) => format(v),
         })),
@@ -67,11 +67,11 @@ export class Chart {
   }
 }
 
-/** alone are the points that no line leads to: without them a lone value would not be seen. */
-const alone: uPlot.Series.Points.Filter = (u, series) => {
+/** isolated selects values without neighbours, which no line would show. */
+const isolated: uPlot.Series.Points.Filter = (u, series) => {
   const column = (u.data[series] ?? []) as (number | null | undefined)[];
-  const there = (i: number) => (column[i] ?? null) !== null;
-  return column.flatMap((_, i) => (there(i) && !there(i - 1) && !there(i + 1) ? [i] : []));
+  const present = (i: number) => (column[i] ?? null) !== null;
+  return column.flatMap((_, i) => (present(i) && !present(i - 1) && !present(i + 1) ? [i] : []));
 };
 
 function format(v: number | null | undefined): string {

@@ -9,8 +9,8 @@ import { Store } from './store';
 import { Summary } from './summary';
 
 const store = new Store(), summary = new Summary(), backends = new Backends(), requests = new Requests();
-const pause = find<HTMLButtonElement>('pause'), theme = find<HTMLButtonElement>('theme'), keys = find<HTMLDialogElement>('keys');
-const shortcuts = find<HTMLInputElement>('shortcuts');
+const pause = find<HTMLButtonElement>('pause'), theme = find<HTMLButtonElement>('theme'), shortcuts = find<HTMLDialogElement>('shortcuts');
+const shortcutsEnabled = find<HTMLInputElement>('shortcuts-enabled');
 let paused = false;
 
 function show() {
@@ -23,7 +23,7 @@ function show() {
   requests.show(state, view);
 }
 
-/** status says how current the page is: an old number that looks new is worse than none. */
+/** status shows whether the page is up to date. */
 function status(text: string, kind: 'live' | 'lost' | 'draining' | 'paused') {
   const e = find('status');
   if (e.textContent !== text) e.textContent = text;
@@ -31,52 +31,52 @@ function status(text: string, kind: 'live' | 'lost' | 'draining' | 'paused') {
   document.body.classList.toggle('lost', kind === 'lost');
 }
 
-function heard() {
+function update() {
   if (paused) status('paused', 'paused');
-  else if (store.state?.draining) status('draining: no new requests', 'draining');
+  else if (store.state?.draining) status('draining', 'draining');
   else status('live', 'live');
   show();
 }
 
-/** heardAt is when the gateway last said anything; only what it says changes it. */
-let heardAt = Date.now();
+/** lastMessageAt is when the last message arrived. */
+let lastMessageAt = Date.now();
 
-/** the longest pause between attempts to connect, in milliseconds. */
-const longestPause = 15_000;
+/** maxRetryDelay is the longest delay between attempts to connect, in milliseconds. */
+const maxRetryDelay = 15_000;
 
-function connect(pauseMs = 1000) {
+function connect(retryDelay = 1000) {
   const events = new EventSource('/console/events');
-  const again = (ms: number) => {
+  const reconnect = (ms: number) => {
     events.close();
-    setTimeout(() => connect(Math.min(2 * ms, longestPause)), ms);
+    setTimeout(() => connect(Math.min(2 * ms, maxRetryDelay)), ms);
   };
-  const told = (e: MessageEvent<string>) => {
-    heardAt = Date.now();
+  const parse = (e: MessageEvent<string>) => {
+    lastMessageAt = Date.now();
     return JSON.parse(e.data) as Message;
   };
   events.addEventListener('all', (e) => {
-    pauseMs = 1000;
-    store.replace(told(e));
-    heard();
+    retryDelay = 1000;
+    store.replace(parse(e));
+    update();
   });
   events.addEventListener('new', (e) => {
-    if (store.add(told(e))) heard();
-    else again(0); // something between was lost
+    if (store.add(parse(e))) update();
+    else reconnect(0); // an update in between is missing
   });
   events.addEventListener('error', () => {
-    if (events.readyState === EventSource.CLOSED) again(pauseMs); // refused: the browser does not try again
+    if (events.readyState === EventSource.CLOSED) reconnect(retryDelay); // refused: the browser does not retry
   });
 }
 
 setInterval(() => {
-  if (Date.now() - heardAt <= 3000) return;
-  // The words stay the same, so that they are read out once.
-  status('no word from the gateway; trying again', 'lost');
-  find('about').textContent = `the last was ${duration(Math.round((Date.now() - heardAt) / 1000))} ago`;
+  if (Date.now() - lastMessageAt <= 3000) return;
+  // The text stays the same, so that screen readers announce it once.
+  status('disconnected; retrying', 'lost');
+  find('about').textContent = `last update ${duration(Math.round((Date.now() - lastMessageAt) / 1000))} ago`;
 }, 1000);
 
-/** kept is what the browser remembers for this page, where it lets it. */
-const kept = {
+/** preferences are stored in the browser, if it allows that. */
+const preferences = {
   get(name: string): string | null {
     try {
       return localStorage.getItem(name);
@@ -88,7 +88,7 @@ const kept = {
     try {
       localStorage.setItem(name, value);
     } catch {
-      // it is asked again next time
+      // the preference lasts until the page is closed
     }
   },
 };
@@ -99,7 +99,7 @@ type Theme = (typeof themes)[number];
 function setTheme(t: Theme) {
   document.documentElement.dataset.theme = t;
   theme.textContent = `Theme: ${t}`;
-  kept.set('theme', t);
+  preferences.set('theme', t);
   for (const c of [...summary.charts(), ...backends.charts()]) c.redraw();
 }
 
@@ -111,22 +111,22 @@ function nextTheme() {
 function togglePause() {
   paused = !paused;
   pause.setAttribute('aria-pressed', String(paused));
-  pause.textContent = paused ? 'Go on' : 'Pause';
-  heard();
+  pause.textContent = paused ? 'Resume' : 'Pause';
+  update();
 }
 
 pause.addEventListener('click', togglePause);
 theme.addEventListener('click', nextTheme);
-find('help').addEventListener('click', () => keys.showModal());
+find('help').addEventListener('click', () => shortcuts.showModal());
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => setTheme((document.documentElement.dataset.theme ?? 'auto') as Theme));
 document.addEventListener('keydown', (e) => {
   const at = e.target as HTMLElement;
-  if (!shortcuts.checked || e.ctrlKey || e.metaKey || e.altKey || keys.open || at.matches('input[type=search], select')) {
+  if (!shortcutsEnabled.checked || e.ctrlKey || e.metaKey || e.altKey || shortcuts.open || at.matches('input[type=search], select')) {
     if (e.key === 'Escape' && at.matches('input[type=search]')) at.blur();
     return;
   }
   const actions: Record<string, () => void> = {
-    j: () => requests.move(1), k: () => requests.move(-1), p: togglePause, t: nextTheme, '?': () => keys.showModal(),
+    j: () => requests.move(1), k: () => requests.move(-1), p: togglePause, t: nextTheme, '?': () => shortcuts.showModal(),
     '/': () => find('filter').querySelector<HTMLInputElement>('input[type=search]')?.focus(),
   };
   const action = actions[e.key];
@@ -136,7 +136,7 @@ document.addEventListener('keydown', (e) => {
   }
 });
 
-shortcuts.checked = kept.get('shortcuts') !== 'off';
-shortcuts.addEventListener('change', () => kept.set('shortcuts', shortcuts.checked ? 'on' : 'off'));
-setTheme((themes.find((t) => t === kept.get('theme')) ?? 'auto'));
+shortcutsEnabled.checked = preferences.get('shortcuts') !== 'off';
+shortcutsEnabled.addEventListener('change', () => preferences.set('shortcuts', shortcutsEnabled.checked ? 'on' : 'off'));
+setTheme((themes.find((t) => t === preferences.get('theme')) ?? 'auto'));
 connect();

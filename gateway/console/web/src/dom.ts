@@ -1,6 +1,6 @@
 type Child = Node | string | number | null | undefined | false;
 
-/** h makes an element. Text is only ever text: nothing is read as HTML. */
+/** h creates an element. Strings become text nodes, never HTML. */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K, attributes: Record<string, string | boolean> = {}, ...children: Child[]
 ): HTMLElementTagNameMap[K] {
@@ -14,10 +14,10 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return e;
 }
 
-/** find is the element of that id, which index.html has. */
+/** find returns the element with an id. */
 export function find<T extends HTMLElement = HTMLElement>(id: string): T {
   const e = document.getElementById(id);
-  if (!e) throw new Error(`index.html has no #${id}`);
+  if (!e) throw new Error(`the page has no #${id}`);
   return e as T;
 }
 
@@ -28,7 +28,7 @@ export const milliseconds = (ms: number | null | undefined) => {
   return ms >= 10 ? `${ms.toFixed(0)} ms` : `${ms.toFixed(1)} ms`;
 };
 
-export const percent = (part: number, of: number) => (of > 0 ? `${((100 * part) / of).toFixed(part && part / of < 0.1 ? 1 : 0)} %` : '–');
+export const percent = (part: number, total: number) => (total > 0 ? `${((100 * part) / total).toFixed(part && part / total < 0.1 ? 1 : 0)} %` : '–');
 
 export const perSecond = (n: number) => (n >= 100 ? n.toFixed(0) : n.toFixed(1));
 

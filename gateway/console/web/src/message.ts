@@ -1,4 +1,4 @@
-// What /console/events sends: see console.go and journal/view.go.
+// The messages of /console/events: see console.go and journal/view.go.
 
 export interface Message { now: string; state: State; journal: View }
 
