@@ -57,8 +57,8 @@ type Backend struct {
 // retry budget and, unless it is configured anew, breaker.
 func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, previous *Backend) *Backend {
 	name, info := b.Name, provider.Info
-	g.telemetry.Forget(name)
-	g.telemetry.ExpectBackend(name)
+	g.telemetry.ForgetBackend(name)
+	g.telemetry.InitBackendCounters(name)
 	backend := &Backend{
 		Name: name, Info: info, Config: b, newAdapter: provider.New, principals: newPrincipals(),
 		behind: newTurns(behindAtOnce(b.MaxConcurrent)), bulkhead: newBulkhead(info.Provider, b.MaxConcurrent),
@@ -92,7 +92,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 		backend.bulkhead.middleware(backend),
 		backend.quotas.middleware(backend),
 		backend.health.middleware(name, g.log),
-		traceExchange(g.telemetry, g.journal, backend),
+		traceExchange(g.telemetry, backend),
 	)
 	adapter := provider.New(adapters.Settings{Backend: name, Exchange: exchange})
 	backend.Endpoint = chain(callAdapter(adapter, backend),
@@ -107,7 +107,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 // lock: nothing here may ask the breaker.
 func (g *Gateway) breakerChanged(backend string) func(from, to string, openFor time.Duration) {
 	return func(from, to string, openFor time.Duration) {
-		g.telemetry.BreakerChanged(backend, from, to)
+		g.telemetry.CountBreakerTransition(backend, from, to)
 		g.journal.Happened(journal.Event{Kind: "breaker", Backend: backend, From: from, To: to})
 		said := []any{"backend", backend, "from", from, "to", to}
 		if openFor > 0 {

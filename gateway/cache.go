@@ -70,10 +70,6 @@ func (c *cache) isFresh(d dependency, now time.Time) bool {
 // of a backend ends within budget, whoever waits for it.
 func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry.Telemetry) Middleware {
 	return func(next Endpoint) Endpoint {
-		reads := map[CacheStatus]*telemetry.Tally{}
-		for status := range cacheStatuses {
-			reads[status] = t.CacheReads(b.Name, string(status))
-		}
 		return func(ctx context.Context, call Call) (Result, error) {
 			who := b.principal(call.Credential)
 			if call.Op != adapters.OpList && call.Op != adapters.OpGet {
@@ -91,7 +87,7 @@ func (c *cache) middleware(b *Backend, budget func() time.Duration, t *telemetry
 			r := &reader{cache: c, backend: b, next: next, budget: budget, telemetry: t, who: who, call: call, key: cacheKey(who, call.Op, call.NativeID)}
 			result, err := r.read(ctx)
 			if err == nil {
-				reads[result.Cache].Count()
+				t.CountCacheRead(b.Name, string(result.Cache))
 			}
 			return result, err
 		}

@@ -80,10 +80,10 @@ func (cs *connections) admit(c net.Conn) net.Conn {
 	defer cs.mu.Unlock()
 	switch {
 	case len(cs.open) >= limits.MaxConnections:
-		cs.telemetry.Refused(refusedConnections)
+		cs.telemetry.CountRefusal(refusedConnections)
 		return nil
 	case from.IsValid() && cs.byOrigin[from] >= limits.MaxConnectionsPerAddress:
-		cs.telemetry.Refused(refusedAddress)
+		cs.telemetry.CountRefusal(refusedAddress)
 		return nil
 	}
 	guarded := &guardedConn{Conn: c, connections: cs, origin: from}

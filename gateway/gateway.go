@@ -68,7 +68,7 @@ type Options struct {
 func New(o Options, c *config.Config) (*Gateway, error) {
 	g := &Gateway{
 		providers: map[string]adapters.Provider{},
-		version:   o.Version, log: o.Log, telemetry: o.Telemetry, journal: journal.New(time.Now), started: time.Now(),
+		version:   o.Version, log: o.Log, telemetry: o.Telemetry, journal: o.Telemetry.Journal, started: time.Now(),
 		byKey: newShares(), responses: newResponseCache(),
 		store: o.Store, made: newMade(),
 	}
@@ -79,7 +79,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 		g.providers[p.Info.Provider] = p
 	}
 	g.documentation = documentation{openAPI: sync.OnceValues(g.describe), errors: sync.OnceValue(errorsPage)}
-	g.telemetry.Expect(labelValues)
+	g.telemetry.InitCounters(labelValues)
 	g.telemetry.ObserveInFlight(g.running.Load)
 	g.telemetry.ObserveStore(func() (up bool, aliases int) { return g.storeUp.Load(), len(g.routing.Load().aliases) })
 	g.telemetry.ObserveCache(g.cache.store.size, g.responses.Size)
@@ -97,13 +97,13 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 }
 
 // labelValues are what counters can be of.
-var labelValues = telemetry.Values{
+var labelValues = telemetry.LabelValues{
 	MigrationSteps: texts(migrate.Steps()),
 	Fields:         shadowFields(),
 	CacheResults:   []string{string(CacheHit), string(CacheMiss), string(CacheStale), string(CacheCoalesced), string(CacheBypass)},
 	AuthFailures:   []string{reasonMissing, reasonMalformed, reasonUnknown, reasonNotYet, reasonExpired},
-	Refused:        []string{refusedInFlight, refusedShare, refusedConnections, refusedAddress},
-	Idempotent: []string{
+	Refusals:       []string{refusedInFlight, refusedShare, refusedConnections, refusedAddress},
+	IdempotentCreates: []string{
 		idempotentInProgress, idempotentReused, idempotentRefused, idempotentReplayed, idempotentFound, idempotentCreated, idempotentLost, idempotentNotCreated,
 	},
 }
@@ -125,7 +125,7 @@ func (g *Gateway) Reload(c *config.Config) error {
 func (g *Gateway) ReloadFailed() { g.reloaded("error") }
 
 func (g *Gateway) reloaded(result string) {
-	g.telemetry.Reloaded(result)
+	g.telemetry.CountReload(result)
 	g.journal.Happened(journal.Event{Kind: "reload", To: result})
 }
 
@@ -228,7 +228,7 @@ func (g *Gateway) retire(previous, next *state) {
 		}
 		b.client.Close()
 		if named(next, b.Name) == nil {
-			g.telemetry.Forget(b.Name)
+			g.telemetry.ForgetBackend(b.Name)
 		}
 	}
 }

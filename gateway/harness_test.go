@@ -57,7 +57,7 @@ type bench struct {
 	storeURL string
 	vendors  map[string]sandbox.Emulator
 	log      *locked.Buffer
-	lines    *telemetry.Log // that write to it
+	lines    *telemetry.LogQueue // that write to it
 	spans    *tracetest.InMemoryExporter
 	keys     map[string]string
 	file     string
@@ -151,7 +151,7 @@ func (b *bench) start(providers []adapters.Provider) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, lines := telemetry.NewLog(b.log, func(w io.Writer) slog.Handler {
+	log, lines := telemetry.NewLogger(b.log, func(w io.Writer) slog.Handler {
 		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})
 	})
 	b.lines = lines

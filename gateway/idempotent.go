@@ -175,20 +175,20 @@ func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) 
 	claim, before, err := g.creates.records.Begin(ctx, id, fingerprint(q))
 	switch {
 	case errors.Is(err, idempotency.ErrRunning):
-		g.telemetry.Idempotent(idempotentInProgress)
+		g.telemetry.CountIdempotentCreate(idempotentInProgress)
 		p := newProblem(CodeIdempotencyInProgress, "a request with this Idempotency-Key is still running")
 		p.RetryAfter = time.Second
 		return nil, p
 	case errors.Is(err, idempotency.ErrReused):
-		g.telemetry.Idempotent(idempotentReused)
+		g.telemetry.CountIdempotentCreate(idempotentReused)
 		return nil, newProblem(CodeIdempotencyKeyReused, "this Idempotency-Key was used for a request with another body; send a new key with a new request")
 	case errors.Is(err, idempotency.ErrFull):
-		g.telemetry.Idempotent(idempotentRefused)
+		g.telemetry.CountIdempotentCreate(idempotentRefused)
 		p := newProblem(CodeStoreUnavailable, "there is no room to remember another Idempotency-Key; what is kept goes after %s", idempotency.TTL)
 		p.RetryAfter = time.Minute
 		return nil, p
 	case err != nil:
-		g.telemetry.Idempotent(idempotentRefused)
+		g.telemetry.CountIdempotentCreate(idempotentRefused)
 		return nil, storeProblem(err)
 	case before != nil:
 		return g.replay(ctx, caller, id, before)
@@ -228,14 +228,14 @@ func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuer
 			}
 		}
 		if try.found {
-			g.telemetry.Idempotent(idempotentFound)
+			g.telemetry.CountIdempotentCreate(idempotentFound)
 			return replayed(r), nil
 		}
-		g.telemetry.Idempotent(idempotentCreated)
+		g.telemetry.CountIdempotentCreate(idempotentCreated)
 		return r, nil
 	case try.Lost:
 		_ = claim.MarkUnknown(keeping, encoded(try))
-		g.telemetry.Idempotent(idempotentLost)
+		g.telemetry.CountIdempotentCreate(idempotentLost)
 		return nil, p.again(time.Until(try.BusyUntil))
 	case p.Upstream != nil && (p.Upstream.Status == 400 || p.Upstream.Status == 422): // the backend has seen it, and judged
 		first.Problem = p
@@ -243,7 +243,7 @@ func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuer
 	default:
 		_ = claim.Release(keeping)
 	}
-	g.telemetry.Idempotent(idempotentNotCreated)
+	g.telemetry.CountIdempotentCreate(idempotentNotCreated)
 	return nil, err
 }
 
@@ -256,10 +256,10 @@ func (g *Gateway) replay(ctx context.Context, caller *Caller, id idempotency.ID,
 	}
 	b, ok := first.visible(caller)
 	if !ok {
-		g.telemetry.Idempotent(idempotentRefused)
+		g.telemetry.CountIdempotentCreate(idempotentRefused)
 		return nil, newProblem(CodeBackendNotFound, "the agent was made at a backend, or with a credential there, that the key no longer maps to")
 	}
-	g.telemetry.Idempotent(idempotentReplayed)
+	g.telemetry.CountIdempotentCreate(idempotentReplayed)
 	if first.Problem != nil {
 		first.Problem.Replayed = true
 		return nil, first.Problem

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/normalize"
@@ -185,7 +183,7 @@ func unknownBackend(caller *Caller, name string) *Problem {
 // fanOut asks every backend whose answer is not at hand, each in a goroutine of
 // its own.
 func (g *Gateway) fanOut(ctx context.Context, backends []CallerBackend, q ListQuery) []part {
-	ctx, span := g.telemetry.Child(ctx, "fanout", trace.SpanKindInternal)
+	ctx, span := g.telemetry.StartSpan(ctx, "fanout")
 	defer span.End()
 	parts := make([]part, len(backends))
 	var wg sync.WaitGroup
@@ -272,7 +270,7 @@ func (g *Gateway) settle(p *part, i int, page catalog.Page, q ListQuery) {
 		p.source.Status = SourcePartial
 	}
 	if p.failure != nil { // not where only a caller's filter could not be applied
-		g.telemetry.ListIncomplete(p.backend.Name)
+		g.telemetry.CountIncompleteList(p.backend.Name)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/cors"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Values of the reason label of agentgw_refused_total.
@@ -36,7 +37,7 @@ func (s *Server) recoverPanic(c *fiber.Ctx) (err error) {
 func (s *Server) admit(c *fiber.Ctx) error {
 	defer s.gateway.running.Add(-1)
 	if s.gateway.running.Add(1) > int64(requestStateOf(c).config.config.File.Server.MaxInflight) {
-		s.gateway.telemetry.Refused(refusedInFlight)
+		s.gateway.telemetry.CountRefusal(refusedInFlight)
 		return overloaded("server.max_inflight requests are running")
 	}
 	if s.closing.Load() {
@@ -80,7 +81,7 @@ func (s *Server) authenticate(r *requestState) (*Caller, error) {
 	}
 	entry, refused := r.config.keys.find([]byte(key), r.began)
 	if refused != "" {
-		s.gateway.telemetry.AuthFailure(refused)
+		s.gateway.telemetry.CountAuthFailure(refused)
 		return nil, newProblem(CodeUnauthenticated, "send a valid key as Authorization: Bearer … or X-API-Key: …")
 	}
 	r.keyID = entry.caller.KeyID
@@ -129,7 +130,7 @@ func limitRate(r *requestState, caller *Caller) error {
 // caller must release it. It refuses a key that already uses its fair share.
 func (s *Server) acquireSlot(r *requestState, caller *Caller) error {
 	if !s.gateway.byKey.take(caller.place, r.config.config.File.Server.MaxInflight, len(r.config.keys.byHash) > 1) {
-		s.gateway.telemetry.Refused(refusedShare)
+		s.gateway.telemetry.CountRefusal(refusedShare)
 		return overloaded("this key already uses its share of the server.max_inflight requests")
 	}
 	return nil
@@ -145,7 +146,7 @@ func (s *Server) handleServerError(c *fiber.Ctx, err error) error {
 	_, r.entry = s.gateway.journal.Start(c.UserContext(), r.requestID, r.began)
 	s.writeProblem(c, r, err)
 	lingerOn(c.Context().Conn()) // the peer may still be sending what is refused
-	s.finish(c, r, noSpan)
+	s.finish(c, r, trace.SpanFromContext(c.UserContext()))
 	return nil
 }
 

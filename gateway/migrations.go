@@ -158,7 +158,7 @@ const stepPatience = time.Second
 // do does a step of the migration that the path names, alone.
 func (g *Gateway) do(r *request, step migrate.Step, work func(context.Context, *migration) error) (*response, error) {
 	result := "error"
-	defer func() { g.telemetry.MigrationStep(string(step), result) }()
+	defer func() { g.telemetry.CountMigrationStep(string(step), result) }()
 	if err := g.needsStore(); err != nil {
 		return nil, err
 	}
@@ -257,7 +257,7 @@ type planBody struct {
 // backend that nothing came of is replaced.
 func (g *Gateway) handlePlanMigration(r *request) (answer *response, err error) {
 	result := "error"
-	defer func() { g.telemetry.MigrationStep(string(migrate.StepPlan), result) }()
+	defer func() { g.telemetry.CountMigrationStep(string(migrate.StepPlan), result) }()
 	var body planBody
 	if err := r.decode(&body); err != nil {
 		return nil, err

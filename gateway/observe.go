@@ -3,18 +3,13 @@ package gateway
 import (
 	"context"
 	"encoding/binary"
-	"log/slog"
 	"math/rand/v2"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/oklog/ulid/v2"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/agentgw/agentgw/gateway/journal"
 	"github.com/agentgw/agentgw/gateway/telemetry"
@@ -64,15 +59,11 @@ func newRequestID(now time.Time) string {
 	return id.String()
 }
 
-// noSpan is the span of requests that have none.
-var noSpan trace.Span = noop.Span{}
-
 // observe gives the request its id, span and deadline, turns every error into a problem,
 // and reports the request when it is answered.
 func (s *Server) observe(c *fiber.Ctx) error {
 	r := s.newRequestState(c)
-	ctx := telemetry.Extract(context.Background(), r.headers.first(headerTraceparent), r.headers.first(headerTracestate))
-	ctx, span := s.gateway.telemetry.Tracer.Start(ctx, "HTTP", trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := s.gateway.telemetry.StartRequest(context.Background(), r.headers.first(headerTraceparent), r.headers.first(headerTracestate))
 	r.trace = span.SpanContext()
 	ctx, r.entry = s.gateway.journal.Start(ctx, r.requestID, r.began)
 	ctx, cancel := context.WithDeadline(ctx, r.began.Add(r.config.config.File.Server.RequestTimeout.D()))
@@ -99,16 +90,13 @@ func (s *Server) finish(c *fiber.Ctx, r *requestState, span trace.Span) {
 		header.Set("RateLimit-Policy", r.limit.policy)
 		header.Set("RateLimit", r.limit.available(now))
 	}
-	e := &event{
-		at: now, took: now.Sub(r.began), requestID: r.requestID, cache: r.cache, about: r.about,
-		scheme: scheme(c), span: r.trace,
-		Outcome: journal.Outcome{
-			Trace: r.trace.TraceID(), Method: telemetry.KnownMethod(c.Method()), Route: r.route, Status: c.Response().StatusCode(),
-			Code: string(r.code), KeyID: r.keyID, Sources: r.sources,
-		},
-	}
-	e.Theirs = isClientError(e.Status, r.code)
-	s.report(span, r.entry, e)
+	status := c.Response().StatusCode()
+	s.gateway.telemetry.EndRequest(c.UserContext(), span, r.entry, telemetry.RequestEvent{
+		Method: c.Method(), Scheme: scheme(c), Route: r.route, Status: status, Code: string(r.code),
+		RequestID: r.requestID, KeyID: r.keyID, AgentID: r.about.id, AgentName: r.about.name,
+		Cache: string(r.cache), Sources: r.sources, IsClientError: isClientError(status, r.code),
+		Began: r.began, Ended: now,
+	})
 }
 
 // scheme is of the connection. Fiber would take it from a header, which callers write.
@@ -117,91 +105,6 @@ func scheme(c *fiber.Ctx) string {
 		return "https"
 	}
 	return "http"
-}
-
-// event is what is reported of a request.
-type event struct {
-	at        time.Time
-	took      time.Duration
-	requestID string
-	cache     CacheStatus
-	about     agentRef
-	scheme    string
-	span      trace.SpanContext
-	journal.Outcome
-}
-
-// report tells the span, the metrics, the recent requests and the log of a request.
-func (s *Server) report(span trace.Span, entry *journal.Entry, e *event) {
-	g := s.gateway
-	if span.IsRecording() {
-		span.SetName(e.spanName())
-		span.SetAttributes(e.attributes()...)
-		if e.Status >= 500 {
-			span.SetStatus(codes.Error, "")
-		}
-	}
-	span.End()
-	served := telemetry.Served{Method: e.Method, Scheme: e.scheme, Route: e.Route, Status: e.Status}
-	if e.Status >= 500 {
-		served.Error = e.Code
-	}
-	g.telemetry.Served(served).Record(e.span, e.took)
-	g.journal.End(entry, e.at, &e.Outcome)
-	telemetry.LogLater(e.span, g.log, slog.LevelInfo, e)
-}
-
-// spanName is the method and the route (semantic conventions for HTTP servers).
-func (e *event) spanName() string {
-	name := e.Method
-	if name == telemetry.OtherMethod {
-		name = "HTTP"
-	}
-	if e.Route == "" {
-		return name
-	}
-	return name + " " + e.Route
-}
-
-// attributes are those of the request's span (semantic conventions for HTTP servers). The
-// path is only reported where it is one of ours, or an agent's: callers can send anything
-// in another.
-func (e *event) attributes() []attribute.KeyValue {
-	attributes := []attribute.KeyValue{
-		attribute.String("http.request.method", e.Method),
-		attribute.String("url.scheme", e.scheme),
-		attribute.Int("http.response.status_code", e.Status),
-	}
-	add := func(name, value string) {
-		if value != "" {
-			attributes = append(attributes, attribute.String(name, value))
-		}
-	}
-	add("http.route", e.Route)
-	switch {
-	case e.Route != "" && !strings.Contains(e.Route, "{"):
-		add("url.path", e.Route)
-	case e.about.id != "":
-		add("url.path", "/v1/agents/"+e.about.id)
-	}
-	add("agentgw.key.id", e.KeyID)
-	add("agentgw.cache", string(e.cache))
-	add("gen_ai.agent.id", e.about.id)
-	add("gen_ai.agent.name", e.about.name)
-	if e.Status >= 500 {
-		add("error.type", e.Code)
-	}
-	return attributes
-}
-
-// Line is the access line.
-func (e *event) Line(attrs []slog.Attr) (time.Time, string, []slog.Attr) {
-	return e.at, "request", append(attrs,
-		slog.String("method", e.Method), slog.String("route", e.Route), slog.Int("status", e.Status),
-		slog.Float64("duration_ms", float64(e.took.Microseconds())/1000),
-		slog.String("request_id", e.requestID), slog.String("key_id", e.KeyID),
-		slog.String("sources", describeSources(e.Sources)), slog.String("code", e.Code),
-	)
 }
 
 // isClientError reports whether the caller asked for something impossible: a 4xx, or an
@@ -247,16 +150,4 @@ func sourcesOfProblem(p *Problem) []journal.Source {
 		}
 	}
 	return sources
-}
-
-// describeSources formats sources for the log: "klen=hit talkifai=error".
-func describeSources(sources []journal.Source) string {
-	words := make([]string, len(sources))
-	for i, s := range sources {
-		words[i] = s.Backend + "=" + s.Status
-		if s.Cache != "" {
-			words[i] = s.Backend + "=" + s.Cache
-		}
-	}
-	return strings.Join(words, " ")
 }

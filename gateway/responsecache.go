@@ -7,7 +7,6 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/agentgw/agentgw/gateway/journal"
 )
@@ -171,10 +170,10 @@ func (c *responseCache) Size() int64 {
 // a hit in the snapshot cache would be.
 func (g *Gateway) recordHit(ctx context.Context, cached *cachedResponse, r *requestState) {
 	for _, d := range cached.dependencies {
-		g.telemetry.CacheReads(d.backend, string(CacheHit)).Count()
+		g.telemetry.CountCacheRead(d.backend, string(CacheHit))
 	}
 	if cached.response.about == (agentRef{}) {
-		_, span := g.telemetry.Child(ctx, "fanout", trace.SpanKindInternal)
+		_, span := g.telemetry.StartSpan(ctx, "fanout")
 		traceParts(span, cached.parts)
 		span.End()
 	}

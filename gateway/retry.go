@@ -55,7 +55,7 @@ func (r *retries) middleware(t *telemetry.Telemetry) ExchangeMiddleware {
 			if notSent(last) {
 				return err
 			}
-			t.Retried(r.backend)
+			t.CountRetry(r.backend)
 			return last
 		}
 	}

@@ -102,10 +102,10 @@ func (s *shadowing) compare(ctx context.Context, shadow sqlstore.Shadow, r *rout
 		return
 	}
 	s.count(shadow.MigrationID, "")
-	s.gateway.telemetry.ShadowRead()
+	s.gateway.telemetry.CountShadowRead()
 	for _, path := range migrate.Differences(migrate.Compare(plan.Change, target.Agent, to.Info)) {
 		s.count(shadow.MigrationID, path)
-		s.gateway.telemetry.ShadowMismatch(fieldOf(path))
+		s.gateway.telemetry.CountShadowMismatch(fieldOf(path))
 	}
 }
 

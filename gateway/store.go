@@ -59,7 +59,7 @@ func (s *store) put(key string, e *entry, keep time.Duration) bool {
 		entries, size = 0, e.size-old.size
 	}
 	if !s.room(key, entries, size) {
-		s.telemetry.CacheRefused(e.owner.backend.Name)
+		s.telemetry.CountCacheRefusal(e.owner.backend.Name)
 		return false
 	}
 	s.items.Delete(key) // so that its size is subtracted
@@ -138,7 +138,7 @@ func (s *store) room(key string, entries int, size int64) bool {
 			break
 		}
 		s.items.Delete(spare.key)
-		s.telemetry.CacheEvicted(spare.entry.owner.backend.Name)
+		s.telemetry.CountCacheEviction(spare.entry.owner.backend.Name)
 	}
 	return fits(entries, size)
 }

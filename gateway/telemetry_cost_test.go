@@ -51,13 +51,13 @@ func observedServer(t testing.TB, way, agents int, serve func(testing.TB, http.H
 	off := observed[way].name == "off"
 	log := slog.New(slog.DiscardHandler)
 	if !off {
-		written, lines := telemetry.NewLog(io.Discard, func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) })
+		written, lines := telemetry.NewLogger(io.Discard, func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) })
 		t.Cleanup(lines.Close)
 		log = written
 	}
 	g, _, _ := benchGatewayWith(t, log, time.Hour, agents, serve, vendors...)
 	if off {
-		g.journal, g.cache.journal = nil, nil
+		g.journal, g.cache.journal, g.telemetry.Journal = nil, nil, nil
 	}
 	conn := &turnConn{asked: make(chan []byte), answered: make(chan []byte, 1)}
 	server := NewServer(g)

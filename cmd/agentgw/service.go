@@ -41,7 +41,7 @@ type service struct {
 }
 
 // newService assembles the gateway. load reads the configuration again for a reload.
-func newService(ctx context.Context, c *config.Config, log *slog.Logger, output *telemetry.Log, load func() (*config.Config, error)) (*service, error) {
+func newService(ctx context.Context, c *config.Config, log *slog.Logger, output *telemetry.LogQueue, load func() (*config.Config, error)) (*service, error) {
 	// By default the process ends when the reader of its log goes away.
 	signal.Ignore(syscall.SIGPIPE)
 	setMemoryLimit(log, memlimit.FromCgroup)

@@ -12,7 +12,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// deliveries counts what of a signal did not arrive, and logs when that begins and ends.
+// deliveries counts what an exporter of a signal failed to deliver, and logs when failures
+// begin and when they end.
 type deliveries struct {
 	signal  string
 	log     *slog.Logger
@@ -20,19 +21,21 @@ type deliveries struct {
 	failing atomic.Bool
 }
 
-func (d *deliveries) ended(err error, lost int) {
+// record notes the result of an export of so many items.
+func (d *deliveries) record(err error, items int) {
 	if err == nil {
 		if d.failing.Swap(false) {
 			d.log.Info("telemetry is delivered again", "signal", d.signal)
 		}
 		return
 	}
-	d.dropped.Add(int64(lost))
+	d.dropped.Add(int64(items))
 	if !d.failing.Swap(true) {
 		d.log.Warn("telemetry is not delivered", "signal", d.signal, "error", err.Error())
 	}
 }
 
+// observeDrops reports the counts of agentgw.telemetry.dropped.
 func (t *Telemetry) observeDrops(_ context.Context, o metric.Int64Observer) error {
 	for _, d := range []*deliveries{t.spanDeliveries, t.metricDeliveries} {
 		o.Observe(d.dropped.Load(), metric.WithAttributes(attribute.String("signal", d.signal)))
@@ -41,19 +44,19 @@ func (t *Telemetry) observeDrops(_ context.Context, o metric.Int64Observer) erro
 	return nil
 }
 
-// boundedSpans lets so many spans wait to be sent. The batch processor behind it would
-// drop the others too, and not say so: what it has in hand is always fewer than it has
-// room for. OnEnd never waits.
+// boundedSpans limits how many spans wait to be exported, and counts those that it drops. The
+// SDK's batch processor drops spans too, but does not report it; behind boundedSpans, which
+// never passes on more than its queue holds, it drops none. OnEnd never blocks.
 type boundedSpans struct {
 	sdktrace.SpanProcessor
-	room       atomic.Int64
+	free       atomic.Int64 // how many more spans may wait
 	deliveries *deliveries
 }
 
-// newBoundedSpans sends spans to the exporter in batches.
+// newBoundedSpans exports spans in batches.
 func newBoundedSpans(e sdktrace.SpanExporter, size int, d *deliveries) *boundedSpans {
 	b := &boundedSpans{deliveries: d}
-	b.room.Store(int64(size))
+	b.free.Store(int64(size))
 	b.SpanProcessor = sdktrace.NewBatchSpanProcessor(countedSpans{e, b}, sdktrace.WithMaxQueueSize(size))
 	return b
 }
@@ -62,15 +65,16 @@ func (b *boundedSpans) OnEnd(s sdktrace.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return
 	}
-	if b.room.Add(-1) < 0 {
-		b.room.Add(1)
+	if b.free.Add(-1) < 0 {
+		b.free.Add(1)
 		b.deliveries.dropped.Add(1)
 		return
 	}
 	b.SpanProcessor.OnEnd(s)
 }
 
-// countedSpans is an exporter whose failures are counted; they are nobody else's business.
+// countedSpans is an exporter whose failures are counted. It reports none to the SDK, which
+// would log each of them.
 type countedSpans struct {
 	sdktrace.SpanExporter
 	processor *boundedSpans
@@ -78,19 +82,19 @@ type countedSpans struct {
 
 func (c countedSpans) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	err := c.SpanExporter.ExportSpans(ctx, spans)
-	c.processor.room.Add(int64(len(spans)))
-	c.processor.deliveries.ended(err, len(spans))
+	c.processor.free.Add(int64(len(spans)))
+	c.processor.deliveries.record(err, len(spans))
 	return nil
 }
 
-// countedMetrics is the same for metrics. A failed export is counted as one: the next has
-// all of it, if it arrives.
+// countedMetrics does the same for metrics. A failed export counts as one: the next
+// cumulative one has everything that it had.
 type countedMetrics struct {
 	sdkmetric.Exporter
 	deliveries *deliveries
 }
 
 func (c countedMetrics) Export(ctx context.Context, m *metricdata.ResourceMetrics) error {
-	c.deliveries.ended(c.Exporter.Export(ctx, m), 1)
+	c.deliveries.record(c.Exporter.Export(ctx, m), 1)
 	return nil
 }

@@ -14,34 +14,34 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// page is what Prometheus reads.
+// pageText returns the page that Prometheus reads.
 func (t *Telemetry) pageText() string {
 	w := httptest.NewRecorder()
 	t.Metrics().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	return w.Body.String()
 }
 
-// held is an exporter that waits to be let go.
-type held struct {
+// blockedExporter waits for release before each export returns.
+type blockedExporter struct {
 	mu      sync.Mutex
 	release chan error
 	spans   int
 }
 
-func (h *held) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
-	err := <-h.release
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.spans += len(spans)
+func (e *blockedExporter) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
+	err := <-e.release
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.spans += len(spans)
 	return err
 }
 
-func (*held) Shutdown(context.Context) error { return nil }
+func (*blockedExporter) Shutdown(context.Context) error { return nil }
 
-// TestSpansAreCountedOrDelivered: of as many as there are, each is one of the two.
-func TestSpansAreCountedOrDelivered(t *testing.T) {
-	telemetry := made(t, Options{})
-	exporter := &held{release: make(chan error)}
+// TestBoundedSpans_CountsOrDelivers checks that each span is either exported or counted.
+func TestBoundedSpans_CountsOrDelivers(t *testing.T) {
+	telemetry := newTelemetry(t, Options{})
+	exporter := &blockedExporter{release: make(chan error)}
 	bounded := newBoundedSpans(exporter, 100, telemetry.spanDeliveries)
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(bounded))
 	const spans = 5000
@@ -57,14 +57,13 @@ func TestSpansAreCountedOrDelivered(t *testing.T) {
 	if err := provider.Shutdown(context.Background()); err != nil {
 		t.Error(err)
 	}
-	if sum := telemetry.spanDeliveries.dropped.Load(); sum < spans-99 || sum > spans || exporter.spans != 100 || bounded.room.Load() != 100 {
-		t.Errorf("%d dropped, %d came to the exporter, room for %d", sum, exporter.spans, bounded.room.Load())
+	if sum := telemetry.spanDeliveries.dropped.Load(); sum < spans-99 || sum > spans || exporter.spans != 100 || bounded.free.Load() != 100 {
+		t.Errorf("%d dropped, %d came to the exporter, room for %d", sum, exporter.spans, bounded.free.Load())
 	}
 }
 
-// TestACollectorThatIsNotThere: what it does not get is counted, by signal, and nobody
-// waits for it.
-func TestACollectorThatIsNotThere(t *testing.T) {
+// TestDropped_FailingCollector checks that what a collector refuses is counted by signal.
+func TestDropped_FailingCollector(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -78,10 +77,10 @@ func TestACollectorThatIsNotThere(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
-	telemetry := made(t, Options{DroppedLines: func() int64 { return 7 }})
+	telemetry := newTelemetry(t, Options{DroppedLines: func() int64 { return 7 }})
 	_, span := telemetry.Tracer.Start(context.Background(), "x")
 	span.End()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for page := ""; ; page = telemetry.pageText() {
 		if strings.Contains(page, `agentgw_telemetry_dropped_total{signal="traces"} 1`) && strings.Contains(page, `agentgw_telemetry_dropped_total{signal="logs"} 7`) &&
 			strings.Contains(page, `agentgw_telemetry_dropped_total{signal="metrics"}`) && !strings.Contains(page, `{signal="metrics"} 0`) {

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,24 +14,22 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/exporters/stdout/stdoutmetric"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
-// setUpMetrics has measurements shown on the page for Prometheus, and sent where
-// OTEL_METRICS_EXPORTER says.
+// setUpMetrics makes the instruments, the page for Prometheus, and the exporter that
+// OTEL_METRICS_EXPORTER names.
 func (t *Telemetry) setUpMetrics(ctx context.Context, res *resource.Resource) error {
 	ours, runtime := prometheus.NewRegistry(), prometheus.NewRegistry()
 	runtime.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	t.page = prometheus.Gatherers{ours, runtime}
-	t.served = newDurations("http.server.request.duration", "Duration of requests to the gateway.", Served.attributes)
-	t.upstream = newDurations("http.client.request.duration", "Duration of requests to backends.", Upstream.attributes)
 	if disabled() {
-		return t.makeInstruments(noop.Meter{})
+		return t.createInstruments(noop.Meter{})
 	}
-	page, err := promexporter.New(promexporter.WithRegisterer(ours), promexporter.WithoutScopeInfo(), promexporter.WithProducer(t.newMeasured(metricdata.CumulativeTemporality)))
+	page, err := promexporter.New(promexporter.WithRegisterer(ours), promexporter.WithoutScopeInfo())
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
@@ -40,19 +39,33 @@ func (t *Telemetry) setUpMetrics(ctx context.Context, res *resource.Resource) er
 		return err
 	}
 	if exporter != nil {
-		// What Prometheus' own collectors know of the Go runtime goes along.
-		runtimeToo := sdkmetric.WithProducer(prometheusbridge.NewMetricProducer(prometheusbridge.WithGatherer(runtime)))
-		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(countedMetrics{exporter, t.metricDeliveries}, runtimeToo, sdkmetric.WithProducer(t.newMeasured(exporter.Temporality(sdkmetric.InstrumentKindHistogram))))))
+		goRuntime := sdkmetric.WithProducer(prometheusbridge.NewMetricProducer(prometheusbridge.WithGatherer(runtime)))
+		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(countedMetrics{exporter, t.metricDeliveries}, goRuntime)))
 	}
 	provider := sdkmetric.NewMeterProvider(options...)
 	t.shutdowns = append(t.shutdowns, provider.Shutdown)
-	return t.makeInstruments(provider.Meter(scope))
+	return t.createInstruments(provider.Meter(scope))
 }
 
-// metricExporter is what OTEL_METRICS_EXPORTER names; nil for none.
+// createInstruments makes all instruments.
+func (t *Telemetry) createInstruments(meter metric.Meter) (err error) {
+	t.requestDuration, err = newDurationHistogram(meter, "http.server.request.duration", "Duration of requests to the gateway.", requestLabels.attributes)
+	if err != nil {
+		return err
+	}
+	t.callDuration, err = newDurationHistogram(meter, "http.client.request.duration", "Duration of requests to backends.", callLabels.attributes)
+	if err != nil {
+		return err
+	}
+	_, err = meter.Int64ObservableCounter("agentgw.telemetry.dropped",
+		metric.WithDescription("What was not delivered: spans, exports of metrics, lines of the log."), metric.WithInt64Callback(t.observeDrops))
+	return errors.Join(err, t.counters.create(meter), t.gauges.create(meter))
+}
+
+// metricExporter returns the exporter that OTEL_METRICS_EXPORTER names, or nil for none.
 func (t *Telemetry) metricExporter(ctx context.Context) (sdkmetric.Exporter, error) {
 	switch name := os.Getenv("OTEL_METRICS_EXPORTER"); name {
-	case "", "none", "prometheus": // the page is always there
+	case "", "none", "prometheus": // Metrics is always served
 		return nil, nil
 	case "otlp":
 		if err := checkProtocol("METRICS"); err != nil {
@@ -74,7 +87,7 @@ func (t *Telemetry) metricExporter(ctx context.Context) (sdkmetric.Exporter, err
 	}
 }
 
-// Metrics is the page that Prometheus reads. With exemplars in its OpenMetrics form.
+// Metrics serves the page that Prometheus reads. Its OpenMetrics form has exemplars.
 func (t *Telemetry) Metrics() http.Handler {
 	return promhttp.HandlerFor(t.page, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError})
 }

@@ -1,9 +1,13 @@
-// Package telemetry is the gateway's spans, metrics and log, by OpenTelemetry
-// and its standard OTEL_* variables.
+// Package telemetry records what the gateway does: spans and metrics by OpenTelemetry and
+// its standard OTEL_* variables, log records, and the journal of recent requests.
 //
-// It must not know what the gateway does: it offers one method for each thing
-// that is worth counting. Labels are bounded: no agent's id, no key, no
-// caller's own word is ever one.
+// It may not know how the gateway works: the gateway tells it what happened, in one
+// RequestEvent for each request, one CallEvent for each upstream call, and one Count method
+// for each other event. Labels have a bounded number of values. No key, no agent id and
+// nothing else that a caller writes is ever one.
+//
+// Begin with [Telemetry.EndRequest], which shows where each fact of a request goes, and
+// [New], which reads the variables.
 package telemetry
 
 import (
@@ -15,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,15 +27,20 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/agentgw/agentgw/gateway/journal"
 )
 
 const scope = "github.com/agentgw/agentgw"
 
-// Telemetry is where spans and measurements go. It is safe for concurrent use.
+// Telemetry records spans, metrics, log records and recent requests. It is safe for
+// concurrent use.
 type Telemetry struct {
 	Tracer trace.Tracer
+	// Journal keeps the recent requests. A nil one keeps nothing; set it to nil before the
+	// first request only.
+	Journal *journal.Journal
 
-	sampler          sdktrace.Sampler // nil: there are no spans
 	log              *slog.Logger
 	page             prometheus.Gatherer
 	shutdowns        []func(context.Context) error
@@ -38,40 +48,35 @@ type Telemetry struct {
 	metricDeliveries *deliveries
 	droppedLines     func() int64
 
-	mu sync.Mutex // of what is observed
-	instruments
+	requestDuration durationHistogram[requestLabels]
+	callDuration    durationHistogram[callLabels]
+	counters
+	gauges *gauges
 }
 
-// Options are what telemetry is set up with.
+// Options are what New needs.
 type Options struct {
 	Version string
 	Log     *slog.Logger
-	// DroppedLines is how many lines of the log were not written; nil where that is
-	// not known.
+	// DroppedLines returns how many lines of the log were not written; nil if unknown.
 	DroppedLines func() int64
-	// SpanProcessor receives the spans in place of what OTEL_TRACES_EXPORTER
-	// names; tests record with it.
+	// SpanProcessor receives the spans in place of the exporter that OTEL_TRACES_EXPORTER
+	// names. Tests record spans with it.
 	SpanProcessor sdktrace.SpanProcessor
 }
 
 // New sets telemetry up. OTEL_TRACES_EXPORTER and OTEL_METRICS_EXPORTER are none (the
 // default), otlp (over HTTP, by the OTEL_EXPORTER_OTLP_* variables) or console.
-// OTEL_SDK_DISABLED=true turns everything off but the log and what the page for
-// Prometheus has of the Go runtime.
+// OTEL_SDK_DISABLED=true turns off all spans and metrics; the log, the journal and the Go
+// runtime on the page for Prometheus stay.
 func New(ctx context.Context, o Options) (*Telemetry, error) {
 	t := &Telemetry{
 		log:              o.Log,
 		spanDeliveries:   &deliveries{signal: "traces", log: o.Log},
 		metricDeliveries: &deliveries{signal: "metrics", log: o.Log},
 		droppedLines:     o.DroppedLines,
-		instruments: instruments{
-			observedBreakers: map[string]func() string{},
-			observedQuotas:   map[string]func() (int64, int64, bool){},
-			cacheRead:        func() (int64, int64) { return 0, 0 },
-			storeState:       func() (bool, int) { return false, 0 },
-			cachePages:       func() int64 { return 0 },
-			inFlight:         func() int64 { return 0 },
-		},
+		Journal:          journal.New(time.Now),
+		gauges:           newGauges(),
 	}
 	if t.droppedLines == nil {
 		t.droppedLines = func() int64 { return 0 }
@@ -92,16 +97,17 @@ func New(ctx context.Context, o Options) (*Telemetry, error) {
 	return t, nil
 }
 
-// disabled is what the specification says of this variable: true turns it off, anything
-// else does not.
+// disabled reports whether OTEL_SDK_DISABLED is true. The specification says that any other
+// value does not disable the SDK.
 func disabled() bool { return strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") }
 
-// checkProtocol refuses what is not spoken here: OTLP over HTTP it is, in protobuf.
+// checkProtocol refuses any OTLP protocol but http/protobuf, which is the one that this
+// program is built with.
 func checkProtocol(signal string) error {
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_" + signal + "_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
 		if protocol := os.Getenv(name); protocol != "" {
 			if protocol != "http/protobuf" {
-				return fmt.Errorf("%s=%q: only http/protobuf is spoken here; use the collector's port for it, 4318 by default", name, protocol)
+				return fmt.Errorf("%s=%q: only http/protobuf is supported; use the collector's port for it, 4318 by default", name, protocol)
 			}
 			return nil
 		}
@@ -109,11 +115,11 @@ func checkProtocol(signal string) error {
 	return nil
 }
 
-// number is a variable's; what is not a number from 1 up is refused.
-func number(name string, otherwise int) (int, error) {
+// positiveInt returns the value of a variable, which must be 1 or more if it is set.
+func positiveInt(name string, byDefault int) (int, error) {
 	text := os.Getenv(name)
 	if text == "" {
-		return otherwise, nil
+		return byDefault, nil
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
@@ -122,14 +128,15 @@ func number(name string, otherwise int) (int, error) {
 	return n, nil
 }
 
-// Log is the log.
+// Log returns the logger.
 func (t *Telemetry) Log() *slog.Logger { return t.log }
 
-// Shutdown sends what is still to be sent, within ctx.
+// Shutdown exports what waits, within ctx. It shuts the signals down at the same time,
+// because the collector of one may not answer.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	errs := make([]error, len(t.shutdowns))
 	var wg sync.WaitGroup
-	for i, shutdown := range t.shutdowns { // at the same time: one may have nobody to tell
+	for i, shutdown := range t.shutdowns {
 		wg.Go(func() { errs[i] = shutdown(ctx) })
 	}
 	wg.Wait()

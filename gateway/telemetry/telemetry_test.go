@@ -10,10 +10,11 @@ import (
 
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
-	apitrace "go.opentelemetry.io/otel/trace"
+
+	"github.com/agentgw/agentgw/gateway/journal"
 )
 
-func made(t *testing.T, o Options) *Telemetry {
+func newTelemetry(t *testing.T, o Options) *Telemetry {
 	t.Helper()
 	o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	telemetry, err := New(context.Background(), o)
@@ -24,7 +25,14 @@ func made(t *testing.T, o Options) *Telemetry {
 	return telemetry
 }
 
-func TestVariablesThatCannotBe(t *testing.T) {
+// justNow returns the event of a request that took no time.
+func justNow(e RequestEvent) RequestEvent {
+	e.Began = time.Now()
+	e.Ended = e.Began
+	return e
+}
+
+func TestNew_InvalidVariables(t *testing.T) {
 	f := func(name, value, want string) {
 		t.Helper()
 		t.Setenv(name, value)
@@ -42,30 +50,29 @@ func TestVariablesThatCannotBe(t *testing.T) {
 	f("OTEL_BSP_MAX_QUEUE_SIZE", "many", `OTEL_BSP_MAX_QUEUE_SIZE="many" is not a number`)
 }
 
-// TestDisabled: everything is off, and works.
-func TestDisabled(t *testing.T) {
+// TestNew_SDKDisabled checks that the gateway works without spans and metrics.
+func TestNew_SDKDisabled(t *testing.T) {
 	t.Setenv("OTEL_SDK_DISABLED", "true")
 	t.Setenv("OTEL_TRACES_EXPORTER", "otlp")
-	telemetry := made(t, Options{})
-	ctx, span := telemetry.Tracer.Start(context.Background(), "x")
-	telemetry.Served(Served{Method: "GET"}).Record(apitrace.SpanContextFromContext(ctx), time.Second)
-	telemetry.CacheReads("klen", "hit").Count()
+	telemetry := newTelemetry(t, Options{})
+	ctx, span := telemetry.StartRequest(context.Background(), "", "")
+	telemetry.CountCacheRead("klen", "hit")
+	telemetry.EndRequest(ctx, span, new(journal.Entry), justNow(RequestEvent{Method: "GET"}))
 	if page := telemetry.pageText(); span.IsRecording() || strings.Contains(page, "agentgw") || !strings.Contains(page, "go_goroutines") {
 		t.Errorf("recording %v, and the page has\n%s", span.IsRecording(), page)
 	}
 }
 
-// TestOutsidersDoNotDecideWhatIsSampled: their flag neither makes us record
-// more than our share, nor less.
-func TestOutsidersDoNotDecideWhatIsSampled(t *testing.T) {
+// TestStartRequest_CallersFlagDoesNotSample checks that a caller's sampled flag makes the
+// gateway record neither more nor less than its own ratio.
+func TestStartRequest_CallersFlagDoesNotSample(t *testing.T) {
 	f := func(sampler, arg, flags string, want bool) {
 		t.Helper()
 		t.Setenv("OTEL_TRACES_SAMPLER", sampler)
 		t.Setenv("OTEL_TRACES_SAMPLER_ARG", arg)
 		spans := tracetest.NewInMemoryExporter()
-		telemetry := made(t, Options{SpanProcessor: trace.NewSimpleSpanProcessor(spans)})
-		ctx := Extract(context.Background(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"+flags, "")
-		_, span := telemetry.Tracer.Start(ctx, "x")
+		telemetry := newTelemetry(t, Options{SpanProcessor: trace.NewSimpleSpanProcessor(spans)})
+		_, span := telemetry.StartRequest(context.Background(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"+flags, "")
 		if got := span.SpanContext().TraceID().String(); got != "0af7651916cd43dd8448eb211c80319c" {
 			t.Errorf("the trace is %s", got)
 		}
@@ -84,9 +91,25 @@ func TestOutsidersDoNotDecideWhatIsSampled(t *testing.T) {
 	f("traceidratio", "1", "00", true)
 }
 
-func TestNoExporterRecordsNothing(t *testing.T) {
-	telemetry := made(t, Options{})
-	_, span := telemetry.Tracer.Start(context.Background(), "x")
+// TestSpans_PanicsAreNotRecorded checks that the value of a panic, which may quote a
+// credential, is in no span.
+func TestSpans_PanicsAreNotRecorded(t *testing.T) {
+	spans := tracetest.NewInMemoryExporter()
+	telemetry := newTelemetry(t, Options{SpanProcessor: trace.NewSimpleSpanProcessor(spans)})
+	func() {
+		defer func() { _ = recover() }()
+		_, span := telemetry.StartSpan(context.Background(), "x")
+		defer span.End()
+		panic("a credential")
+	}()
+	if got := spans.GetSpans(); len(got) != 1 || len(got[0].Events) != 0 {
+		t.Errorf("the spans are %v", got)
+	}
+}
+
+func TestStartRequest_WithoutExporterHasTraceID(t *testing.T) {
+	telemetry := newTelemetry(t, Options{})
+	_, span := telemetry.StartRequest(context.Background(), "", "")
 	if span.IsRecording() {
 		t.Error("a span is recorded that nobody will see")
 	}
@@ -96,25 +119,26 @@ func TestNoExporterRecordsNothing(t *testing.T) {
 	span.End()
 }
 
-func TestMetricsHaveTheirNames(t *testing.T) {
-	telemetry := made(t, Options{})
-	ctx := apitrace.ContextWithSpan(context.Background(), nil)
-	telemetry.Served(Served{Method: "BREW", Scheme: "http", Route: "/v1/agents", Status: 200}).Record(apitrace.SpanContextFromContext(ctx), time.Millisecond)
-	telemetry.Upstream(Upstream{Backend: "klen", Operation: "list", Method: "GET", Address: "api.klen.ai", Port: 443, Error: "timeout"}).Record(apitrace.SpanContextFromContext(ctx), time.Millisecond)
-	telemetry.CacheReads("klen", "hit").Count()
-	telemetry.CacheRefused("klen")
-	telemetry.CacheEvicted("klen")
-	telemetry.Coalesced("klen")
-	telemetry.BreakerChanged("klen", "closed", "open")
-	telemetry.ListIncomplete("klen")
-	telemetry.AuthFailure("unknown")
-	telemetry.Reloaded("ok")
+func TestMetrics_NamesAndLabels(t *testing.T) {
+	telemetry := newTelemetry(t, Options{})
+	ctx, span := telemetry.StartRequest(context.Background(), "", "")
+	telemetry.EndRequest(ctx, span, new(journal.Entry), justNow(RequestEvent{Method: "BREW", Scheme: "http", Route: "/v1/agents", Status: 200}))
+	ctx, span = telemetry.StartCall(context.Background(), "klen", "list")
+	telemetry.EndCall(ctx, span, CallEvent{Backend: "klen", Operation: "list", Method: "GET", Address: "api.klen.ai", Port: 443, ErrorKind: "timeout"})
+	telemetry.CountCacheRead("klen", "hit")
+	telemetry.CountCacheRefusal("klen")
+	telemetry.CountCacheEviction("klen")
+	telemetry.CountCoalescedRead("klen")
+	telemetry.CountBreakerTransition("klen", "closed", "open")
+	telemetry.CountIncompleteList("klen")
+	telemetry.CountAuthFailure("unknown")
+	telemetry.CountReload("ok")
 	telemetry.ObserveBreaker("klen", func() string { return "open" })
 	telemetry.ObserveQuota("klen", func() (int64, int64, bool) { return 7, 60, true })
 	telemetry.ObserveQuota("krosai", func() (int64, int64, bool) { return 0, 0, false })
-	telemetry.Retried("klen")
-	telemetry.Refused("max_inflight")
-	telemetry.Idempotent("replayed")
+	telemetry.CountRetry("klen")
+	telemetry.CountRefusal("max_inflight")
+	telemetry.CountIdempotentCreate("replayed")
 	telemetry.ObserveCache(func() (int64, int64) { return 3, 1000 }, func() int64 { return 50 })
 	telemetry.ObserveInFlight(func() int64 { return 4 })
 	page := telemetry.pageText
@@ -133,7 +157,7 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 	if strings.Contains(page(), `quota_remaining{backend="krosai"}`) {
 		t.Error("a quota is shown that nobody knows")
 	}
-	telemetry.Forget("klen")
+	telemetry.ForgetBackend("klen")
 	if strings.Contains(page(), `agentgw_breaker_state{backend="klen"`) {
 		t.Error("a backend that is gone is still shown")
 	}

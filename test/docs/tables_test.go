@@ -11,13 +11,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"go.opentelemetry.io/otel/trace"
+	"time"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/gateway"
 	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/gateway/journal"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -167,12 +167,14 @@ func metrics(t *testing.T) string {
 		t.Fatal(err)
 	}
 	some := []string{"x"}
-	told.Expect(telemetry.Values{CacheResults: some, AuthFailures: some, Refused: some, Idempotent: some, MigrationSteps: some, Fields: some})
-	told.ExpectBackend("b")
+	told.InitCounters(telemetry.LabelValues{CacheResults: some, AuthFailures: some, Refusals: some, IdempotentCreates: some, MigrationSteps: some, Fields: some})
+	told.InitBackendCounters("b")
 	told.ObserveBreaker("b", func() string { return "closed" })
 	told.ObserveQuota("b", func() (int64, int64, bool) { return 1, 1, true })
-	told.Served(telemetry.Served{Route: "/", Error: "x"}).Record(trace.SpanContext{}, 0)
-	told.Upstream(telemetry.Upstream{Status: 500, Error: "x"}).Record(trace.SpanContext{}, 0)
+	ctx, span := told.StartRequest(context.Background(), "", "")
+	told.EndRequest(ctx, span, new(journal.Entry), telemetry.RequestEvent{Route: "/", Status: 500, Code: "x", Began: time.Now(), Ended: time.Now()})
+	ctx, span = told.StartCall(context.Background(), "x", "list")
+	told.EndCall(ctx, span, telemetry.CallEvent{Status: 500, ErrorKind: "x"})
 	page := httptest.NewRecorder()
 	told.Metrics().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
 	type described struct {
