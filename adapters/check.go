@@ -13,8 +13,8 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// CheckCreate holds a new agent against the vendor's table and returns
-// everything that is wrong, in the order of the fields. A null sets nothing.
+// CheckCreate checks a new agent against the capability table and returns all
+// violations, in the order of the fields. A null sets nothing.
 func (i *Info) CheckCreate(change normalize.Change) []normalize.Violation {
 	var found []normalize.Violation
 	architecture, _ := change.Text(normalize.FieldArchitecture)
@@ -34,33 +34,32 @@ func (i *Info) CheckCreate(change normalize.Change) []normalize.Violation {
 	return append(found, i.checkExtensions(change, InCreate)...)
 }
 
-// Creates reports whether a new agent can have the field: sent with the
-// create, or, for the status of a vendor that creates inactive agents, by the
-// second call.
+// Creates reports whether a new agent can have the field set. The status of a provider
+// that creates inactive agents is set by a second call.
 func (i *Info) Creates(f normalize.Field) bool {
 	rule := i.Rule(f)
 	return rule.In&InCreate != 0 || f == normalize.FieldStatus && i.CreatesInactive && rule.In&InUpdate != 0
 }
 
-// Verdict is what a patch's member means to a vendor before the agent is
-// read.
+// Verdict says whether a provider can apply a member of a patch, as far as that is
+// known before the agent is read.
 type Verdict uint8
 
 // The verdicts.
 const (
-	Writable   Verdict = iota // the vendor can change it
-	NotShown                  // the vendor neither shows nor takes it
-	ReadOnly                  // the vendor shows it, but cannot change it
-	FixedLater                // it can be chosen at create, and never again
-	OutOfLimit                // the vendor can change it, but not to this
+	Writable   Verdict = iota // the provider can change it
+	NotShown                  // the provider does not have it
+	ReadOnly                  // the provider shows it and cannot change it
+	FixedLater                // it can be set by create only
+	OutOfLimit                // the provider can change it, but not to this value
 )
 
-// CheckUpdate holds a patch against the vendor's table: what is wrong whatever
-// the agent is like now, and the verdict for each field it sets. Fields that
-// are ReadOnly or FixedLater are wrong only if they differ from the agent; the
-// caller, who can read it, decides. So are, in an echo (an agent that was read
-// and is sent back), values that are OutOfLimit: the vendor's enums are open,
-// and it may hold what it would not take.
+// CheckUpdate checks a patch against the capability table. It returns the violations
+// that do not depend on the agent, and a verdict for each field that the patch sets.
+// Whether a field that is ReadOnly or FixedLater is a violation depends on the agent:
+// it is one if the value differs. In an echo, an agent that was read and is sent back,
+// the same holds for a value that is OutOfLimit: a provider may show a value that it
+// does not accept.
 func (i *Info) CheckUpdate(change normalize.Change, echo bool) ([]normalize.Violation, map[normalize.Field]Verdict) {
 	var found []normalize.Violation
 	verdicts := make(map[normalize.Field]Verdict, len(change.Set))
@@ -86,7 +85,7 @@ func (i *Info) CheckUpdate(change normalize.Change, echo bool) ([]normalize.Viol
 	for _, name := range slices.Sorted(maps.Keys(change.Extensions)) {
 		value := change.Extensions[name]
 		rule, ok := i.Extension(name)
-		// An object is checked when it is merged with what the agent has.
+		// An object is checked after it is merged with the agent's.
 		if !echo && ok && rule.In&InUpdate != 0 && value.Kind() != 'n' && value.Kind() != '{' {
 			found = append(found, i.CheckExtension(name, value, InUpdate)...)
 		}
@@ -94,7 +93,7 @@ func (i *Info) CheckUpdate(change normalize.Change, echo bool) ([]normalize.Viol
 	return found, verdicts
 }
 
-// CheckValue holds a field's value against its limit.
+// CheckValue checks a field's value against its limit.
 func (i *Info) CheckValue(f normalize.Field, value jsontext.Value) []normalize.Violation {
 	return checkLimit(f.Pointer(), i.Rule(f).Limit, value)
 }
@@ -111,7 +110,7 @@ func verdict(r Rule) Verdict {
 	return NotShown
 }
 
-// CheckExtension holds one of the vendor's own fields against the table.
+// CheckExtension checks an extension against the capability table.
 func (i *Info) CheckExtension(name string, value jsontext.Value, in Ops) []normalize.Violation {
 	pointer := normalize.ExtensionPointer(name)
 	rule, ok := i.Extension(name)
@@ -160,7 +159,7 @@ func violation(pointer string, code normalize.ViolationCode, message string) nor
 	return normalize.Violation{Pointer: pointer, Code: code, Message: message}
 }
 
-// checkLimit holds a value of the right JSON type against its limit.
+// checkLimit checks a value, which has the right JSON type, against its limit.
 func checkLimit(pointer string, l Limit, value jsontext.Value) []normalize.Violation {
 	switch value.Kind() {
 	case '"':
@@ -185,7 +184,7 @@ func (l Limit) checkText(pointer, text string) []normalize.Violation {
 	case l.OneOf != nil && !slices.Contains(l.OneOf, text):
 		return []normalize.Violation{violation(pointer, normalize.InvalidValue, "one of "+strings.Join(l.OneOf, ", "))}
 	case l.Integer && !isInteger(text):
-		return []normalize.Violation{violation(pointer, normalize.InvalidValue, "the vendor's ids are integers: send its digits as a string, such as \"1\"")}
+		return []normalize.Violation{violation(pointer, normalize.InvalidValue, "the provider's ids are integers: send its digits as a string, such as \"1\"")}
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Operation is what can be asked of a vendor.
+// Operation is one of the five operations on agents.
 type Operation string
 
 // The operations.
@@ -19,26 +19,29 @@ const (
 	OpDelete Operation = "delete"
 )
 
-// Operations is every operation, in order.
+// IsRead reports whether the operation changes nothing at the provider.
+func (o Operation) IsRead() bool { return o == OpList || o == OpGet }
+
+// Operations returns every operation, in the order in which they are shown.
 func Operations() []Operation {
 	return []Operation{OpList, OpGet, OpCreate, OpUpdate, OpDelete}
 }
 
-// Support is how an operation is there.
+// Support says whether an operation can be used, and how.
 type Support string
 
-// How an operation is there: the vendor has it; the gateway makes it of others
-// (a get from the list); or it is not there at all.
+// The values of Support.
 const (
-	Native   Support = "native"
-	Emulated Support = "emulated"
-	None     Support = "none"
+	Native   Support = "native"   // the provider has the operation
+	Emulated Support = "emulated" // the gateway composes it, a get from the list
+	None     Support = "none"     // it cannot be used
 )
 
 // Ops is a set of operations.
 type Ops uint8
 
-// The operations that fields can take part in.
+// The operations that a field can be part of: those whose response shows it, and
+// those whose request takes it.
 const (
 	InList Ops = 1 << iota
 	InGet
@@ -46,12 +49,12 @@ const (
 	InUpdate
 )
 
-// Rule says where one field stands in a vendor's API, and what it may hold.
+// Rule says in which operations of a provider a field is, and which values it takes.
 type Rule struct {
 	Field normalize.Field
 	In    Ops
-	// RequiredFor are the architectures that need it on create; Always for
-	// all of them.
+	// RequiredFor are the architectures for which create needs the field; Always
+	// for all of them.
 	RequiredFor []string
 	Limit       Limit
 }
@@ -59,17 +62,15 @@ type Rule struct {
 // Always, in RequiredFor, means every architecture.
 const Always = "*"
 
-// Limit is what a value must satisfy beyond its JSON type. The zero value
-// allows everything.
+// Limit restricts the values of a JSON type. The zero value allows all of them.
 type Limit struct {
 	MinLength, MaxLength int      // of a string, in characters; 0: no bound
 	Min, Max             *float64 // of a number; nil: no bound
 	OneOf                []string // the values that a string may have; nil: any
-	Integer              bool     // a string that the vendor takes as an integer
+	Integer              bool     // a string that the provider takes as an integer
 }
 
-// String says in words what the limit asks for; nothing for one that allows
-// everything.
+// String describes the limit in words; empty for the zero value.
 func (l Limit) String() string {
 	var words []string
 	switch {
@@ -92,8 +93,8 @@ func (l Limit) String() string {
 	return strings.Join(words, "; ")
 }
 
-// ExtensionRule is a field that a vendor documents as writable under its own
-// name, and that the model has no place for.
+// ExtensionRule is a writable member of a provider's API that has no field in the
+// model. It is sent under the provider's own name.
 type ExtensionRule struct {
 	Name  string
 	In    Ops
@@ -101,31 +102,31 @@ type ExtensionRule struct {
 	Limit Limit
 }
 
-// Info is what a vendor's API can do, as data. Validation, GET /v1/backends,
-// `agentgw backends`, the documentation's table and the conformance suite all
-// read this one table; no code asks which vendor it is.
+// Info is the capability table of a provider's API. Validation, GET /v1/backends,
+// `agentgw backends`, the documentation and the conformance suite all read it, so
+// that no code asks which provider it deals with.
 type Info struct {
 	Provider   string // the provider's name in the configuration
-	Title      string // the vendor's name in prose
+	Title      string // the provider's name in prose
 	Operations map[Operation]Support
 	Rules      []Rule
 	Extensions []ExtensionRule
-	// GetJoinsList: the vendor's get lacks what its list shows, so a full view
-	// is the detail joined with the list's row.
+	// GetJoinsList is true if the provider's list shows what its get does not. A
+	// full view is then the detail joined with the row of the list.
 	GetJoinsList bool
-	// CreatesInactive: a fresh agent is inactive; making it active is a second
-	// call.
+	// CreatesInactive is true if a new agent is inactive. Activating it takes a
+	// second call.
 	CreatesInactive bool
 }
 
-// Supports reports whether the operation is there, natively or emulated.
+// Supports reports whether the operation is native or emulated.
 func (i *Info) Supports(op Operation) bool {
 	s := i.Operations[op]
 	return s == Native || s == Emulated
 }
 
-// Rule is the rule of one field; the zero Rule where the vendor does not have
-// it.
+// Rule returns the rule of a field. Its In is 0 if the provider does not have the
+// field.
 func (i *Info) Rule(f normalize.Field) Rule {
 	for _, r := range i.Rules {
 		if r.Field == f {
@@ -135,7 +136,7 @@ func (i *Info) Rule(f normalize.Field) Rule {
 	return Rule{Field: f}
 }
 
-// Extension is the rule of one of the vendor's own fields.
+// Extension returns the rule of an extension by its name.
 func (i *Info) Extension(name string) (ExtensionRule, bool) {
 	for _, r := range i.Extensions {
 		if r.Name == name {
@@ -145,7 +146,7 @@ func (i *Info) Extension(name string) (ExtensionRule, bool) {
 	return ExtensionRule{}, false
 }
 
-// Shown is the set of fields that the operation's answer has.
+// Shown returns the fields that are part of any of the operations.
 func (i *Info) Shown(in Ops) normalize.FieldSet {
 	var s normalize.FieldSet
 	for _, r := range i.Rules {
@@ -156,19 +157,18 @@ func (i *Info) Shown(in Ops) normalize.FieldSet {
 	return s
 }
 
-// Unavailable is the set of fields that no answer of the vendor shows.
+// Unavailable returns the optional fields that no response of the provider shows.
 func (i *Info) Unavailable() normalize.FieldSet {
 	return normalize.Optional.Minus(i.Shown(InList | InGet))
 }
 
-// NotLoaded is the set of fields that the vendor shows, but not in the answer
-// to this operation.
+// NotLoaded returns the fields that the provider shows, but not in the response to
+// these operations.
 func (i *Info) NotLoaded(in Ops) normalize.FieldSet {
 	return i.Shown(InList | InGet).Minus(i.Shown(in))
 }
 
-// TakesExtensions reports whether the operation takes any of the vendor's own
-// fields.
+// TakesExtensions reports whether the operation takes any extension.
 func (i *Info) TakesExtensions(in Ops) bool {
 	for _, r := range i.Extensions {
 		if r.In&in != 0 {

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// MaxRetryAfter bounds what a backend's wait can ask of us; one that is longer is not
-// believed, and taken as Absurd.
 const (
+	// MaxRetryAfter is the longest wait that a backend is believed to ask for.
 	MaxRetryAfter = 24 * time.Hour
-	Absurd        = time.Hour
+	// ImplausibleRetryAfter replaces a longer wait.
+	ImplausibleRetryAfter = time.Hour
 )
 
-// RetryAfter reads a Retry-After header: seconds, also fractional (seen at
-// krosai), or an HTTP date (RFC 9110, 10.2.3). 0 means that it says nothing
-// usable. A number of seconds that can only be an instant is one.
+// RetryAfter parses a Retry-After header: seconds, also fractional (seen at
+// krosai), or an HTTP date (RFC 9110, section 10.2.3). A number too large to be
+// seconds is taken as a Unix time. RetryAfter returns 0 if the header has no usable value.
 func RetryAfter(header string, now time.Time) time.Duration {
 	if at, err := http.ParseTime(header); err == nil {
 		return Seconds(at.Sub(now).Seconds())
@@ -24,11 +24,8 @@ func RetryAfter(header string, now time.Time) time.Duration {
 	return Seconds(untilReset(number(header), now))
 }
 
-// number reads a header's number; NaN if it is none.
+// number parses a header's number; NaN if it is none.
 func number(header string) float64 {
-	if header == "" { // as it mostly is: an error would be made for nothing
-		return math.NaN()
-	}
 	n, err := strconv.ParseFloat(header, 64)
 	if err != nil || math.IsInf(n, 0) {
 		return math.NaN()
@@ -36,8 +33,8 @@ func number(header string) float64 {
 	return n
 }
 
-// untilReset is in how many seconds something is, given as that, or as an instant in
-// Unix seconds or milliseconds: by their size they are told apart.
+// untilReset returns the seconds from now until n, which is a number of seconds,
+// Unix seconds or Unix milliseconds. The size of n tells which.
 func untilReset(n float64, now time.Time) float64 {
 	const (
 		firstInstant = 1e9  // seconds: 2001
@@ -52,35 +49,36 @@ func untilReset(n float64, now time.Time) float64 {
 	return n
 }
 
-// Seconds is a duration of s seconds, 0 for what is not positive.
+// Seconds returns a duration of s seconds, 0 if s is not positive, and
+// ImplausibleRetryAfter if it is over MaxRetryAfter.
 func Seconds(s float64) time.Duration {
 	switch {
 	case math.IsNaN(s) || s <= 0:
 		return 0
 	case s > MaxRetryAfter.Seconds():
-		return Absurd
+		return ImplausibleRetryAfter
 	}
 	return time.Duration(s * float64(time.Second))
 }
 
-// RateLimit is what an answer says of the requests that are left.
+// RateLimit holds the rate-limit headers of a response.
 type RateLimit struct {
-	Known     bool // the rest means something
-	Limit     int  // of a window
+	Known     bool // the response has them
+	Limit     int  // requests per window
 	Remaining int
-	Reset     time.Duration // until all of them are there again; above 0
+	Reset     time.Duration // until the window ends; above 0
 }
 
-// MaxReset bounds what X-RateLimit-Reset can say: the windows that vendors
-// document last a minute at most.
+// MaxReset bounds RateLimit.Reset. The windows that providers document last a
+// minute at most.
 const MaxReset = time.Hour
 
-// ReadRateLimit reads X-RateLimit-Limit, -Remaining and -Reset, the last in Unix
-// seconds (agenthuman, talkifai, krosai's newer site), milliseconds, or how many
-// seconds are left, as others write it. An instant is held against the answer's own
-// Date, where it has one, so that the two clocks need not agree. What comes out of
-// somebody's cache says nothing of now.
-func ReadRateLimit(h Header, now time.Time) RateLimit {
+// ReadRateLimit reads X-RateLimit-Limit, -Remaining and -Reset. Reset is in Unix
+// seconds (agenthuman, talkifai, krosai's newer site), Unix milliseconds, or
+// seconds from now. An instant is compared with the response's own Date, where it
+// has one, so that the two clocks need not agree. Headers of a cached response (Age
+// above 0) are ignored.
+func ReadRateLimit(h http.Header, now time.Time) RateLimit {
 	remaining, reset := number(h.Get("X-RateLimit-Remaining")), number(h.Get("X-RateLimit-Reset"))
 	if math.IsNaN(remaining) || remaining < 0 || math.IsNaN(reset) || number(h.Get("Age")) > 0 {
 		return RateLimit{}
@@ -97,5 +95,5 @@ func ReadRateLimit(h Header, now time.Time) RateLimit {
 	return l
 }
 
-// count is a number of requests, within what can be one.
+// count converts a number of requests, bounded to 0 and math.MaxInt32.
 func count(n float64) int { return int(min(max(n, 0), math.MaxInt32)) }

@@ -1,6 +1,7 @@
 package adapters
 
 import (
+	"net/http"
 	"testing"
 	"time"
 )
@@ -19,24 +20,24 @@ func TestRetryAfter(t *testing.T) {
 	f("1.5", 1500*time.Millisecond)
 	f("Sun, 22 Nov 2026 12:00:10 GMT", 10*time.Second)
 	f("Sun, 22 Nov 2026 11:00:00 GMT", 0)
-	f("Sun, 22 Nov 2099 12:00:00 GMT", Absurd)
+	f("Sun, 22 Nov 2099 12:00:00 GMT", ImplausibleRetryAfter)
 	f("86400", MaxRetryAfter)
 	f("1795348830", 30*time.Second) // an instant
 	for _, nonsense := range []string{"-1", "0", "NaN", "Inf", "-Inf", "soon", "1,5", "1;2", "0x", "1e999"} {
 		f(nonsense, 0)
 	}
-	for _, absurd := range []string{"86401", "1e300", "99999999999999999999999", "1800000000"} {
-		f(absurd, Absurd)
+	for _, implausible := range []string{"86401", "1e300", "99999999999999999999999", "1800000000"} {
+		f(implausible, ImplausibleRetryAfter)
 	}
 }
 
 func TestReadRateLimit(t *testing.T) {
 	f := func(limit, remaining, reset, date string, want RateLimit) {
 		t.Helper()
-		var h Header
+		h := http.Header{}
 		for name, value := range map[string]string{"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": reset, "Date": date} {
 			if value != "" {
-				h = append(h, Field{name, value})
+				h.Set(name, value)
 			}
 		}
 		if got := ReadRateLimit(h, noon); got != want {
@@ -47,7 +48,7 @@ func TestReadRateLimit(t *testing.T) {
 		return RateLimit{Known: true, Limit: limit, Remaining: remaining, Reset: reset}
 	}
 	f("60", "57", "1795348830", "", known(60, 57, 30*time.Second))                              // Unix seconds
-	f("60", "57", "1795348830", "Sun, 22 Nov 2026 12:00:20 GMT", known(60, 57, 10*time.Second)) // by the vendor's clock
+	f("60", "57", "1795348830", "Sun, 22 Nov 2026 12:00:20 GMT", known(60, 57, 10*time.Second)) // by the provider's clock
 	f("60", "57", "1795348830000", "", known(60, 57, 30*time.Second))                           // milliseconds
 	f("60", "57", "30", "", known(60, 57, 30*time.Second))                                      // seconds that are left
 	f("60", "57", "0.25", "Sun, 22 Nov 2026 11:00:00 GMT", known(60, 57, 250*time.Millisecond)) // and a fraction
@@ -61,22 +62,31 @@ func TestReadRateLimit(t *testing.T) {
 	for _, nonsense := range [][2]string{{"-Inf", "30"}, {"5", "Inf"}, {"", "30"}, {"5", ""}, {"many", "30"}, {"NaN", "30"}, {"5", "NaN"}, {"5", "soon"}, {"5, 6", "30"}} {
 		f("60", nonsense[0], nonsense[1], "", RateLimit{})
 	}
-	cached := Header{{"x-ratelimit-remaining", "0"}, {"X-RATELIMIT-RESET", "30"}, {"age", "12"}}
+	cached := headerOf("x-ratelimit-remaining", "0", "X-RATELIMIT-RESET", "30", "age", "12")
 	if got := ReadRateLimit(cached, noon); got.Known {
 		t.Errorf("out of a cache: %+v", got)
 	}
 }
 
-func TestA429WithoutRetryAfterTakesTheReset(t *testing.T) {
-	f := func(status int, header Header, want time.Duration) {
+func TestFailure_429WithoutRetryAfterUsesReset(t *testing.T) {
+	f := func(status int, header http.Header, want time.Duration) {
 		t.Helper()
 		if got := Failure("p", OpList, Response{Status: status, Header: header}).RetryAfter; got != want {
 			t.Errorf("%d %v: %s, want %s", status, header, got, want)
 		}
 	}
-	reset := Header{{"X-RateLimit-Remaining", "0"}, {"X-RateLimit-Reset", "20"}}
+	reset := headerOf("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "20")
 	f(429, reset, 20*time.Second)
 	f(503, reset, 0)
-	f(429, Header{{"X-RateLimit-Remaining", "3"}, {"X-RateLimit-Reset", "20"}}, 0) // it is another limit that was hit
-	f(429, Header{{"Retry-After", "2"}, {"X-RateLimit-Remaining", "0"}, {"X-RateLimit-Reset", "20"}}, 2*time.Second)
+	f(429, headerOf("X-RateLimit-Remaining", "3", "X-RateLimit-Reset", "20"), 0) // it is another limit that was hit
+	f(429, headerOf("Retry-After", "2", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "20"), 2*time.Second)
+}
+
+// headerOf returns a header with these names and values.
+func headerOf(namesAndValues ...string) http.Header {
+	h := http.Header{}
+	for i := 0; i < len(namesAndValues); i += 2 {
+		h.Set(namesAndValues[i], namesAndValues[i+1])
+	}
+	return h
 }

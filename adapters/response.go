@@ -14,8 +14,8 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Failure is what an answer's status says went wrong; nil for a 2xx. The
-// vendor's errors.go adds the vendor's machine code.
+// Failure returns the error that a response's status stands for; nil for a 2xx.
+// The errors.go of an adapter adds the provider's machine code.
 func Failure(provider string, op Operation, r Response) *normalize.Error {
 	e := &normalize.Error{Provider: provider, Op: string(op), Status: r.Status}
 	switch s := r.Status; {
@@ -51,14 +51,14 @@ func Failure(provider string, op Operation, r Response) *normalize.Error {
 	return e
 }
 
-// Decode reads the JSON of a 2xx answer into v. What is not one JSON text of
-// the documented shape is KindBadResponse, naming the field and the types and
-// never a value.
+// Decode unmarshals the JSON of a 2xx response into v. Anything but one JSON text
+// of the documented shape is KindBadResponse; the message names the field and the
+// types, never a value.
 func Decode(provider string, op Operation, r Response, v any) error {
 	return DecodeAt(provider, op, r, "", r.Body, v)
 }
 
-// DecodeAt is Decode for a part of the answer that stands at a JSON pointer.
+// DecodeAt is Decode for the part of a response at a JSON pointer.
 func DecodeAt(provider string, op Operation, r Response, pointer string, data []byte, v any) error {
 	err := json.Unmarshal(data, v)
 	switch {
@@ -70,8 +70,9 @@ func DecodeAt(provider string, op Operation, r Response, pointer string, data []
 	return BadResponse(provider, op, r, describe(pointer, data, err))
 }
 
-// Acknowledged checks the answer to a write of which only the status is
-// documented: no body, or some JSON. A page of HTML is not the vendor's.
+// Acknowledged checks the response to a write of which only the status is
+// documented. Its body must be empty or JSON: HTML comes from something between us
+// and the provider.
 func Acknowledged(provider string, op Operation, r Response) error {
 	if body := bytes.TrimSpace(r.Body); len(body) > 0 && !jsontext.Value(body).IsValid() {
 		return BadResponse(provider, op, r, "the body is not JSON")
@@ -79,13 +80,13 @@ func Acknowledged(provider string, op Operation, r Response) error {
 	return nil
 }
 
-// BadResponse is an answer that is not what the vendor documents.
+// BadResponse returns the error of a response that is not what the provider documents.
 func BadResponse(provider string, op Operation, r Response, message string) error {
 	return &normalize.Error{Kind: normalize.KindBadResponse, Provider: provider, Op: string(op), Status: r.Status, Message: message}
 }
 
-// describe says what is wrong without quoting the backend: members that it
-// made up never show, because only the fields we decode can have a wrong type.
+// describe says what is wrong with data without quoting it. The JSON pointer in the
+// text names only fields that we decode: no others can have a wrong type.
 func describe(pointer string, data []byte, err error) string {
 	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		at := pointer + string(semantic.JSONPointer)
@@ -111,9 +112,9 @@ func describe(pointer string, data []byte, err error) string {
 
 var machineCode = regexp.MustCompile(`^[A-Z][A-Z_]{1,39}$`)
 
-// MachineCode lets a vendor's code through if it has the form of one
-// (UPPER_SNAKE, no digits, so that no key has it) or is among the documented
-// ones. Anything else may be text, and text is never relayed.
+// MachineCode returns a provider's machine code if it is documented or has the form
+// of one (UPPER_SNAKE without digits, which no key has), and "" for anything else:
+// a provider's text is never relayed.
 func MachineCode(code string, documented ...string) string {
 	for _, d := range documented {
 		if code == d {

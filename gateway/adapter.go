@@ -9,23 +9,14 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// read has the adapter read a list or an agent; one that is the same as before is not made
-// again, and neither are agents of a list that are.
+// read lists or gets with the adapter. If the backend's reply equals the one that
+// call.Previous was made of, the result is the previous one.
 func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapters.Info, call Call) (err error) {
-	var heard *transcript
-	if read := readingOf(ctx); read != nil {
-		heard = &read.heard
-	} else {
-		heard = new(transcript) // of what does not come through the cache nothing is heard
-	}
-	var previous *catalog.Snapshot
+	tracker := &replyTracker{}
 	if call.Previous != nil {
-		heard.before = call.Previous.reply
-		if call.Op == adapters.OpList {
-			previous = call.Previous.Snapshot
-			heard.earlier = previous.Earlier()
-		}
+		tracker.previous = call.Previous.reply
 	}
+	ctx = context.WithValue(ctx, replyTrackerKey{}, tracker)
 	var listing adapters.Listing
 	var agent *normalize.Agent
 	if call.Op == adapters.OpList {
@@ -33,15 +24,15 @@ func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapt
 	} else {
 		agent, err = adapter.Get(ctx, call.Credential, call.NativeID)
 	}
-	r.reply = heard.heard()
+	r.reply = tracker.hash()
 	switch {
-	case heard.recognised:
+	case tracker.unchanged():
 		r.Snapshot, r.Detail = call.Previous.Snapshot, call.Previous.Detail
 		return nil
 	case err != nil:
 		return err
 	case call.Op == adapters.OpList:
-		r.Snapshot, err = catalog.NewSnapshot(info, listing, previous)
+		r.Snapshot, err = catalog.NewSnapshot(info, listing)
 	default:
 		r.Detail, err = catalog.NewDetail(info, agent)
 	}

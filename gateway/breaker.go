@@ -63,8 +63,8 @@ func newBreaker(name, provider string, c config.Breaker, changed func(from, to s
 	return b
 }
 
-func (b *breaker) middleware() ExchangeMiddleware {
-	return func(next adapters.Exchange) adapters.Exchange {
+func (b *breaker) middleware() RoundTripMiddleware {
+	return func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
 			if b.pause.left() > 0 {
 				return b.refusal(req)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -19,7 +20,8 @@ type Backend struct {
 	newAdapter func(adapters.Settings) adapters.Adapter
 
 	principals *principals
-	behind     *turns // of reading agents behind others
+	successor  atomic.Pointer[Backend] // at the same address, once it is configured anew
+	behind     *turns                  // of reading agents behind others
 	breaker    *breaker
 	bulkhead   *bulkhead
 	quotas     *quotas
@@ -41,7 +43,7 @@ type Backend struct {
 // and each of the adapter's requests, those below the retry each time that they
 // are sent:
 //
-//	recognise a reply that is the same as before is not decoded again
+//	unchanged a reply that is the same as before is not decoded again
 //	retry     a read whose failure may be a passing one is sent once more
 //	breaker   a backend that keeps failing is not asked
 //	bulkhead  a backend gets only so many requests at once, a credential its share
@@ -69,8 +71,9 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 		}),
 	}
 	if same := previous != nil && previous.Config.Provider == b.Provider && previous.Config.BaseURL.String() == b.BaseURL.String(); same {
-		backend.principals, backend.quotas, backend.health, backend.retries = previous.principals, previous.quotas, previous.health, previous.retries
+		backend.quotas, backend.health, backend.retries = previous.quotas, previous.health, previous.retries
 		backend.bulkhead.places = previous.bulkhead.places
+		previous.successor.Store(backend)
 		if previous.behind.size == backend.behind.size {
 			backend.behind = previous.behind
 		}
@@ -85,16 +88,16 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 	g.telemetry.ObserveBreaker(name, backend.breaker.state)
 	g.telemetry.ObserveQuota(name, backend.quotas.lowest)
 	retries := &retries{backend: name, timeout: b.Timeout.D(), closed: func() bool { return backend.breaker.state() == "closed" }, budget: backend.retries}
-	exchange := chainExchange(backend.client.Exchange,
-		recognise,
+	exchange := chainRoundTrip(backend.client.RoundTrip,
+		skipUnchanged,
 		retries.middleware(g.telemetry),
 		backend.breaker.middleware(),
 		backend.bulkhead.middleware(backend),
 		backend.quotas.middleware(backend),
 		backend.health.middleware(name, g.log),
-		traceExchange(g.telemetry, backend),
+		traceRoundTrip(g.telemetry, backend),
 	)
-	adapter := provider.New(adapters.Settings{Backend: name, Exchange: exchange})
+	adapter := provider.New(adapters.Settings{Backend: name, RoundTrip: exchange})
 	backend.Endpoint = chain(callAdapter(adapter, backend),
 		recoverPanics(backend, g.log),
 		compose(backend, g.log),
@@ -134,7 +137,7 @@ func chain(e Endpoint, ms ...Middleware) Endpoint {
 	return e
 }
 
-func chainExchange(e adapters.Exchange, ms ...ExchangeMiddleware) adapters.Exchange {
+func chainRoundTrip(e adapters.RoundTrip, ms ...RoundTripMiddleware) adapters.RoundTrip {
 	for i := len(ms) - 1; i >= 0; i-- {
 		e = ms[i](e)
 	}

@@ -21,13 +21,13 @@ func TestOrder(t *testing.T) {
 	for _, m := range comment {
 		said = append(said, m[1])
 	}
-	if got := strings.Join(said, " "); got != "recover compose cache adapter recognise retry breaker bulkhead quota health trace upstream" {
+	if got := strings.Join(said, " "); got != "recover compose cache adapter unchanged retry breaker bulkhead quota health trace upstream" {
 		t.Fatalf("the comment says %s", got)
 	}
 	// Each name's first mention in the code, in the chains' order.
 	for _, order := range [][]string{
 		{"recoverPanics(", "compose(", "g.cache.middleware("},
-		{"recognise,", "retries.middleware(", "backend.breaker.middleware(", "backend.bulkhead.middleware(", "backend.quotas.middleware(", "backend.health.middleware(", "traceExchange("},
+		{"skipUnchanged,", "retries.middleware(", "backend.breaker.middleware(", "backend.bulkhead.middleware(", "backend.quotas.middleware(", "backend.health.middleware(", "traceRoundTrip("},
 	} {
 		at := 0
 		for _, name := range order {

@@ -21,8 +21,8 @@ func newBulkhead(provider string, limit int) *bulkhead {
 	return &bulkhead{provider: provider, limit: limit, places: newShares()}
 }
 
-func (b *bulkhead) middleware(of *Backend) ExchangeMiddleware {
-	return func(next adapters.Exchange) adapters.Exchange {
+func (b *bulkhead) middleware(of *Backend) RoundTripMiddleware {
+	return func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
 			place := of.principal(req.Credential).place
 			if !b.places.take(place, b.limit, b.tenants.Load() > 1) {

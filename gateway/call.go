@@ -96,8 +96,8 @@ type Endpoint func(context.Context, Call) (Result, error)
 // Middleware wraps an Endpoint.
 type Middleware func(Endpoint) Endpoint
 
-// ExchangeMiddleware wraps one HTTP request to a backend.
-type ExchangeMiddleware func(adapters.Exchange) adapters.Exchange
+// RoundTripMiddleware wraps one HTTP request to a backend.
+type RoundTripMiddleware func(adapters.RoundTrip) adapters.RoundTrip
 
 // behindKey marks a context.
 type behindKey struct{}

@@ -92,7 +92,7 @@ func dry(ctx context.Context, b CallerBackend, calls []Call, warnings []Warning,
 // requestsOf are those that the adapter makes of the calls. None of them is sent.
 func requestsOf(ctx context.Context, b CallerBackend, calls []Call) ([]dryRequest, error) {
 	var requests []dryRequest
-	endpoint := callAdapter(b.newAdapter(adapters.Settings{Backend: b.Name, Exchange: func(_ context.Context, req *adapters.Request) error {
+	endpoint := callAdapter(b.newAdapter(adapters.Settings{Backend: b.Name, RoundTrip: func(_ context.Context, req *adapters.Request) error {
 		path := b.Config.BaseURL.EscapedPath()
 		path = strings.TrimSuffix(path, "/") + strings.ReplaceAll(req.Path, "%7Bid%7D", newAgent)
 		requests = append(requests, dryRequest{Method: req.Method, Path: path, Body: req.Body})

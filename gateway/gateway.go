@@ -246,6 +246,7 @@ func (g *Gateway) share(s *state, inUse map[*principal]bool) {
 		b.bulkhead.places.forget(ids)
 		b.quotas.forget(ids)
 		b.principals.forget(ids)
+		b.client.Keep(ids)
 	}
 	keys := map[string]bool{}
 	for id := range s.keys.byID {

@@ -34,8 +34,8 @@ type failureNote struct {
 
 // middleware notes how requests end, and logs when a backend begins to fail,
 // with the reason in our own words, and when it answers again.
-func (h *health) middleware(name string, log *slog.Logger) ExchangeMiddleware {
-	return func(next adapters.Exchange) adapters.Exchange {
+func (h *health) middleware(name string, log *slog.Logger) RoundTripMiddleware {
+	return func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
 			err := next(ctx, req)
 			now := time.Now()

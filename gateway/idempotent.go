@@ -13,8 +13,8 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/oklog/ulid/v2"
 
-	"github.com/agentgw/agentgw/gateway/store/idempotency"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
+	"github.com/agentgw/agentgw/gateway/store/idempotency"
 	"github.com/agentgw/agentgw/normalize"
 )
 

@@ -103,7 +103,7 @@ func newKeyring(keys []config.ResolvedKey, backends []*Backend, places *shares, 
 		for _, b := range backends {
 			if s, ok := k.Credentials[b.Name]; ok && !s.Empty() {
 				credential := adapters.NewCredential(s)
-				with := CallerBackend{b, credential.WithNote(b.principal(credential)), accountOf(b.Name, credential)}
+				with := CallerBackend{b, credential, accountOf(b.Name, credential)}
 				caller.backends = append(caller.backends, with)
 				ring.accounts[with.account] = true
 			}

@@ -93,7 +93,7 @@ func BenchmarkCompressedList(b *testing.B) {
 func BenchmarkMiss(b *testing.B) {
 	for _, provider := range all.Providers() {
 		reply := vendorReply(provider.Info.Provider, 100)
-		adapter := provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+		adapter := provider.New(adapters.Settings{Backend: "b", RoundTrip: func(_ context.Context, req *adapters.Request) error {
 			return req.Receive(adapters.Response{Status: 200, Body: reply})
 		}})
 		b.Run(provider.Info.Provider, func(b *testing.B) {
@@ -104,7 +104,7 @@ func BenchmarkMiss(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := catalog.NewSnapshot(provider.Info, listing, nil); err != nil {
+				if _, err := catalog.NewSnapshot(provider.Info, listing); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -202,7 +202,7 @@ func memoryOf(t testing.TB, provider adapters.Provider, agents int) (truth, esti
 	kept := make([]*catalog.Snapshot, 0, snapshots)
 	before := heap()
 	for range snapshots {
-		adapter := provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+		adapter := provider.New(adapters.Settings{Backend: "b", RoundTrip: func(_ context.Context, req *adapters.Request) error {
 			reply := vendorReply(provider.Info.Provider, agents) // of each its own
 			return req.Receive(adapters.Response{Status: 200, Body: reply})
 		}})
@@ -210,7 +210,7 @@ func memoryOf(t testing.TB, provider adapters.Provider, agents int) (truth, esti
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := catalog.NewSnapshot(provider.Info, listing, nil)
+		s, err := catalog.NewSnapshot(provider.Info, listing)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -288,7 +288,7 @@ func benchGatewayWith(b testing.TB, log *slog.Logger, ttl time.Duration, agents 
 	b.Helper()
 	var emulators []sandbox.Emulator
 	file, credentials := "backends:\n", ""
-	for _, v := range all.Vendors() {
+	for _, v := range all.Entries() {
 		name := v.Info.Provider
 		if !strings.Contains(" "+strings.Join(vendors, " ")+" ", " "+name+" ") {
 			continue

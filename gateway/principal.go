@@ -9,8 +9,7 @@ import (
 )
 
 // principal is who asks a backend, as the vendor sees it: one of its credentials. What is kept of
-// it is found once for each configuration, and not in a map, by the credential's hash, for each
-// thing that is to be known of each call.
+// it lives as long as the backend's configuration.
 type principal struct {
 	number     uint64 // tells it from all others of this process
 	backend    *Backend
@@ -24,11 +23,10 @@ type principal struct {
 	live   bool
 }
 
-// principals are those of one backend, and of its successors at the same address. They are safe
-// for concurrent use.
+// principals are those of one backend, by the credential's ID. They are safe for concurrent use.
 type principals struct {
 	mu sync.Mutex
-	of map[string]*principal // the last ones, by the credential's ID
+	of map[string]*principal
 }
 
 func newPrincipals() *principals { return &principals{of: map[string]*principal{}} }
@@ -36,16 +34,13 @@ func newPrincipals() *principals { return &principals{of: map[string]*principal{
 // numbered is how many principals there were in this process.
 var numbered atomic.Uint64
 
-// principal is who the credential is at this backend. Of one that a key has it is noted on it.
+// principal is who the credential is at this backend.
 func (b *Backend) principal(c adapters.Credential) *principal {
-	if noted, ok := c.Note().(*principal); ok && noted.backend == b {
-		return noted
-	}
 	b.principals.mu.Lock()
 	defer b.principals.mu.Unlock()
 	id := c.ID()
 	p := b.principals.of[id]
-	if p == nil || p.backend != b {
+	if p == nil {
 		p = &principal{number: numbered.Add(1), backend: b, credential: id, place: b.bulkhead.places.of(id), quota: b.quotas.of(id)}
 		b.principals.of[id] = p
 	}
@@ -55,10 +50,13 @@ func (b *Backend) principal(c adapters.Credential) *principal {
 // successor is who the credential is now, if it is somebody else: its backend was configured anew,
 // or its key had gone and came back. nil for nobody.
 func (p *principal) successor() *principal {
-	all := p.backend.principals
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	if now := all.of[p.credential]; now != p {
+	b := p.backend
+	for next := b.successor.Load(); next != nil; next = next.successor.Load() {
+		b = next
+	}
+	b.principals.mu.Lock()
+	defer b.principals.mu.Unlock()
+	if now := b.principals.of[p.credential]; now != p {
 		return now
 	}
 	return nil

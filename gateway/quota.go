@@ -66,8 +66,8 @@ const (
 // for leaves it alone.
 const callersShare = 5
 
-func (q *quotas) middleware(of *Backend) ExchangeMiddleware {
-	return func(next adapters.Exchange) adapters.Exchange {
+func (q *quotas) middleware(of *Backend) RoundTripMiddleware {
+	return func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
 			behind := isBehind(ctx)
 			c := of.principal(req.Credential).quota
@@ -82,8 +82,8 @@ func (q *quotas) middleware(of *Backend) ExchangeMiddleware {
 			e := ending{sent: true} // also if it panics
 			defer func() {
 				now := time.Now()
-				if req.Answer.Status != 0 {
-					e.limit = adapters.ReadRateLimit(req.Answer.Header, now)
+				if req.Response.Status != 0 {
+					e.limit = adapters.ReadRateLimit(req.Response.Header, now)
 				}
 				q.done(c, number, e, now)
 			}()
@@ -94,7 +94,7 @@ func (q *quotas) middleware(of *Backend) ExchangeMiddleware {
 			case failure.Kind == normalize.KindRateLimited:
 				e.limited = true
 				failure.RetryAfter = q.rest(c, failure.RetryAfter, time.Now())
-			case req.Answer.Status == 0 && !outcomes[failure.Kind].lost:
+			case req.Response.Status == 0 && !outcomes[failure.Kind].lost:
 				e.sent = false
 			}
 			return err

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,7 +18,7 @@ import (
 
 // limited is an exchange within a quota, before a vendor that answers with these
 // headers.
-func limited(rate *config.Rate, vendor func() (normalize.Kind, adapters.Header)) (*quotas, func(ctx context.Context) error) {
+func limited(rate *config.Rate, vendor func() (normalize.Kind, http.Header)) (*quotas, func(ctx context.Context) error) {
 	b := playedBackend(config.BackendCache{})
 	q := b.quotas
 	q.limit(rate)
@@ -45,8 +46,8 @@ func per(requests int, window time.Duration) *config.Rate {
 	return &config.Rate{Requests: requests, Per: config.Duration(window)}
 }
 
-func saying(remaining, resetSeconds int) adapters.Header {
-	return adapters.Header{{Name: "X-RateLimit-Limit", Value: "60"}, {Name: "X-RateLimit-Remaining", Value: fmt.Sprint(remaining)}, {Name: "X-RateLimit-Reset", Value: fmt.Sprint(resetSeconds)}}
+func saying(remaining, resetSeconds int) http.Header {
+	return http.Header{"X-Ratelimit-Limit": {"60"}, "X-Ratelimit-Remaining": {fmt.Sprint(remaining)}, "X-Ratelimit-Reset": {fmt.Sprint(resetSeconds)}}
 }
 
 // TestVendorsWord: what its answers say is left bounds us, with a quota of our own
@@ -55,11 +56,11 @@ func TestVendorsWord(t *testing.T) {
 	for _, rate := range []*config.Rate{nil, per(60, time.Minute)} {
 		synctest.Test(t, func(t *testing.T) {
 			header := saying(2, 30)
-			_, send := limited(rate, func() (normalize.Kind, adapters.Header) { return well, header })
+			_, send := limited(rate, func() (normalize.Kind, http.Header) { return well, header })
 			if err := send(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			header = adapters.Header{}
+			header = http.Header{}
 			for range 2 {
 				if err := send(context.Background()); err != nil {
 					t.Fatal(err)
@@ -190,7 +191,7 @@ func TestManyRefusedAtOnce(t *testing.T) {
 // TestReserve: what nobody waits for leaves a fifth to those who do.
 func TestReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, send := limited(per(10, time.Minute), func() (normalize.Kind, adapters.Header) { return well, adapters.Header{} })
+		q, send := limited(per(10, time.Minute), func() (normalize.Kind, http.Header) { return well, http.Header{} })
 		for i := range 10 {
 			err := send(behind(context.Background()))
 			if (err == nil) != (i < 8) {
@@ -211,7 +212,7 @@ func TestReserve(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // and of what the vendor says
-		_, send := limited(nil, func() (normalize.Kind, adapters.Header) { return well, saying(12, 30) })
+		_, send := limited(nil, func() (normalize.Kind, http.Header) { return well, saying(12, 30) })
 		if err := send(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +229,7 @@ func TestReserve(t *testing.T) {
 func TestRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kind := normalize.KindRateLimited
-		_, send := limited(nil, func() (normalize.Kind, adapters.Header) { return kind, adapters.Header{} })
+		_, send := limited(nil, func() (normalize.Kind, http.Header) { return kind, http.Header{} })
 		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			err := send(context.Background())
 			failure := err.(*normalize.Error)
@@ -254,7 +255,7 @@ func TestRests(t *testing.T) {
 // TestWhatWasNotSentIsNotCounted, and what may have been is; nothing runs for ever.
 func TestWhatWasNotSentIsNotCounted(t *testing.T) {
 	for _, kind := range normalize.Kinds() {
-		q, send := limited(per(5, time.Hour), func() (normalize.Kind, adapters.Header) { return kind, nil })
+		q, send := limited(per(5, time.Hour), func() (normalize.Kind, http.Header) { return kind, nil })
 		_ = send(context.Background())
 		c := q.byCredential[adapters.NewCredential(secret.New("c")).ID()]
 		want := outcomes[kind].lost || kind == normalize.KindRateLimited // which is an answer
@@ -262,7 +263,7 @@ func TestWhatWasNotSentIsNotCounted(t *testing.T) {
 			t.Errorf("%s: counted %v, %d running", kind, counted, c.running)
 		}
 	}
-	q, send := limited(per(5, time.Hour), func() (normalize.Kind, adapters.Header) { panic("in the exchange") })
+	q, send := limited(per(5, time.Hour), func() (normalize.Kind, http.Header) { panic("in the exchange") })
 	func() {
 		defer func() { _ = recover() }()
 		_ = send(context.Background())

@@ -151,9 +151,9 @@ func (r *reader) fetchShared(ctx context.Context, began epoch, refresh bool) (re
 	if r.known != nil {
 		call.Previous = &r.known.result
 	}
-	ctx, reading := withReading(ctx)
+	ctx, lastCall := withLastCall(ctx)
 	result, err = r.next(ctx, call)
-	result.Work, result.Asker = reading.last.Load(), journal.RequestID(ctx) // of a failure too, for those who share it
+	result.Work, result.Asker = lastCall.Load(), journal.RequestID(ctx) // of a failure too, for those who share it
 	if err != nil {
 		r.cache.void(r, normalize.KindOf(err))
 		return result, err

@@ -30,8 +30,8 @@ const (
 	retryPatience = time.Second
 )
 
-func (r *retries) middleware(t *telemetry.Telemetry) ExchangeMiddleware {
-	return func(next adapters.Exchange) adapters.Exchange {
+func (r *retries) middleware(t *telemetry.Telemetry) RoundTripMiddleware {
+	return func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
 			decode, header := req.Decode, req.Header // what wraps one attempt must not wrap the next
 			err := next(ctx, req)
@@ -43,14 +43,18 @@ func (r *retries) middleware(t *telemetry.Telemetry) ExchangeMiddleware {
 				return err
 			}
 			delay := failure.RetryAfter + retryDelayMin + rand.N(retryDelayMax-retryDelayMin)
-			if failure.RetryAfter > retryPatience || !r.inTime(ctx, delay) || !r.budget.take(time.Now()) {
+			if failure.RetryAfter > retryPatience || !r.inTime(ctx, delay) {
+				return err
+			}
+			// A kept connection that turns out to be dead says nothing of the backend.
+			if !failure.StaleConnection && !r.budget.take(time.Now()) {
 				return err
 			}
 			if !sleep(ctx, delay) {
 				return err
 			}
 			again := *req
-			again.Decode, again.Header, again.Answer, again.Resend = decode, header, adapters.Response{}, 1
+			again.Decode, again.Header, again.Response, again.Resend = decode, header, adapters.Response{}, 1
 			last := next(ctx, &again)
 			if notSent(last) {
 				return err

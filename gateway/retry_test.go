@@ -11,7 +11,7 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-func retriesOf(t *testing.T, closed bool, next adapters.Exchange) adapters.Exchange {
+func retriesOf(t *testing.T, closed bool, next adapters.RoundTrip) adapters.RoundTrip {
 	t.Helper()
 	r := &retries{backend: "b", timeout: 4 * time.Second, closed: func() bool { return closed }, budget: &retryBudget{}}
 	return r.middleware(quiet(t))(next)
@@ -104,12 +104,36 @@ func TestRefusalsFillNoBudget(t *testing.T) {
 	})
 }
 
+// TestRetry_StaleConnectionNeedsNoBudget: a read that failed on a connection that had
+// been used before is sent again however many were.
+func TestRetry_StaleConnectionNeedsNoBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		resent := 0
+		exchange := retriesOf(t, true, func(_ context.Context, req *adapters.Request) error {
+			if req.Resend > 0 {
+				resent++
+				return nil
+			}
+			return &normalize.Error{Kind: normalize.KindReset, StaleConnection: true}
+		})
+		for n := range 20 {
+			if err := exchange(t.Context(), &adapters.Request{Op: adapters.OpGet}); err != nil || resent != n+1 {
+				t.Fatalf("request %d: %v, %d sent again", n+1, err, resent)
+			}
+		}
+		_ = exchange(t.Context(), &adapters.Request{Op: adapters.OpUpdate})
+		if resent != 20 {
+			t.Error("a write was sent again")
+		}
+	})
+}
+
 // TestRetryMends: the second answer is the answer, and each attempt is decoded by
 // itself.
 func TestRetryMends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, decoded := 0, 0
-		wrapping := func(next adapters.Exchange) adapters.Exchange {
+		wrapping := func(next adapters.RoundTrip) adapters.RoundTrip {
 			return func(ctx context.Context, req *adapters.Request) error {
 				decode := req.Decode
 				req.Decode = func(r adapters.Response) error { decoded++; return decode(r) }

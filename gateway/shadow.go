@@ -112,7 +112,7 @@ func (s *shadowing) compare(ctx context.Context, shadow sqlstore.Shadow, r *rout
 // shadowFields are those that can differ, as the metric has them.
 func shadowFields() (names []string) {
 	for _, f := range normalize.AllFields() {
-		if !f.Settled() {
+		if !f.ReadOnly() {
 			names = append(names, f.Name())
 		}
 	}

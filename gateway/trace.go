@@ -2,9 +2,9 @@ package gateway
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -15,8 +15,8 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// traceExchange records each request to a backend as a telemetry.CallEvent.
-func traceExchange(t *telemetry.Telemetry, b *Backend) ExchangeMiddleware {
+// traceRoundTrip records each request to a backend as a telemetry.CallEvent.
+func traceRoundTrip(t *telemetry.Telemetry, b *Backend) RoundTripMiddleware {
 	base := b.Config.BaseURL
 	port, err := strconv.Atoi(base.Port())
 	if err != nil {
@@ -24,15 +24,15 @@ func traceExchange(t *telemetry.Telemetry, b *Backend) ExchangeMiddleware {
 	}
 	backend := telemetry.CallEvent{Backend: b.Name, Provider: b.Info.Provider, Address: base.Hostname(), Port: port}
 	baseURL := strings.TrimRight(base.String(), "/")
-	return func(next adapters.Exchange) adapters.Exchange {
+	return func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
 			ctx, span := t.StartCall(ctx, b.Info.Provider, string(req.Op))
 			defer span.End() // EndCall does not run after a panic
-			noteRequest(ctx, span)
+			recordLastCall(ctx, span)
 			if b.Config.PropagateTrace {
-				req.Header = slices.Clip(req.Header) // it may be sent again with another trace
+				req.Header = req.Header.Clone() // it may be sent again with another trace
 				for name, value := range telemetry.PropagationHeaders(ctx) {
-					req.Header = append(req.Header, adapters.Field{Name: name, Value: value})
+					req.Header.Set(name, value)
 				}
 			}
 			call := backend
@@ -40,7 +40,7 @@ func traceExchange(t *telemetry.Telemetry, b *Backend) ExchangeMiddleware {
 			call.Began = time.Now()
 			err := next(ctx, req)
 			call.Took = time.Since(call.Began)
-			call.Status = req.Answer.Status
+			call.Status = req.Response.Status
 			if failure, ok := err.(*normalize.Error); ok && call.Status == 0 {
 				call.Status = failure.Status // its body did not arrive
 			}
@@ -63,15 +63,24 @@ func errorType(err error) string {
 	return normalize.KindOf(err).String()
 }
 
-// noteRequest has the last of the requests to a backend noted, for links to it from those who
-// wait for the same answer; unless it is not recorded.
-func noteRequest(ctx context.Context, span trace.Span) {
-	if !span.IsRecording() {
-		return
-	}
-	if r := readingOf(ctx); r != nil {
+// lastCall is the last recorded span of the upstream calls of one fetch, so that readers
+// who share the fetch can link to it.
+type lastCall struct {
+	atomic.Pointer[trace.SpanContext]
+}
+
+type lastCallKey struct{}
+
+func withLastCall(ctx context.Context) (context.Context, *lastCall) {
+	last := &lastCall{}
+	return context.WithValue(ctx, lastCallKey{}, last), last
+}
+
+// recordLastCall keeps a recorded span for the fetch that the context belongs to, if any.
+func recordLastCall(ctx context.Context, span trace.Span) {
+	if last, ok := ctx.Value(lastCallKey{}).(*lastCall); ok && span.IsRecording() {
 		sc := span.SpanContext()
-		r.last.Store(&sc)
+		last.Store(&sc)
 	}
 }
 

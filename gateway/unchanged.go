@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -10,103 +9,81 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 )
 
-// replyHash is the SHA-256 of a backend's reply: its type and its body.
-type replyHash [32]byte
+// replyHash is the SHA-256 of a backend's reply: its Content-Type and its body.
+type replyHash [sha256.Size]byte
 
-// transcript is what a read hears of its backend, and what it heard the last time. Most
-// replies are the very same as before: what was made of them is, too, and decoding,
-// normalizing and encoding them is nine tenths of what a read costs here. Only a read of one
-// reply is recognised: which ones would follow is not known before the first is decoded.
-type transcript struct {
-	before  *replyHash       // nil: there is nothing to be recognised
-	earlier adapters.Earlier // a list, some of whose rows may come again; nil for none
+// replyTracker hashes the replies of one read. If the only reply equals the one of
+// the last read, what was decoded then is used again: decoding and encoding are
+// most of a read's cost. A read of several replies never matches, because the
+// later ones are unknown until the first is decoded. It is safe for concurrent use.
+type replyTracker struct {
+	previous *replyHash // the reply of the last read; nil: nothing can match
 
-	mu         sync.Mutex
-	replies    int
-	odd        bool // one was not 200
-	last       replyHash
-	recognised bool
-	place      int // in the earlier list, behind what came again
+	mu      sync.Mutex
+	replies int
+	other   bool // some reply was not a 200
+	last    replyHash
+	matched bool
 }
 
-// errRecognised ends a read whose reply is known.
-var errRecognised = errors.New("the reply is the same as before")
+// errUnchanged ends an adapter's read whose reply equals the one of the last read.
+var errUnchanged = errors.New("the reply is the same as the last one")
 
-// heard is the hash of the only reply; nil if there were others, or none.
-func (t *transcript) heard() *replyHash {
+type replyTrackerKey struct{}
+
+// hash returns the hash of the only reply, or nil if there were others, or none.
+func (t *replyTracker) hash() *replyHash {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case t.replies != 1 || t.odd:
+	case t.replies != 1 || t.other:
 		return nil
-	case t.recognised:
-		return t.before
+	case t.matched:
+		return t.previous
 	}
-	last := t.last // and nothing else of this: it will be the next one's before
+	last := t.last // a copy, or the result would hold on to every tracker before it
 	return &last
 }
 
-// hear takes note of a reply, and reports whether it is known.
-func (t *transcript) hear(r adapters.Response) bool {
+// unchanged reports whether the read ended because its reply equals the last one.
+func (t *replyTracker) unchanged() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.matched
+}
+
+// observe hashes a reply and reports whether it equals the one of the last read.
+func (t *replyTracker) observe(r adapters.Response) bool {
 	h := sha256.New()
 	_, _ = h.Write([]byte(r.Header.Get("Content-Type") + "\n")) // it never fails
 	_, _ = h.Write(r.Body)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.replies++
-	t.odd = t.odd || r.Status != 200
+	t.other = t.other || r.Status != 200
 	h.Sum(t.last[:0])
-	t.recognised = t.replies == 1 && !t.odd && t.before != nil && t.last == *t.before
-	return t.recognised
+	t.matched = t.replies == 1 && !t.other && t.previous != nil && t.last == *t.previous
+	return t.matched
 }
 
-// withoutKnown has a reply decoded without the rows that are as they were, and reports whether
-// that is as good as decoding it whole. If it is not, nothing is said of it: the whole tells
-// what is wrong.
-func (t *transcript) withoutKnown(r adapters.Response, decode func(adapters.Response) error) bool {
-	if t.earlier == nil || r.Status != 200 {
-		return false
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	less, known, place := adapters.LeaveOut(r.Body, t.earlier, t.place)
-	if known == nil {
-		return false
-	}
-	r.Body, r.Known = less, known
-	if decode(r) != nil || !known.All() {
-		return false
-	}
-	t.place = place
-	return true
-}
-
-// recognise has the replies of reads heard, and does not have one decoded that is known: the
-// backend has answered well, and the adapter's read ends.
-func recognise(next adapters.Exchange) adapters.Exchange {
+// skipUnchanged does not have a reply decoded that equals the one of the last read.
+// The backend has answered well; the adapter's read ends with errUnchanged.
+func skipUnchanged(next adapters.RoundTrip) adapters.RoundTrip {
 	return func(ctx context.Context, req *adapters.Request) error {
-		read := readingOf(ctx)
-		if read == nil {
+		tracker, ok := ctx.Value(replyTrackerKey{}).(*replyTracker)
+		if !ok {
 			return next(ctx, req)
 		}
-		t := &read.heard
-		decode, known := req.Decode, false
-		req.LendBody = t.before != nil
+		decode, unchanged := req.Decode, false
 		req.Decode = func(r adapters.Response) error {
-			if known = t.hear(r); known {
-				return nil
-			}
-			if r.BodyLent { // what is made of it keeps parts of it
-				r.Body, r.BodyLent = bytes.Clone(r.Body), false
-			}
-			if t.withoutKnown(r, decode) {
+			if unchanged = tracker.observe(r); unchanged {
 				return nil
 			}
 			return decode(r)
 		}
-		if err := next(ctx, req); err != nil || !known {
+		if err := next(ctx, req); err != nil || !unchanged {
 			return err
 		}
-		return errRecognised
+		return errUnchanged
 	}
 }

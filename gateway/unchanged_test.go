@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"fmt"
+	"net/http"
 	"testing"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -21,9 +22,9 @@ func (b *bench) snapshot(backend string) *catalog.Snapshot {
 	return nil
 }
 
-// TestUnchangedReplies: a reply that is the same as before is not decoded again, and one
+// TestUnchanged_ReplyIsNotDecodedAgain: a reply that is the same as before is not decoded again, and one
 // that differs in anything is. Whatever was read, it was asked for, and it says when.
-func TestUnchangedReplies(t *testing.T) {
+func TestUnchanged_ReplyIsNotDecodedAgain(t *testing.T) {
 	b := newBench(t, "")
 	const list = "/v1/agents?backend=krosai"
 	first := b.get(list).wants(t, 200, "")
@@ -56,7 +57,7 @@ func TestUnchangedReplies(t *testing.T) {
 	if r := b.get(list, "Cache-Control: no-cache").wants(t, 200, ""); r.text == "" || b.snapshot("krosai") == changed {
 		t.Error("what it was before is not read again")
 	}
-	// After a write nothing is known, so nothing is recognised.
+	// After a write nothing is kept, so nothing matches.
 	before = b.snapshot("krosai")
 	b.ask(keyAcme, "PATCH", krosaiAgent, `{"name": "Product Expert"}`).wants(t, 200, "")
 	b.get(list).wants(t, 200, "")
@@ -65,37 +66,8 @@ func TestUnchangedReplies(t *testing.T) {
 	}
 }
 
-// TestLentBodies: what is made of a reply that differs stays what it is, whatever is read into
-// the same memory after it.
-func TestLentBodies(t *testing.T) {
-	b := newBench(t, "")
-	krosai := b.vendors["krosai"].Control()
-	for _, path := range []string{krosaiAgent, "/v1/agents?backend=krosai"} {
-		asWell := path + "?include=raw"
-		if path != krosaiAgent {
-			asWell = path + "&include=raw"
-		}
-		for i := range 8 {
-			name := []byte(fmt.Sprintf("Named %07d", i)) // as long as it was
-			krosai.Fail(sandbox.Fault{Change: func(body []byte) []byte { return bytes.Replace(body, []byte("Product Expert"), name, 1) }})
-			made := b.get(path, "Cache-Control: no-cache").wants(t, 200, "")
-			krosai.Heal()
-			for range 4 { // of others, into the same memory
-				b.get("/v1/agents/krosai:nobody", "Cache-Control: no-cache")
-				b.get("/v1/agents?backend=klen", "Cache-Control: no-cache")
-			}
-			if kept := b.get(path).wants(t, 200, ""); !bytes.Contains([]byte(made.text), name) || kept.text != made.text {
-				t.Errorf("%s: %s, then %s", path, made.text, kept.text)
-			}
-			if raw := b.get(asWell).wants(t, 200, ""); bytes.Count([]byte(raw.text), name) != 2 {
-				t.Errorf("%s: its raw JSON is not what came: %s", path, raw.text)
-			}
-		}
-	}
-}
-
-// TestUnchangedPages: of a list of several replies each may change, so none is recognised.
-func TestUnchangedPages(t *testing.T) {
+// TestUnchanged_PagesAreDecoded: of a list of several replies each may change, so none matches.
+func TestUnchanged_PagesAreDecoded(t *testing.T) {
 	b := newBench(t, "")
 	for i := range 250 {
 		b.vendors["krosai"].Seed(b.env["ACME_KROSAI"], []byte(fmt.Sprintf(seeded("krosai"), i)))
@@ -108,34 +80,31 @@ func TestUnchangedPages(t *testing.T) {
 	}
 }
 
-// TestOddRepliesAreNotRecognised: where any reply was another success than 200, nothing is.
-func TestOddRepliesAreNotRecognised(t *testing.T) {
-	heard := &transcript{}
-	heard.hear(adapters.Response{Status: 200, Body: []byte("{}")})
-	first := heard.heard()
+// TestReplyTracker_WhichRepliesMatch: only a single reply, a 200 with the same type and body.
+func TestReplyTracker_WhichRepliesMatch(t *testing.T) {
+	before := &replyTracker{}
+	before.observe(adapters.Response{Status: 200, Body: []byte("{}")})
+	first := before.hash()
 	if first == nil {
 		t.Fatal("one reply has no hash")
 	}
-	if first == &heard.last {
-		t.Error("the hash pins the transcript, and that the one before it, and so on")
+	if first == &before.last {
+		t.Error("the hash holds on to its tracker, which holds on to the hash before it, and so on")
 	}
-	for name, replies := range map[string][]adapters.Response{
-		"another body": {{Status: 200, Body: []byte("{ }")}},
-		"another type": {{Status: 200, Body: []byte("{}"), Header: adapters.Header{{Name: "Content-Type", Value: "text/html"}}}},
-		"not 200":      {{Status: 203, Body: []byte("{}")}},
+	for name, r := range map[string]adapters.Response{
+		"another body": {Status: 200, Body: []byte("{ }")},
+		"another type": {Status: 200, Body: []byte("{}"), Header: http.Header{"Content-Type": {"text/html"}}},
+		"not 200":      {Status: 203, Body: []byte("{}")},
 	} {
-		next := &transcript{before: first}
-		for _, r := range replies {
-			if next.hear(r) {
-				t.Errorf("%s is recognised", name)
-			}
+		if next := (&replyTracker{previous: first}); next.observe(r) || next.unchanged() {
+			t.Errorf("%s matches", name)
 		}
 	}
-	next := &transcript{before: first}
-	if !next.hear(adapters.Response{Status: 200, Body: []byte("{}")}) || *next.heard() != *first {
-		t.Error("the same is not recognised")
+	next := &replyTracker{previous: first}
+	if !next.observe(adapters.Response{Status: 200, Body: []byte("{}")}) || !next.unchanged() || *next.hash() != *first {
+		t.Error("the same reply does not match")
 	}
-	if next.hear(adapters.Response{Status: 203, Body: []byte("[]")}); next.heard() != nil {
-		t.Error("of two replies, there is one hash")
+	if next.observe(adapters.Response{Status: 200, Body: []byte("[]")}); next.hash() != nil || next.unchanged() {
+		t.Error("two replies have one hash")
 	}
 }

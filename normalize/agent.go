@@ -1,8 +1,11 @@
-// Package normalize is the gateway's own model of an agent: its fields, its
-// ids, its errors, and how it is written as JSON.
+// Package normalize is the gateway's model of an agent: its fields, ids and JSON,
+// the changes that callers make, and the kinds of failure.
 //
-// It is pure: no network, no configuration, no clock. It must not know any
-// vendor, any transport or the gateway; everything else may depend on it.
+// It is pure: no network, no configuration, no clock. It does not know any
+// provider, any transport or the gateway; all of them depend on it.
+//
+// Begin reading at Agent. fields.go is the table of its fields, error.go has the kinds
+// of failure, body.go parses what callers send.
 package normalize
 
 import (
@@ -17,7 +20,7 @@ type View string
 const (
 	// ViewBasic is what the backend's list shows.
 	ViewBasic View = "basic"
-	// ViewFull is everything the backend's API shows of one agent.
+	// ViewFull is all that the backend's API shows of one agent.
 	ViewFull View = "full"
 )
 
@@ -28,8 +31,8 @@ const (
 	ModalityAvatar = "avatar"
 )
 
-// Known values of the model's open enums. A vendor's value that is not among
-// them is passed through as it came.
+// Known values of the model's open enums. Any other value of a provider is passed
+// through unchanged.
 const (
 	StatusActive   = "active"
 	StatusInactive = "inactive"
@@ -47,8 +50,7 @@ const (
 	VisibilityCommercial = "commercial"
 )
 
-// KnownValues are those of an open enum that are documented; nil for a field
-// that is none.
+// KnownValues returns the documented values of an open enum; nil for any other field.
 func KnownValues(f Field) []string {
 	switch f {
 	case FieldStatus:
@@ -65,12 +67,11 @@ func KnownValues(f Field) []string {
 	return nil
 }
 
-// Agent is one agent of one backend. A nil pointer or slice is JSON null. An
-// Agent is built by an adapter and not changed afterwards: the gateway shares
-// it between requests.
+// Agent is one agent of one backend. A nil pointer or slice is JSON null. An Agent
+// does not change after an adapter has built it: requests share it.
 //
-// Every value that the vendor sent is in exactly one place: a field here, a
-// member of Extensions, or the envelope of the reply it came in.
+// Every value that the provider sent is in exactly one place: a field here, a
+// member of Extensions, or the envelope of the response.
 type Agent struct {
 	ID           string   `json:"id"`
 	Object       string   `json:"object"`
@@ -104,25 +105,21 @@ type Agent struct {
 	Owner Owner `json:"owner"`
 	Usage Usage `json:"usage"`
 
-	CreatedAt *string `json:"created_at"` // RFC 3339, as the vendor wrote it
-	UpdatedAt *string `json:"updated_at"` // RFC 3339, as the vendor wrote it
+	CreatedAt *string `json:"created_at"` // RFC 3339, as the provider wrote it
+	UpdatedAt *string `json:"updated_at"` // RFC 3339, as the provider wrote it
 
-	// Extensions is a JSON object of the vendor's own members, verbatim; nil
+	// Extensions is a JSON object of the provider's own members, verbatim; nil
 	// stands for {}.
 	Extensions jsontext.Value `json:"extensions"`
 
 	View View `json:"view"`
 
-	// Unavailable are the fields that this vendor's API never shows,
-	// NotLoaded those that it shows, but not in this view.
+	// Unavailable are the fields that the provider's API never shows. NotLoaded
+	// are those that it shows, but not in this view.
 	Unavailable FieldSet `json:"-"`
 	NotLoaded   FieldSet `json:"-"`
 
-	// Earlier is where a list read before has the very same agent, from 1 on: this one stands
-	// for it, with its ids and RawList and nothing else. 0: it is all here.
-	Earlier int `json:"-"`
-
-	// RawList and RawDetail are the vendor's JSON for this agent, verbatim.
+	// RawList and RawDetail are the provider's JSON for this agent, verbatim.
 	RawList   jsontext.Value `json:"-"`
 	RawDetail jsontext.Value `json:"-"`
 }
@@ -144,8 +141,8 @@ type Engine struct {
 	Provider *string `json:"provider"`
 }
 
-// Avatar is the face of an agent. VoiceID is the avatar's voice, which need
-// not be the agent's.
+// Avatar is the face of an agent. VoiceID is the avatar's voice, which can differ
+// from the agent's.
 type Avatar struct {
 	ID      *string `json:"id"`
 	Name    *string `json:"name"`
@@ -154,7 +151,7 @@ type Avatar struct {
 }
 
 // Phone is how an agent is reached by telephone. Number is E.164 where the
-// vendor writes it so.
+// provider writes it so.
 type Phone struct {
 	Number  *string `json:"number"`
 	CanCall *bool   `json:"can_call"`
@@ -166,14 +163,14 @@ type Tools struct {
 	Custom  []string `json:"custom"`
 }
 
-// Owner says whose agent it is at the vendor.
+// Owner is the user and the team that the agent belongs to at the provider.
 type Owner struct {
 	UserID *string `json:"user_id"`
 	TeamID *string `json:"team_id"`
 }
 
-// Usage are the vendor's lifetime figures; Minutes in minutes, AvgDurationS
-// in seconds, both as the vendor gives them.
+// Usage are the provider's lifetime figures; Minutes in minutes, AvgDurationS
+// in seconds, both as the provider gives them.
 type Usage struct {
 	Sessions     *Number `json:"sessions"`
 	Calls        *Number `json:"calls"`
@@ -182,7 +179,7 @@ type Usage struct {
 	LastUsedAt   *string `json:"last_used_at"` // RFC 3339
 }
 
-// New is an agent with its identity filled in and everything else null.
+// New returns an agent with its identity set and everything else null.
 func New(provider, backend, nativeID string, view View) *Agent {
 	return &Agent{
 		ID:           ID{Backend: backend, Native: nativeID}.String(),
@@ -195,8 +192,7 @@ func New(provider, backend, nativeID string, view View) *Agent {
 	}
 }
 
-// Answers reports whether the agent is found under this native id: its own,
-// or an alternate one.
+// Answers reports whether the native id is the agent's own or an alternate one.
 func (a *Agent) Answers(nativeID string) bool {
 	if a.NativeID == nativeID {
 		return true

@@ -10,25 +10,25 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Body is a caller's create or patch, read but not yet held against what a
-// backend can hold.
+// Body is a caller's create or patch, parsed and not yet checked against a backend's
+// capability table.
 type Body struct {
 	Change
-	// Backend is where a create shall go; empty if the caller leaves it open.
+	// Backend is where the agent is to be created; empty if the caller names none.
 	Backend string
-	// Echo: it carries an agent's id, so it was read and is sent back.
+	// Echo is true if the body has an id: it is an agent that was read and is sent back.
 	Echo bool
 }
 
-// outputs are members of an answer that are no fields of the agent; they are
-// ignored in a body, so that what was read can be edited and sent back.
-var outputs = map[string]bool{
+// responseOnly are members of a response that are no fields of the agent. They are
+// ignored in a body, so that an agent that was read can be edited and sent back.
+var responseOnly = map[string]bool{
 	"view": true, "warnings": true, "unavailable": true, "not_loaded": true, "raw": true, "resolved_from": true,
 }
 
-// ParseBody reads the body of a create or a patch. The error says what keeps
-// it from being one JSON object; violations are all the members whose name or
-// JSON type the model does not know.
+// ParseBody parses the body of a create or a patch. The error says why data is not
+// one JSON object. The violations are all members whose name the model does not have,
+// or whose JSON type is wrong.
 func ParseBody(data []byte) (Body, []Violation, error) {
 	p := bodyParser{body: Body{Change: Change{Set: map[Field]jsontext.Value{}, Extensions: map[string]jsontext.Value{}}}}
 	value := jsontext.Value(bytes.TrimSpace(data))
@@ -41,20 +41,20 @@ func ParseBody(data []byte) (Body, []Violation, error) {
 	if value.Kind() != '{' {
 		return p.body, nil, errors.New("the body is not a JSON object")
 	}
-	for name, v := range ordered(value) {
+	for name, v := range members(value) {
 		p.member(name, v)
 	}
 	return p.body, p.violations, nil
 }
 
-// MaxViolations bounds how much of a hopeless body is answered for.
+// MaxViolations bounds the violations that are reported for one body.
 const MaxViolations = 100
 
-// MaxDepth bounds how deep a caller's JSON may nest.
+// MaxDepth bounds how deep a body may nest.
 const MaxDepth = 64
 
-// checkJSON walks the whole text once: one value, valid UTF-8, no member
-// twice, not nested without bound.
+// checkJSON checks that value is one JSON value in UTF-8, without duplicate members,
+// and not nested deeper than MaxDepth.
 func checkJSON(value jsontext.Value) error {
 	dec := jsontext.NewDecoder(bytes.NewReader(value))
 	for {
@@ -103,7 +103,7 @@ func (p *bodyParser) member(name string, v jsontext.Value) {
 		p.body.Backend = string(text)
 	case name == "extensions":
 		p.extensions(v)
-	case outputs[name]:
+	case responseOnly[name]:
 	case groups[name] != 0:
 		p.group(name, v)
 	default:
@@ -116,7 +116,7 @@ func (p *bodyParser) member(name string, v jsontext.Value) {
 }
 
 func (p *bodyParser) field(f Field, v jsontext.Value) {
-	if f.Settled() {
+	if f.ReadOnly() {
 		p.body.Echo = p.body.Echo || f == FieldID
 		return
 	}
@@ -131,12 +131,12 @@ func (p *bodyParser) group(name string, v jsontext.Value) {
 	switch v.Kind() {
 	case 'n':
 		for f := range fieldCount {
-			if groups[name].Has(f) && !f.Settled() {
+			if groups[name].Has(f) && !f.ReadOnly() {
 				p.body.Set[f] = null
 			}
 		}
 	case '{':
-		for leaf, value := range ordered(v) {
+		for leaf, value := range members(v) {
 			f, ok := FieldByName(name + "." + leaf)
 			if !ok {
 				p.unknown("/"+name+"/"+escapePointer(leaf), leaf, leavesOf(name))
@@ -145,7 +145,7 @@ func (p *bodyParser) group(name string, v jsontext.Value) {
 			p.field(f, value)
 		}
 	default:
-		if groups[name]&settledFields == groups[name] {
+		if groups[name]&readOnlyFields == groups[name] {
 			return
 		}
 		p.wrongType("/"+name, TypeObject, v)
@@ -156,7 +156,7 @@ func (p *bodyParser) extensions(v jsontext.Value) {
 	switch v.Kind() {
 	case 'n':
 	case '{':
-		for name, value := range ordered(v) {
+		for name, value := range members(v) {
 			p.body.Extensions[name] = value
 		}
 	default:
@@ -169,7 +169,7 @@ func (p *bodyParser) wrongType(pointer string, want Type, v jsontext.Value) {
 }
 
 func (p *bodyParser) unknown(pointer, name string, valid []string) {
-	message := "no such field; the vendor's own fields go into \"extensions\""
+	message := "no such field; the provider's own fields go into \"extensions\""
 	if near := Nearest(name, valid); near != "" {
 		message = fmt.Sprintf("no such field; did you mean %q?", near)
 	}
@@ -182,7 +182,7 @@ func (p *bodyParser) violate(v Violation) {
 	}
 }
 
-// Shorten keeps a caller's own word from filling an answer.
+// Shorten cuts a caller's text to 128 bytes for an error message.
 func Shorten(s string) string {
 	const most = 128
 	if len(s) <= most {
@@ -192,10 +192,10 @@ func Shorten(s string) string {
 }
 
 var (
-	settledFields = func() FieldSet {
+	readOnlyFields = func() FieldSet {
 		var s FieldSet
 		for f, info := range fields {
-			if info.settled {
+			if info.readOnly {
 				s = s.With(Field(f))
 			}
 		}
@@ -225,10 +225,10 @@ func leavesOf(group string) []string {
 	return names
 }
 
-// escapePointer escapes a member's name for a JSON pointer.
+// escapePointer escapes a member's name for a JSON pointer (RFC 6901, section 3).
 func escapePointer(name string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
-// ExtensionPointer is the JSON pointer of an extension's member.
+// ExtensionPointer returns the JSON pointer of an extension.
 func ExtensionPointer(name string) string { return "/extensions/" + escapePointer(name) }

@@ -4,16 +4,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Change is what a caller asks of an agent: leaves to set, in a create or in
-// a merge patch (RFC 7396). A value is of its field's JSON type, or null,
-// which in a patch means "clear".
+// Change is the set of fields that a create or a merge patch (RFC 7396) sets. Each
+// value has its field's JSON type or is null, which clears the field in a patch.
 type Change struct {
 	Set        map[Field]jsontext.Value
-	Extensions map[string]jsontext.Value // by the vendor's own names
+	Extensions map[string]jsontext.Value // by the provider's own names
 }
 
-// Text is the string that the change sets f to; ok is false where it sets
-// none.
+// Text returns the string that the change sets f to; ok is false if it sets none.
 func (c Change) Text(f Field) (text string, ok bool) {
 	v := c.Set[f]
 	if v.Kind() != '"' {
@@ -26,13 +24,13 @@ func (c Change) Text(f Field) (text string, ok bool) {
 // Empty reports whether the change sets nothing.
 func (c Change) Empty() bool { return len(c.Set) == 0 && len(c.Extensions) == 0 }
 
-// Without is the change less one field.
+// Without returns the change without one field.
 func (c Change) Without(f Field) Change {
 	return c.Keep(func(pointer string, _ jsontext.Value) bool { return pointer != f.Pointer() })
 }
 
-// Keep is the change with only those of its members, by their JSON pointers,
-// for which keep says so.
+// Keep returns the change with only those members for which keep returns true. It is
+// called with each member's JSON pointer.
 func (c Change) Keep(keep func(pointer string, v jsontext.Value) bool) Change {
 	kept := Change{Set: make(map[Field]jsontext.Value, len(c.Set)), Extensions: make(map[string]jsontext.Value, len(c.Extensions))}
 	for f, v := range c.Set {
@@ -48,7 +46,7 @@ func (c Change) Keep(keep func(pointer string, v jsontext.Value) bool) Change {
 	return kept
 }
 
-// ViolationCode is why a value of a caller's body cannot be taken.
+// ViolationCode says why a member of a caller's body is refused.
 type ViolationCode string
 
 // The codes of violations.
@@ -62,8 +60,8 @@ const (
 	UnknownField ViolationCode = "unknown_field"
 )
 
-// Violation is one thing wrong with a caller's body. Pointer is a JSON
-// pointer (RFC 6901) into it.
+// Violation is one member of a caller's body that is refused. Pointer is its JSON
+// pointer (RFC 6901).
 type Violation struct {
 	Pointer string        `json:"pointer"`
 	Code    ViolationCode `json:"code"`

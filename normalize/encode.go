@@ -8,12 +8,12 @@ import (
 var (
 	emptyObject = jsontext.Value("{}")
 
-	// Nil slices are null: "nothing known" differs from "an empty list". A
-	// vendor's own strings keep their escapes.
+	// A nil slice is null, since an unknown list differs from an empty one. Strings
+	// of extensions keep their escapes.
 	encodeOptions = json.JoinOptions(json.FormatNilSliceAsNull(true), jsontext.PreserveRawStrings(true))
 )
 
-// Encode writes the agent as one JSON object, as it stands by itself.
+// Encode returns the JSON object of the agent.
 func (a *Agent) Encode() ([]byte, error) {
 	row, err := a.Row()
 	if err != nil {
@@ -22,7 +22,7 @@ func (a *Agent) Encode() ([]byte, error) {
 	return row.Append(nil, a.Ending()), nil
 }
 
-// Value is the JSON of one field; null where the agent has none.
+// Value returns the JSON of one field; null if the agent has none.
 func (a *Agent) Value(f Field) jsontext.Value {
 	if f.Type() == TypeString {
 		return encode(a.Text(f))
@@ -57,7 +57,8 @@ func (a *Agent) Value(f Field) jsontext.Value {
 	return null
 }
 
-// Text is the value of a field that is a string; nil where the agent has none.
+// Text returns the value of a string field; nil if the agent has none, and for any
+// other field.
 func (a *Agent) Text(f Field) *string {
 	switch f {
 	case FieldID:
@@ -124,7 +125,7 @@ func (a *Agent) Text(f Field) *string {
 	return nil
 }
 
-// Extension is the vendor's own member of that name; nil if there is none.
+// Extension returns the extension of that name; nil if there is none.
 func (a *Agent) Extension(name string) jsontext.Value {
 	return Members(a.Extensions)[name]
 }
@@ -140,8 +141,8 @@ func (a *Agent) avatar() *Avatar {
 
 var null = jsontext.Value("null")
 
-// encode never fails for the types that fields have; were one to be added
-// that can, its value would read as null and a test would say so.
+// encode returns the JSON of a field's value. Encoding does not fail for the types that
+// fields have.
 func encode(v any) jsontext.Value {
 	b, err := json.Marshal(v, encodeOptions)
 	if err != nil {
@@ -150,7 +151,7 @@ func encode(v any) jsontext.Value {
 	return b
 }
 
-// Members splits a JSON object into its members. Anything else has none.
+// Members returns the members of a JSON object; an empty map for anything else.
 func Members(object jsontext.Value) map[string]jsontext.Value {
 	members := map[string]jsontext.Value{}
 	if object.Kind() != '{' {
@@ -176,8 +177,8 @@ func canonical(v jsontext.Value) jsontext.Value {
 	return c
 }
 
-// MergePatch applies a JSON merge patch (RFC 7396) to a value: members set to
-// null go, objects merge, everything else is replaced.
+// MergePatch applies a JSON merge patch (RFC 7396): members set to null are removed,
+// objects are merged, everything else is replaced.
 func MergePatch(target, patch jsontext.Value) (jsontext.Value, error) {
 	if patch.Kind() != '{' {
 		return patch, nil

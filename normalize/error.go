@@ -6,38 +6,37 @@ import (
 	"time"
 )
 
-// Kind is what went wrong with a call to a backend. Adapters and the transport
-// choose it; the gateway acts on it. What a caller is told, whether a call is
-// tried again, whether the breaker counts it and whether an older answer may
-// stand in, all follow from the Kind alone.
+// Kind classifies the failure of a call to a backend. Adapters and the HTTP client
+// choose it. The gateway derives from it the response to the caller, and whether the
+// call is retried, counts for the breaker, and may be answered from a stale snapshot.
 type Kind uint8
 
 // The kinds of failure.
 const (
-	KindInternal       Kind = iota // our own fault, a panic among them
-	KindCanceled                   // the caller left
-	KindUnsupported                // the vendor's API has no such operation
-	KindNotFound                   // the backend says there is no such agent
-	KindNoRoute                    // the backend has no such route at all: its base_url is wrong
+	KindInternal       Kind = iota // a bug of ours, or a panic
+	KindCanceled                   // the caller canceled the request
+	KindUnsupported                // the provider's API has no such operation
+	KindNotFound                   // the backend has no such agent
+	KindNoRoute                    // the backend has no such route: its base_url is wrong
 	KindAuth                       // the backend refused our credential (401, 403)
-	KindRejected                   // the backend refused what was asked (400, 422, other 4xx)
+	KindRejected                   // the backend refused the request (400, 422, other 4xx)
 	KindRateLimited                // the backend's 429, or our own quota for it
 	KindUnavailable                // the backend's 503
 	KindUpstream                   // the backend's 500, 502 or any other 5xx
 	KindGatewayTimeout             // the backend's 504
 	KindConnect                    // no connection: name not found, refused
-	KindReset                      // the connection broke before the first byte of an answer
-	KindTLS                        // the handshake failed
+	KindReset                      // the connection broke before the first byte of a response
+	KindTLS                        // the TLS handshake failed
 	KindConnectTimeout             // no connection in time
-	KindTimeout                    // no answer in time
-	KindExpired                    // our request's own deadline was over before anything was sent
-	KindDeadline                   // our request's own deadline came before the answer
-	KindBodyTimeout                // an answer began and did not end in time
-	KindCut                        // the body ended early
+	KindTimeout                    // no response in time
+	KindExpired                    // the caller's deadline passed before anything was sent
+	KindDeadline                   // the caller's deadline passed before the response
+	KindBodyTimeout                // the response began and did not end in time
+	KindCut                        // the response ended early
 	KindBadResponse                // not JSON, or not the documented JSON
 	KindTooLarge                   // the body is over the limit
 	KindRedirect                   // a 3xx, never followed
-	KindFailureReply               // a 2xx that says success:false
+	KindFailureReply               // a 2xx whose body says success:false
 	KindBreakerOpen                // our breaker for this backend is open
 	KindBusy                       // our bulkhead for this backend is full
 	kindCount
@@ -51,7 +50,7 @@ var kindNames = [kindCount]string{
 
 func (k Kind) String() string { return kindNames[k] }
 
-// Kinds is every kind.
+// Kinds returns every kind.
 func Kinds() []Kind {
 	all := make([]Kind, kindCount)
 	for i := range all {
@@ -60,18 +59,21 @@ func Kinds() []Kind {
 	return all
 }
 
-// Error is a failed call to a backend. Its text never holds a credential or
-// anything that the backend wrote, except Code, a documented machine code.
+// Error is a failed call to a backend. Its text never has a credential or a text of
+// the backend in it.
 type Error struct {
 	Kind       Kind
 	Provider   string
 	Op         string        // the operation: "list", "get", …
 	Status     int           // the backend's HTTP status; 0 if it gave none
-	Code       string        // the backend's machine code, if it documents one
-	RetryAfter time.Duration // how long the backend asks us to wait; 0 if it does not say
-	Unsent     bool          // certainly nothing was sent, though the kind alone does not say so
-	Message    string        // what was wrong, in our own words
-	Err        error         // the cause, for errors.Is; never shown to a caller
+	Code       string        // the backend's machine code; empty if it sent none
+	RetryAfter time.Duration // how long the backend asks to wait; 0 if it does not say
+	Unsent     bool          // nothing was sent, though the kind alone does not say so
+	// StaleConnection is true if the request was sent on a connection that had carried
+	// another one before, and the connection broke before the first byte of a response.
+	StaleConnection bool
+	Message         string // what was wrong, in our own words
+	Err             error  // the cause, for errors.Is; never shown to a caller
 }
 
 func (e *Error) Error() string {
@@ -87,7 +89,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf is the kind of err, KindInternal for an error that has none.
+// KindOf returns the kind of err; KindInternal if it is not an *Error.
 func KindOf(err error) Kind {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind

@@ -6,12 +6,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// joinExtensions is the detail's extensions and those that only the row has,
+// joinExtensions returns the detail's extensions and those that only the row has,
 // each byte for byte.
 func joinExtensions(detail, row *Agent) jsontext.Value {
 	have := Members(detail.Extensions)
 	joined := detail.Extensions
-	for name, value := range ordered(row.Extensions) {
+	for name, value := range members(row.Extensions) {
 		if _, ok := have[name]; !ok {
 			joined = AppendMember(joined, name, value)
 		}
@@ -19,9 +19,8 @@ func joinExtensions(detail, row *Agent) jsontext.Value {
 	return joined
 }
 
-// AppendMember adds a member to a JSON object (nil stands for an empty one)
-// and returns the new object; the old one is not changed. The member's bytes
-// are kept as they are.
+// AppendMember returns the JSON object with one more member. A nil object is an empty
+// one. The object is not changed, and value is kept byte for byte.
 func AppendMember(object jsontext.Value, name string, value jsontext.Value) jsontext.Value {
 	var out jsontext.Value
 	if members := trimObject(object); len(members) > 0 {
@@ -40,7 +39,7 @@ func AppendMember(object jsontext.Value, name string, value jsontext.Value) json
 	return append(out, '}')
 }
 
-// trimObject is what stands between the braces.
+// trimObject returns what is between the braces; nil if that is only white space.
 func trimObject(object jsontext.Value) []byte {
 	first, last := 0, len(object)-1
 	for first < last && object[first] != '{' {
@@ -63,8 +62,8 @@ func trimObject(object jsontext.Value) []byte {
 	return nil
 }
 
-// ordered walks the members of a JSON object in the order they are written.
-func ordered(object jsontext.Value) func(yield func(string, jsontext.Value) bool) {
+// members iterates over the members of a JSON object in the order they are written.
+func members(object jsontext.Value) func(yield func(string, jsontext.Value) bool) {
 	return func(yield func(string, jsontext.Value) bool) {
 		if object.Kind() != '{' {
 			return

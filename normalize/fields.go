@@ -72,14 +72,14 @@ func (t Type) String() string {
 	return [...]string{"a string", "a number", "true or false", "an array of strings", "an object"}[t]
 }
 
-// fieldInfo is what everybody needs to know of a field.
+// fieldInfo describes a field.
 type fieldInfo struct {
 	name string
 	typ  Type
-	// settled fields are the gateway's or the vendor's to say: they are
-	// ignored in what a caller sends.
-	settled bool
-	// shown fields are part of every agent, so no vendor can lack them.
+	// readOnly fields are set by the gateway or the provider. They are ignored in
+	// what a caller sends.
+	readOnly bool
+	// shown fields are part of every agent, whatever the provider.
 	shown bool
 }
 
@@ -127,22 +127,22 @@ var fields = [fieldCount]fieldInfo{
 	FieldExtensions:        {"extensions", TypeObject, false, true},
 }
 
-// Name is the field's dotted name, "model.id".
+// Name returns the field's dotted name, such as "model.id".
 func (f Field) Name() string { return fields[f].name }
 
-// String is the field's dotted name.
+// String returns the field's dotted name.
 func (f Field) String() string { return fields[f].name }
 
-// Pointer is the field's JSON pointer (RFC 6901), "/model/id".
+// Pointer returns the field's JSON pointer (RFC 6901), such as "/model/id".
 func (f Field) Pointer() string { return "/" + strings.ReplaceAll(fields[f].name, ".", "/") }
 
-// Type is the JSON type of the field's value.
+// Type returns the JSON type of the field's value.
 func (f Field) Type() Type { return fields[f].typ }
 
-// Settled reports whether the field is only ever an output.
-func (f Field) Settled() bool { return fields[f].settled }
+// ReadOnly reports whether callers cannot set the field.
+func (f Field) ReadOnly() bool { return fields[f].readOnly }
 
-// AllFields is every field, in order.
+// AllFields returns every field, in order.
 func AllFields() []Field {
 	all := make([]Field, fieldCount)
 	for i := range all {
@@ -151,7 +151,7 @@ func AllFields() []Field {
 	return all
 }
 
-// FieldByName finds a field by its dotted name.
+// FieldByName returns the field with the dotted name.
 func FieldByName(name string) (Field, bool) {
 	f, ok := fieldsByName[name]
 	return f, ok
@@ -168,7 +168,7 @@ var fieldsByName = func() map[string]Field {
 // FieldSet is a set of fields. The zero value is empty.
 type FieldSet uint64
 
-// Fields makes a set.
+// Fields returns the set of the fields.
 func Fields(fs ...Field) FieldSet {
 	var s FieldSet
 	for _, f := range fs {
@@ -177,7 +177,7 @@ func Fields(fs ...Field) FieldSet {
 	return s
 }
 
-// Optional is the set of all fields that a vendor may or may not show.
+// Optional is the set of the fields that a provider need not show.
 var Optional = func() FieldSet {
 	var s FieldSet
 	for f, info := range fields {
@@ -191,16 +191,16 @@ var Optional = func() FieldSet {
 // Has reports whether f is in the set.
 func (s FieldSet) Has(f Field) bool { return s&(1<<f) != 0 }
 
-// With is the set and f.
+// With returns the set with f added.
 func (s FieldSet) With(f Field) FieldSet { return s | 1<<f }
 
-// Minus is the set without what is in t.
+// Minus returns the set without the fields of t.
 func (s FieldSet) Minus(t FieldSet) FieldSet { return s &^ t }
 
-// Len counts the fields in the set.
+// Len returns the number of fields in the set.
 func (s FieldSet) Len() int { return bits.OnesCount64(uint64(s)) }
 
-// groups are the agent's nested members and their leaves, by name.
+// groups has the leaves of each nested member, by its name.
 var groups = func() map[string]FieldSet {
 	m := map[string]FieldSet{}
 	for f, info := range fields {
@@ -211,7 +211,8 @@ var groups = func() map[string]FieldSet {
 	return m
 }()
 
-// groupOf has each field's nested member, with all of its leaves; empty for a field that is in none.
+// groupOf has the nested member that each field is in, with all its leaves; empty for
+// a field that is in none.
 var groupOf = func() (of [fieldCount]struct {
 	name   string
 	leaves FieldSet
@@ -224,8 +225,8 @@ var groupOf = func() (of [fieldCount]struct {
 	return of
 }()
 
-// Names lists the fields of the set in order; a nested member all of whose
-// leaves are in it stands by its own name ("usage" for all of usage.*).
+// Names returns the names of the fields in order. A nested member whose leaves are all
+// in the set is listed by its own name: "usage" for all of usage.*.
 func (s FieldSet) Names() []string {
 	names := make([]string, 0, s.Len())
 	for left := s; left != 0; left &= left - 1 {
@@ -242,10 +243,10 @@ func (s FieldSet) Names() []string {
 	return names
 }
 
-// MarshalJSONTo writes the set's names as an array.
+// MarshalJSONTo encodes the set as an array of its names.
 func (s FieldSet) MarshalJSONTo(enc *jsontext.Encoder) error { return enc.WriteValue(s.append(nil)) }
 
-// append appends the array.
+// append appends the array to dst.
 func (s FieldSet) append(dst []byte) []byte {
 	dst = append(dst, '[')
 	for i, name := range s.Names() {

@@ -7,20 +7,19 @@ import (
 	"strings"
 )
 
-// ID names one agent over all backends: the backend's name and the vendor's
-// own id.
+// ID identifies one agent over all backends: the backend's name and the provider's own
+// id.
 type ID struct {
 	Backend string
 	Native  string
 }
 
-// BackendNamePattern is what a backend can be called.
+// BackendNamePattern is the regular expression for the name of a backend.
 const BackendNamePattern = `^[a-z][a-z0-9-]{0,31}$`
 
 var errID = errors.New("an agent id is backend:key, the key [A-Za-z0-9._-]{1,128} or ~ and base64url")
 
-// ValidBackendName reports whether s can name a backend: whether BackendNamePattern
-// matches it. Each request asks; by hand it takes a tenth of what the pattern takes.
+// ValidBackendName reports whether BackendNamePattern matches s.
 func ValidBackendName(s string) bool {
 	if s == "" || len(s) > 32 || s[0] < 'a' || s[0] > 'z' {
 		return false
@@ -33,7 +32,7 @@ func ValidBackendName(s string) bool {
 	return true
 }
 
-// plainKey reports whether a native id stands in an id as it is.
+// plainKey reports whether a native id is written into an id unencoded.
 func plainKey(s string) bool {
 	if s == "" || len(s) > 128 {
 		return false
@@ -46,8 +45,8 @@ func plainKey(s string) bool {
 	return true
 }
 
-// String is the id as clients see it: "klen:123", or "klen:~YS9i" where the
-// native id holds other characters than a plain key may.
+// String returns the id as clients see it: "klen:123", or "klen:~YS9i" for a native
+// id with characters that a plain key cannot have.
 func (id ID) String() string {
 	if plainKey(id.Native) {
 		return id.Backend + ":" + id.Native
@@ -55,9 +54,9 @@ func (id ID) String() string {
 	return id.Backend + ":~" + base64.RawURLEncoding.EncodeToString([]byte(id.Native))
 }
 
-// ParseID reads an id as it stands in a URL path: percent-encoding is undone
-// once, and the first colon splits. An id has one spelling only; a key in
-// base64url that could stand plain is refused.
+// ParseID parses an id from a URL path: it is unescaped once and split at the first
+// colon. An id has exactly one spelling: a key in base64url that could be plain is an
+// error.
 func ParseID(s string) (ID, error) {
 	s, err := url.PathUnescape(s)
 	if err != nil {
@@ -79,7 +78,7 @@ func ParseID(s string) (ID, error) {
 		return ID{}, errID
 	}
 	id := ID{Backend: backend, Native: string(native)}
-	if id.String() != s { // it could stand plain, or the decoder passed over line breaks
+	if id.String() != s { // it could be plain, or the decoder ignored line breaks
 		return ID{}, errID
 	}
 	return id, nil

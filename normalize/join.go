@@ -1,8 +1,8 @@
 package normalize
 
-// Join completes an agent's detail with what only its row in the list shows.
-// Where both show a field the detail's value stands: it was asked for by name.
-// It returns a new agent; a nil row leaves those fields not loaded.
+// Join returns the agent's detail completed with what only its row in the list shows.
+// If both show a field, the detail's value is used. With a nil row it returns the
+// detail.
 func Join(detail, row *Agent) *Agent {
 	if row == nil {
 		return detail
@@ -21,7 +21,7 @@ func Join(detail, row *Agent) *Agent {
 		joined.Avatar = &avatar
 	}
 	joined.Extensions = joinExtensions(detail, row)
-	// Loaded is what either of the two loaded; never shown, what neither shows.
+	// A field is loaded if either shows it, and unavailable if neither ever does.
 	joined.NotLoaded = detail.NotLoaded & (row.NotLoaded | row.Unavailable)
 	joined.Unavailable = detail.Unavailable & (row.Unavailable | row.NotLoaded)
 	return &joined

@@ -2,8 +2,8 @@ package normalize
 
 import "github.com/agnivade/levenshtein"
 
-// Nearest is the one of valid that name most likely means; empty where none
-// is near, or name is too long to be a slip.
+// Nearest returns the valid name that a misspelled one most likely means; empty if none
+// is near, or if name is longer than 64 bytes.
 func Nearest(name string, valid []string) string {
 	if len(name) > 64 {
 		return ""

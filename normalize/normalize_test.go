@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestIDs(t *testing.T) {
+func TestID_RoundTrip(t *testing.T) {
 	f := func(backend, native, want string) {
 		t.Helper()
 		id := ID{backend, native}
@@ -35,7 +35,7 @@ func TestIDs(t *testing.T) {
 	f("k", strings.Repeat("x", 129), "k:~"+strings.Repeat("eHh4", 43))
 }
 
-func TestWhatIsNoID(t *testing.T) {
+func TestParseID_Invalid(t *testing.T) {
 	for _, s := range []string{
 		"", "klen", "klen:", ":123", "Klen:123", "9k:1", "klen:a/b", "klen:~", "klen:~YS9i=", "klen:~!!", "klen:~MTIz", // 123 has a plain spelling
 		"klen:%", "klen%253A123", "klen:1%2F2", "klen:a b", strings.Repeat("k", 33) + ":1", "klen:~YR", // trailing bits
@@ -92,8 +92,8 @@ func TestFieldNames(t *testing.T) {
 	}
 }
 
-// TestEveryMemberIsPresent holds what is written against the field table.
-func TestEveryMemberIsPresent(t *testing.T) {
+// TestEncode_EveryFieldIsPresent compares the JSON with the field table.
+func TestEncode_EveryFieldIsPresent(t *testing.T) {
 	a := New("klen", "klen", "1", ViewFull)
 	a.Avatar = &Avatar{}
 	encoded, err := a.Encode()
@@ -138,7 +138,7 @@ func TestParseBody(t *testing.T) {
 	}
 }
 
-func TestViolations(t *testing.T) {
+func TestParseBody_Violations(t *testing.T) {
 	f := func(body string, want ...Violation) {
 		t.Helper()
 		_, got, err := ParseBody([]byte(body))
@@ -168,10 +168,10 @@ func TestViolations(t *testing.T) {
 	f(`{"backend": ""}`, Violation{"/backend", InvalidValue, "is empty; name a backend, or leave it out to have one chosen"})
 	f(`{"backend": 1}`, Violation{"/backend", WrongType, "want a string, got a number"})
 	f(`{"a/b~c": 1, "name": {}}`,
-		Violation{"/a~1b~0c", UnknownField, `no such field; the vendor's own fields go into "extensions"`}, Violation{"/name", WrongType, "want a string, got an object"})
+		Violation{"/a~1b~0c", UnknownField, `no such field; the provider's own fields go into "extensions"`}, Violation{"/name", WrongType, "want a string, got an object"})
 }
 
-func TestWhatIsNoBody(t *testing.T) {
+func TestParseBody_Invalid(t *testing.T) {
 	f := func(body, want string) {
 		t.Helper()
 		if _, _, err := ParseBody([]byte(body)); err == nil || err.Error() != want {
@@ -255,7 +255,7 @@ func TestMergePatch(t *testing.T) {
 	f(``, `{"a":1}`, `{"a":1}`)
 }
 
-func TestNumberKeepsItsLiteral(t *testing.T) {
+func TestNumber_KeepsLiteral(t *testing.T) {
 	for _, literal := range []string{"345.50", "9007199254740993", "1e-7", "-0", "123456789012345678901234567890"} {
 		var n Number
 		if err := json.Unmarshal([]byte(literal), &n); err != nil || string(n) != literal {
@@ -284,8 +284,8 @@ func TestNearest(t *testing.T) {
 	f(strings.Repeat("n", 1000), "")
 }
 
-// TestNamesAreAsThePatternSays: what is written by hand takes what the patterns take.
-func TestNamesAreAsThePatternSays(t *testing.T) {
+// TestValidBackendName_MatchesPattern compares the functions with the patterns.
+func TestValidBackendName_MatchesPattern(t *testing.T) {
 	backend, plain := regexp.MustCompile(BackendNamePattern), regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.StringMatching(`[a-zA-Z0-9._~:ü-]{0,4}([a-z0-9-]{0,33}|[A-Za-z0-9._-]{0,130})`).Draw(t, "name")

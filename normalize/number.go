@@ -4,11 +4,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Number is a JSON number by its own literal: 345.50 stays 345.50, and an
-// integer above 2^53 loses nothing.
+// Number is a JSON number as its literal: 345.50 stays 345.50, and an integer above
+// 2^53 keeps all its digits.
 type Number string
 
-// TypeError says which JSON type a decoder wants. It never quotes what it got.
+// TypeError says which JSON type a decoder wants. It never quotes the value.
 type TypeError string
 
 func (e TypeError) Error() string { return string(e) }
@@ -28,7 +28,7 @@ func (n *Number) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo writes the literal as it came.
+// MarshalJSONTo writes the literal unchanged.
 func (n Number) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return enc.WriteValue(jsontext.Value(n))
 }

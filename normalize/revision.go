@@ -7,22 +7,21 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Revision is a hash of the agent's configuration: of everything but its usage
-// and its timestamps. Two agents that mean the same have the same, whatever the
-// order of their members.
+// Revision returns a hash of the agent's configuration: everything except usage and
+// timestamps. It does not depend on the order of members or the spelling of numbers.
 func (a *Agent) Revision() (string, error) {
-	settled := *a
-	settled.Usage = Usage{}
-	settled.CreatedAt, settled.UpdatedAt = nil, nil
-	// What is the vendor's own JSON may be written in several ways; all else is in one.
+	configuration := *a
+	configuration.Usage = Usage{}
+	configuration.CreatedAt, configuration.UpdatedAt = nil, nil
+	// Equal values of the provider's own JSON can be spelled differently.
 	if a.Extensions != nil {
-		settled.Extensions = canonical(a.Extensions)
+		configuration.Extensions = canonical(a.Extensions)
 	}
 	if a.Model.Temperature != nil {
 		temperature := Number(canonical(jsontext.Value(*a.Model.Temperature)))
-		settled.Model.Temperature = &temperature
+		configuration.Model.Temperature = &temperature
 	}
-	row, err := settled.Row()
+	row, err := configuration.Row()
 	if err != nil {
 		return "", err
 	}

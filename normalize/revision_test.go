@@ -6,7 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// TestRevision: what means the same has the same, however it is written; usage and
+// TestRevision: agents that mean the same have the same revision, however they are written; usage and
 // timestamps are not in it, and all else is.
 func TestRevision(t *testing.T) {
 	text := func(s string) *string { return &s }
@@ -34,7 +34,7 @@ func TestRevision(t *testing.T) {
 		"a number otherwise": func(a *Agent) { a.Model.Temperature = number("7.0e-1") },
 		"usage":              func(a *Agent) { a.Usage = Usage{Calls: number("2"), LastUsedAt: text("2026-02-01T00:00:00Z")} },
 		"timestamps":         func(a *Agent) { a.CreatedAt, a.UpdatedAt = nil, text("2026-02-01T00:00:00Z") },
-		"the vendor's own":   func(a *Agent) { a.RawDetail = jsontext.Value(`{}`) },
+		"the provider's own": func(a *Agent) { a.RawDetail = jsontext.Value(`{}`) },
 	} {
 		if agent(change) != plain {
 			t.Errorf("%s: another revision", name)

@@ -7,32 +7,33 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Row is an agent's JSON object without what differs from answer to answer: its
-// view, its sets and its raw JSON. It is made once, written many times, and
-// never changed.
+// Row is an agent's JSON object without the members that differ between responses:
+// its view, its field sets and its raw JSON. It is encoded once, written many times,
+// and never changed.
 type Row []byte
 
-// Row encodes the agent for as many answers as there will be.
+// Row returns the agent's row.
 func (a *Agent) Row() (Row, error) {
 	row, err := a.AppendRow(make([]byte, 0, 1<<10))
 	return slices.Clip(row), err
 }
 
-// Ending is what is written behind a row's own members, made once for all rows
-// that end alike.
+// Ending is the members that are written after those of a row. Rows with the same
+// ending share it.
 type Ending []byte
 
-// NewEnding is the ending of rows that leave their sets to their source.
+// NewEnding returns the ending of a row without field sets: the list has them once per
+// source.
 func NewEnding(view View) Ending {
 	return append(append(Ending(`,"view":"`), view...), '"')
 }
 
-// Ending is the ending of the agent where it stands by itself.
+// Ending returns the ending of an agent that is a response by itself.
 func (a *Agent) Ending() Ending {
 	return NewEnding(a.View).WithSets(a.Unavailable, a.NotLoaded)
 }
 
-// WithSets is the ending of a row that carries its own sets.
+// WithSets returns the ending with field sets added.
 func (e Ending) WithSets(unavailable, notLoaded FieldSet) Ending {
 	whole := append(e[:len(e):len(e)], `,"unavailable":`...)
 	whole = unavailable.append(whole)
@@ -40,14 +41,14 @@ func (e Ending) WithSets(unavailable, notLoaded FieldSet) Ending {
 	return notLoaded.append(whole)
 }
 
-// Append writes the row and its ending as one object.
+// Append appends the row and its ending to dst as one object.
 func (r Row) Append(dst []byte, e Ending) []byte {
 	dst = append(dst, r[:len(r)-1]...)
 	dst = append(dst, e...)
 	return append(dst, '}')
 }
 
-// Agent is the agent that the row was made of, but for what is not in a row: its view, its
+// Agent returns the agent that the row was encoded from, without its view, its field
 // sets and its raw JSON.
 func (r Row) Agent() (*Agent, error) {
 	a := &Agent{}
@@ -60,8 +61,8 @@ func (r Row) Agent() (*Agent, error) {
 	return a, nil
 }
 
-// AppendWithRaw is Append with `raw`, the vendor's own JSON of the agent, as its list and
-// as its detail have it; nil for none.
+// AppendWithRaw is Append with the member `raw`: the provider's own JSON of the agent,
+// from the list and from the detail; nil for none.
 func (r Row) AppendWithRaw(dst []byte, e Ending, list, detail jsontext.Value) []byte {
 	dst = append(dst, r[:len(r)-1]...)
 	dst = append(dst, e...)

@@ -36,7 +36,7 @@ func (t Type) Accepts(v jsontext.Value) bool {
 	return false
 }
 
-// KindName is a JSON type in words.
+// KindName returns a JSON type in words.
 func KindName(k jsontext.Kind) string {
 	switch k {
 	case 'n':

@@ -10,7 +10,7 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Adapter speaks to one agenthuman backend.
+// Adapter implements adapters.Adapter for one agenthuman backend.
 type Adapter struct {
 	backend string
 	client  adapters.Client
@@ -19,7 +19,7 @@ type Adapter struct {
 var _ adapters.Adapter = (*Adapter)(nil)
 
 func newAdapter(s adapters.Settings) adapters.Adapter {
-	return &Adapter{backend: s.Backend, client: newClient(s.Exchange)}
+	return &Adapter{backend: s.Backend, client: newClient(s.RoundTrip)}
 }
 
 // List is GET /agents, which has no pages.
@@ -44,7 +44,7 @@ func (a *Adapter) Get(ctx context.Context, cred adapters.Credential, nativeID st
 	})
 }
 
-// Create is POST /agents, which answers part of the agent.
+// Create is POST /agents. The response shows part of the agent.
 func (a *Adapter) Create(ctx context.Context, cred adapters.Credential, change normalize.Change) (*normalize.Agent, error) {
 	create := adapters.Call{Op: adapters.OpCreate, Method: http.MethodPost, Path: "/agents", Body: wire.Encode(change, writes)}
 	return adapters.Read(ctx, a.client, cred, create, func(r adapters.Response) (*normalize.Agent, error) {
@@ -52,8 +52,8 @@ func (a *Adapter) Create(ctx context.Context, cred adapters.Credential, change n
 	})
 }
 
-// Update is PUT /agents/{id}, which despite its verb changes only what the
-// body holds, and answers {"success": true}.
+// Update is PUT /agents/{id}. Despite its method it changes only the members in the
+// body. The response is {"success": true}.
 func (a *Adapter) Update(ctx context.Context, cred adapters.Credential, nativeID string, change normalize.Change) error {
 	path, err := agentPath(adapters.OpUpdate, nativeID)
 	if err != nil {
@@ -63,8 +63,8 @@ func (a *Adapter) Update(ctx context.Context, cred adapters.Credential, nativeID
 	return a.client.Send(ctx, cred, update, func(r adapters.Response) error { return checkSuccess(adapters.OpUpdate, r) })
 }
 
-// Delete is DELETE /agents/{id}. The page is the newer generation's; any 2xx,
-// with or without a body, is taken as done.
+// Delete is DELETE /agents/{id}, documented for the newer generation only. Any 2xx
+// counts as done, with or without a body, unless it says success:false.
 func (a *Adapter) Delete(ctx context.Context, cred adapters.Credential, nativeID string) error {
 	path, err := agentPath(adapters.OpDelete, nativeID)
 	if err != nil {
@@ -78,10 +78,10 @@ func (a *Adapter) Delete(ctx context.Context, cred adapters.Credential, nativeID
 	})
 }
 
-// agentID is what either generation calls an agent.
+// agentID matches the ids of both generations.
 var agentID = regexp.MustCompile(`^(0|[1-9][0-9]{0,18}|agnt_[A-Za-z0-9_-]{1,120})$`)
 
-// agentPath refuses what cannot be an id before it enters a path.
+// agentPath returns the path of an agent. It refuses what cannot be an id.
 func agentPath(op adapters.Operation, nativeID string) (string, error) {
 	if !agentID.MatchString(nativeID) {
 		return "", &normalize.Error{Kind: normalize.KindNotFound, Provider: provider, Op: string(op), Message: "an agent's id is an integer, or begins with agnt_"}

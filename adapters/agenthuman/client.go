@@ -1,13 +1,17 @@
 package agenthuman
 
-import "github.com/agentgw/agentgw/adapters"
+import (
+	"net/http"
 
-func newClient(exchange adapters.Exchange) adapters.Client {
-	return adapters.Client{Provider: provider, Exchange: exchange, Authorize: authorize, Failure: failure}
+	"github.com/agentgw/agentgw/adapters"
+)
+
+func newClient(roundTrip adapters.RoundTrip) adapters.Client {
+	return adapters.Client{Provider: provider, RoundTrip: roundTrip, Authorize: authorize, Failure: failure}
 }
 
-func authorize(cred adapters.Credential) adapters.Field {
+func authorize(header http.Header, cred adapters.Credential) {
 	// The pages differ; every one of them but the oldest table takes the API key
 	// here.
-	return adapters.Field{Name: "X-Api-Key", Value: cred.Reveal()}
+	header.Set("X-Api-Key", cred.Reveal())
 }

@@ -21,13 +21,13 @@ func decodeList(backend string, r adapters.Response) ([]*normalize.Agent, error)
 	if l.Agents.Value == nil {
 		return nil, adapters.BadResponse(provider, adapters.OpList, r, "/agents is missing")
 	}
-	return wire.Rows(r, "/agents", *l.Agents.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+	return wire.Rows("/agents", *l.Agents.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
 		return decodeAgent(backend, adapters.OpList, r, pointer, row)
 	})
 }
 
-// decodeDetail reads the reply to a get: the agent itself, or, as the newer
-// generation answers writes, the agent in an envelope.
+// decodeDetail decodes the response to a get: the agent itself, or the agent in an
+// envelope, which the newer generation uses for writes.
 func decodeDetail(backend string, r adapters.Response) (*normalize.Agent, error) {
 	reply, err := decodeReply(adapters.OpGet, r)
 	if err != nil {
@@ -45,7 +45,7 @@ func decodeDetail(backend string, r adapters.Response) (*normalize.Agent, error)
 	return agent, nil
 }
 
-// decodeCreated reads the reply to a create, which shows part of the agent.
+// decodeCreated decodes the response to a create, which shows part of the agent.
 func decodeCreated(backend string, r adapters.Response) (*normalize.Agent, error) {
 	reply, err := decodeReply(adapters.OpCreate, r)
 	if err != nil {
@@ -67,7 +67,7 @@ func checkSuccess(op adapters.Operation, r adapters.Response) error {
 	return err
 }
 
-// succeeded: a 2xx that says success:false did not do what was asked.
+// succeeded returns an error for a 2xx that says success:false.
 func succeeded(op adapters.Operation, r adapters.Response, success wire.Opt[bool]) error {
 	if success.Value == nil || *success.Value {
 		return nil
@@ -125,7 +125,8 @@ func decodeAgent(backend string, op adapters.Operation, r adapters.Response, poi
 	return b.Build(sets(op, id.Value.Text)), nil
 }
 
-// sets is what this generation never shows, and what this reply leaves out.
+// sets returns the fields that the generation never shows, and those that the
+// response to this operation leaves out.
 func sets(op adapters.Operation, newer bool) (unavailable, notLoaded normalize.FieldSet) {
 	if newer {
 		return newerUnavailable, 0
@@ -156,8 +157,9 @@ func convertAvatar(b *wire.Builder, w wireAgent) {
 
 var errVoice = fmt.Errorf("has the wrong JSON type: want a string, an integer or null")
 
-// convertVoice tells the two things apart that the vendor calls voice_id: the
-// list's string is the avatar's voice, the detail's integer the agent's.
+// convertVoice fills the avatar's voice from a string, and the agent's from an
+// integer. The provider calls both voice_id: the list has the first, the detail the
+// second.
 func convertVoice(b *wire.Builder, op adapters.Operation, v jsontext.Value) error {
 	var id wire.IntegerOrText
 	switch {

@@ -51,7 +51,7 @@ var newer = lossless.Mapping{
 	"/created_at":       lossless.At("/created_at"),
 }
 
-func TestEverySampleIsAccountedFor(t *testing.T) {
+func TestSamples_EveryValueIsAccountedFor(t *testing.T) {
 	lossless.EveryFile(t, map[string]string{
 		"list.json":                   lossless.Agents,
 		"list_no_voice.json":          lossless.Agents,
@@ -81,7 +81,7 @@ func TestEverySampleIsAccountedFor(t *testing.T) {
 	})
 }
 
-func TestSamplesAreLossless(t *testing.T) {
+func TestSamples_Lossless(t *testing.T) {
 	for _, path := range []string{"list.json", "list_no_voice.json"} {
 		data := lossless.File(t, path)
 		for i, a := range lossless.List(t, Provider, data) {
@@ -92,7 +92,7 @@ func TestSamplesAreLossless(t *testing.T) {
 	lossless.Check(t, lossless.Part(t, lossless.File(t, "create.json"), "/agent"), lossless.Created(t, Provider, lossless.File(t, "create.json")), listed)
 }
 
-func TestSamplesOfTheNewerGenerationAreLossless(t *testing.T) {
+func TestSamples_NewerGenerationLossless(t *testing.T) {
 	agent := jsontext.Value(lossless.File(t, "current/agent.json"))
 	lossless.Check(t, agent, lossless.Get(t, Provider, agent), newer)
 	lossless.Check(t, agent, lossless.List(t, Provider, lossless.Wrap(`{"success": true, "agents": [AGENT]}`, agent))[0], newer)
@@ -110,7 +110,7 @@ func TestSamplesOfTheNewerGenerationAreLossless(t *testing.T) {
 	}
 }
 
-func TestAdditionsAreLossless(t *testing.T) {
+func TestUnknownMembers_Lossless(t *testing.T) {
 	row := lossless.Part(t, lossless.File(t, "list.json"), "/agents/0")
 	detail := jsontext.Value(lossless.File(t, "get.json"))
 	for name, members := range lossless.Additions {
@@ -138,7 +138,7 @@ func TestAdditionsAreLossless(t *testing.T) {
 	lossless.Check(t, both, lossless.List(t, Provider, lossless.Wrap(`{"agents": [AGENT]}`, both))[0], listed)
 }
 
-func TestSetsOfEachView(t *testing.T) {
+func TestFieldSets_PerView(t *testing.T) {
 	f := func(what string, got normalize.FieldSet, want ...string) {
 		t.Helper()
 		if fmt.Sprint(got.Names()) != fmt.Sprint(want) {
@@ -160,7 +160,7 @@ func TestSetsOfEachView(t *testing.T) {
 	}
 }
 
-func TestRequests(t *testing.T) {
+func TestWrites_RequestBodies(t *testing.T) {
 	body, violations, err := normalize.ParseBody([]byte(`{
 		"name": "Sales Support Agent", "avatar": {"id": "1"}, "language": "en", "greeting": "Welcome! How can I assist you today?",
 		"system_prompt": "You are a helpful sales assistant specializing in software products.", "extensions": {"properties": {"department": "sales"}}}`))
@@ -188,7 +188,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-func TestDeleteTakesAnySuccess(t *testing.T) {
+func TestDelete_AcceptsAny2xx(t *testing.T) {
 	f := func(status int, body string) {
 		t.Helper()
 		if err := lossless.Answering(Provider, status, []byte(body)).Delete(context.Background(), lossless.Credential(), "123"); err != nil {
@@ -200,7 +200,7 @@ func TestDeleteTakesAnySuccess(t *testing.T) {
 	f(200, string(lossless.File(t, "current/delete.json")))
 }
 
-func TestIDsAreCheckedBeforeTheyEnterAPath(t *testing.T) {
+func TestGet_RefusesImpossibleIDs(t *testing.T) {
 	adapter, sent := lossless.Recording(Provider, 200, lossless.File(t, "get.json"))
 	for _, id := range []string{"", ".", "..", "1/2", "1%2F2", "-1", "01", "1.0", "1e3", "abc", "agnt_", "agnt_a/b", "99999999999999999999", "123 "} {
 		_, getErr := adapter.Get(context.Background(), lossless.Credential(), id)
@@ -220,7 +220,7 @@ func TestIDsAreCheckedBeforeTheyEnterAPath(t *testing.T) {
 	}
 }
 
-func TestErrors(t *testing.T) {
+func TestFailure(t *testing.T) {
 	f := func(status int, path string, kind normalize.Kind, code string) {
 		t.Helper()
 		_, err := lossless.Answering(Provider, status, lossless.File(t, path)).Get(context.Background(), lossless.Credential(), "1")

@@ -7,7 +7,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 )
 
-// failure is what an answer says went wrong; nil for a 2xx. "error" is a text
+// failure returns the error that a response stands for; nil for a 2xx. "error" is a text
 // or an object that may hold a code; a get's 404 has "success", an update's
 // has not.
 func failure(op adapters.Operation, r adapters.Response) error {

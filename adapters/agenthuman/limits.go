@@ -1,10 +1,11 @@
-// Package agenthuman speaks AgentHuman's API, the avatar platform.
+// Package agenthuman is the adapter for AgentHuman, the avatar platform.
 //
-// The vendor's pages describe two generations of it under the same paths: one
+// The provider's pages describe two generations of it under the same paths: one
 // with integer ids, which reads and writes follow, and a newer one with ids
 // that begin with agnt_, whose replies are read without loss.
 //
-// It must not know another vendor, the gateway, or who the caller is.
+// It does not know other providers, the gateway, or the caller. Begin reading at
+// adapter.go; info below is what the API can do.
 //
 // Source: docs.agenthuman.com, the agents pages of both, read 2026-11.
 package agenthuman
@@ -64,17 +65,17 @@ var info = &adapters.Info{
 	GetJoinsList: true,
 }
 
-// newerUnavailable is what the newer generation's agent does not show: all but
-// a name, a picture, a time, and voice_agent, which is an extension.
+// newerUnavailable are the fields that an agent of the newer generation does not
+// show. It shows a name, a picture, a time, and voice_agent, which is an extension.
 var newerUnavailable = normalize.Optional.Minus(normalize.Fields(
 	normalize.FieldName, normalize.FieldAvatarURL, normalize.FieldCreatedAt,
 ))
 
-// What no answer shows, and what each leaves out: worked out once, not for each
-// agent.
+// The fields that no response shows, and those that each kind of response leaves
+// out.
 var (
 	neverShown   = info.Unavailable()
 	notInTheList = info.NotLoaded(adapters.InList)
 	notInTheGet  = info.NotLoaded(adapters.InGet)
-	notInACreate = info.NotLoaded(0) // only what comes is loaded
+	notInACreate = info.NotLoaded(0) // a create loads only what its response has
 )

@@ -15,15 +15,14 @@ type wireList struct {
 	Agents  wire.Opt[adapters.RawRows] `json:"agents"`
 }
 
-// wireReply is the reply to a write, and what the newer generation wraps an
-// agent in.
+// wireReply is the response to a write. The newer generation wraps an agent in it.
 type wireReply struct {
 	Success wire.Opt[bool] `json:"success"`
 	Agent   jsontext.Value `json:"agent"`
 }
 
-// wireAgent is the union of the agent's shapes: the list's row, the detail,
-// what a create answers, and the newer generation's.
+// wireAgent is the union of the agent's shapes: the list's row, the detail, the
+// response to a create, and the newer generation's agent.
 type wireAgent struct {
 	AgentID        wire.Opt[wire.IntegerOrText] `json:"agent_id"` // list, create, newer
 	ID             wire.Opt[wire.IntegerOrText] `json:"id"`       // detail

@@ -1,6 +1,6 @@
-// Package all lists the providers that agentgw knows: each adapter beside the
-// emulator that it is tested and demonstrated with. It is the one place that a
-// new vendor is added to, and knows nothing else.
+// Package all lists the providers that agentgw supports: each adapter with the
+// emulator that it is tested and demonstrated with. A new provider is added here
+// and nowhere else. The package contains nothing but the list.
 package all
 
 import (
@@ -16,15 +16,16 @@ import (
 	talkifaisandbox "github.com/agentgw/agentgw/sandbox/talkifai"
 )
 
-// Vendor is a provider and its emulator.
-type Vendor struct {
+// Entry is a provider with its emulator.
+type Entry struct {
 	adapters.Provider
 	Emulator func() sandbox.Emulator
 }
 
-// Vendors is every vendor, in the order in which they are shown.
-func Vendors() []Vendor {
-	return []Vendor{
+// Entries returns every provider with its emulator, in the order in which they are
+// shown.
+func Entries() []Entry {
+	return []Entry{
 		{klen.Provider, func() sandbox.Emulator { return klensandbox.New() }},
 		{agenthuman.Provider, func() sandbox.Emulator { return agenthumansandbox.New() }},
 		{krosai.Provider, func() sandbox.Emulator { return krosaisandbox.New() }},
@@ -32,20 +33,20 @@ func Vendors() []Vendor {
 	}
 }
 
-// Providers is every provider.
+// Providers returns every provider.
 func Providers() []adapters.Provider {
 	var providers []adapters.Provider
-	for _, v := range Vendors() {
-		providers = append(providers, v.Provider)
+	for _, e := range Entries() {
+		providers = append(providers, e.Provider)
 	}
 	return providers
 }
 
-// Names is every provider's name.
+// Names returns the name of every provider.
 func Names() []string {
 	var names []string
-	for _, v := range Vendors() {
-		names = append(names, v.Info.Provider)
+	for _, e := range Entries() {
+		names = append(names, e.Info.Provider)
 	}
 	return names
 }

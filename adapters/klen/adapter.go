@@ -8,7 +8,7 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Adapter speaks to one klen backend.
+// Adapter implements adapters.Adapter for one klen backend.
 type Adapter struct {
 	backend string
 	client  adapters.Client
@@ -17,7 +17,7 @@ type Adapter struct {
 var _ adapters.Adapter = (*Adapter)(nil)
 
 func newAdapter(s adapters.Settings) adapters.Adapter {
-	return &Adapter{backend: s.Backend, client: newClient(s.Exchange)}
+	return &Adapter{backend: s.Backend, client: newClient(s.RoundTrip)}
 }
 
 // List is GET /agents, which has no pages.
@@ -29,22 +29,22 @@ func (a *Adapter) List(ctx context.Context, cred adapters.Credential) (adapters.
 	return adapters.Listing{Agents: agents}, err
 }
 
-// Get is not there: the gateway answers it from the list.
+// Get is not supported: the gateway answers it from the list.
 func (a *Adapter) Get(context.Context, adapters.Credential, string) (*normalize.Agent, error) {
 	return nil, adapters.Unsupported(provider, adapters.OpGet)
 }
 
-// Create is not there.
+// Create is not supported.
 func (a *Adapter) Create(context.Context, adapters.Credential, normalize.Change) (*normalize.Agent, error) {
 	return nil, adapters.Unsupported(provider, adapters.OpCreate)
 }
 
-// Update is not there.
+// Update is not supported.
 func (a *Adapter) Update(context.Context, adapters.Credential, string, normalize.Change) error {
 	return adapters.Unsupported(provider, adapters.OpUpdate)
 }
 
-// Delete is not there.
+// Delete is not supported.
 func (a *Adapter) Delete(context.Context, adapters.Credential, string) error {
 	return adapters.Unsupported(provider, adapters.OpDelete)
 }

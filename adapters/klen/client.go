@@ -1,12 +1,16 @@
 package klen
 
-import "github.com/agentgw/agentgw/adapters"
+import (
+	"net/http"
 
-func newClient(exchange adapters.Exchange) adapters.Client {
-	return adapters.Client{Provider: provider, Exchange: exchange, Authorize: authorize, Failure: failure}
+	"github.com/agentgw/agentgw/adapters"
+)
+
+func newClient(roundTrip adapters.RoundTrip) adapters.Client {
+	return adapters.Client{Provider: provider, RoundTrip: roundTrip, Authorize: authorize, Failure: failure}
 }
 
-func authorize(cred adapters.Credential) adapters.Field {
-	// Of the three documented forms the one that the vendor recommends.
-	return adapters.Field{Name: "Authorization", Value: cred.Bearer()}
+func authorize(header http.Header, cred adapters.Credential) {
+	// The provider documents three forms and recommends this one.
+	header.Set("Authorization", cred.Bearer())
 }

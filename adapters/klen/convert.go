@@ -16,7 +16,7 @@ func decodeList(backend string, r adapters.Response) ([]*normalize.Agent, error)
 	if list.Agents.Value == nil {
 		return nil, adapters.BadResponse(provider, adapters.OpList, r, "/agents is missing")
 	}
-	return wire.Rows(r, "/agents", *list.Agents.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+	return wire.Rows("/agents", *list.Agents.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
 		return decodeAgent(backend, r, pointer, row)
 	})
 }
@@ -46,7 +46,7 @@ func decodeAgent(backend string, r adapters.Response, pointer string, row jsonte
 	return b.Build(neverShown, notInTheList), nil
 }
 
-// direction puts the vendor's role into the model's words; a role that is not
+// direction maps the provider's role to the model's direction. A role that is not
 // documented is passed through.
 func direction(role *string) *string {
 	if role == nil {

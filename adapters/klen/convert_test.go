@@ -25,7 +25,7 @@ var places = lossless.Mapping{
 	"/team_id":        lossless.Quoted("/owner/team_id"),
 }
 
-func TestEverySampleIsAccountedFor(t *testing.T) {
+func TestSamples_EveryValueIsAccountedFor(t *testing.T) {
 	lossless.EveryFile(t, map[string]string{
 		"list.json":                              lossless.Agents,
 		"list_unassigned.json":                   lossless.Agents,
@@ -38,7 +38,7 @@ func TestEverySampleIsAccountedFor(t *testing.T) {
 	})
 }
 
-func TestSamplesAreLossless(t *testing.T) {
+func TestSamples_Lossless(t *testing.T) {
 	f := func(path string, want int) {
 		t.Helper()
 		data := lossless.File(t, path)
@@ -55,7 +55,7 @@ func TestSamplesAreLossless(t *testing.T) {
 	f("list_empty.json", 0)
 }
 
-func TestAdditionsAreLossless(t *testing.T) {
+func TestUnknownMembers_Lossless(t *testing.T) {
 	agent := lossless.Part(t, lossless.File(t, "list.json"), "/agents/0")
 	check := func(t *testing.T, payload jsontext.Value) {
 		t.Helper()
@@ -71,13 +71,13 @@ func TestAdditionsAreLossless(t *testing.T) {
 	}
 }
 
-func TestPagesThatAppearAreBorne(t *testing.T) {
+func TestList_IgnoresPagingMembers(t *testing.T) {
 	if got := len(lossless.List(t, Provider, []byte(`{"agents": [], "count": 0, "page": 1, "limit": 10, "pages": 0}`))); got != 0 {
 		t.Errorf("%d agents", got)
 	}
 }
 
-func TestWhatIsNotDocumentedIsABadResponse(t *testing.T) {
+func TestList_UndocumentedShapeIsBadResponse(t *testing.T) {
 	f := func(body, want string) {
 		t.Helper()
 		_, err := lossless.Answering(Provider, 200, []byte(body)).List(context.Background(), lossless.Credential())
@@ -99,7 +99,7 @@ func TestWhatIsNotDocumentedIsABadResponse(t *testing.T) {
 	f(`{"agents": []} x`, "not valid JSON at byte 15")
 }
 
-func TestErrorCodes(t *testing.T) {
+func TestFailure_Codes(t *testing.T) {
 	f := func(status int, path string, kind normalize.Kind, code string) {
 		t.Helper()
 		_, err := lossless.Answering(Provider, status, lossless.File(t, path)).List(context.Background(), lossless.Credential())

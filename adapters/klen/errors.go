@@ -6,14 +6,14 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 )
 
-// codes are the machine codes of the development guide; the vendor writes them
+// codes are the machine codes of the development guide; the provider writes them
 // under "error".
 var codes = []string{
 	"validation_error", "authentication_required", "invalid_key", "permission_denied",
 	"not_found", "rate_limit_exceeded", "server_error",
 }
 
-// failure is what an answer says went wrong; nil for a 2xx. The body is
+// failure returns the error that a response stands for; nil for a 2xx. The body is
 // {"error": code, "message": text}; the text stays here.
 func failure(op adapters.Operation, r adapters.Response) error {
 	e := adapters.Failure(provider, op, r)

@@ -1,6 +1,8 @@
-// Package klen speaks Klen AI's API: a list of agents, and nothing else.
+// Package klen is the adapter for Klen AI, whose API has a list of agents and
+// nothing else.
 //
-// It must not know another vendor, the gateway, or who the caller is.
+// It does not know other providers, the gateway, or the caller. Begin reading at
+// adapter.go; info below is what the API can do.
 //
 // Source: docs.klen.ai, "Get Agents", read 2026-11.
 package klen
@@ -41,8 +43,8 @@ var info = &adapters.Info{
 // read: the get is the list, so it shows the same.
 const read = adapters.InList | adapters.InGet
 
-// What no answer shows, and what each leaves out: worked out once, not for each
-// agent.
+// The fields that no response shows, and those that each kind of response leaves
+// out.
 var (
 	neverShown   = info.Unavailable()
 	notInTheList = info.NotLoaded(adapters.InList)

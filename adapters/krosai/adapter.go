@@ -9,7 +9,7 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Adapter speaks to one krosai backend.
+// Adapter implements adapters.Adapter for one krosai backend.
 type Adapter struct {
 	backend string
 	client  adapters.Client
@@ -18,7 +18,7 @@ type Adapter struct {
 var _ adapters.Adapter = (*Adapter)(nil)
 
 func newAdapter(s adapters.Settings) adapters.Adapter {
-	return &Adapter{backend: s.Backend, client: newClient(s.Exchange)}
+	return &Adapter{backend: s.Backend, client: newClient(s.RoundTrip)}
 }
 
 // List is GET /agents, a bare array without pages.
@@ -50,9 +50,9 @@ func (a *Adapter) Create(ctx context.Context, cred adapters.Credential, change n
 	})
 }
 
-// Update is PUT /agents/{id}. By the vendor's sample it keeps what is left
-// out, so only the change is sent: reading and writing back would undo what
-// others write meanwhile.
+// Update is PUT /agents/{id}. In the provider's sample it keeps the members that the
+// body leaves out, so only the change is sent: reading the agent and writing it back
+// would undo concurrent writes.
 func (a *Adapter) Update(ctx context.Context, cred adapters.Credential, nativeID string, change normalize.Change) error {
 	path, err := agentPath(adapters.OpUpdate, nativeID)
 	if err != nil {
@@ -70,7 +70,7 @@ func (a *Adapter) Delete(ctx context.Context, cred adapters.Credential, nativeID
 	return a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpDelete, Method: http.MethodDelete, Path: path}, acknowledged(adapters.OpDelete))
 }
 
-// acknowledged: of these replies the status is all that is needed.
+// acknowledged decodes a response of which only the status matters.
 func acknowledged(op adapters.Operation) func(adapters.Response) error {
 	return func(r adapters.Response) error { return adapters.Acknowledged(provider, op, r) }
 }

@@ -1,13 +1,17 @@
 package krosai
 
-import "github.com/agentgw/agentgw/adapters"
+import (
+	"net/http"
 
-func newClient(exchange adapters.Exchange) adapters.Client {
-	return adapters.Client{Provider: provider, Exchange: exchange, Authorize: authorize, Failure: failure}
+	"github.com/agentgw/agentgw/adapters"
+)
+
+func newClient(roundTrip adapters.RoundTrip) adapters.Client {
+	return adapters.Client{Provider: provider, RoundTrip: roundTrip, Authorize: authorize, Failure: failure}
 }
 
-func authorize(cred adapters.Credential) adapters.Field {
-	// The form of every agents sample; the authentication page's own sample has
-	// X-API-Key, its text says Authorization.
-	return adapters.Field{Name: "Authorization", Value: cred.Bearer()}
+func authorize(header http.Header, cred adapters.Credential) {
+	// Every sample of the agents pages uses this form. The authentication page has
+	// X-API-Key in its sample and Authorization in its text.
+	header.Set("Authorization", cred.Bearer())
 }

@@ -16,7 +16,7 @@ func decodeList(backend string, r adapters.Response) ([]*normalize.Agent, error)
 	if rows.Value == nil {
 		return nil, adapters.BadResponse(provider, adapters.OpList, r, "the body is null, not an array")
 	}
-	return wire.Rows(r, "", *rows.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+	return wire.Rows("", *rows.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
 		return decodeAgent(backend, adapters.OpList, r, pointer, row, normalize.ViewBasic)
 	})
 }

@@ -30,7 +30,7 @@ var places = lossless.Mapping{
 }
 
 // untimed: the type names in the documentation's samples, and any other text
-// that is no RFC 3339 time, are kept as the vendor's own.
+// that is no RFC 3339 time, are kept as the provider's own.
 var untimed = func() lossless.Mapping {
 	m := lossless.Mapping{}
 	for pointer, place := range places {
@@ -41,7 +41,7 @@ var untimed = func() lossless.Mapping {
 	return m
 }()
 
-func TestEverySampleIsAccountedFor(t *testing.T) {
+func TestSamples_EveryValueIsAccountedFor(t *testing.T) {
 	lossless.EveryFile(t, map[string]string{
 		"list.json":                   lossless.Agents,
 		"list_doc_types.json":         lossless.Agents,
@@ -59,7 +59,7 @@ func TestEverySampleIsAccountedFor(t *testing.T) {
 	})
 }
 
-func TestSamplesAreLossless(t *testing.T) {
+func TestSamples_Lossless(t *testing.T) {
 	for _, path := range []string{"list.json", "list_doc_types.json"} {
 		mapping := places
 		if path == "list_doc_types.json" {
@@ -76,7 +76,7 @@ func TestSamplesAreLossless(t *testing.T) {
 	lossless.Check(t, lossless.File(t, "create.json"), lossless.Created(t, Provider, lossless.File(t, "create.json")), places)
 }
 
-func TestAdditionsAreLossless(t *testing.T) {
+func TestUnknownMembers_Lossless(t *testing.T) {
 	agent := jsontext.Value(lossless.File(t, "get.json"))
 	for name, members := range lossless.Additions {
 		t.Run(name, func(t *testing.T) {
@@ -93,8 +93,8 @@ func TestAdditionsAreLossless(t *testing.T) {
 	lossless.Check(t, naive, lossless.Get(t, Provider, naive), untimed)
 }
 
-// TestRequests: what is sent is what the vendor's samples show.
-func TestRequests(t *testing.T) {
+// TestWrites_RequestBodies compares the requests with the provider's samples.
+func TestWrites_RequestBodies(t *testing.T) {
 	body, violations, err := normalize.ParseBody([]byte(`{
 		"name": "Product Expert", "description": "Helps users with product information and recommendations",
 		"system_prompt": "You are a product expert. Keep answers short and accurate.", "language": "en", "voice": {"id": "nova"},
@@ -137,7 +137,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-func TestErrors(t *testing.T) {
+func TestFailure(t *testing.T) {
 	f := func(status int, body string, kind normalize.Kind, code string, wait time.Duration) {
 		t.Helper()
 		_, err := lossless.Answering(Provider, status, []byte(body)).Get(context.Background(), lossless.Credential(), "x")

@@ -8,8 +8,8 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 )
 
-// failure is what an answer says went wrong; nil for a 2xx. Bodies are not
-// documented for agents; the vendor's newer site has {"error", "code",
+// failure returns the error that a response stands for; nil for a 2xx. Bodies are not
+// documented for agents; the provider's newer site has {"error", "code",
 // "retry_after"}, the last in seconds and fractional. Whatever the shape, the
 // status decides.
 func failure(op adapters.Operation, r adapters.Response) error {

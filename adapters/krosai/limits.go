@@ -1,7 +1,8 @@
-// Package krosai speaks KrosAI's API: full CRUD, one shape of agent for every
-// operation, a list that is a bare array.
+// Package krosai is the adapter for KrosAI, whose API has every operation, one
+// shape of agent for all of them, and a list that is a bare array.
 //
-// It must not know another vendor, the gateway, or who the caller is.
+// It does not know other providers, the gateway, or the caller. Begin reading at
+// adapter.go; info below is what the API can do.
 //
 // Source: krosai.gitbook.io/api, the agents pages, read 2026-11.
 package krosai

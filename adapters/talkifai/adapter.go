@@ -19,7 +19,7 @@ type Adapter struct {
 var _ adapters.Adapter = (*Adapter)(nil)
 
 func newAdapter(s adapters.Settings) adapters.Adapter {
-	return &Adapter{backend: s.Backend, client: newClient(s.Exchange), maxBytes: maxBytes}
+	return &Adapter{backend: s.Backend, client: newClient(s.RoundTrip), maxBytes: maxBytes}
 }
 
 // List walks the pages of GET /agents.

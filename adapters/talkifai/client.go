@@ -1,13 +1,17 @@
 package talkifai
 
-import "github.com/agentgw/agentgw/adapters"
+import (
+	"net/http"
 
-func newClient(exchange adapters.Exchange) adapters.Client {
-	return adapters.Client{Provider: provider, Exchange: exchange, Authorize: authorize, Failure: failure}
+	"github.com/agentgw/agentgw/adapters"
+)
+
+func newClient(roundTrip adapters.RoundTrip) adapters.Client {
+	return adapters.Client{Provider: provider, RoundTrip: roundTrip, Authorize: authorize, Failure: failure}
 }
 
-func authorize(cred adapters.Credential) adapters.Field {
+func authorize(header http.Header, cred adapters.Credential) {
 	// The introduction's form, for all endpoints; other pages have x-api-key or a
 	// session token.
-	return adapters.Field{Name: "Authorization", Value: cred.Bearer()}
+	header.Set("Authorization", cred.Bearer())
 }

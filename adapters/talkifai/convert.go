@@ -38,20 +38,21 @@ func decodePage(backend string, r adapters.Response) (page, error) {
 	if err := adapters.DecodeAt(provider, adapters.OpList, r, pointer, rows, &list); err != nil {
 		return page{}, err
 	}
-	p := page{size: len(r.Whole())}
+	p := page{size: len(r.Body)}
 	if reply.Pagination != nil {
 		p.number = reply.Pagination.Page
 		p.hasNext = reply.Pagination.HasNext.Value != nil && *reply.Pagination.HasNext.Value
 	}
-	// Only the agents page has pages; there nothing else says that a list ends.
+	// Only the agents page describes pages. There hasNext is all that says whether
+	// the list ends.
 	p.open = pointer == "/data" && (reply.Pagination == nil || reply.Pagination.HasNext.Value == nil)
-	p.agents, err = wire.Rows(r, pointer, list, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+	p.agents, err = wire.Rows(pointer, list, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
 		return decodeAgent(backend, adapters.OpList, r, pointer, row)
 	})
 	return p, err
 }
 
-// decodeDetail reads one agent: from a get the whole, from a create a stub.
+// decodeDetail decodes one agent: all of it from a get, a stub from a create.
 func decodeDetail(backend string, op adapters.Operation, r adapters.Response) (*normalize.Agent, error) {
 	reply, err := decodeReply(op, r)
 	if err != nil {
@@ -86,8 +87,8 @@ func decodeReply(op adapters.Operation, r adapters.Response) (wireReply, error) 
 	return reply, nil
 }
 
-// checkSuccess reads a reply of which only success is documented; it may have
-// no body at all.
+// checkSuccess checks a response of which only success is documented. It may have
+// no body.
 func checkSuccess(op adapters.Operation, r adapters.Response) error {
 	if len(r.Body) == 0 {
 		return nil
@@ -148,7 +149,8 @@ func decodeAgent(backend string, op adapters.Operation, r adapters.Response, poi
 	return b.Build(sets(op, w.fromEndpointPages())), nil
 }
 
-// sets is what this description never shows, and what this reply leaves out.
+// sets returns the fields that the description never shows, and those that the
+// response to this operation leaves out.
 func sets(op adapters.Operation, endpointPages bool) (unavailable, notLoaded normalize.FieldSet) {
 	switch {
 	case endpointPages:
@@ -162,7 +164,7 @@ func sets(op adapters.Operation, endpointPages bool) (unavailable, notLoaded nor
 	}
 }
 
-// modality is text for a text agent, else voice.
+// modality returns text for a text agent, and voice for any other.
 func modality(architecture *string) *string {
 	m := normalize.ModalityVoice
 	if architecture != nil && *architecture == text {
@@ -189,9 +191,9 @@ func strings(o wire.Opt[[]string]) []string {
 	return *o.Value
 }
 
-// convertLanguages takes the language from "language", or else the first of
-// "languages". What is then left of languages, the first one's other members
-// and all further ones, is an extension.
+// convertLanguages fills the language from "language", or else from the first item
+// of "languages". The rest of "languages", other members of its first item
+// included, is an extension.
 func convertLanguages(b *wire.Builder, w wireAgent) {
 	b.Set(normalize.FieldLanguage, &b.Language, w.Language)
 	if w.Languages == nil {

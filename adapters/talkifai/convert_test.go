@@ -40,7 +40,7 @@ var places = lossless.Mapping{
 	"/updatedAt":              lossless.At("/updated_at"),
 }
 
-func TestEverySampleIsAccountedFor(t *testing.T) {
+func TestSamples_EveryValueIsAccountedFor(t *testing.T) {
 	lossless.EveryFile(t, map[string]string{
 		"list.json":                          lossless.Agents,
 		"list_page1_of_2.json":               lossless.Agents,
@@ -64,7 +64,7 @@ func TestEverySampleIsAccountedFor(t *testing.T) {
 	})
 }
 
-func TestSamplesAreLossless(t *testing.T) {
+func TestSamples_Lossless(t *testing.T) {
 	for path, rows := range map[string]string{
 		"list.json": "/data", "list_page2_of_2.json": "/data", "endpoint_pages/list.json": "/data/agents",
 	} {
@@ -91,7 +91,7 @@ func TestSamplesAreLossless(t *testing.T) {
 	}
 }
 
-func TestEnvelopes(t *testing.T) {
+func TestList_Envelopes(t *testing.T) {
 	agent := lossless.Part(t, lossless.File(t, "endpoint_pages/get.json"), "/data/agent")
 	for _, envelope := range []string{`{"success": true, "data": AGENT}`, `{"success": true, "data": {"agent": AGENT}}`, `{"agent": AGENT}`} {
 		lossless.Check(t, agent, lossless.Get(t, Provider, lossless.Wrap(envelope, agent)), places)
@@ -101,7 +101,7 @@ func TestEnvelopes(t *testing.T) {
 	}
 }
 
-func TestAdditionsAreLossless(t *testing.T) {
+func TestUnknownMembers_Lossless(t *testing.T) {
 	for _, agent := range []jsontext.Value{
 		lossless.Part(t, lossless.File(t, "get.json"), "/data"), lossless.Part(t, lossless.File(t, "endpoint_pages/get.json"), "/data/agent"),
 	} {
@@ -130,13 +130,13 @@ func TestAdditionsAreLossless(t *testing.T) {
 	lossless.Check(t, both, lossless.Get(t, Provider, lossless.Wrap(`{"data": AGENT}`, both)), only)
 }
 
-// TestWalkGuards: a list that does not move on, or does not say that it ends,
+// TestList_WalkEnds: a list that does not move on, or does not say that it ends,
 // is shown and said to be partial.
-func TestWalkGuards(t *testing.T) {
+func TestList_WalkEnds(t *testing.T) {
 	f := func(name, want string, agents int, page func(number int) string) {
 		t.Helper()
 		number := 0
-		adapter := Provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+		adapter := Provider.New(adapters.Settings{Backend: "b", RoundTrip: func(_ context.Context, req *adapters.Request) error {
 			number++
 			if got := req.Query.Get("page"); got != fmt.Sprint(number) || req.Query.Get("limit") != "100" {
 				t.Errorf("%s: asked for page %s with limit %s", name, got, req.Query.Get("limit"))
@@ -183,9 +183,9 @@ func TestWalkGuards(t *testing.T) {
 	f("the endpoint pages have no pages", "", 1, func(int) string { return `{"data": {"agents": [` + row(1) + `], "count": 1}}` })
 }
 
-// TestLanguages: the first language is the agent's; what else there is of the
+// TestConvertLanguages: the first language is the agent's; what else there is of the
 // array is an extension.
-func TestLanguages(t *testing.T) {
+func TestConvertLanguages(t *testing.T) {
 	f := func(languages, want, rest string) {
 		t.Helper()
 		a := lossless.Get(t, Provider, []byte(`{"data": {"id": "x", "languages": `+languages+`}}`))
@@ -209,7 +209,7 @@ func TestLanguages(t *testing.T) {
 	f(`"en"`, "null", `"en"`)
 }
 
-func TestSetsOfEachDescription(t *testing.T) {
+func TestFieldSets_PerDescription(t *testing.T) {
 	f := func(what string, a *normalize.Agent, unavailable, notLoaded []string) {
 		t.Helper()
 		if fmt.Sprint(a.Unavailable.Names()) != fmt.Sprint(unavailable) || fmt.Sprint(a.NotLoaded.Names()) != fmt.Sprint(notLoaded) {
@@ -225,7 +225,7 @@ func TestSetsOfEachDescription(t *testing.T) {
 	f("endpoint pages' get", lossless.Get(t, Provider, lossless.File(t, "endpoint_pages/get.json")), neverE, nil)
 }
 
-func TestRequests(t *testing.T) {
+func TestWrites_RequestBodies(t *testing.T) {
 	f := func(body, sample string) {
 		t.Helper()
 		parsed, violations, err := normalize.ParseBody([]byte(body))
@@ -265,7 +265,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-func TestErrors(t *testing.T) {
+func TestFailure(t *testing.T) {
 	f := func(status int, path string, kind normalize.Kind, code string) {
 		t.Helper()
 		_, err := lossless.Answering(Provider, status, lossless.File(t, path)).Get(context.Background(), lossless.Credential(), "x")
@@ -292,12 +292,12 @@ func FuzzCreated(f *testing.F) {
 	lossless.Fuzz(f, Provider, adapters.OpCreate, "create.json", "endpoint_pages/create.json")
 }
 
-// TestWalksAreBounded: in agents and in bytes, all pages together.
-func TestWalksAreBounded(t *testing.T) {
+// TestList_WalkIsBounded: in agents and in bytes, all pages together.
+func TestList_WalkIsBounded(t *testing.T) {
 	f := func(name string, rows, size int) {
 		t.Helper()
 		pages := 0
-		adapter := Provider.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+		adapter := Provider.New(adapters.Settings{Backend: "b", RoundTrip: func(_ context.Context, req *adapters.Request) error {
 			pages++
 			var page bytes.Buffer
 			value := bytes.Repeat([]byte("x"), size)

@@ -6,7 +6,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 )
 
-// failure is what an answer says went wrong; nil for a 2xx. The body is
+// failure returns the error that a response stands for; nil for a 2xx. The body is
 // {"success": false, "error": text, "code": code}, and a 401 may be without
 // the last. No list of codes is published for agents.
 func failure(op adapters.Operation, r adapters.Response) error {

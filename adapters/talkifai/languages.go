@@ -7,11 +7,11 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// firstLanguage takes the first language out of the endpoint pages' array,
-// whose items are strings in requests and {id, language} in replies. rest is
-// the array without it: a string goes whole, an object loses its language and
-// keeps what else it has; nil if nothing is left. ok is false for a shape that
-// is not documented, or an empty array.
+// firstLanguage splits the endpoint pages' array of languages, whose items are
+// strings in requests and {id, language} objects in responses. rest is the array
+// without the first language: a string is removed, an object loses its member
+// language. rest is nil if nothing is left. ok is false for an empty array and for a
+// shape that is not documented.
 func firstLanguage(languages jsontext.Value) (first string, rest jsontext.Value, ok bool) {
 	var items []jsontext.Value
 	if languages.Kind() != '[' || json.Unmarshal(languages, &items) != nil || len(items) == 0 {

@@ -1,10 +1,11 @@
-// Package talkifai speaks TalkifAI's API: pipeline, realtime and text agents.
+// Package talkifai is the adapter for TalkifAI: pipeline, realtime and text agents.
 //
-// The vendor publishes two descriptions of one API with different bodies: the
-// agents page, which requests follow, and the pages of the single endpoints.
-// Replies of both are read without loss.
+// The provider publishes two descriptions of one API with different bodies: the
+// agents page, and the pages of the single endpoints. Requests follow the first;
+// responses of both are read without loss.
 //
-// It must not know another vendor, the gateway, or who the caller is.
+// It does not know other providers, the gateway, or the caller. Begin reading at
+// adapter.go; info below is what the API can do.
 //
 // Source: docs.talkifai.dev, both sets of pages, read 2026-11.
 package talkifai
@@ -91,11 +92,11 @@ var endpointPagesShow = normalize.Fields(
 	normalize.FieldCreatedAt, normalize.FieldUpdatedAt,
 )
 
-// What no answer shows, and what each leaves out: worked out once, not for each
-// agent.
+// The fields that no response shows, and those that each kind of response leaves
+// out.
 var (
 	neverShown   = info.Unavailable()
 	notInTheList = info.NotLoaded(adapters.InList)
 	notInTheGet  = info.NotLoaded(adapters.InGet)
-	notInACreate = info.NotLoaded(0) // only what comes is loaded
+	notInACreate = info.NotLoaded(0) // a create loads only what its response has
 )

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	pageLimit = 100      // the documented maximum; what is above it is undefined
-	maxPages  = 200      // a list that is longer than this does not end
-	maxBytes  = 64 << 20 // of all pages together: each agent is kept as it came
+	pageLimit = 100      // the documented maximum
+	maxPages  = 200      // the walk ends there, as partial
+	maxBytes  = 64 << 20 // of all pages together; each agent's JSON is kept
 )
 
-// walk reads all pages. hasNext is the only sure end; total is not asked. A
-// page that does not move the walk on ends it as partial, and so does a page
-// that cannot be read once there are agents to show.
+// walk reads all pages. It ends when hasNext is false; total is ignored. The list
+// is partial if a page brings no new agent or has another number than asked for, and
+// if a later page cannot be read.
 func (a *Adapter) walk(ctx context.Context, cred adapters.Credential) (adapters.Listing, error) {
 	var listing adapters.Listing
 	seen := map[string]bool{}
@@ -61,15 +61,15 @@ func (a *Adapter) walk(ctx context.Context, cred adapters.Credential) (adapters.
 	}
 }
 
-// interrupted: what was read before a page failed is shown, and said not to be
-// all of it.
+// interrupted returns the agents read before a page failed, as a partial list, or
+// the error if there are none or if it makes them void.
 func interrupted(ctx context.Context, listing adapters.Listing, err error) (adapters.Listing, error) {
 	if len(listing.Agents) == 0 || errors.Is(ctx.Err(), context.Canceled) {
 		return adapters.Listing{}, err
 	}
 	failure, ok := err.(*normalize.Error)
 	if !ok || failure.Kind == normalize.KindAuth || failure.Kind == normalize.KindNoRoute {
-		return adapters.Listing{}, err // what was read is void too
+		return adapters.Listing{}, err
 	}
 	listing.Partial, listing.Interrupted = failure, true
 	return listing, nil

@@ -7,9 +7,9 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// wireReply is every reply's envelope. The agents page puts what was asked for
-// into data; the endpoint pages into data.agents or data.agent, and their prose
-// straight into agents or agent.
+// wireReply is the envelope of every response. The agents page has the result in
+// data; the endpoint pages have it in data.agents or data.agent in their samples,
+// and in agents or agent in their text.
 type wireReply struct {
 	Success    wire.Opt[bool] `json:"success"`
 	Data       jsontext.Value `json:"data"`
@@ -18,8 +18,8 @@ type wireReply struct {
 	Pagination *pagination    `json:"pagination"`
 }
 
-// pagination: limit and hasPrev are in the introduction's sample only, and
-// total is not needed.
+// pagination leaves out total, which is not needed, and limit and hasPrev, which only
+// the introduction's sample has.
 type pagination struct {
 	Page    int            `json:"page"`
 	HasNext wire.Opt[bool] `json:"hasNext"`
@@ -53,8 +53,7 @@ type wireAgent struct {
 	Rest             jsontext.Value             `json:",embed"`
 }
 
-// fromEndpointPages reports whether the agent is written as the endpoint pages
-// do.
+// fromEndpointPages reports whether the agent has the shape of the endpoint pages.
 func (w wireAgent) fromEndpointPages() bool {
 	return w.SysMsg.Sent || w.Languages != nil
 }
@@ -77,8 +76,8 @@ var writes = []wire.Mapping{
 	{Field: normalize.FieldStatus, Name: "active", As: isActive},
 }
 
-// isActive turns the status, which the capability table lets be active or
-// inactive, into the vendor's flag.
+// isActive converts a status to the provider's flag. The capability table admits
+// active and inactive only.
 func isActive(status jsontext.Value) jsontext.Value {
 	if string(status) == `"`+normalize.StatusActive+`"` {
 		return jsontext.Value("true")

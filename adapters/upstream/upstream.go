@@ -1,22 +1,16 @@
-// Package upstream speaks HTTP to one backend: the innermost Exchange. It
-// turns every way in which HTTP can fail into a normalize.Kind.
+// Package upstream sends requests to one backend over HTTP. It is the innermost
+// adapters.RoundTrip and the only place that knows in how many ways HTTP can
+// fail: every failure leaves it as a normalize.Kind.
 //
-// Answers are read by net/http, but for plain ones; the connections are this package's own, one
-// request at a time on each (docs/decisions/0001). A request is sent at most once, whatever
-// becomes of it.
+// Begin reading at Client.RoundTrip. The connections are in transports.go;
+// attempt.go follows one request through its stages and classifies its failure.
 //
-//	upstream.go  an Exchange, from the caller's context to the kind of its failure
-//	message.go   one request and its answer on a connection
-//	plain.go     the head of an answer of which nothing is to be decided
-//	dial.go      a new connection: TCP, a proxy, TLS
-//	idle.go      connections that wait for the next request
-//	quiet_*.go   whether one of them is still good, and a request on it
-//
-// It must not know any vendor, nor anything that stands around a request:
-// breaker, cache and spans are the gateway's.
+// The package knows no provider, and nothing of retries, breakers, quotas,
+// caches or spans: the gateway wraps those around it.
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -26,7 +20,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -45,185 +38,154 @@ type Options struct {
 	TLS              *tls.Config // nil: the system's roots
 }
 
-// Client speaks to one backend. It is safe for concurrent use. It opens as many
-// connections as there are requests at once: whoever calls it bounds those.
+// Client speaks to one backend. It is safe for concurrent use. It does not bound
+// how many requests run at once; its caller does.
 type Client struct {
-	options Options
-	target  string // what stands before each path in the first line of a request
-	always  []byte // headers, as they are sent
-	dialer  dialer
-	idle    idle
+	options    Options
+	basePath   string // the escaped path of BaseURL, without a trailing slash
+	transports *transports
 }
 
-// New makes a client. Nothing is sent until its Exchange is called.
+// maxPreallocation bounds the memory, in bytes, that is reserved for a body on
+// its announced length alone.
+const maxPreallocation = 1 << 20
+
+var (
+	errTooLarge  = errors.New("the body is over max_response_bytes")
+	errEscaping  = errors.New("the path is not escaped")
+	errHeader    = errors.New("a header field is not valid")
+	errSwitching = errors.New("the backend switches protocols")
+)
+
+// New returns a client for the backend. Nothing is sent until RoundTrip is called.
+// Proxies are those of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
 func New(o Options) *Client {
-	return newClient(o, http.ProxyFromEnvironment)
+	dialer := net.Dialer{Timeout: connectTimeout(o), KeepAlive: 15 * time.Second}
+	return newClient(o, http.ProxyFromEnvironment, dialer.DialContext)
 }
 
-func newClient(o Options, proxyFor proxyFor) *Client {
-	base := *o.BaseURL
-	if ascii, err := httpguts.PunycodeHostPort(base.Host); err == nil { // else there is no such name, as will turn out
-		base.Host = ascii
+func newClient(o Options, proxy proxyFunc, dial dialFunc) *Client {
+	return &Client{
+		options:    o,
+		basePath:   strings.TrimRight(o.BaseURL.EscapedPath(), "/"),
+		transports: newTransports(o, proxy, dial),
 	}
-	o.BaseURL = &base
-	c := &Client{
-		options: o, target: strings.TrimRight(o.BaseURL.EscapedPath(), "/"),
-		dialer: newDialer(o, proxyFor),
-	}
-	c.always = o.headers(c.dialer.authorization)
-	if c.dialer.forwards() {
-		c.target = "http://" + withoutZone(o.BaseURL.Host) + c.target
-	}
-	return c
 }
 
-// Close gives back the idle connections. Requests that run are not touched; theirs
-// are given back when they end.
-func (c *Client) Close() { c.idle.close() }
+// Keep closes the idle connections of every credential whose ID is not in the
+// set, and forgets the credential. Requests that run are not interrupted; their
+// connections are closed when they end.
+func (c *Client) Keep(credentialIDs map[string]bool) { c.transports.keep(credentialIDs) }
 
-// Exchange is an adapters.Exchange: one request, sent at most once, within the
-// timeout and the context.
-func (c *Client) Exchange(ctx context.Context, req *adapters.Request) error {
+// Close closes the idle connections. Requests that run are not interrupted; their
+// connections are closed when they end. A later request uses a connection of its
+// own.
+func (c *Client) Close() { c.transports.close() }
+
+// RoundTrip implements adapters.RoundTrip. It sends the request at most once, within
+// the timeout and the context's deadline, and follows no redirect.
+func (c *Client) RoundTrip(ctx context.Context, req *adapters.Request) error {
+	a := &attempt{caller: ctx}
 	if err := ctx.Err(); err != nil {
-		kind := normalize.KindExpired
-		if errors.Is(err, context.Canceled) {
-			kind = normalize.KindCanceled
-		}
-		failure := c.failed(req, kind, err)
+		failure := c.failure(req, a.kind(err), err)
 		failure.Unsent = true
 		return failure
 	}
-	room := heads.Get().(*[]byte)
-	defer heads.Put(room)
-	head, err := c.appendHead((*room)[:0], req)
+	bounded, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	httpReq, err := c.newRequest(a.withTrace(bounded), req)
 	if err != nil {
-		return c.failed(req, normalize.KindInternal, err)
+		return c.failure(req, normalize.KindInternal, err)
 	}
-	t := newTrip(ctx, c.options.Timeout)
-	if req.LendBody {
-		t.lent = bodies.Get().(*[]byte)
-		defer bodies.Put(t.lent)
-	}
-	resp, err := c.send(&t, head, req.Body)
+	// A Transport follows no redirect and keeps no cookie, as an http.Client would.
+	transport := c.transports.of(req)
+	resp, err := transport.RoundTrip(httpReq)
 	if err != nil {
-		failure := c.failed(req, t.kind(err), err)
-		failure.Status = resp.Status
+		failure := c.failure(req, a.kind(err), err)
+		failure.StaleConnection = a.reused.Load() && failure.Kind == normalize.KindReset
+		if failure.StaleConnection || !a.connected.Load() {
+			// The other idle connections are as old as the one that broke. One that is
+			// still being made net/http would go on with, in the end forever: a SOCKS
+			// proxy has no timeout of its own.
+			transport.CloseIdleConnections()
+		}
 		return failure
 	}
-	return req.Receive(resp)
+	defer resp.Body.Close()
+	body, err := c.readBody(a, resp)
+	if err != nil {
+		failure := c.failure(req, a.kind(err), err)
+		failure.Status = resp.StatusCode
+		return failure
+	}
+	return req.Receive(adapters.Response{Status: resp.StatusCode, Header: resp.Header, Body: body})
 }
 
-// send sends the request on a connection, which is kept for the next one if nothing is left on
-// it. Of an answer that fails in its body the status is returned with the error.
-func (c *Client) send(t *trip, head, body []byte) (adapters.Response, error) {
-	for {
-		t.stage = connecting
-		connection := c.idle.take(t.began, t.deadline)
-		t.reused = connection != nil
-		if !t.reused {
-			var err error
-			if connection, err = c.dialer.dial(t); err != nil {
-				return adapters.Response{}, err
+// newRequest returns the HTTP request. It refuses a path that is not escaped as
+// it is sent, so that no native id can lead to another path, and header fields
+// that are not valid: net/http's own refusal would read as a failure to connect.
+func (c *Client) newRequest(ctx context.Context, req *adapters.Request) (*http.Request, error) {
+	target := *c.options.BaseURL
+	target.RawPath = c.basePath + req.Path
+	var err error
+	if target.Path, err = url.PathUnescape(target.RawPath); err != nil {
+		return nil, err
+	}
+	if target.EscapedPath() != target.RawPath {
+		return nil, errEscaping
+	}
+	target.RawQuery = req.Query.Encode()
+
+	header := http.Header{}
+	for name, values := range req.Header {
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+				return nil, errHeader
 			}
+			header.Add(name, value)
 		}
-		release := connection.bind(t.ctx)
-		resp, err := connection.do(t, head, body, c.options.MaxResponseBytes)
-		if untouched := release(); err == nil && untouched && connection.clean() {
-			c.idle.put(connection)
-			return resp, nil
-		}
-		connection.hangUp()
-		if err == errNotQuiet {
-			continue
-		}
-		if err != nil && t.reused && t.kind(err) == normalize.KindReset {
-			c.idle.clear() // the others are as old
-		}
-		return resp, err
 	}
+	header.Set("Accept", "application/json")
+	header.Set("User-Agent", c.options.UserAgent)
+	httpReq := &http.Request{Method: req.Method, URL: &target, Header: header, Body: http.NoBody}
+	if req.Body != nil {
+		header.Set("Content-Type", "application/json")
+	}
+	if len(req.Body) > 0 {
+		// Without GetBody net/http cannot send the body a second time.
+		httpReq.Body, httpReq.ContentLength = io.NopCloser(bytes.NewReader(req.Body)), int64(len(req.Body))
+	}
+	return httpReq.WithContext(ctx), nil
 }
 
-// trip is one request on its way.
-type trip struct {
-	ctx      context.Context // the caller's
-	began    time.Time
-	deadline time.Time // the earlier of the caller's and the timeout's
-	callers  bool      // it is the caller's: that it passes says nothing of the backend
-	reused   bool      // the connection had another request before
-	stage    stage
-	lent     *[]byte // room for the answer's body; nil: it has its own
+// readBody reads the whole body, which net/http decompresses. After a 101 there
+// is none: the connection is the body, and no deadline ends it.
+func (c *Client) readBody(a *attempt, resp *http.Response) ([]byte, error) {
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return nil, errSwitching
+	}
+	a.inBody = true
+	limit := c.options.MaxResponseBytes
+	if resp.ContentLength > limit {
+		return nil, errTooLarge
+	}
+	var buf bytes.Buffer
+	if resp.ContentLength > 0 {
+		buf.Grow(int(min(resp.ContentLength, maxPreallocation)) + bytes.MinRead)
+	}
+	// One byte over the limit tells "full" from "too large".
+	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1)); err != nil {
+		return nil, err
+	}
+	if int64(buf.Len()) > limit {
+		return nil, errTooLarge
+	}
+	return buf.Bytes(), nil
 }
 
-func newTrip(ctx context.Context, timeout time.Duration) trip {
-	began := time.Now()
-	t := trip{ctx: ctx, began: began, deadline: began.Add(timeout)}
-	if callers, ok := ctx.Deadline(); ok && callers.Before(t.deadline) {
-		t.deadline, t.callers = callers, true
-	}
-	return t
-}
-
-// stage is how far a request came, which is what its failure means.
-type stage int
-
-const (
-	connecting stage = iota
-	shaking          // hands, for TLS
-	sent             // or so much of it as could be
-	answered         // a byte at least
-	inBody           // of the answer
-)
-
-// kind is what an error at this stage means.
-func (t *trip) kind(err error) normalize.Kind {
-	timeout := isTimeout(err)
-	callers := t.ctx.Err() != nil || timeout && t.callers && !time.Now().Before(t.deadline)
-	cut := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
-	switch {
-	case errors.Is(err, errTooLarge):
-		return normalize.KindTooLarge
-	case errors.Is(t.ctx.Err(), context.Canceled):
-		return normalize.KindCanceled
-	case callers && t.stage < sent:
-		return normalize.KindExpired
-	case callers:
-		return normalize.KindDeadline
-	}
-	switch t.stage {
-	case connecting, shaking:
-		switch {
-		case timeout:
-			return normalize.KindConnectTimeout
-		case t.stage == shaking:
-			return normalize.KindTLS
-		}
-		return normalize.KindConnect
-	case sent:
-		if timeout {
-			return normalize.KindTimeout
-		}
-		return normalize.KindReset
-	}
-	switch {
-	case timeout:
-		return normalize.KindBodyTimeout
-	case cut || t.stage == inBody:
-		return normalize.KindCut
-	}
-	return normalize.KindBadResponse // bytes that are no HTTP answer
-}
-
-func isTimeout(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return true
-	}
-	n, ok := errors.AsType[net.Error](err)
-	return ok && n.Timeout()
-}
-
-// failed describes a failure by what we know, never by the cause's text: that
-// can quote the URL or the backend.
-func (c *Client) failed(req *adapters.Request, kind normalize.Kind, cause error) *normalize.Error {
+// failure describes a failure in our own words. The text of the cause is never
+// shown: it can quote the URL or the backend.
+func (c *Client) failure(req *adapters.Request, kind normalize.Kind, cause error) *normalize.Error {
 	return &normalize.Error{
 		Kind: kind, Provider: c.options.Provider, Op: string(req.Op), Err: cause,
 		Message: c.explain(kind),
@@ -237,9 +199,9 @@ func (c *Client) explain(kind normalize.Kind) string {
 	case normalize.KindTLS:
 		return "the TLS handshake with base_url failed"
 	case normalize.KindReset:
-		return "the connection broke before an answer"
+		return "the connection broke before the first byte of a response"
 	case normalize.KindCut:
-		return "the body ended early"
+		return "the response ended early"
 	case normalize.KindTooLarge:
 		return fmt.Sprintf("the body is over max_response_bytes (%d)", c.options.MaxResponseBytes)
 	case normalize.KindExpired, normalize.KindDeadline:

@@ -14,7 +14,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,18 +21,24 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/config/secret"
 	"github.com/agentgw/agentgw/normalize"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func client(t *testing.T, base string, change ...func(*Options)) *Client {
+// hangGuard ends what would otherwise wait forever. It is never reached when the
+// code is right, however slow the machine is.
+const hangGuard = 30 * time.Second
+
+// newTestClient returns a client for the base URL, closed when the test ends.
+func newTestClient(t *testing.T, base string, change ...func(*Options)) *Client {
 	t.Helper()
 	u, err := url.Parse(base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Provider: "p", BaseURL: u, Timeout: 5 * time.Second, MaxResponseBytes: 1000, UserAgent: "agentgw/test"}
+	o := Options{Provider: "p", BaseURL: u, Timeout: 2 * hangGuard, MaxResponseBytes: 1000, UserAgent: "agentgw/test"}
 	for _, c := range change {
 		c(&o)
 	}
@@ -42,157 +47,50 @@ func client(t *testing.T, base string, change ...func(*Options)) *Client {
 	return made
 }
 
-func hasty(o *Options) { o.Timeout = 200 * time.Millisecond }
+// shortTimeout is for a backend that never answers: the test waits for the timeout.
+func shortTimeout(o *Options) { o.Timeout = 200 * time.Millisecond }
 
-func get(c *Client) error {
-	return c.Exchange(context.Background(), &adapters.Request{Op: adapters.OpList, Method: "GET", Path: "/agents", Decode: func(adapters.Response) error { return nil }})
+var (
+	acme  = adapters.NewCredential(secret.New("acme"))
+	other = adapters.NewCredential(secret.New("other"))
+)
+
+// send sends a request and returns the response.
+func send(ctx context.Context, c *Client, req adapters.Request) (adapters.Response, error) {
+	var got adapters.Response
+	req.Decode = func(r adapters.Response) error { got = r; return nil }
+	err := c.RoundTrip(ctx, &req)
+	return got, err
 }
 
-func TestRequestIsWhatWasAskedFor(t *testing.T) {
-	var got *http.Request
-	var body []byte
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got = r
-		body, _ = io.ReadAll(r.Body)
-		w.Header().Set("X-Answer", "yes")
-		w.WriteHeader(418)
-		fmt.Fprint(w, "tea")
-	}))
-	defer server.Close()
-	for _, base := range []string{server.URL + "/api/v1", server.URL + "/api/v1/"} {
-		var answer adapters.Response
-		err := client(t, base).Exchange(context.Background(), &adapters.Request{
-			Op: adapters.OpUpdate, Method: "PUT", Path: "/agents/a%2Fb", Query: url.Values{"page": {"2"}}, Header: []adapters.Field{{Name: "X-Api-Key", Value: "k"}}, Body: []byte(`{}`),
-			Decode: func(r adapters.Response) error { answer = r; return nil },
-		})
-		if err != nil || answer.Status != 418 || string(answer.Body) != "tea" || answer.Header.Get("X-Answer") != "yes" {
-			t.Fatalf("%v %+v", err, answer)
-		}
-		if got.Method != "PUT" || got.RequestURI != "/api/v1/agents/a%2Fb?page=2" || string(body) != "{}" {
-			t.Errorf("%s %s %s", got.Method, got.RequestURI, body)
-		}
-		if got.Header.Get("X-Api-Key") != "k" || got.Header.Get("User-Agent") != "agentgw/test" || got.Header.Get("Content-Type") != "application/json" {
-			t.Errorf("%v", got.Header)
-		}
-	}
+// get reads /agents with the credential.
+func get(c *Client, cred adapters.Credential) (adapters.Response, error) {
+	return send(context.Background(), c, adapters.Request{Op: adapters.OpList, Credential: cred, Method: "GET", Path: "/agents"})
 }
 
-func TestDecodesErrorIsTheExchanges(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	defer server.Close()
-	want := errors.New("x")
-	err := client(t, server.URL).Exchange(context.Background(), &adapters.Request{Method: "GET", Path: "/", Decode: func(adapters.Response) error { return want }})
-	if err != want {
-		t.Errorf("%v", err)
-	}
+// post writes to /agents with the credential.
+func post(c *Client, cred adapters.Credential) (adapters.Response, error) {
+	return send(context.Background(), c, adapters.Request{Op: adapters.OpCreate, Credential: cred, Method: "POST", Path: "/agents", Body: []byte("{}")})
 }
 
-func TestKinds(t *testing.T) {
-	f := func(name string, c *Client, want normalize.Kind) {
-		t.Helper()
-		err := get(c)
-		if normalize.KindOf(err) != want {
-			t.Errorf("%s: %v, want %s", name, err, want)
-		}
-		if err != nil && strings.Contains(err.Error(), "canary") {
-			t.Errorf("%s: the error shows the URL: %v", name, err)
-		}
-	}
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	refused, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused.Close()
-	f("nobody listens", client(t, "http://"+refused.Addr().String()+"/canary"), normalize.KindConnect)
-	f("no such name", client(t, "http://canary.invalid"), normalize.KindConnect)
-	f("accepts and never answers", client(t, "http://"+silent.Addr().String(), hasty), normalize.KindTimeout)
-	f("TLS to a silent port", client(t, "https://"+silent.Addr().String(), hasty), normalize.KindConnectTimeout)
+// startServer returns the base URL of an HTTP server that the handler serves.
+func startServer(t *testing.T, serve http.HandlerFunc) (base string) {
+	t.Helper()
+	server := httptest.NewServer(serve)
+	t.Cleanup(server.Close)
+	return server.URL
+}
 
-	secure := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	secure.Config.ErrorLog = nil
-	defer secure.Close()
-	f("unknown authority", client(t, secure.URL), normalize.KindTLS)
+// trust makes a client trust the server's certificate.
+func trust(server *httptest.Server) func(*Options) {
 	roots := x509.NewCertPool()
-	roots.AddCert(secure.Certificate())
-	trusting := func(o *Options) { o.TLS = &tls.Config{RootCAs: roots} }
-	if err := get(client(t, secure.URL, trusting)); err != nil {
-		t.Errorf("a known authority: %v", err)
-	}
-	f("another name", client(t, strings.Replace(secure.URL, "127.0.0.1", "localhost", 1), trusting), normalize.KindTLS)
-
-	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/large/agents":
-			fmt.Fprint(w, strings.Repeat("x", 1001))
-		case "/largest/agents":
-			w.Header().Set("Content-Length", "1000000000")
-		case "/chunked/agents":
-			for range 100 {
-				fmt.Fprint(w, strings.Repeat("x", 100))
-				_ = http.NewResponseController(w).Flush()
-			}
-		case "/bomb/agents":
-			w.Header().Set("Content-Encoding", "gzip")
-			z := gzip.NewWriter(w)
-			fmt.Fprint(z, strings.Repeat("x", 100_000))
-			z.Close()
-		case "/full/agents":
-			fmt.Fprint(w, strings.Repeat("x", 1000))
-		case "/header/agents":
-			w.Header().Set("X-Large", strings.Repeat("x", maxResponseHeaderBytes+1))
-		}
-	}))
-	defer plain.Close()
-	f("https to plain http", client(t, strings.Replace(plain.URL, "http:", "https:", 1)), normalize.KindTLS)
-	f("too large", client(t, plain.URL+"/large"), normalize.KindTooLarge)
-	f("announced too large", client(t, plain.URL+"/largest"), normalize.KindTooLarge)
-	f("too large in pieces", client(t, plain.URL+"/chunked"), normalize.KindTooLarge)
-	f("too large after decompression", client(t, plain.URL+"/bomb"), normalize.KindTooLarge)
-	f("headers too large", client(t, plain.URL+"/header"), normalize.KindBadResponse)
-	if err := get(client(t, plain.URL+"/full")); err != nil {
-		t.Errorf("a body of just the limit: %v", err)
-	}
+	roots.AddCert(server.Certificate())
+	return func(o *Options) { o.TLS = &tls.Config{RootCAs: roots} }
 }
 
-// TestNoRedirectIsFollowed: only the configured host is ever called.
-func TestNoRedirectIsFollowed(t *testing.T) {
-	var elsewhere atomic.Int32
-	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
-	defer other.Close()
-	server := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
-	defer server.Close()
-	status := 0
-	err := client(t, server.URL).Exchange(context.Background(), &adapters.Request{Method: "POST", Path: "/", Body: []byte("{}"), Decode: func(r adapters.Response) error { status = r.Status; return nil }})
-	if err != nil || status != 307 || elsewhere.Load() != 0 {
-		t.Errorf("%v, status %d, %d requests elsewhere", err, status, elsewhere.Load())
-	}
-}
-
-func TestCallersDeadlineBinds(t *testing.T) {
-	release := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
-	defer server.Close()
-	defer close(release)
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	err := client(t, server.URL).Exchange(ctx, &adapters.Request{Method: "GET", Path: "/", Decode: func(adapters.Response) error { return nil }})
-	if normalize.KindOf(err) != normalize.KindDeadline {
-		t.Errorf("%v", err)
-	}
-	// Over before it began: nothing is sent, and it says nothing of the backend.
-	err = client(t, server.URL).Exchange(ctx, &adapters.Request{Method: "POST", Path: "/", Decode: func(adapters.Response) error { return nil }})
-	if normalize.KindOf(err) != normalize.KindExpired {
-		t.Errorf("%v", err)
-	}
-}
-
-// speaks listens, has each connection served, and closes it then.
-func speaks(t *testing.T, serve func(conn net.Conn, in *bufio.Reader)) (address string) {
+// listen accepts connections until the test ends. It has each one served, and
+// closes it then.
+func listen(t *testing.T, serve func(conn net.Conn, in *bufio.Reader)) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -214,8 +112,8 @@ func speaks(t *testing.T, serve func(conn net.Conn, in *bufio.Reader)) (address 
 	return l.Addr().String()
 }
 
-// took reads a request with its body, and reports whether there was one.
-func took(in *bufio.Reader) bool {
+// readRequest reads a request with its body, and reports whether there was one.
+func readRequest(in *bufio.Reader) bool {
 	r, err := http.ReadRequest(in)
 	if err != nil {
 		return false
@@ -224,164 +122,193 @@ func took(in *bufio.Reader) bool {
 	return err == nil
 }
 
-// dyingServer answers the first request of each connection, once so many have come
-// on as many, and closes it on the next one without an answer.
-func dyingServer(t *testing.T, together int) (base string, received *atomic.Int32) {
-	t.Helper()
-	received = new(atomic.Int32)
-	all := make(chan struct{})
-	return "http://" + speaks(t, func(conn net.Conn, in *bufio.Reader) {
-		if !took(in) {
-			return
-		}
-		if received.Add(1) == int32(together) {
-			close(all)
-		}
-		<-all
-		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-		if took(in) {
-			received.Add(1)
-		}
-	}), received
-}
-
-// TestNothingIsSentTwice: net/http would send a GET again on each kept connection
-// that turns out to be dead, and then on a new one.
-func TestNothingIsSentTwice(t *testing.T) {
-	base, received := dyingServer(t, 4)
-	c := client(t, base)
-	// Several connections are kept, and all of them are about to die.
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			if err := get(c); err != nil {
-				t.Error(err)
-			}
+func TestRoundTrip_SendsWhatTheAdapterBuilt(t *testing.T) {
+	var got *http.Request
+	var body []byte
+	server := startServer(t, func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		body, _ = io.ReadAll(r.Body)
+		w.Header().Set("X-Answer", "yes")
+		w.WriteHeader(418)
+		fmt.Fprint(w, "tea")
+	})
+	for _, base := range []string{server + "/api/v1", server + "/api/v1/"} {
+		answer, err := send(t.Context(), newTestClient(t, base), adapters.Request{
+			Op: adapters.OpUpdate, Method: "PUT", Path: "/agents/a%2Fb", Query: url.Values{"page": {"2"}}, Header: http.Header{"X-Api-Key": {"k"}}, Body: []byte(`{}`),
 		})
+		if err != nil || answer.Status != 418 || string(answer.Body) != "tea" || answer.Header.Get("X-Answer") != "yes" {
+			t.Fatalf("%v %+v", err, answer)
+		}
+		if got.Method != "PUT" || got.RequestURI != "/api/v1/agents/a%2Fb?page=2" || string(body) != "{}" {
+			t.Errorf("%s %s %s", got.Method, got.RequestURI, body)
+		}
+		if got.Header.Get("X-Api-Key") != "k" || got.Header.Get("User-Agent") != "agentgw/test" || got.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%v", got.Header)
+		}
 	}
-	wg.Wait()
+}
+
+func TestRoundTrip_ReturnsTheErrorOfDecode(t *testing.T) {
+	c := newTestClient(t, startServer(t, func(http.ResponseWriter, *http.Request) {}))
+	want := errors.New("x")
+	err := c.RoundTrip(t.Context(), &adapters.Request{Method: "GET", Path: "/", Decode: func(adapters.Response) error { return want }})
+	if err != want {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRoundTrip_RefusesWhatIsNotOneRequest(t *testing.T) {
+	var received atomic.Int32
+	c := newTestClient(t, startServer(t, func(http.ResponseWriter, *http.Request) { received.Add(1) }))
+	for name, r := range map[string]adapters.Request{
+		"a line break in a header value": {Path: "/", Header: http.Header{"X-Key": {"a\r\nX-Other: b"}}},
+		"a line break in a header name":  {Path: "/", Header: http.Header{"X-Key: a\r\nX-Other": {"b"}}},
+		"a space in the path":            {Path: "/a HTTP/1.1"},
+		"a line break in the path":       {Path: "/a\r\nX-Other:b"},
+		"a path that is not ASCII":       {Path: "/é"},
+		"a query in the path":            {Path: "/a?b=c"},
+		"a bad escape in the path":       {Path: "/%zz"},
+	} {
+		for _, op := range []adapters.Operation{adapters.OpList, adapters.OpCreate} {
+			r.Op, r.Credential, r.Method = op, acme, "GET"
+			if _, err := send(t.Context(), c, r); normalize.KindOf(err) != normalize.KindInternal || strings.Contains(err.Error(), "X-Other") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	if n := received.Load(); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	// A query is escaped here.
+	_, err := send(t.Context(), c, adapters.Request{Method: "GET", Path: "/", Query: url.Values{"a b": {"c\r\nd"}}})
+	if err != nil || received.Load() != 1 {
+		t.Errorf("%v, %d requests", err, received.Load())
+	}
+}
+
+func TestRoundTrip_FailureKinds(t *testing.T) {
+	f := func(name string, c *Client, want normalize.Kind) {
+		t.Helper()
+		_, err := get(c, acme)
+		if normalize.KindOf(err) != want {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: the error shows the URL: %v", name, err)
+		}
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	refused, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused.Close()
+	f("connection refused", newTestClient(t, "http://"+refused.Addr().String()+"/canary"), normalize.KindConnect)
+	f("name not found", newTestClient(t, "http://canary.invalid"), normalize.KindConnect)
+	f("accepts and never answers", newTestClient(t, "http://"+silent.Addr().String(), shortTimeout), normalize.KindTimeout)
+	f("TLS to a silent port", newTestClient(t, "https://"+silent.Addr().String(), shortTimeout), normalize.KindConnectTimeout)
+
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer secure.Close()
+	f("unknown authority", newTestClient(t, secure.URL), normalize.KindTLS)
+	if _, err := get(newTestClient(t, secure.URL, trust(secure)), acme); err != nil {
+		t.Errorf("a known authority: %v", err)
+	}
+	f("certificate of another name", newTestClient(t, strings.Replace(secure.URL, "127.0.0.1", "localhost", 1), trust(secure)), normalize.KindTLS)
+
+	plain := startServer(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/large/agents":
+			fmt.Fprint(w, strings.Repeat("x", 1001))
+		case "/announced/agents":
+			w.Header().Set("Content-Length", "1000000000")
+		case "/chunked/agents":
+			for range 100 {
+				fmt.Fprint(w, strings.Repeat("x", 100))
+				_ = http.NewResponseController(w).Flush()
+			}
+		case "/compressed/agents":
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			fmt.Fprint(z, strings.Repeat("x", 100_000))
+			z.Close()
+		case "/full/agents":
+			fmt.Fprint(w, strings.Repeat("x", 1000))
+		case "/header/agents":
+			w.Header().Set("X-Large", strings.Repeat("x", maxResponseHeaderBytes+1))
+		}
+	})
+	f("https to plain http", newTestClient(t, strings.Replace(plain, "http:", "https:", 1)), normalize.KindTLS)
+	f("too large", newTestClient(t, plain+"/large"), normalize.KindTooLarge)
+	f("announced too large", newTestClient(t, plain+"/announced"), normalize.KindTooLarge)
+	f("too large in chunks", newTestClient(t, plain+"/chunked"), normalize.KindTooLarge)
+	f("too large after decompression", newTestClient(t, plain+"/compressed"), normalize.KindTooLarge)
+	f("headers too large", newTestClient(t, plain+"/header"), normalize.KindBadResponse)
+	if _, err := get(newTestClient(t, plain+"/full"), acme); err != nil {
+		t.Errorf("a body of just the limit: %v", err)
+	}
+}
+
+func TestRoundTrip_FollowsNoRedirect(t *testing.T) {
+	var followed atomic.Int32
+	target := startServer(t, func(http.ResponseWriter, *http.Request) { followed.Add(1) })
+	server := startServer(t, http.RedirectHandler(target, http.StatusTemporaryRedirect).ServeHTTP)
+	for _, ask := range []func(*Client, adapters.Credential) (adapters.Response, error){get, post} {
+		if r, err := ask(newTestClient(t, server), acme); err != nil || r.Status != 307 || followed.Load() != 0 {
+			t.Errorf("%v, status %d, %d requests followed it", err, r.Status, followed.Load())
+		}
+	}
+}
+
+func TestRoundTrip_CallersDeadline(t *testing.T) {
+	release := make(chan struct{})
+	var received atomic.Int32
+	c := newTestClient(t, startServer(t, func(http.ResponseWriter, *http.Request) { received.Add(1); <-release }))
+	defer close(release)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := send(ctx, c, adapters.Request{Op: adapters.OpGet, Credential: acme, Method: "GET", Path: "/"}); normalize.KindOf(err) != normalize.KindDeadline && normalize.KindOf(err) != normalize.KindExpired {
+		t.Errorf("%v", err)
+	}
 	before := received.Load()
-	err := get(c)
-	if sent := received.Load() - before; sent != 1 || normalize.KindOf(err) != normalize.KindReset {
-		t.Errorf("sent %d times: %v", sent, err)
-	}
-	// The others that were kept are as old, and are not tried.
-	if err := get(c); err != nil {
-		t.Errorf("after a dead connection: %v", err)
+	_, err := send(ctx, c, adapters.Request{Op: adapters.OpCreate, Method: "POST", Path: "/"})
+	if normalize.KindOf(err) != normalize.KindExpired || !err.(*normalize.Error).Unsent || received.Load() != before {
+		t.Errorf("after the deadline: %v, %d more requests", err, received.Load()-before)
 	}
 }
 
-// TestGetHasNoBody, though net/http is made to think that it has one.
-func TestGetHasNoBody(t *testing.T) {
-	var headers []http.Header
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		if len(body) > 0 || r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
-			t.Errorf("Content-Length %d, Transfer-Encoding %v, body %q", r.ContentLength, r.TransferEncoding, body)
-		}
-		headers = append(headers, r.Header)
-	}))
-	defer server.Close()
-	c := client(t, server.URL)
-	for range 2 {
-		if err := get(c); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, name := range []string{"Content-Length", "Transfer-Encoding"} {
-		if _, ok := headers[1][name]; ok {
-			t.Errorf("the second request has %s", name)
-		}
+func TestRoundTrip_CallerLeaves(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	c := newTestClient(t, startServer(t, func(http.ResponseWriter, *http.Request) { close(arrived); <-release }))
+	defer close(release)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-arrived; cancel() }()
+	if _, err := send(ctx, c, adapters.Request{Op: adapters.OpGet, Credential: acme, Method: "GET", Path: "/"}); normalize.KindOf(err) != normalize.KindCanceled {
+		t.Errorf("%v", err)
 	}
 }
 
-// TestHTTP1Only: a backend that has HTTP/2 is spoken to in HTTP/1.1 none the less.
-func TestHTTP1Only(t *testing.T) {
-	var other atomic.Int32
+func TestRoundTrip_SpeaksHTTP1Only(t *testing.T) {
+	var http2 atomic.Int32
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 1 {
-			other.Add(1)
+			http2.Add(1)
 		}
 	}))
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	defer server.Close()
-	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
-	c := client(t, server.URL, func(o *Options) { o.TLS = &tls.Config{RootCAs: roots} })
-	for range 2 {
-		if err := get(c); err != nil {
+	c := newTestClient(t, server.URL, trust(server))
+	for _, ask := range []func(*Client, adapters.Credential) (adapters.Response, error){get, get, post} {
+		if _, err := ask(c, acme); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := other.Load(); n > 0 {
+	if n := http2.Load(); n > 0 {
 		t.Errorf("%d requests over HTTP/2", n)
-	}
-}
-
-// TestSwitchingProtocols: what comes after a 101 is a bare connection, and is not
-// waited for.
-func TestSwitchingProtocols(t *testing.T) {
-	ended := make(chan error, 1)
-	address := speaks(t, func(conn net.Conn, in *bufio.Reader) {
-		took(in)
-		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
-		_, err := in.ReadByte()
-		ended <- err
-	})
-	if err := get(client(t, "http://"+address)); normalize.KindOf(err) != normalize.KindBadResponse {
-		t.Errorf("%v", err)
-	}
-	if err := <-ended; err != io.EOF {
-		t.Errorf("the connection is kept: %v", err)
-	}
-}
-
-// TestClosedClientKeepsNothing: a request that ends after Close leaves no idle
-// connection behind.
-func TestClosedClientKeepsNothing(t *testing.T) {
-	release := make(chan struct{})
-	left := make(chan struct{}, 1)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { <-release; fmt.Fprint(w, "{}") }))
-	running := make(chan struct{}, 1)
-	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		switch s {
-		case http.StateActive:
-			running <- struct{}{}
-		case http.StateClosed:
-			left <- struct{}{}
-		}
-	}
-	server.Start()
-	defer server.Close()
-	c := client(t, server.URL)
-	done := make(chan error, 1)
-	go func() { done <- get(c) }()
-	<-running
-	c.Close()
-	close(release)
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	<-left // or the test never ends
-}
-
-// TestHeadersThatBreakOff are an answer that is cut, not one that is wrong.
-func TestHeadersThatBreakOff(t *testing.T) {
-	for body, want := range map[string]normalize.Kind{
-		"HTTP/1.1 200 OK\r\nContent-Type: app":                  normalize.KindCut,
-		"SSH-2.0-OpenSSH\r\n":                                   normalize.KindBadResponse,
-		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}":        normalize.KindCut,
-		"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}":        normalize.KindBadResponse,
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n": normalize.KindCut,
-	} {
-		address := speaks(t, func(conn net.Conn, in *bufio.Reader) {
-			if took(in) {
-				fmt.Fprint(conn, body)
-			}
-		})
-		if err := get(client(t, "http://"+address)); normalize.KindOf(err) != want {
-			t.Errorf("%q: %v, want %s", body, err, want)
-		}
 	}
 }

@@ -1,9 +1,8 @@
-// Package wire has the small pieces that vendors' JSON shapes are read with:
-// a member that knows whether it was sent, an id that may be an integer, a
-// timestamp that may not be one, and the sorting of a payload into core and
-// extensions.
+// Package wire has the types and functions that adapters decode and encode JSON
+// with: members that know whether they were sent, ids that may be integers, and a
+// Builder that sorts a payload into fields of the model and extensions.
 //
-// It must not know any one vendor.
+// It does not know any single provider. Begin reading at Builder.
 package wire
 
 import (
@@ -16,13 +15,12 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Opt is a member that may be absent, null, or a T.
+// Opt is a JSON member that may be absent, null, or a T.
 type Opt[T any] struct {
-	Sent  bool // the member was there, be it null
+	Sent  bool // the member is present, possibly null
 	Value *T   // nil if absent or null
 }
 
@@ -36,7 +34,7 @@ func (o *Opt[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, o.Value)
 }
 
-// Or is the first of o and other that was sent.
+// Or returns o if it was sent, and other if not.
 func (o Opt[T]) Or(other Opt[T]) Opt[T] {
 	if o.Sent {
 		return o
@@ -44,7 +42,7 @@ func (o Opt[T]) Or(other Opt[T]) Opt[T] {
 	return other
 }
 
-// Integer is an integer id by its digits, of any size.
+// Integer is an integer of any size, as its digits.
 type Integer string
 
 const errNotInteger = normalize.TypeError("want an integer")
@@ -62,8 +60,8 @@ func (i *Integer) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// IntegerOrText is an id that one generation of a vendor writes as an integer
-// and another as a string. Text tells which it was.
+// IntegerOrText is an id that one generation of a provider writes as an integer
+// and another as a string. Text is true for a string.
 type IntegerOrText struct {
 	ID   string
 	Text bool
@@ -85,7 +83,7 @@ func (i *IntegerOrText) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// Text is an id's digits as a string; nil for nil.
+// Text returns the digits of i as a string; nil for nil.
 func Text(i *Integer) *string {
 	if i == nil {
 		return nil
@@ -94,14 +92,15 @@ func Text(i *Integer) *string {
 	return &s
 }
 
-// Builder sorts one payload into an agent: fields, and what is left over.
+// Builder builds an agent from one payload: its fields, and what remains as
+// extensions.
 type Builder struct {
 	*normalize.Agent
 	rest    jsontext.Value
 	present normalize.FieldSet
 }
 
-// NewBuilder starts an agent whose unmapped members are rest.
+// NewBuilder returns a builder of the agent; rest has the members that are not mapped.
 func NewBuilder(agent *normalize.Agent, rest jsontext.Value) *Builder {
 	b := &Builder{Agent: agent}
 	if len(normalize.Members(rest)) > 0 {
@@ -110,13 +109,13 @@ func NewBuilder(agent *normalize.Agent, rest jsontext.Value) *Builder {
 	return b
 }
 
-// Extend puts a member into the extensions, under the vendor's own name.
+// Extend adds a member to the extensions, under the provider's own name.
 func (b *Builder) Extend(name string, value jsontext.Value) {
 	b.rest = normalize.AppendMember(b.rest, name, value)
 }
 
-// Sees notes that the payload shows the fields, whatever the vendor's
-// documentation says of them.
+// Sees notes that the payload shows the fields, even if the provider's documentation
+// does not.
 func (b *Builder) Sees(fields ...normalize.Field) {
 	b.present |= normalize.Fields(fields...)
 }
@@ -129,9 +128,8 @@ func (b *Builder) Set(f normalize.Field, target **string, value Opt[string]) {
 	}
 }
 
-// Time fills a timestamp with a vendor's text if that is RFC 3339, and keeps
-// the text among the extensions if it is not: a zone or a format is not ours
-// to guess.
+// Time fills a timestamp if the provider's text is RFC 3339, and puts the text into
+// the extensions if it is not: a zone or a format is never guessed.
 func (b *Builder) Time(f normalize.Field, target **string, name string, value Opt[string]) {
 	if !value.Sent {
 		return
@@ -152,8 +150,7 @@ func isRFC3339(s string) bool {
 	return err == nil
 }
 
-// Build finishes the agent. A field that the payload shows is neither
-// unavailable nor not loaded, whatever the table says.
+// Build returns the agent. A field that the payload shows is removed from both sets.
 func (b *Builder) Build(unavailable, notLoaded normalize.FieldSet) *normalize.Agent {
 	b.Extensions = b.rest
 	b.Unavailable = unavailable.Minus(b.present)
@@ -161,15 +158,11 @@ func (b *Builder) Build(unavailable, notLoaded normalize.FieldSet) *normalize.Ag
 	return b.Agent
 }
 
-// Rows decodes the rows of a list that stands at a JSON pointer in a reply, and keeps each
-// row's JSON. Known ones are not decoded.
-func Rows(r adapters.Response, pointer string, rows []jsontext.Value, decode func(pointer string, row jsontext.Value) (*normalize.Agent, error)) ([]*normalize.Agent, error) {
+// Rows decodes the rows of the list at a JSON pointer of a reply, and keeps each
+// row's JSON.
+func Rows(pointer string, rows []jsontext.Value, decode func(pointer string, row jsontext.Value) (*normalize.Agent, error)) ([]*normalize.Agent, error) {
 	agents := make([]*normalize.Agent, 0, len(rows))
 	for i, row := range rows {
-		if known, ok := r.Known.Agent(row); ok {
-			agents = append(agents, known)
-			continue
-		}
 		agent, err := decode(pointer+"/"+strconv.Itoa(i), row)
 		if err != nil {
 			return nil, err
@@ -180,8 +173,7 @@ func Rows(r adapters.Response, pointer string, rows []jsontext.Value, decode fun
 	return agents, nil
 }
 
-// Body collects the members of a request to a vendor, in the order they are
-// added.
+// Body is the JSON object of a request, with its members in the order of Add.
 type Body struct{ object jsontext.Value }
 
 // Add adds a member.
@@ -189,7 +181,7 @@ func (b *Body) Add(name string, value jsontext.Value) {
 	b.object = normalize.AppendMember(b.object, name, value)
 }
 
-// Bytes is the request's JSON.
+// Bytes returns the object's JSON.
 func (b *Body) Bytes() []byte {
 	if b.object == nil {
 		return []byte("{}")
@@ -197,16 +189,16 @@ func (b *Body) Bytes() []byte {
 	return b.object
 }
 
-// Mapping says under which name, and as what, a vendor takes a field.
+// Mapping is the name of a field in a provider's requests.
 type Mapping struct {
 	Field normalize.Field
 	Name  string
-	// As turns the field's JSON value into the vendor's; nil leaves it.
+	// As converts the field's JSON value to the provider's; nil keeps it.
 	As func(jsontext.Value) jsontext.Value
 }
 
-// Encode writes a change as a vendor's request body: the fields in the order
-// of the mappings, then the vendor's own, by name.
+// Encode encodes a change as a provider's request body: the fields in the order of
+// the mappings, then the extensions by name.
 func Encode(change normalize.Change, mappings []Mapping) []byte {
 	var body Body
 	for _, m := range mappings {
@@ -225,8 +217,8 @@ func Encode(change normalize.Change, mappings []Mapping) []byte {
 	return body.Bytes()
 }
 
-// Unquote turns "7" into 7, for the vendors whose ids are integers. The
-// capability table has checked that there are only digits.
+// Unquote converts "7" to 7, for providers whose ids are integers. The capability
+// table has checked that the string has digits only.
 func Unquote(v jsontext.Value) jsontext.Value {
 	b, err := jsontext.AppendUnquote(nil, v)
 	if err != nil {

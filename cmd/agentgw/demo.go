@@ -144,7 +144,7 @@ func startProviders() (providers []emulatedProvider, stop func(), err error) {
 			_ = s.Close() // the process is about to end
 		}
 	}
-	for _, v := range all.Vendors() {
+	for _, v := range all.Entries() {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			stop()

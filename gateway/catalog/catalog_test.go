@@ -28,7 +28,7 @@ func agent(id, name, description, status string) *normalize.Agent {
 
 func snapshot(t testing.TB, agents ...*normalize.Agent) *Snapshot {
 	t.Helper()
-	s, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents}, nil)
+	s, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,21 +55,6 @@ func (f facts) shared(with shared) facts {
 	return f
 }
 
-// kept are those of an agent that is kept as it was: they hold on to nothing else.
-func (f facts) kept(with shared) facts {
-	for i, v := range f.values {
-		if v == nil {
-			continue
-		}
-		if known, ok := with[*v]; ok {
-			f.values[i] = known
-		} else {
-			with[*v] = v
-		}
-	}
-	return f
-}
-
 // knows reports whether the value of a field is known, be it that there is none.
 func (f *facts) knows(field normalize.Field) bool {
 	return !f.Unavailable.Has(field) && !f.NotLoaded.Has(field)

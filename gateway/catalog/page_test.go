@@ -43,7 +43,7 @@ func TestLongNamesFitIntoACursor(t *testing.T) {
 // some is a snapshot of a list that broke off.
 func some(t *testing.T, agents []*normalize.Agent) *Snapshot {
 	t.Helper()
-	s, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents, Partial: &normalize.Error{}, Interrupted: true}, nil)
+	s, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents, Partial: &normalize.Error{}, Interrupted: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestInterruptedLists(t *testing.T) {
 // the walk does not say that it is complete.
 func TestOldAndOddListsAreRemembered(t *testing.T) {
 	agents := many(4)
-	odd, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents, Partial: &normalize.Error{}}, nil)
+	odd, err := NewSnapshot(someInfo, adapters.Listing{Agents: agents, Partial: &normalize.Error{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,9 +37,6 @@ type Snapshot struct {
 	texts      func() []string
 	// postings find what filters look for; nil where it is not worth it.
 	postings *postings
-	received order // in which the rows came
-	// contested: an alternate id is of several agents, and the others cannot be told.
-	contested bool
 	// details take the place of rows, by index; nil outside of With.
 	details map[int]*Detail
 
@@ -60,42 +57,31 @@ type Snapshot struct {
 var lastID atomic.Uint64
 
 // NewSnapshot encodes a listing. Of two agents with one id the first is kept. It keeps
-// nothing of the listing itself. Those that stand for agents of an earlier snapshot, which is
-// nil if there are none, are what they are there.
-func NewSnapshot(info *adapters.Info, listing adapters.Listing, earlier *Snapshot) (*Snapshot, error) {
-	agents, received := sorted(listing.Agents)
+// nothing of the listing itself.
+func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, error) {
+	agents := sorted(listing.Agents)
 	s := &Snapshot{
 		ID: lastID.Add(1), listed: make([]facts, len(agents)),
 		Partial: listing.Partial, Interrupted: listing.Interrupted,
-		postings: newPostings(), received: received,
+		postings: newPostings(),
 	}
 	ends, sets := make([]int, len(agents)), make([]Sets, len(agents))
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	rows := normalize.Row((*buffer)[:0])
-	same, row, alternates := shared{}, earlier.Rows(), earlier.alternatesOf()
+	same := shared{}
 	for i, a := range agents {
-		ids := a.AlternateIDs
-		if was := a.Earlier - 1; was >= 0 {
-			rows = append(rows, row(was)...)
-			s.listed[i] = earlier.listed[was].kept(same)
-			if alternates != nil {
-				ids = alternates[was]
-			}
-		} else {
-			var err error
-			if rows, err = a.AppendRow(rows); err != nil {
-				return nil, notEncoded(info, adapters.OpList, err)
-			}
-			s.listed[i] = factsOf(a).shared(same)
+		var err error
+		if rows, err = a.AppendRow(rows); err != nil {
+			return nil, notEncoded(info, adapters.OpList, err)
 		}
+		s.listed[i] = factsOf(a).shared(same)
 		ends[i] = len(rows)
 		s.backend = a.Backend
 		s.lacks |= s.listed[i].NotLoaded
 		sets[i] = s.listed[i].Sets
-		for _, alternate := range ids {
+		for _, alternate := range a.AlternateIDs {
 			if _, taken := s.alternates[alternate]; taken {
-				s.contested = true
 				continue
 			}
 			if s.alternates == nil {
@@ -136,6 +122,13 @@ func (s *Snapshot) With(details map[int]*Detail) *Snapshot {
 	return w
 }
 
+// sorted returns the agents by native id. Of several with one id the first is kept.
+func sorted(listed []*normalize.Agent) []*normalize.Agent {
+	agents := slices.Clone(listed)
+	slices.SortStableFunc(agents, func(a, b *normalize.Agent) int { return normalize.Compare(a.NativeID, b.NativeID) })
+	return slices.CompactFunc(agents, func(a, b *normalize.Agent) bool { return a.NativeID == b.NativeID })
+}
+
 func notEncoded(info *adapters.Info, op adapters.Operation, err error) error {
 	return &normalize.Error{Kind: normalize.KindInternal, Provider: info.Provider, Op: string(op), Message: "an agent cannot be encoded", Err: err}
 }
@@ -150,12 +143,7 @@ func (s *Snapshot) NativeID(i int) string { return s.listed[i].native }
 func (s *Snapshot) Sets(i int) Sets { return s.listed[i].Sets }
 
 // Rows gives the encoded row of the agent at an index; each is over when the next one is read.
-func (s *Snapshot) Rows() func(i int) []byte {
-	if s == nil {
-		return nil
-	}
-	return s.rows.reader()
-}
+func (s *Snapshot) Rows() func(i int) []byte { return s.rows.reader() }
 
 // RowLen is how long the row of the agent at an index is, in bytes.
 func (s *Snapshot) RowLen(i int) int { return s.rows.len(i) }

@@ -134,7 +134,7 @@ func (w *world) part(t *testing.T, backend int, trouble float64) Part {
 		listing.Partial, listing.Interrupted = &normalize.Error{Kind: normalize.KindTimeout}, true
 		p.Code = "upstream_timeout"
 	}
-	s, err := NewSnapshot(someInfo, listing, nil)
+	s, err := NewSnapshot(someInfo, listing)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func (p *planner) checkOptions() (wrong []normalize.Violation) {
 			say(pointer, normalize.UnknownField, "name one of the target's own fields: extensions.NAME")
 		case !ok:
 			say(pointer, normalize.UnknownField, "there is no field of this name%s", near(name))
-		case f.Settled() || f == normalize.FieldStatus:
+		case f.ReadOnly() || f == normalize.FieldStatus:
 			say(pointer, normalize.InvalidValue, "this is not anyone's to give")
 		case !p.to.Creates(f):
 			say(pointer, normalize.Unsupported, "%s has no place for it", p.to.Title)
@@ -65,7 +65,7 @@ func (p *planner) checkOptions() (wrong []normalize.Violation) {
 		case !ok:
 			say("/maps/"+name, normalize.UnknownField, "there is no field of this name%s", near(name))
 			continue
-		case f.Settled() || f == normalize.FieldExtensions || !p.to.Creates(f):
+		case f.ReadOnly() || f == normalize.FieldExtensions || !p.to.Creates(f):
 			say("/maps/"+name, normalize.Unsupported, "%s has no place for it", p.to.Title)
 			continue
 		}

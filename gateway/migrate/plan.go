@@ -178,7 +178,7 @@ func (p *planner) field(f normalize.Field) {
 	path := f.Pointer()
 	value := p.source.Value(f)
 	shown := !p.source.Unavailable.Has(f)
-	if input, given := p.options.Inputs[f.Name()]; given && !f.Settled() {
+	if input, given := p.options.Inputs[f.Name()]; given && !f.ReadOnly() {
 		p.plan.Change.Set[f] = input
 		found := Finding{Path: path, Kind: Exact, Severity: Info, Message: "as given in inputs", To: input}
 		if shown && !empty(value) && !normalize.Equal(value, input) {
@@ -205,7 +205,7 @@ func (p *planner) field(f normalize.Field) {
 	switch {
 	case f == normalize.FieldNativeID || f == normalize.FieldAlternateIDs:
 		p.add(Finding{Path: path, Kind: NotMigrated, Severity: Info, Message: "the target gives an id of its own; after the cutover the old ones lead to it", From: value})
-	case f.Settled() || group(f) == "owner" || group(f) == "usage":
+	case f.ReadOnly() || group(f) == "owner" || group(f) == "usage":
 		p.add(Finding{Path: path, Kind: NotMigrated, Severity: Info, Message: "of the agent at the source, and stays there", From: value})
 	case f == normalize.FieldStatus:
 		p.status(value)

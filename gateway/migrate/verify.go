@@ -41,7 +41,7 @@ func (c Checked) Name() string { return string(c.Verdict) + ":" + c.Path }
 func Compare(planned normalize.Change, target *normalize.Agent, of *adapters.Info) []Checked {
 	checked := []Checked{}
 	for _, f := range normalize.AllFields() {
-		if f.Settled() || f == normalize.FieldExtensions || f == normalize.FieldStatus || derived[f] || group(f) == "owner" || group(f) == "usage" {
+		if f.ReadOnly() || f == normalize.FieldExtensions || f == normalize.FieldStatus || derived[f] || group(f) == "owner" || group(f) == "usage" {
 			continue
 		}
 		want, sent := planned.Set[f]

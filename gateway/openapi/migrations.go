@@ -52,7 +52,7 @@ func (b *builder) migrationSchemas() object {
 func (b *builder) migrationOptions() object {
 	var fields []string
 	for _, f := range normalize.AllFields() {
-		if !f.Settled() {
+		if !f.ReadOnly() {
 			fields = append(fields, f.Name())
 		}
 	}

@@ -59,7 +59,7 @@ func provider(t *testing.T, name string) adapters.Provider {
 
 // answering is the vendor's adapter before a backend that answers so.
 func answering(p adapters.Provider, body []byte) adapters.Adapter {
-	return p.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+	return p.New(adapters.Settings{Backend: "b", RoundTrip: func(_ context.Context, req *adapters.Request) error {
 		return req.Receive(adapters.Response{Status: 200, Body: bytes.Clone(body)})
 	}})
 }

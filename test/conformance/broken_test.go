@@ -102,10 +102,10 @@ func TestBrokenAdaptersAreCaught(t *testing.T) {
 			}
 			return err
 		})},
-		{"goes on when it is cancelled", "a cancelled call sends nothing", exchanging(func(next adapters.Exchange) adapters.Exchange {
+		{"goes on when it is cancelled", "a cancelled call sends nothing", exchanging(func(next adapters.RoundTrip) adapters.RoundTrip {
 			return func(ctx context.Context, req *adapters.Request) error { return next(context.WithoutCancel(ctx), req) }
 		})},
-		{"sends a write again", "writes are sent once", exchanging(func(next adapters.Exchange) adapters.Exchange {
+		{"sends a write again", "writes are sent once", exchanging(func(next adapters.RoundTrip) adapters.RoundTrip {
 			return func(ctx context.Context, req *adapters.Request) error {
 				err := next(ctx, req)
 				if req.Method != "GET" && err != nil {
@@ -114,19 +114,19 @@ func TestBrokenAdaptersAreCaught(t *testing.T) {
 				return err
 			}
 		})},
-		{"puts the credential into the URL", "credentials go where they belong", exchanging(func(next adapters.Exchange) adapters.Exchange {
+		{"puts the credential into the URL", "credentials go where they belong", exchanging(func(next adapters.RoundTrip) adapters.RoundTrip {
 			return func(ctx context.Context, req *adapters.Request) error {
 				req.Path += "?api_key=" + req.Credential.Reveal()
 				return next(ctx, req)
 			}
 		})},
-		{"sends a header of its own", "credentials go where they belong", exchanging(func(next adapters.Exchange) adapters.Exchange {
+		{"sends a header of its own", "credentials go where they belong", exchanging(func(next adapters.RoundTrip) adapters.RoundTrip {
 			return func(ctx context.Context, req *adapters.Request) error {
-				req.Header = append(req.Header, adapters.Field{Name: "X-Forwarded-For", Value: "203.0.113.7"})
+				req.Header.Set("X-Forwarded-For", "203.0.113.7")
 				return next(ctx, req)
 			}
 		})},
-		{"does not escape an id", "strange ids stay inside their segment", exchanging(func(next adapters.Exchange) adapters.Exchange {
+		{"does not escape an id", "strange ids stay inside their segment", exchanging(func(next adapters.RoundTrip) adapters.RoundTrip {
 			return func(ctx context.Context, req *adapters.Request) error {
 				req.Path = strings.ReplaceAll(req.Path, "%2F", "/")
 				return next(ctx, req)
@@ -279,11 +279,11 @@ func remembering() mistake {
 	})
 }
 
-func exchanging(spoil func(adapters.Exchange) adapters.Exchange) mistake {
+func exchanging(spoil func(adapters.RoundTrip) adapters.RoundTrip) mistake {
 	return func(h conformance.Harness) conformance.Harness {
 		make := h.Provider.New
 		h.Provider.New = func(s adapters.Settings) adapters.Adapter {
-			s.Exchange = spoil(s.Exchange)
+			s.RoundTrip = spoil(s.RoundTrip)
 			return make(s)
 		}
 		return h
@@ -318,7 +318,7 @@ func firstPageOnly(conformance.Harness) conformance.Harness {
 		},
 		Seeds: []json.RawMessage{talkifaiSeed("t")},
 	}
-	return exchanging(func(next adapters.Exchange) adapters.Exchange {
+	return exchanging(func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
 			decode := req.Decode
 			req.Decode = func(r adapters.Response) error {

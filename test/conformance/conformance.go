@@ -139,7 +139,7 @@ func (b *Bench) adapter(timeout time.Duration) adapters.Adapter {
 		Provider: b.Provider.Info.Provider, BaseURL: base, Timeout: timeout, MaxResponseBytes: maxBody, UserAgent: "agentgw/test",
 	})
 	b.clients = append(b.clients, client)
-	return b.Provider.New(adapters.Settings{Backend: BackendName, Exchange: client.Exchange})
+	return b.Provider.New(adapters.Settings{Backend: BackendName, RoundTrip: client.RoundTrip})
 }
 
 // Close stops the emulator and reports what it was asked that the vendor does

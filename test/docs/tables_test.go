@@ -25,10 +25,10 @@ import (
 // vendorColumns begins a table that has a column for each vendor.
 func vendorColumns(b *strings.Builder) {
 	b.WriteString("|")
-	for _, v := range all.Vendors() {
+	for _, v := range all.Entries() {
 		fmt.Fprintf(b, " | %s", v.Info.Provider)
 	}
-	b.WriteString(" |\n|---" + strings.Repeat("|---", len(all.Vendors())) + "|\n")
+	b.WriteString(" |\n|---" + strings.Repeat("|---", len(all.Entries())) + "|\n")
 }
 
 func capabilities() string {
@@ -36,7 +36,7 @@ func capabilities() string {
 	vendorColumns(&b)
 	for _, op := range adapters.Operations() {
 		fmt.Fprintf(&b, "| **%s**", op)
-		for _, v := range all.Vendors() {
+		for _, v := range all.Entries() {
 			fmt.Fprintf(&b, " | %s", v.Info.Operations[op])
 		}
 		b.WriteString(" |\n")
@@ -46,7 +46,7 @@ func capabilities() string {
 			continue
 		}
 		fmt.Fprintf(&b, "| `%s`", f.Name())
-		for _, v := range all.Vendors() {
+		for _, v := range all.Entries() {
 			fmt.Fprintf(&b, " | %s", gateway.FieldCell(v.Info, f))
 		}
 		b.WriteString(" |\n")
@@ -65,7 +65,7 @@ func filters() string {
 	}
 	for _, f := range fields {
 		fmt.Fprintf(&b, "| `%s`", f.Name())
-		for _, v := range all.Vendors() {
+		for _, v := range all.Entries() {
 			cell := "–"
 			switch view := gateway.ViewOf(v.Info, f); {
 			case view.List:
@@ -83,7 +83,7 @@ func filters() string {
 func limits() string {
 	var b strings.Builder
 	b.WriteString("| provider | field | rule |\n|---|---|---|\n")
-	for _, v := range all.Vendors() {
+	for _, v := range all.Entries() {
 		for _, f := range normalize.AllFields() {
 			if text := v.Info.Rule(f).Limit.String(); text != "" {
 				fmt.Fprintf(&b, "| %s | `%s` | %s |\n", v.Info.Provider, f.Name(), text)
@@ -96,7 +96,7 @@ func limits() string {
 func extensions() string {
 	var b strings.Builder
 	b.WriteString("| provider | name | type | create | update | rule |\n|---|---|---|---|---|---|\n")
-	for _, v := range all.Vendors() {
+	for _, v := range all.Entries() {
 		for _, e := range v.Info.Extensions {
 			yes := map[bool]string{true: "yes", false: "–"}
 			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", v.Info.Provider, e.Name, e.Type,
@@ -110,7 +110,7 @@ func extensions() string {
 func required() string {
 	var b strings.Builder
 	b.WriteString("| provider | agent | requires | also accepts |\n|---|---|---|---|\n")
-	for _, v := range all.Vendors() {
+	for _, v := range all.Entries() {
 		if !v.Info.Supports(adapters.OpCreate) {
 			fmt.Fprintf(&b, "| %s | | cannot create | |\n", v.Info.Provider)
 			continue

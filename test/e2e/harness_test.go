@@ -170,7 +170,7 @@ func newWorld(t *testing.T, settings ...string) *world {
 	t.Helper()
 	w := &world{t: t, vendors: map[string]sandbox.Emulator{}, key: apikey.New(apikey.Live), second: apikey.New(apikey.Live)}
 	var backends, credentials strings.Builder
-	for _, v := range all.Vendors() {
+	for _, v := range all.Entries() {
 		name, vendor := v.Info.Provider, v.Emulator()
 		server := httptest.NewServer(w.watched(name, vendor))
 		t.Cleanup(func() {

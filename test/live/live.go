@@ -84,7 +84,7 @@ func Start(t testing.TB, o Options) *Live {
 	}
 	var file strings.Builder
 	fmt.Fprintf(&file, "server: {%s}\nbackends:\n", o.Server)
-	for _, v := range all.Vendors() {
+	for _, v := range all.Entries() {
 		name := v.Info.Provider
 		if len(o.Backends) > 0 && !slices.Contains(o.Backends, name) {
 			continue

@@ -150,7 +150,7 @@ func collect(pointer string, v jsontext.Value, leaves map[string]jsontext.Value)
 
 // Answering is an adapter whose backend answers every request so.
 func Answering(p adapters.Provider, status int, body []byte) adapters.Adapter {
-	return p.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+	return p.New(adapters.Settings{Backend: "b", RoundTrip: func(_ context.Context, req *adapters.Request) error {
 		return req.Receive(adapters.Response{Status: status, Body: append([]byte(nil), body...)})
 	}})
 }
@@ -189,7 +189,7 @@ func Created(t testing.TB, p adapters.Provider, body []byte) *normalize.Agent {
 // the last one.
 func Recording(p adapters.Provider, status int, body []byte) (adapters.Adapter, *adapters.Request) {
 	last := &adapters.Request{}
-	return p.New(adapters.Settings{Backend: "b", Exchange: func(_ context.Context, req *adapters.Request) error {
+	return p.New(adapters.Settings{Backend: "b", RoundTrip: func(_ context.Context, req *adapters.Request) error {
 		*last = *req
 		return req.Receive(adapters.Response{Status: status, Body: append([]byte(nil), body...)})
 	}}), last

@@ -47,7 +47,7 @@ func main() {
 		log.Fatal(err)
 	}
 	addresses := map[string]string{}
-	for _, v := range all.Vendors() {
+	for _, v := range all.Entries() {
 		name, emulator := v.Info.Provider, v.Emulator()
 		for i := range *agents {
 			emulator.Seed("bench", json.RawMessage(agent(of[name], i, *text)))

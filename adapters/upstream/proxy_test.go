@@ -2,8 +2,6 @@ package upstream
 
 import (
 	"bufio"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -23,15 +21,15 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// through makes a client whose proxy is not the environment's.
-func through(t *testing.T, proxy, base string, change ...func(*Options)) *Client {
+// newProxiedClient returns a client for the base URL whose proxy is not the environment's.
+func newProxiedClient(t *testing.T, proxy, base string, change ...func(*Options)) *Client {
 	t.Helper()
 	at, err := url.Parse(proxy)
 	if err != nil {
 		t.Fatal(err)
 	}
-	direct := client(t, base, change...)
-	c := newClient(direct.options, http.ProxyURL(at))
+	options := newTestClient(t, base, change...).options
+	c := newClient(options, http.ProxyURL(at), (&net.Dialer{Timeout: connectTimeout(options)}).DialContext)
 	t.Cleanup(c.Close)
 	return c
 }
@@ -87,7 +85,8 @@ func pipe(here, there net.Conn, in io.Reader) {
 	there.Close()
 }
 
-func backends(t *testing.T) (plain, secure *httptest.Server, trusting func(*Options)) {
+// startBackends starts a backend without and one with TLS, which answer with the request's target.
+func startBackends(t *testing.T) (plain, secure *httptest.Server, trusting func(*Options)) {
 	here := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Proxy-Authorization") != "" {
 			t.Error("the backend is told the proxy's password")
@@ -97,42 +96,36 @@ func backends(t *testing.T) (plain, secure *httptest.Server, trusting func(*Opti
 	plain, secure = httptest.NewServer(here), httptest.NewTLSServer(here)
 	t.Cleanup(plain.Close)
 	t.Cleanup(secure.Close)
-	roots := x509.NewCertPool()
-	roots.AddCert(secure.Certificate())
-	return plain, secure, func(o *Options) { o.TLS = &tls.Config{RootCAs: roots} }
+	return plain, secure, trust(secure)
 }
 
-// answer is the body of a GET of /agents?x=1.
-func answer(t *testing.T, c *Client) string {
+// ask returns status and body of a GET of /agents?x=1.
+func ask(t *testing.T, c *Client) string {
 	t.Helper()
-	got := ""
-	err := c.Exchange(t.Context(), &adapters.Request{
-		Op: adapters.OpList, Method: "GET", Path: "/agents", Query: url.Values{"x": {"1"}},
-		Decode: func(r adapters.Response) error { got = fmt.Sprint(r.Status, " ", string(r.Body)); return nil },
-	})
+	r, err := send(t.Context(), c, adapters.Request{Op: adapters.OpList, Credential: acme, Method: "GET", Path: "/agents", Query: url.Values{"x": {"1"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return got
+	return fmt.Sprint(r.Status, " ", string(r.Body))
 }
 
 func TestProxy(t *testing.T) {
-	plain, secure, trusting := backends(t)
+	plain, secure, trusting := startBackends(t)
 	proxy := newProxyServer(t, httptest.NewServer)
 	at, _ := url.Parse(proxy.URL)
 	at.User = url.UserPassword("us", "pass word")
 	const want = "200 /v1/agents?x=1"
 	for range 2 { // and a kept connection
-		if got := answer(t, through(t, at.String(), plain.URL+"/v1")); got != want {
+		if got := ask(t, newProxiedClient(t, at.String(), plain.URL+"/v1")); got != want {
 			t.Error(got)
 		}
 	}
 	if proxy.forwarded.Load() != 2 || proxy.tunnels.Load() != 0 {
 		t.Errorf("http: %d requests, %d tunnels", proxy.forwarded.Load(), proxy.tunnels.Load())
 	}
-	c := through(t, at.String(), secure.URL+"/v1", trusting)
+	c := newProxiedClient(t, at.String(), secure.URL+"/v1", trusting)
 	for range 2 {
-		if got := answer(t, c); got != want {
+		if got := ask(t, c); got != want {
 			t.Error(got)
 		}
 	}
@@ -140,21 +133,21 @@ func TestProxy(t *testing.T) {
 		t.Errorf("https: %d requests, %d tunnels", proxy.forwarded.Load(), proxy.tunnels.Load())
 	}
 	// A backend that is what it is through a tunnel, too.
-	if err := get(through(t, at.String(), secure.URL)); normalize.KindOf(err) != normalize.KindTLS {
+	if _, err := get(newProxiedClient(t, at.String(), secure.URL), acme); normalize.KindOf(err) != normalize.KindTLS {
 		t.Errorf("an unknown authority: %v", err)
 	}
 }
 
-// TestProxyInTLS: the password, and the names of the backends, are only the proxy's to read.
-func TestProxyInTLS(t *testing.T) {
-	plain, secure, trusting := backends(t)
+// TestProxy_InTLS: the password, and the names of the backends, are only the proxy's to read.
+func TestProxy_InTLS(t *testing.T) {
+	plain, secure, trusting := startBackends(t)
 	proxy := newProxyServer(t, httptest.NewTLSServer) // of the backends' own authority
 	at, _ := url.Parse(proxy.URL)
 	at.User = url.UserPassword("us", "pass word")
 	for _, base := range []string{plain.URL, secure.URL} {
-		c := through(t, at.String(), base, trusting)
+		c := newProxiedClient(t, at.String(), base, trusting)
 		for range 2 {
-			if got := answer(t, c); got != "200 /agents?x=1" {
+			if got := ask(t, c); got != "200 /agents?x=1" {
 				t.Errorf("%s: %s", base, got)
 			}
 		}
@@ -162,13 +155,13 @@ func TestProxyInTLS(t *testing.T) {
 	if proxy.forwarded.Load() != 2 || proxy.tunnels.Load() != 1 {
 		t.Errorf("%d requests, %d tunnels", proxy.forwarded.Load(), proxy.tunnels.Load())
 	}
-	if err := get(through(t, at.String(), plain.URL)); normalize.KindOf(err) != normalize.KindConnect {
+	if _, err := get(newProxiedClient(t, at.String(), plain.URL), acme); normalize.KindOf(err) != normalize.KindConnect {
 		t.Errorf("a proxy of an unknown authority: %v", err)
 	}
 }
 
-func TestProxyThatDoesNot(t *testing.T) {
-	_, secure, trusting := backends(t)
+func TestProxy_FailureKinds(t *testing.T) {
+	_, secure, trusting := startBackends(t)
 	proxy := newProxyServer(t, httptest.NewServer)
 	gone := httptest.NewServer(nil)
 	gone.Close()
@@ -187,24 +180,28 @@ func TestProxyThatDoesNot(t *testing.T) {
 	}{
 		"no password":      {proxy.URL, normalize.KindConnect},
 		"is not there":     {gone.URL, normalize.KindConnect},
-		"never answers":    {"http://" + silent.Addr().String(), normalize.KindConnectTimeout},
+		"never answers":    {"http://" + silent.Addr().String(), normalize.KindConnectTimeout}, // it is waited for
 		"no SOCKS server":  {"socks5://" + silent.Addr().String(), normalize.KindConnectTimeout},
 		"no TLS":           {"https://" + proxy.Listener.Addr().String(), normalize.KindConnect},
 		"another protocol": {"ftp://" + proxy.Listener.Addr().String(), normalize.KindConnect},
 		"talks too much":   {chatty.URL, normalize.KindConnect},
 	} {
-		err := get(through(t, c.proxy, secure.URL, trusting, hasty))
+		options := []func(*Options){trusting}
+		if c.kind == normalize.KindConnectTimeout {
+			options = append(options, shortTimeout)
+		}
+		_, err := get(newProxiedClient(t, c.proxy, secure.URL, options...), acme)
 		if normalize.KindOf(err) != c.kind {
 			t.Errorf("%s: %v, want %s", name, err, c.kind)
 		}
 	}
 }
 
-// TestSOCKS: RFC 1928, without a password.
-func TestSOCKS(t *testing.T) {
-	plain, secure, trusting := backends(t)
+// TestProxy_SOCKS5: RFC 1928, without a password.
+func TestProxy_SOCKS5(t *testing.T) {
+	plain, secure, trusting := startBackends(t)
 	var served atomic.Int32
-	proxy := "socks5://" + speaks(t, func(here net.Conn, in *bufio.Reader) {
+	proxy := "socks5://" + listen(t, func(here net.Conn, in *bufio.Reader) {
 		hello := make([]byte, 2) // version, methods
 		if _, err := io.ReadFull(in, hello); err != nil || hello[0] != 5 {
 			t.Errorf("no SOCKS 5: %v %v", hello, err)
@@ -230,10 +227,10 @@ func TestSOCKS(t *testing.T) {
 		pipe(here, there, in)
 	})
 	for _, c := range []*Client{
-		through(t, proxy, plain.URL), through(t, proxy, secure.URL, trusting),
+		newProxiedClient(t, proxy, plain.URL), newProxiedClient(t, proxy, secure.URL, trusting),
 	} {
 		for range 2 {
-			if got := answer(t, c); got != "200 /agents?x=1" {
+			if got := ask(t, c); got != "200 /agents?x=1" {
 				t.Error(got)
 			}
 		}
@@ -243,14 +240,14 @@ func TestSOCKS(t *testing.T) {
 	}
 }
 
-// TestProxyOfTheEnvironment runs in a process of its own: net/http reads the environment once.
-func TestProxyOfTheEnvironment(t *testing.T) {
+// TestProxy_FromEnvironment runs in a process of its own: net/http reads the environment once.
+func TestProxy_FromEnvironment(t *testing.T) {
 	const base = "http://vendor.invalid/v1"
 	if os.Getenv("HTTP_PROXY") != "" && os.Getenv("NO_PROXY") == "other.invalid" {
 		u, _ := url.Parse(base)
 		c := New(Options{Provider: "p", BaseURL: u, Timeout: 5 * time.Second, MaxResponseBytes: 1000})
 		defer c.Close()
-		fmt.Println(answer(t, c))
+		fmt.Println(ask(t, c))
 		return
 	}
 	asked := make(chan string, 1)
@@ -259,7 +256,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		fmt.Fprint(w, "of the proxy")
 	}))
 	defer proxy.Close()
-	again := exec.Command(os.Args[0], "-test.run=^TestProxyOfTheEnvironment$")
+	again := exec.Command(os.Args[0], "-test.run=^TestProxy_FromEnvironment$")
 	again.Env = append(os.Environ(), "HTTP_PROXY="+proxy.URL, "NO_PROXY=other.invalid")
 	out, err := again.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "200 of the proxy") {
@@ -267,21 +264,5 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	}
 	if got := <-asked; got != base+"/agents?x=1" {
 		t.Errorf("the proxy was asked for %s", got)
-	}
-}
-
-func TestAddresses(t *testing.T) {
-	for base, want := range map[string][2]string{
-		"https://api.example.com":    {"api.example.com:443", "Host: api.example.com\r\n"},
-		"http://api.example.com":     {"api.example.com:80", "Host: api.example.com\r\n"},
-		"http://api.example.com:81":  {"api.example.com:81", "Host: api.example.com:81\r\n"},
-		"http://[::1]":               {"[::1]:80", "Host: [::1]\r\n"},
-		"http://[fe80::1%25lo]:82":   {"[fe80::1%lo]:82", "Host: [fe80::1]:82\r\n"},
-		"https://bücher.example:444": {"xn--bcher-kva.example:444", "Host: xn--bcher-kva.example:444\r\n"},
-	} {
-		c := client(t, base)
-		if got := [2]string{c.dialer.backend, string(c.always[:len(want[1])])}; got != want {
-			t.Errorf("%s: %q", base, got)
-		}
 	}
 }

@@ -2,6 +2,7 @@ package adapters
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -11,20 +12,20 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// answered is how a call ends whose answer has this body.
-func answered(status int, contentType, body string, v any) error {
+// decodeResponse returns the error of a call whose response has this body.
+func decodeResponse(status int, contentType, body string, v any) error {
 	c := Client{
-		Provider: "p", Authorize: func(Credential) Field { return Field{} },
+		Provider: "p", Authorize: func(http.Header, Credential) {},
 		Failure: func(op Operation, r Response) error {
 			if e := Failure("p", op, r); e != nil {
 				return e
 			}
 			return nil
 		},
-		Exchange: func(_ context.Context, req *Request) error {
-			var header Header
+		RoundTrip: func(_ context.Context, req *Request) error {
+			header := http.Header{}
 			if contentType != "" {
-				header = Header{{"Content-Type", contentType}}
+				header.Set("Content-Type", contentType)
 			}
 			return req.Receive(Response{Status: status, Header: header, Body: []byte(body)})
 		},
@@ -32,10 +33,10 @@ func answered(status int, contentType, body string, v any) error {
 	return c.Send(context.Background(), Credential{}, Call{Op: OpList}, func(r Response) error { return Decode("p", OpList, r, v) })
 }
 
-func TestContentTypesThatCanBeJSON(t *testing.T) {
+func TestValidateReply_ContentType(t *testing.T) {
 	f := func(contentType string, want bool) {
 		t.Helper()
-		err := answered(200, contentType, `{}`, new(map[string]any))
+		err := decodeResponse(200, contentType, `{}`, new(map[string]any))
 		if (err == nil) != want || err != nil && normalize.KindOf(err) != normalize.KindBadResponse {
 			t.Errorf("%q: %v", contentType, err)
 		}
@@ -46,18 +47,18 @@ func TestContentTypesThatCanBeJSON(t *testing.T) {
 	for _, bad := range []string{"text/html", "text/html; charset=utf-8", "application/xml", "image/png", ";;", "application/jsonx"} {
 		f(bad, false)
 	}
-	// What failed anyway is told by its status, however it is dressed.
-	if err := answered(503, "text/html", "<html>", nil); normalize.KindOf(err) != normalize.KindUnavailable {
+	// A failure is known by its status, whatever its Content-Type.
+	if err := decodeResponse(503, "text/html", "<html>", nil); normalize.KindOf(err) != normalize.KindUnavailable {
 		t.Errorf("%v", err)
 	}
 }
 
-func TestNestingIsBounded(t *testing.T) {
+func TestValidateReply_Nesting(t *testing.T) {
 	nested := func(levels int) string { return strings.Repeat(`[`, levels) + strings.Repeat(`]`, levels) }
-	if err := answered(200, "", nested(maxDepth), new(any)); err != nil {
+	if err := decodeResponse(200, "", nested(maxDepth), new(any)); err != nil {
 		t.Errorf("%d levels: %v", maxDepth, err)
 	}
-	if err := answered(200, "", nested(maxDepth+1), new(any)); normalize.KindOf(err) != normalize.KindBadResponse {
+	if err := decodeResponse(200, "", nested(maxDepth+1), new(any)); normalize.KindOf(err) != normalize.KindBadResponse {
 		t.Errorf("%d levels: %v", maxDepth+1, err)
 	}
 	// Brackets in strings nest nothing, whatever is escaped beside them.
@@ -67,35 +68,35 @@ func TestNestingIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		body := `{"a": ` + string(quoted) + `, "b": ` + nested(maxDepth-1) + `}`
-		if err := answered(200, "", body, new(any)); err != nil {
+		if err := decodeResponse(200, "", body, new(any)); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
 
-func TestRowsAreBounded(t *testing.T) {
+func TestRawRows_Bound(t *testing.T) {
 	rows := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat("{},", n), ",") + "]" }
 	var got RawRows
-	if err := answered(200, "", rows(MaxRows), &got); err != nil || len(got) != MaxRows {
+	if err := decodeResponse(200, "", rows(MaxRows), &got); err != nil || len(got) != MaxRows {
 		t.Errorf("%d rows, %v", len(got), err)
 	}
-	if err := answered(200, "", rows(MaxRows+1), &got); normalize.KindOf(err) != normalize.KindTooLarge || len(got) > MaxRows {
+	if err := decodeResponse(200, "", rows(MaxRows+1), &got); normalize.KindOf(err) != normalize.KindTooLarge || len(got) > MaxRows {
 		t.Errorf("%d rows, %v", len(got), err)
 	}
 	for body, want := range map[string]int{`[]`: 0, `null`: 0, `[1, {"a": [2]}, null]`: 3} {
-		if err := answered(200, "", body, &got); err != nil || len(got) != want {
+		if err := decodeResponse(200, "", body, &got); err != nil || len(got) != want {
 			t.Errorf("%s: %d rows, %v", body, len(got), err)
 		}
 	}
 	for _, body := range []string{`{}`, `5`, `"x"`, `[1`, `[1,]`, `[1 2]`, ``, `[}`} {
-		if err := answered(200, "", body, &got); normalize.KindOf(err) != normalize.KindBadResponse {
+		if err := decodeResponse(200, "", body, &got); normalize.KindOf(err) != normalize.KindBadResponse {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
 }
 
-// TestDepth holds the search for deep nesting against looking at each byte.
-func TestDepth(t *testing.T) {
+// TestDeeperThan compares deeperThan with a search byte by byte.
+func TestDeeperThan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := rapid.SliceOf(rapid.SampledFrom([]byte(`{}[]""\ab`))).Draw(t, "data")
 		levels := rapid.IntRange(0, 4).Draw(t, "levels")

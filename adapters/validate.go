@@ -12,22 +12,24 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// MaxRows bounds the agents of a list, all its pages together, so that a small body cannot become a
-// large amount of memory. It is what the longest walk has: 200 pages of 100.
+// MaxRows bounds the agents of a list, all its pages together, so that a small body
+// cannot become a large amount of memory. The longest list that an adapter walks
+// has 200 pages of 100.
 const MaxRows = 20_000
 
-// maxDepth bounds how deep an answer's JSON is nested. What is in extensions goes
-// on to callers, whose parsers may not stand more.
+// maxDepth bounds how deep the JSON of a response nests. Extensions are passed on
+// to callers, whose parsers may not accept more.
 const maxDepth = 100
 
-// RawRows are a list's agents, each as it was sent: at most MaxRows.
+// RawRows holds the agents of a list, each as it was sent: at most MaxRows.
 type RawRows []jsontext.Value
 
 var errTooManyRows = fmt.Errorf("the list has more than %d agents", MaxRows)
 
 const errNotArray = normalize.TypeError("want an array")
 
-// UnmarshalJSONFrom reads an array, or null as none, and stops at one too many.
+// UnmarshalJSONFrom reads an array, or null as an empty one. It fails at row
+// MaxRows+1.
 func (r *RawRows) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*r = nil
 	switch dec.PeekKind() {
@@ -54,21 +56,22 @@ func (r *RawRows) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// distrust holds a 2xx answer against what any JSON API sends, before a vendor's
-// decoder sees it.
-func distrust(provider string, op Operation, r Response) error {
+// validateReply checks what every JSON response has in common, before the adapter
+// decodes it: its Content-Type and how deep it nests.
+func validateReply(provider string, op Operation, r Response) error {
 	switch {
 	case len(r.Body) == 0:
 	case !saysJSON(r.Header.Get("Content-Type")):
 		return BadResponse(provider, op, r, "the body is not JSON, by its Content-Type")
-	case deeperThan(r.Whole(), maxDepth):
+	case deeperThan(r.Body, maxDepth):
 		return BadResponse(provider, op, r, fmt.Sprintf("the JSON is nested deeper than %d", maxDepth))
 	}
 	return nil
 }
 
-// saysJSON reports whether a Content-Type can be that of JSON. Some servers name
-// none, or a general one; a page of HTML is somebody else's.
+// saysJSON reports whether a response with this Content-Type can be JSON. Some
+// servers send none, or a general one. HTML comes from something between us and
+// the provider.
 func saysJSON(contentType string) bool {
 	if contentType == "" {
 		return true
@@ -87,8 +90,8 @@ func saysJSON(contentType string) bool {
 	return false
 }
 
-// deeperThan reports whether JSON is nested deeper than so many levels. It looks
-// at brackets alone; whether it is JSON at all is the decoder's to say.
+// deeperThan reports whether brackets outside of strings nest deeper than that
+// many levels. It does not check that data is JSON.
 func deeperThan(data []byte, levels int) bool {
 	depth := 0
 	for i := 0; i < len(data); i++ {
@@ -106,8 +109,8 @@ func deeperThan(data []byte, levels int) bool {
 	return false
 }
 
-// stringEnd is where the string ends that data begins with: most of a reply is strings, and
-// a quote is found in many bytes at a time.
+// stringEnd returns the index of the closing quote of the JSON string that data
+// begins with, or len(data) if there is none.
 func stringEnd(data []byte) int {
 	for at := 1; ; {
 		quote := bytes.IndexByte(data[at:], '"')
