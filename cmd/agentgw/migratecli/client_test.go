@@ -1,0 +1,18 @@
+package migratecli
+
+import "testing"
+
+func TestAPIError_Text(t *testing.T) {
+	f := func(name string, e apiError, want string) {
+		t.Helper()
+		if got := e.Error(); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	f("no violations", apiError{Code: "plan_stale", Detail: "the source has changed"}, "plan_stale: the source has changed")
+	f("violations are listed", apiError{Code: "validation_failed", Detail: "2 violations", Errors: []violation{{"/a", "is empty"}, {"/b", "is too long"}}},
+		"validation_failed: 2 violations\n  /a: is empty\n  /b: is too long")
+	f("a violation that the detail repeats", apiError{Code: "validation_failed", Detail: "/a: is empty", Errors: []violation{{"/a", "is empty"}}}, "validation_failed: /a: is empty")
+	f("a rejected key", apiError{Code: "unauthenticated", Detail: "send a valid key as Authorization: Bearer", baseURL: "http://gw"},
+		"unauthenticated: http://gw rejected the key; check AGENTGW_KEY or --key")
+}
