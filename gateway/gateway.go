@@ -13,7 +13,7 @@ import (
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/journal"
-	"github.com/agentgw/agentgw/gateway/migrate"
+	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"

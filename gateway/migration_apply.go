@@ -10,7 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/agentgw/agentgw/gateway/catalog"
-	"github.com/agentgw/agentgw/gateway/migrate"
+	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -153,7 +153,7 @@ func (m *migration) look(target *catalog.Detail, sourceChanged bool) {
 
 // different are the fields that are not as they were sent, and whose difference nobody
 // accepted.
-func (m *migration) different(checked []migrate.Checked) (paths []string) {
+func (m *migration) different(checked []migrate.FieldResult) (paths []string) {
 	for _, c := range checked {
 		if c.Differs() && !slices.Contains(m.doc.Differing, c.Name()) {
 			paths = append(paths, c.Path)

@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
-	"github.com/agentgw/agentgw/gateway/migrate"
+	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	"github.com/agentgw/agentgw/gateway/payload"
 	"github.com/agentgw/agentgw/normalize"
 )

@@ -16,7 +16,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/agentgw/agentgw/adapters"
-	"github.com/agentgw/agentgw/gateway/migrate"
+	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -56,12 +56,12 @@ type pendingPlan struct {
 
 // verification is what the target was found to be like.
 type verification struct {
-	At            time.Time         `json:"at"`
-	OK            bool              `json:"ok"`
-	SourceChanged bool              `json:"source_changed"`
-	TargetChanged bool              `json:"target_changed"` // since it was left
-	Accepted      []string          `json:"accepted"`       // differences, by name
-	Fields        []migrate.Checked `json:"fields"`
+	At            time.Time             `json:"at"`
+	OK            bool                  `json:"ok"`
+	SourceChanged bool                  `json:"source_changed"`
+	TargetChanged bool                  `json:"target_changed"` // since it was left
+	Accepted      []string              `json:"accepted"`       // differences, by name
+	Fields        []migrate.FieldResult `json:"fields"`
 }
 
 // changeRecord is a change as it is kept.
@@ -181,7 +181,7 @@ func (g *Gateway) do(r *request, step migrate.Step, work func(context.Context, *
 	if plan := m.doc.plan(); step == migrate.StepApply && (m.row.State == migrate.MissingInput || m.row.State == migrate.Blocked) {
 		return nil, stuck(plan)
 	}
-	if !migrate.Can(step, m.row.State) {
+	if !migrate.Allowed(step, m.row.State) {
 		return nil, newProblem(CodeMigrationState, "migration %s is %s: it cannot be given %s now; what can follow is %s", m.row.ID, m.row.State, step, stepsText(migrate.Next(m.row.State)))
 	}
 	if err := work(r.ctx, m); err != nil {
@@ -283,9 +283,9 @@ func (g *Gateway) handlePlanMigration(r *request) (answer *response, err error) 
 		_, visible := g.open(r, row)
 		switch {
 		case !visible: // another account's
-		case migrate.Open(row.State):
+		case migrate.MayHaveTarget(row.State):
 			return nil, newProblem(CodeMigrationState, "migration %s of %s to %s is %s already; go on with it, or roll it back first", row.ID, row.Source, row.TargetBackend, row.State)
-		case status == 201 && migrate.Can(migrate.StepPlan, row.State):
+		case status == 201 && migrate.Allowed(migrate.StepPlan, row.State):
 			m.row.ID, m.row.Version, m.row.CreatedAt, status = row.ID, row.Version, row.CreatedAt, 200
 		}
 	}

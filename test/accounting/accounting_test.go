@@ -19,7 +19,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config/secret"
-	"github.com/agentgw/agentgw/gateway/migrate"
+	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	"github.com/agentgw/agentgw/normalize"
 )
 

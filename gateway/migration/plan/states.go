@@ -1,9 +1,9 @@
-package migrate
+package plan
 
 import "slices"
 
-// The states of a migration. A plan is ready, needs_input or blocked; what follows, follows
-// in this order, but for the last three.
+// The states of a migration. A planned migration is Ready, MissingInput or Blocked. Applying
+// it leads through Applied, Verified and Shadowing, which is optional, to CutOver.
 const (
 	Ready          = "ready"
 	MissingInput   = "needs_input"
@@ -12,20 +12,20 @@ const (
 	Verified       = "verified"
 	Shadowing      = "shadowing"
 	CutOver        = "cut_over"
-	Failed         = "failed"          // the target refused the agent: there is none
-	OutcomeUnknown = "outcome_unknown" // there may be a target, or not: apply finds out
+	Failed         = "failed"          // the target rejected the agent: none was created
+	OutcomeUnknown = "outcome_unknown" // the target may have been created: apply looks for it
 	RolledBack     = "rolled_back"
 )
 
-// States is every state, in order.
+// States returns all states in their documented order.
 func States() []string {
 	return []string{Ready, MissingInput, Blocked, OutcomeUnknown, Applied, Verified, Shadowing, CutOver, Failed, RolledBack}
 }
 
-// Step is what can be done with a migration.
+// Step is an operation on a migration.
 type Step string
 
-// The steps.
+// The steps of a migration.
 const (
 	StepPlan     Step = "plan"
 	StepApply    Step = "apply"
@@ -35,12 +35,13 @@ const (
 	StepRollback Step = "rollback"
 )
 
-// Steps is every step, in order.
+// Steps returns all steps in their usual order.
 func Steps() []Step {
 	return []Step{StepPlan, StepApply, StepVerify, StepShadow, StepCutover, StepRollback}
 }
 
-var from = map[Step][]string{
+// allowedIn has the states in which each step is allowed.
+var allowedIn = map[Step][]string{
 	StepPlan:     {Ready, MissingInput, Blocked, Failed},
 	StepApply:    {Ready, Failed, OutcomeUnknown, Applied, Verified, Shadowing, CutOver},
 	StepVerify:   {Applied, Verified, Shadowing, CutOver},
@@ -49,15 +50,16 @@ var from = map[Step][]string{
 	StepRollback: {Ready, MissingInput, Blocked, Failed, OutcomeUnknown, Applied, Verified, Shadowing, CutOver, RolledBack},
 }
 
-// Can reports whether a step can be done in a state.
-func Can(s Step, state string) bool { return slices.Contains(from[s], state) }
+// Allowed reports whether a step is allowed in a state.
+func Allowed(s Step, state string) bool { return slices.Contains(allowedIn[s], state) }
 
-// Next are the steps that can be done in a state.
+// Next returns the steps that are allowed in a state.
 func Next(state string) []Step {
-	return slices.DeleteFunc(Steps(), func(s Step) bool { return !Can(s, state) })
+	return slices.DeleteFunc(Steps(), func(s Step) bool { return !Allowed(s, state) })
 }
 
-// Open reports whether there is a target, or may be, that is not given up.
-func Open(state string) bool {
+// MayHaveTarget reports whether a target agent exists, or may exist, in a state. Such a
+// migration cannot be planned again: that could create a second target.
+func MayHaveTarget(state string) bool {
 	return slices.Contains([]string{OutcomeUnknown, Applied, Verified, Shadowing, CutOver}, state)
 }

@@ -1,4 +1,4 @@
-package migrate
+package plan
 
 import (
 	"strings"
@@ -18,11 +18,11 @@ func info(t *testing.T, name string) *adapters.Info {
 			return p.Info
 		}
 	}
-	t.Fatalf("there is no %s", name)
+	t.Fatalf("there is no provider %s", name)
 	return nil
 }
 
-// agent is one of a vendor, with the fields that a JSON object has.
+// agent returns an agent of the provider with the given JSON fields.
 func agent(t *testing.T, of *adapters.Info, fields string) *normalize.Agent {
 	t.Helper()
 	whole := strings.Replace(`{"id":"x:1","object":"agent","backend":"x","provider":"`+of.Provider+`","native_id":"1","alternate_ids":[],@}`, "@", fields, 1)
@@ -132,15 +132,15 @@ func TestMake_InvalidOptions(t *testing.T) {
 	}
 }
 
-// TestSteps: whatever state a migration is in, something can follow, and nothing that
-// would make a second target.
-func TestSteps(t *testing.T) {
+// TestStates_AllowedSteps: every state allows a step, and no state with a target allows to
+// plan again, which could create a second target.
+func TestStates_AllowedSteps(t *testing.T) {
 	for _, state := range States() {
 		if len(Next(state)) == 0 {
-			t.Errorf("nothing can follow %s", state)
+			t.Errorf("%s allows no step", state)
 		}
-		if Open(state) && Can(StepPlan, state) {
-			t.Errorf("%s has a target, and can be planned anew", state)
+		if MayHaveTarget(state) && Allowed(StepPlan, state) {
+			t.Errorf("%s has a target and allows to plan again", state)
 		}
 	}
 }

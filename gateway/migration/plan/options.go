@@ -1,4 +1,4 @@
-package migrate
+package plan
 
 import (
 	"fmt"
@@ -12,27 +12,27 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Options are the choices that the caller of a plan made.
+// Options are what whoever moves an agent says of it.
 type Options struct {
-	// Architecture of the new agent; empty means the source's.
+	// Architecture is that of the new agent; empty: the source's.
 	Architecture string `json:"architecture,omitzero"`
-	// Inputs are values of the new agent, by dotted field name, or "extensions." and the
-	// target's own name. They override the source's values.
+	// Inputs are values of fields, by their dotted names, or "extensions." and the
+	// target's own name. They go before the source's.
 	Inputs map[string]jsontext.Value `json:"inputs,omitzero"`
-	// Maps translate the source's values to the target's, by dotted field name.
+	// Maps say, of a field by its dotted name, what the source's values are at the target.
 	Maps map[string]map[string]jsontext.Value `json:"maps,omitzero"`
-	// Transforms are the names of the transforms to apply.
+	// Transforms are asked for by name.
 	Transforms []string `json:"transforms,omitzero"`
 }
 
-// GreetingToPrompt appends a greeting that the target does not support to the system
-// prompt.
+// GreetingToPrompt has a greeting that the target has no place for become a part of the
+// system prompt.
 const GreetingToPrompt = "greeting_to_prompt"
 
-// Transforms returns the names of all transforms.
+// Transforms are those that there are.
 func Transforms() []string { return []string{GreetingToPrompt} }
 
-// checkOptions returns a violation for each invalid option.
+// checkOptions names what is wrong with them.
 func (p *planner) checkOptions() (wrong []normalize.Violation) {
 	say := func(pointer string, code normalize.ViolationCode, format string, args ...any) {
 		wrong = append(wrong, normalize.Violation{Pointer: pointer, Code: code, Message: fmt.Sprintf(format, args...)})
@@ -48,25 +48,25 @@ func (p *planner) checkOptions() (wrong []normalize.Violation) {
 		f, ok := normalize.FieldByName(name)
 		switch {
 		case f == normalize.FieldExtensions && ok:
-			say(pointer, normalize.UnknownField, "name one of the target's own fields: extensions.NAME")
+			say(pointer, normalize.UnknownField, "set a single extension field: extensions.NAME")
 		case !ok:
-			say(pointer, normalize.UnknownField, "there is no field of this name%s", near(name))
+			say(pointer, normalize.UnknownField, "unknown field%s", near(name))
 		case f.ReadOnly() || f == normalize.FieldStatus:
-			say(pointer, normalize.InvalidValue, "this is not anyone's to give")
+			say(pointer, normalize.InvalidValue, "this field cannot be set")
 		case !p.to.Creates(f):
-			say(pointer, normalize.Unsupported, "%s has no place for it", p.to.Title)
+			say(pointer, normalize.Unsupported, "%s does not support this field", p.to.Title)
 		case value.Kind() == 'n' || !f.Type().Accepts(value):
-			say(pointer, normalize.WrongType, "%s is no value of it: want %s", normalize.KindName(value.Kind()), f.Type())
+			say(pointer, normalize.WrongType, "want %s, got %s", f.Type(), normalize.KindName(value.Kind()))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.options.Maps)) {
 		f, ok := normalize.FieldByName(name)
 		switch {
 		case !ok:
-			say("/maps/"+name, normalize.UnknownField, "there is no field of this name%s", near(name))
+			say("/maps/"+name, normalize.UnknownField, "unknown field%s", near(name))
 			continue
 		case f.ReadOnly() || f == normalize.FieldExtensions || !p.to.Creates(f):
-			say("/maps/"+name, normalize.Unsupported, "%s has no place for it", p.to.Title)
+			say("/maps/"+name, normalize.Unsupported, "%s does not support this field", p.to.Title)
 			continue
 		}
 		for _, from := range slices.Sorted(maps.Keys(p.options.Maps[name])) {
@@ -81,17 +81,17 @@ func (p *planner) checkOptions() (wrong []normalize.Violation) {
 			case !wanted.Accepts(to):
 				say(pointer, normalize.WrongType, "want %s or null, got %s", wanted, normalize.KindName(to.Kind()))
 			case string(to) == `""`:
-				say(pointer, normalize.InvalidValue, "is empty; null says that there is none")
+				say(pointer, normalize.InvalidValue, "is empty; use null to leave the field unset")
 			}
 		}
 	}
 	for i, name := range p.options.Transforms {
 		if !slices.Contains(Transforms(), name) {
-			say(fmt.Sprintf("/transforms/%d", i), normalize.InvalidValue, "one of %s", strings.Join(Transforms(), ", "))
+			say(fmt.Sprintf("/transforms/%d", i), normalize.InvalidValue, "must be one of %s", strings.Join(Transforms(), ", "))
 		}
 	}
 	if a := p.options.Architecture; a != "" && !p.to.Creates(normalize.FieldArchitecture) {
-		say("/architecture", normalize.Unsupported, "%s has no architectures", p.to.Title)
+		say("/architecture", normalize.Unsupported, "agents of %s have no architecture", p.to.Title)
 	} else if a != "" {
 		for _, v := range p.to.CheckValue(normalize.FieldArchitecture, quote(a)) {
 			say("/architecture", v.Code, "%s", v.Message)
@@ -100,6 +100,7 @@ func (p *planner) checkOptions() (wrong []normalize.Violation) {
 	return wrong
 }
 
+// near returns a hint at the field whose name is most similar, empty if none is.
 func near(name string) string {
 	var names []string
 	for _, f := range normalize.AllFields() {
