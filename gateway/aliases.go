@@ -73,7 +73,7 @@ func answerAlias(a sqlstore.Alias) (*response, error) {
 	return r, err
 }
 
-func aliasTag(a sqlstore.Alias) string { return catalog.Tag(fmt.Sprint("v", a.Version)) }
+func aliasTag(a sqlstore.Alias) string { return catalog.ETag(fmt.Sprint("v", a.Version)) }
 
 // matches holds If-Match against an alias; the zero Alias is none.
 func (r *request) matches(a sqlstore.Alias) error {

@@ -34,7 +34,7 @@ type Call struct {
 	Change     normalize.Change // create, update
 	// Row is the agent as the list shows it, where whoever gets it has it
 	// already: the list is not asked for again.
-	Row catalog.Listed
+	Row catalog.RowRef
 	// Previous is what the same read gave the last time, as far as it is kept: it is given
 	// again if the backend's reply is.
 	Previous *Result

@@ -142,7 +142,7 @@ func writtenResponse(status int, agent *normalize.Agent, warnings []Warning, len
 		if err != nil {
 			return nil, err
 		}
-		r.etag = catalog.Tag(revision)
+		r.etag = catalog.ETag(revision)
 	}
 	return r.applied(lenient), nil
 }

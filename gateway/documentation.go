@@ -61,7 +61,7 @@ func shown(f docsite.File) *response {
 
 // fixed is an answer that is the same as long as the program is.
 func fixed(f docsite.File) *response {
-	r := &response{status: 200, media: f.Media, body: f.Body, etag: catalog.Tag(f.Digest)}
+	r := &response{status: 200, media: f.Media, body: f.Body, etag: catalog.ETag(f.Digest)}
 	r.header("Cache-Control", "no-cache")
 	return r
 }

@@ -27,7 +27,7 @@ func (g *Gateway) loadNeeded(ctx context.Context, parts []part, q ListQuery) {
 	g.each(ctx, parts, func(p *part, _ int) {
 		var rows []int
 		for i := range p.snapshot.Len() {
-			if p.snapshot.Sets(i).NotLoaded&needed != 0 && !q.ExcludesAt(p.snapshot, i) { // whatever else it may have
+			if p.snapshot.FieldSets(i).NotLoaded&needed != 0 && !q.ExcludesAt(p.snapshot, i) { // whatever else it may have
 				rows = append(rows, i)
 			}
 		}
@@ -48,7 +48,7 @@ func (g *Gateway) loadPage(ctx context.Context, parts []part, found catalog.Page
 	wanted := make([][]int, len(parts))
 	for _, r := range found.Rows {
 		p := parts[r.Part]
-		if _, tried := p.details[r.Index]; !tried && p.snapshot.Sets(r.Index).NotLoaded != 0 {
+		if _, tried := p.details[r.Index]; !tried && p.snapshot.FieldSets(r.Index).NotLoaded != 0 {
 			wanted[r.Part] = append(wanted[r.Part], r.Index)
 		}
 	}

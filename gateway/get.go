@@ -27,9 +27,9 @@ func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*respons
 	if err != nil {
 		return nil, backendProblem(b.Name, adapters.OpGet, err)
 	}
-	body := result.Detail.Answer()
+	body := result.Detail.Body()
 	if q.Raw {
-		body = result.Detail.AnswerWithRaw()
+		body = result.Detail.BodyWithRaw()
 	}
 	r := &response{
 		status: 200, body: body, etag: result.Detail.ETag(), read: true, about: refTo(result.Detail.Agent), oldest: result.Fetched, cacheable: !q.Raw,

@@ -5,13 +5,13 @@ import (
 )
 
 // resume is where the cursor says that the walk goes on.
-func (g *Gateway) resume(caller *Caller, q ListQuery, backends []string) (catalog.Walk, error) {
+func (g *Gateway) resume(caller *Caller, q ListQuery, backends []string) (catalog.Cursor, error) {
 	identity := q.identity(caller, backends)
 	switch q.Cursor {
 	case "":
-		return catalog.Walk{List: identity}, nil
+		return catalog.Cursor{List: identity}, nil
 	case "null":
-		return catalog.Walk{}, newProblem(CodeCursorInvalid, "cursor=null: the walk is at its end")
+		return catalog.Cursor{}, newProblem(CodeCursorInvalid, "cursor=null: the walk is at its end")
 	}
 	walk, err := g.state.Load().cursors.Open(q.Cursor)
 	if err != nil {

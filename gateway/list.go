@@ -261,8 +261,8 @@ func (g *Gateway) settle(p *part, i int, page catalog.Page, q ListQuery) {
 			p.source.Unfiltered = &found.Unfiltered
 		}
 	}
-	if found.Trouble != "" && (p.source.Status == SourceOK || p.source.Status == SourceStale && found.LeftOut) {
-		problem := newProblem(Code(found.Trouble), "backend %s could not be read whole on an earlier page of this walk", p.backend.Name)
+	if found.EarlierCode != "" && (p.source.Status == SourceOK || p.source.Status == SourceStale && found.Omitted) {
+		problem := newProblem(Code(found.EarlierCode), "backend %s could not be read whole on an earlier page of this walk", p.backend.Name)
 		problem.Backend = &p.backend.Name
 		p.failed(SourcePartial, problem)
 	}

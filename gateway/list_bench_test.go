@@ -228,7 +228,7 @@ func useAll(s *catalog.Snapshot) {
 	for _, order := range append(catalog.OrderNames(), "") {
 		q := catalog.Query{Text: "nothing"}
 		q.Order, _ = catalog.ParseOrder(order)
-		catalog.Paginate(q, catalog.Walk{}, []string{"b"}, []catalog.Part{{Backend: "b", Snapshot: s}}, 1)
+		catalog.Paginate(q, catalog.Cursor{}, []string{"b"}, []catalog.Part{{Backend: "b", Snapshot: s}}, 1)
 	}
 }
 

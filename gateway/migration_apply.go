@@ -119,7 +119,7 @@ func (m *migration) keepSource(ctx context.Context) error {
 	if source.ETag() != m.doc.ETag {
 		return newProblem(CodePlanStale, "%s was changed since it was planned; plan again", m.row.Source)
 	}
-	m.doc.Before = source.AnswerWithRaw().Plain()
+	m.doc.Before = source.BodyWithRaw().Plain()
 	return nil
 }
 
@@ -174,7 +174,7 @@ func (m *migration) isOurs(target *catalog.Detail) bool {
 	before := *target.Agent
 	before.Status = m.doc.StatusBefore
 	revision, err := before.Revision()
-	return err == nil && catalog.Tag(revision) == m.doc.Left
+	return err == nil && catalog.ETag(revision) == m.doc.Left
 }
 
 // notMade notes why there is no target, or may be none.

@@ -17,7 +17,7 @@ import (
 )
 
 // answerList answers one page of a list.
-func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w catalog.Walk) (*response, error) {
+func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w catalog.Cursor) (*response, error) {
 	made, err := g.makePage(parts, found, q, w)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ type page struct {
 }
 
 // makePage writes one page out of the encoded rows.
-func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery, w catalog.Walk) (page, error) {
+func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery, w catalog.Cursor) (page, error) {
 	made := page{complete: true}
 	body := append(make([]byte, 0, guess(parts, found)), `{"object":"list","data":[`...)
 	start := len(body)
@@ -133,7 +133,7 @@ func guess(parts []part, found catalog.Page) int {
 	return size
 }
 
-func (g *Gateway) seal(w *catalog.Walk) (*string, error) {
+func (g *Gateway) seal(w *catalog.Cursor) (*string, error) {
 	if w == nil {
 		return nil, nil
 	}
@@ -175,21 +175,21 @@ func (p *part) sets(i int, found catalog.Page, q ListQuery) (unavailable, notLoa
 	if !q.Full {
 		return p.snapshot.Unavailable, p.snapshot.NotLoaded
 	}
-	var sets []catalog.Sets
+	var sets []catalog.FieldSets
 	for _, r := range found.Rows {
 		if r.Part == i {
 			sets = append(sets, p.setsOf(r.Index))
 		}
 	}
-	return catalog.CommonSets(sets, catalog.Sets{Unavailable: p.backend.Info.Unavailable(), NotLoaded: p.backend.Info.NotLoaded(adapters.InList | adapters.InGet)})
+	return catalog.MostCommonFieldSets(sets, catalog.FieldSets{Unavailable: p.backend.Info.Unavailable(), NotLoaded: p.backend.Info.NotLoaded(adapters.InList | adapters.InGet)})
 }
 
 // setsOf are those of an agent, as full as it was read.
-func (p *part) setsOf(i int) catalog.Sets {
+func (p *part) setsOf(i int) catalog.FieldSets {
 	if d := p.details[i]; d != nil {
-		return catalog.Sets{Unavailable: d.Agent.Unavailable, NotLoaded: d.Agent.NotLoaded}
+		return catalog.FieldSets{Unavailable: d.Agent.Unavailable, NotLoaded: d.Agent.NotLoaded}
 	}
-	return p.snapshot.Sets(i)
+	return p.snapshot.FieldSets(i)
 }
 
 // stored reads what a snapshot has of its agents; each is over when the next one is read.

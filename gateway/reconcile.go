@@ -70,7 +70,7 @@ func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Ch
 	var doubtful []string
 	read := 0
 	for i := range result.Snapshot.Len() {
-		row := result.Snapshot.Brief(i)
+		row := result.Snapshot.Summary(i)
 		when, whose := try.madeThen(row), g.made.whose(b, row.NativeID)
 		if !isNamed(row, change) || when == madeEarlier || whose == b.Credential.ID() {
 			continue
@@ -111,7 +111,7 @@ const (
 	madePerhapsThen // its clock may be wrong by hours
 )
 
-func (a *attempt) madeThen(row catalog.Brief) int {
+func (a *attempt) madeThen(row catalog.Summary) int {
 	if a.Before[row.NativeID] {
 		return madeEarlier
 	}
@@ -130,7 +130,7 @@ func (a *attempt) madeThen(row catalog.Brief) int {
 	return madeEarlier
 }
 
-func isNamed(row catalog.Brief, change normalize.Change) bool {
+func isNamed(row catalog.Summary, change normalize.Change) bool {
 	return row.Name != nil && folded(*row.Name) == foldedName(change)
 }
 
@@ -160,7 +160,7 @@ func namesakes(ctx context.Context, b CallerBackend, change normalize.Change) ma
 	}
 	known := map[string]bool{}
 	for i := range result.Snapshot.Len() {
-		row := result.Snapshot.Brief(i)
+		row := result.Snapshot.Summary(i)
 		if isNamed(row, change) {
 			known[row.NativeID] = true
 		}

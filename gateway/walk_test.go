@@ -12,7 +12,7 @@ import (
 // TestWalksOverVendors walks over all four vendors while agents come, go and
 // change there, and vendors, or single pages of theirs, fail and come back. An
 // agent that is there all the time is seen exactly once, by next_cursor and then
-// resume_cursor. (catalog.TestWalks does the same without HTTP, thousands of
+// resume_cursor. (catalog.TestPaginate_ChangesAndFailuresBetweenPages does the same without HTTP, thousands of
 // times.)
 func TestWalksOverVendors(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}\nbreaker: {consecutive: 100000, min_requests: 100000}\ntimeout: 2s")

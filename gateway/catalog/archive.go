@@ -7,34 +7,38 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// archive keeps texts that are much alike: the rows of a list, or what the vendor sent of
-// each agent. Where there are many, each is compressed by itself, with a dictionary of what
-// they have in common: one is read in a tenth of a microsecond, whichever it is. It is not
-// changed after it was made, and safe for concurrent use.
+// archive stores many similar texts, such as the rows of a list, in one byte slice. It
+// bounds the memory of cached lists: from compressThreshold on, each text is compressed
+// with a dictionary of what the texts have in common. Each text is compressed by itself, so
+// get(i) decodes one text whatever i is.
+//
+// Invariant: get(i) returns exactly the bytes that newArchive was given for i, and nil for
+// an empty text. An archive is immutable and safe for concurrent use.
 type archive struct {
-	bytes  []byte // one behind the other
-	ends   []uint32
-	common *s2.Dict // nil: they are as they were
-	sample int      // the dictionary's size in bytes
+	bytes          []byte   // all stored texts, one after the other
+	ends           []uint32 // text i is bytes[ends[i-1]:ends[i]]
+	dictionary     *s2.Dict // nil if the texts are not compressed
+	dictionarySize int      // in bytes
 }
 
 const (
-	// packedFrom is how much there has to be for compressing it, in bytes.
-	packedFrom = 32 << 10
-	// sampleSize is how large the dictionary is, about, in bytes: one text at least.
-	sampleSize = 4 << 10
-	// sampleMost is how much of it at most.
-	sampleMost = 16 << 10
+	// compressThreshold is the total size in bytes from which texts are compressed.
+	compressThreshold = 32 << 10
+	// dictionaryTarget is the size in bytes that a dictionary should reach. It contains at
+	// least one text.
+	dictionaryTarget = 4 << 10
+	// dictionaryMax bounds the size of a dictionary in bytes.
+	dictionaryMax = 16 << 10
 )
 
-// newArchive keeps copies of n texts.
+// newArchive returns an archive of copies of n texts.
 func newArchive(n int, text func(i int) []byte) archive {
 	total := 0
 	for i := range n {
 		total += len(text(i))
 	}
 	a := archive{ends: make([]uint32, n)}
-	if total < packedFrom {
+	if total < compressThreshold {
 		a.bytes = make([]byte, 0, total)
 		for i := range n {
 			a.bytes = append(a.bytes, text(i)...)
@@ -42,58 +46,58 @@ func newArchive(n int, text func(i int) []byte) archive {
 		}
 		return a
 	}
-	sample := sampleOf(n, text)
+	sample := sampleTexts(n, text)
 	encoder := s2.MakeDict(sample, nil)
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
-	packed, one := (*buffer)[:0], []byte(nil)
+	packed, compressed := (*buffer)[:0], []byte(nil)
 	for i := range n {
 		if t := text(i); len(t) > 0 {
-			one = encoder.Encode(one[:cap(one)], t)
-			packed = append(packed, one...)
+			compressed = encoder.Encode(compressed[:cap(compressed)], t)
+			packed = append(packed, compressed...)
 		}
 		a.ends[i] = uint32(len(packed))
 	}
 	*buffer = packed
-	a.bytes = slices.Clone(packed)      // not as large as it grew
-	a.common = s2.MakeDict(sample, nil) // without the tables that only the encoder needs
-	a.sample = len(sample)
+	a.bytes = slices.Clone(packed)          // exactly as large as needed
+	a.dictionary = s2.MakeDict(sample, nil) // a new one has no encoder tables
+	a.dictionarySize = len(sample)
 	return a
 }
 
-// buffers are for what is not yet known how much it takes.
+// buffers are for results whose size is not known in advance.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// sampleOf is what stands for all texts: some, from all over.
-func sampleOf(n int, text func(i int) []byte) []byte {
-	sample := make([]byte, 0, sampleMost)
-	add := func(text []byte) { sample = append(sample, text[:min(len(text), sampleMost-len(sample))]...) }
+// sampleTexts returns a dictionary: the beginning of some texts, spread evenly over all.
+func sampleTexts(n int, text func(i int) []byte) []byte {
+	sample := make([]byte, 0, dictionaryMax)
+	add := func(text []byte) { sample = append(sample, text[:min(len(text), dictionaryMax-len(sample))]...) }
 	const picks = 8
-	for pick := 0; pick < picks && len(sample) < sampleSize; pick++ {
+	for pick := 0; pick < picks && len(sample) < dictionaryTarget; pick++ {
 		add(text(pick * n / picks))
 	}
-	for i := 0; len(sample) < s2.MinDictSize; i++ { // those were nearly empty; some are not
+	for i := 0; len(sample) < s2.MinDictSize; i++ { // the picked texts were nearly empty
 		add(text(i))
 	}
-	return slices.Clone(sample) // and not what it was made in
+	return slices.Clone(sample) // without the unused capacity
 }
 
-// get is a text; nil if it is empty. It is read into the buffer if it is compressed and the
-// buffer is large enough, and is not to be changed if it is not.
+// get returns a text, nil if it is empty. A compressed text is decoded into the buffer if
+// that is large enough. An uncompressed text is not a copy: the caller must not change it.
 func (a archive) get(i int, buffer []byte) []byte {
-	kept := a.at(i)
-	if len(kept) == 0 || a.common == nil {
-		return kept
+	stored := a.stored(i)
+	if len(stored) == 0 || a.dictionary == nil {
+		return stored
 	}
-	plain, err := a.common.Decode(buffer, kept)
-	if err != nil { // we have encoded it
+	text, err := a.dictionary.Decode(buffer, stored)
+	if err != nil { // impossible: newArchive encoded it
 		panic(err)
 	}
-	return plain
+	return text
 }
 
-// at is a text as it is kept; nil if it is empty.
-func (a archive) at(i int) []byte {
+// stored returns a text as it is stored, nil if it is empty.
+func (a archive) stored(i int) []byte {
 	start := uint32(0)
 	if i > 0 {
 		start = a.ends[i-1]
@@ -104,32 +108,32 @@ func (a archive) at(i int) []byte {
 	return nil
 }
 
-// len is a text's length in bytes, without reading it.
+// len returns a text's length in bytes without decoding it.
 func (a archive) len(i int) int {
-	kept := a.at(i)
-	if len(kept) == 0 || a.common == nil {
-		return len(kept)
+	stored := a.stored(i)
+	if len(stored) == 0 || a.dictionary == nil {
+		return len(stored)
 	}
-	n, err := s2.DecodedLen(kept)
-	if err != nil { // we have encoded it
+	n, err := s2.DecodedLen(stored)
+	if err != nil { // impossible: newArchive encoded it
 		panic(err)
 	}
 	return n
 }
 
-// reader gets one after the other; each is over when the next one is read.
+// reader returns a get that reuses one buffer: each text is valid until the next call.
 func (a archive) reader() func(i int) []byte {
 	var buffer []byte
 	return func(i int) []byte {
 		text := a.get(i, buffer)
-		if a.common != nil && text != nil {
+		if a.dictionary != nil && text != nil {
 			buffer = text
 		}
 		return text
 	}
 }
 
-// size is the memory that it takes, in bytes.
+// size returns the memory in bytes that the archive takes.
 func (a archive) size() int64 {
-	return int64(cap(a.bytes) + 4*cap(a.ends) + a.sample)
+	return int64(cap(a.bytes) + 4*cap(a.ends) + a.dictionarySize)
 }

@@ -8,11 +8,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestArchive: what went in comes out, however much there is, one by one and one after the
-// other.
-func TestArchive(t *testing.T) {
+// TestArchive_ReturnsWhatWasStored holds the invariant of archive for get, reader and len,
+// with and without compression.
+func TestArchive_ReturnsWhatWasStored(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		size := rapid.OneOf(rapid.IntRange(0, 300), rapid.SampledFrom([]int{0, 1, sampleSize, packedFrom, sampleMost + 1, 70_000}))
+		size := rapid.OneOf(rapid.IntRange(0, 300), rapid.SampledFrom([]int{0, 1, dictionaryTarget, compressThreshold, dictionaryMax + 1, 70_000}))
 		var all [][]byte
 		for i := range rapid.IntRange(0, 40).Draw(t, "agents") {
 			if n := size.Draw(t, "size"); n > 0 {
@@ -29,14 +29,14 @@ func TestArchive(t *testing.T) {
 				t.Fatalf("%d: %d and %d bytes of %d, want %d", i, len(one), len(next), a.len(i), len(want))
 			}
 			if cap(one) > len(want) {
-				t.Fatalf("%d: %d bytes pin %d", i, len(one), cap(one))
+				t.Fatalf("%d: %d bytes keep %d alive", i, len(one), cap(one))
 			}
 		}
 	})
 }
 
-// TestArchiveIsSmall: what agents have in common is kept once.
-func TestArchiveIsSmall(t *testing.T) {
+// TestArchive_SimilarTextsAreSmall: what the texts have in common is stored once.
+func TestArchive_SimilarTextsAreSmall(t *testing.T) {
 	row := bytes.Repeat([]byte(`"a_field_that_all_have":null,`), 30)
 	var all [][]byte
 	for i := range 100 {
@@ -44,24 +44,25 @@ func TestArchiveIsSmall(t *testing.T) {
 	}
 	a := newArchive(len(all), func(i int) []byte { return all[i] })
 	if kept, whole := a.size(), int64(len(all)*len(row)); kept > whole/5 {
-		t.Errorf("%d bytes of %d are kept", kept, whole)
+		t.Errorf("%d bytes of %d are stored", kept, whole)
 	}
 }
 
-// TestArchiveOfOneLargeText keeps no copy of it beside what is counted.
-func TestArchiveOfOneLargeText(t *testing.T) {
+// TestArchive_LargeTexts: the dictionary is bounded, and does not keep a large text alive
+// that size does not count.
+func TestArchive_LargeTexts(t *testing.T) {
 	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	a := newArchive(100, func(i int) []byte { return large[:len(large)>>(i%20)] })
-	if a.sample > sampleMost || a.size() < int64(a.sample) {
-		t.Errorf("a dictionary of %d bytes; %d in all", a.sample, a.size())
+	if a.dictionarySize > dictionaryMax || a.size() < int64(a.dictionarySize) {
+		t.Errorf("a dictionary of %d bytes; %d in all", a.dictionarySize, a.size())
 	}
-	if sample := sampleOf(100, func(int) []byte { return large }); cap(sample) > 2*sampleMost {
-		t.Errorf("the sample pins %d bytes", cap(sample))
+	if sample := sampleTexts(100, func(int) []byte { return large }); cap(sample) > 2*dictionaryMax {
+		t.Errorf("the dictionary keeps %d bytes alive", cap(sample))
 	}
 }
 
-// BenchmarkArchive is what keeping the texts of so many agents costs, how much of them is left,
-// and what it costs to read one.
+// BenchmarkArchive measures creating an archive of n agents, its size relative to the texts,
+// and reading one text.
 func BenchmarkArchive(b *testing.B) {
 	agent := []byte(`{"id": "agent-1", "name": "Agent 1", "description": "Helps users", "system_prompt": "You are a product expert.", "language": "en", "voice_id": "nova", "tts_provider": "t", "stt_provider": "s", "llm_model": "m", "knowledge_base_ids": ["kb-1"], "created_at": "2024-03-10T12:00:00Z", "updated_at": "2024-03-10T12:00:00Z", "created_by": "u"}`)
 	for name, n := range map[string]int{"25": 25, "250": 250, "10000": 10_000} {

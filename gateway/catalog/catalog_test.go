@@ -12,7 +12,7 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// agent makes one; what is empty is null.
+// agent returns an agent of backend b; empty values are null.
 func agent(id, name, description, status string) *normalize.Agent {
 	a := normalize.New("p", "b", id, normalize.ViewBasic)
 	for _, f := range []struct {
@@ -35,7 +35,7 @@ func snapshot(t testing.TB, agents ...*normalize.Agent) *Snapshot {
 	return s
 }
 
-func TestSnapshotIsSortedAndFound(t *testing.T) {
+func TestSnapshot_SortAndFind(t *testing.T) {
 	second := agent("2", "two", "", "")
 	second.AlternateIDs = []string{"b:10", "b:assistant"}
 	s := snapshot(t, agent("10", "ten", "", ""), second, agent("9", "nine", "", ""), agent("2", "another two", "", ""))
@@ -53,21 +53,21 @@ func TestSnapshotIsSortedAndFound(t *testing.T) {
 		}
 	}
 	if got := snapshot(t).Find("2"); got != -1 {
-		t.Errorf("an empty snapshot has it at %d", got)
+		t.Errorf("an empty snapshot finds it at %d", got)
 	}
 }
 
-// selected are the native ids that a query finds.
+// selected returns the native ids that a query selects, and the unfiltered fields.
 func selected(q Query, s *Snapshot) (ids []string, unfiltered []string) {
 	ids = []string{}
-	found := q.sel(Part{Snapshot: s})
+	found := q.selectRows(Part{Snapshot: s})
 	for i := range found.len(s) {
 		ids = append(ids, s.NativeID(found.at(i)))
 	}
 	return ids, found.unfiltered.Names()
 }
 
-func TestFilters(t *testing.T) {
+func TestQuery_Filters(t *testing.T) {
 	hidden := agent("4", "four", "", "")
 	hidden.Unavailable = normalize.Fields(normalize.FieldStatus)
 	summary := agent("5", "five", "", "")
@@ -86,14 +86,14 @@ func TestFilters(t *testing.T) {
 	f(is(normalize.FieldStatus, "active", "inactive"), "1 2", "status")
 	f(is(normalize.FieldStatus, "Active"), "", "status")
 	f(is(normalize.FieldLanguage, "en"), "", "language")
-	f(is(normalize.FieldDirection, "inbound"), "", "") // all show it, and it is empty
+	f(is(normalize.FieldDirection, "inbound"), "", "") // known to be null for all agents
 	f(Query{Text: "STRASSE"}, "1", "description")
 	f(Query{Text: "hilf"}, "1", "description")
-	f(Query{Text: "five"}, "5", "") // found without what was not loaded
+	f(Query{Text: "five"}, "5", "") // matches without the field that is not loaded
 	f(Query{Text: "b:4"}, "4", "description")
-	f(Query{Text: "1hilft"}, "", "description") // across two parts
+	f(Query{Text: "1hilft"}, "", "description") // spans two fields
 	f(Query{Text: "hilft\x00b"}, "1", "description")
-	// Only agents that nothing else excludes are in doubt: 4 may be active, 5 is not.
+	// A field is unfiltered only if nothing else excludes the agent: 4 may be active, 5 is not.
 	f(Query{Filters: []Filter{{normalize.FieldStatus, []string{"active"}}}, Text: "o"}, "", "status")
 	f(Query{Filters: []Filter{{normalize.FieldStatus, []string{"active"}}}, Text: "two"}, "", "")
 	f(Query{Filters: []Filter{{normalize.FieldLanguage, []string{"en"}}}, Text: "ive"}, "", "language")
@@ -101,7 +101,7 @@ func TestFilters(t *testing.T) {
 	f(Query{Filters: []Filter{{normalize.FieldStatus, []string{"active", "inactive"}}}, Order: Order{By: ByName}}, "1 2", "status")
 }
 
-func TestOrders(t *testing.T) {
+func TestQuery_Orders(t *testing.T) {
 	at := func(id, created string) *normalize.Agent {
 		a := agent(id, "same", "", "")
 		if created != "" {
@@ -114,7 +114,7 @@ func TestOrders(t *testing.T) {
 		t.Helper()
 		order, ok := ParseOrder(text)
 		if !ok {
-			t.Fatalf("%q is no order", text)
+			t.Fatalf("%q is not an order", text)
 		}
 		if ids, _ := selected(Query{Order: order}, s); strings.Join(ids, " ") != want {
 			t.Errorf("%s: %v, want %s", text, ids, want)
@@ -135,7 +135,7 @@ func TestOrders(t *testing.T) {
 	}
 }
 
-func TestDetails(t *testing.T) {
+func TestDetail_ETagAndJoin(t *testing.T) {
 	made := func(change func(*normalize.Agent)) *Detail {
 		a := agent("1", "n", "d", "active")
 		a.View = normalize.ViewFull
@@ -172,8 +172,8 @@ func TestDetails(t *testing.T) {
 	}
 
 	encoded, err := same.Agent.Encode()
-	if err != nil || string(same.Answer().Plain()) != string(encoded) {
-		t.Errorf("the answer is %s", same.Answer().Plain())
+	if err != nil || string(same.Body().Plain()) != string(encoded) {
+		t.Errorf("the body is %s", same.Body().Plain())
 	}
 	row := agent("1", "n", "d", "active")
 	row.Avatar = &normalize.Avatar{Name: &now}
@@ -183,18 +183,18 @@ func TestDetails(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again, _ := same.Join(someInfo, s.At(0)); again != joined {
-		t.Error("a join was made twice")
+		t.Error("the same join was computed twice")
 	}
 	if other, _ := same.Join(someInfo, snapshot(t, row).At(0)); other == joined {
-		t.Error("a join with another list is the same")
+		t.Error("joins with two lists are the same")
 	}
-	if alone, _ := same.Join(someInfo, Listed{}); alone != same {
-		t.Error("a detail without a row is another one")
+	if alone, _ := same.Join(someInfo, RowRef{}); alone != same {
+		t.Error("a join without a row returns another detail")
 	}
 }
 
-// TestRowsAreTheAgentsWithoutTheirView: whichever ending they get.
-func TestRowsAreTheAgentsWithoutTheirView(t *testing.T) {
+// TestSnapshot_RowsInBothViews: one row is the beginning of the agent in both views.
+func TestSnapshot_RowsInBothViews(t *testing.T) {
 	s := snapshot(t, agent("1", "n", "", "active"))
 	if s.Full(0).Agent.View != normalize.ViewFull || s.Agent(0).View != normalize.ViewBasic {
 		t.Error("the full view changed the row")
@@ -203,7 +203,7 @@ func TestRowsAreTheAgentsWithoutTheirView(t *testing.T) {
 	if err := json.Unmarshal(normalize.Row(s.Rows()(0)).Append(nil, normalize.NewEnding(normalize.ViewBasic)), &basic); err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(s.Full(0).Answer().Plain(), &full); err != nil {
+	if err := json.Unmarshal(s.Full(0).Body().Plain(), &full); err != nil {
 		t.Fatal(err)
 	}
 	if basic["view"] != "basic" || full["view"] != "full" || full["unavailable"] == nil || basic["unavailable"] != nil {
@@ -211,8 +211,7 @@ func TestRowsAreTheAgentsWithoutTheirView(t *testing.T) {
 	}
 }
 
-// TestFieldsOfAQuery: what has to be known of every agent for it.
-func TestFieldsOfAQuery(t *testing.T) {
+func TestQuery_Fields(t *testing.T) {
 	f := func(q Query, want ...normalize.Field) {
 		t.Helper()
 		if got := q.Fields(); got != normalize.Fields(want...) {
@@ -225,8 +224,8 @@ func TestFieldsOfAQuery(t *testing.T) {
 	f(Query{Filters: []Filter{{Field: normalize.FieldStatus}, {Field: normalize.FieldLanguage}}}, normalize.FieldStatus, normalize.FieldLanguage)
 }
 
-// TestWithDetails: what is searched, filtered and ordered is what was read.
-func TestWithDetails(t *testing.T) {
+// TestSnapshot_WithDetails: searches, filters and orders use the details.
+func TestSnapshot_WithDetails(t *testing.T) {
 	s := snapshot(t, agent("1", "b", "", ""), agent("2", "c", "", ""), agent("3", "d", "", ""))
 	q := Query{Text: "found", Order: Order{By: ByName}}
 	if ids, _ := selected(q, s); len(ids) != 0 {
@@ -244,12 +243,12 @@ func TestWithDetails(t *testing.T) {
 		t.Errorf("ordered %v", ids)
 	}
 	if ids, _ := selected(Query{Order: q.Order}, s); fmt.Sprint(ids) != "[1 2 3]" || w.ID != s.ID {
-		t.Errorf("the snapshot itself is now %v", ids)
+		t.Errorf("the original snapshot has changed: %v", ids)
 	}
 }
 
-// TestEachUnfilteredFieldIsNamed: whichever agent lacks it.
-func TestEachUnfilteredFieldIsNamed(t *testing.T) {
+// TestQuery_UnfilteredFieldsOfSeveralAgents: the unfiltered fields of all agents are named.
+func TestQuery_UnfilteredFieldsOfSeveralAgents(t *testing.T) {
 	a, b := agent("1", "", "", "active"), agent("2", "", "", "active")
 	inbound, english := "inbound", "en"
 	a.Direction, b.Language = &inbound, &english

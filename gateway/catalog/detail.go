@@ -10,26 +10,26 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Detail is one agent in full view, encoded once. It is not changed after it
-// was made, and safe for concurrent use.
+// Detail is one agent in full view, encoded once. It is immutable and safe for concurrent
+// use.
 type Detail struct {
-	// ID tells it from every other detail of this process.
+	// ID is unique among the details of this process.
 	ID    uint64
 	Agent *normalize.Agent
 	Row   normalize.Row
 
-	answer func() *payload.EncodedBody
+	body   func() *payload.EncodedBody
 	etag   func() string
-	joined atomic.Pointer[join]
+	joined atomic.Pointer[joinedDetail]
 }
 
-// join is a detail completed with a row of the list.
-type join struct {
+// joinedDetail is a detail completed with a row of a list.
+type joinedDetail struct {
 	row    rowID
 	detail *Detail
 }
 
-// NewDetail encodes an agent that was read by itself.
+// NewDetail returns the detail of an agent that was read by itself.
 func NewDetail(info *adapters.Info, a *normalize.Agent) (*Detail, error) {
 	row, err := a.Row()
 	if err != nil {
@@ -40,59 +40,60 @@ func NewDetail(info *adapters.Info, a *normalize.Agent) (*Detail, error) {
 
 func newDetail(a *normalize.Agent, row normalize.Row) *Detail {
 	d := &Detail{ID: lastID.Add(1), Agent: a, Row: row}
-	d.answer = sync.OnceValue(func() *payload.EncodedBody {
+	d.body = sync.OnceValue(func() *payload.EncodedBody {
 		return payload.New(row.Append(make([]byte, 0, len(row)+1<<9), a.Ending()))
 	})
 	d.etag = sync.OnceValue(func() string {
 		revision, err := a.Revision()
-		if err != nil { // what was encoded once can be encoded again
+		if err != nil { // impossible: newDetail was given its encoding
 			return ""
 		}
-		return Tag(revision)
+		return ETag(revision)
 	})
 	return d
 }
 
-// Tag is a revision as a strong entity tag (RFC 9110, 8.8.3).
-func Tag(revision string) string { return `"` + revision + `"` }
+// ETag returns a revision as a strong entity tag (RFC 9110, 8.8.3).
+func ETag(revision string) string { return `"` + revision + `"` }
 
-// Answer is the agent as it is answered by itself.
-func (d *Detail) Answer() *payload.EncodedBody { return d.answer() }
+// Body returns the response body of a read of the agent.
+func (d *Detail) Body() *payload.EncodedBody { return d.body() }
 
-// AnswerWithRaw is Answer with the vendor's own JSON.
-func (d *Detail) AnswerWithRaw() *payload.EncodedBody {
+// BodyWithRaw is Body with the provider's own JSON.
+func (d *Detail) BodyWithRaw() *payload.EncodedBody {
 	return payload.New(d.Row.AppendWithRaw(nil, d.Agent.Ending(), d.Agent.RawList, d.Agent.RawDetail))
 }
 
-// ETag is a strong entity tag (RFC 9110, 8.8.3) of the agent's configuration,
-// not of its usage or timestamps; the same in every coding.
+// ETag returns a strong entity tag (RFC 9110, 8.8.3) of the agent's configuration. Usage and
+// timestamps do not change it, and it is the same in every content coding.
 func (d *Detail) ETag() string { return d.etag() }
 
-// Join is the detail completed with what only the agent's row in the list
-// shows; the last such join is remembered. None completes nothing.
-func (d *Detail) Join(info *adapters.Info, row Listed) (*Detail, error) {
+// Join returns the detail completed with the fields that only the agent's row in a list
+// shows. It keeps the last result. The zero RowRef adds nothing.
+func (d *Detail) Join(info *adapters.Info, row RowRef) (*Detail, error) {
 	if row.IsZero() {
 		return d, nil
 	}
-	id := rowID{row.of.ID, row.index}
-	if known := d.joined.Load(); known != nil && known.row == id {
-		return known.detail, nil
+	id := rowID{row.snapshot.ID, row.index}
+	if last := d.joined.Load(); last != nil && last.row == id {
+		return last.detail, nil
 	}
-	whole, err := NewDetail(info, normalize.Join(d.Agent, row.of.Agent(row.index)))
+	joined, err := NewDetail(info, normalize.Join(d.Agent, row.snapshot.Agent(row.index)))
 	if err != nil {
 		return nil, err
 	}
-	d.joined.Store(&join{id, whole})
-	return whole, nil
+	d.joined.Store(&joinedDetail{id, joined})
+	return joined, nil
 }
 
-// Size is the memory that the detail takes, in bytes, by estimate: it counts
-// the answer, and the join, whether they have been made or not.
+// Size returns an estimate of the detail's memory in bytes. It includes the body and the
+// joined detail, whether or not they exist yet.
 func (d *Detail) Size() int64 {
 	return 3*sizeOf(d.Agent, d.Row) + int64(unsafe.Sizeof(*d))
 }
 
-// sizeOf: the agent's own strings are about as long as its raw JSON.
+// sizeOf estimates the memory of an agent and its row in bytes. The agent's strings are
+// about as long as its raw JSON.
 func sizeOf(a *normalize.Agent, row normalize.Row) int64 {
 	return int64(unsafe.Sizeof(normalize.Agent{})) + 650 + int64(len(row)+2*(len(a.RawList)+len(a.RawDetail))+len(a.ID))
 }

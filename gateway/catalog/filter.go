@@ -9,27 +9,27 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Filter is the values that a field may have; any one of them will do.
+// Filter selects agents by a field: its value must be one of Values.
 type Filter struct {
 	Field  normalize.Field
 	Values []string
 }
 
-// Query says which agents a list has, and in which order.
+// Query selects and orders the agents of a list.
 type Query struct {
 	Filters []Filter
-	Text    string // a substring of name, description or id, whatever its case; empty: any
+	Text    string // a substring of name, description or id, ignoring case; empty: any
 	Order   Order
 }
 
-// Fields are those whose values the query needs of every agent.
+// Fields returns the fields whose values the query needs of every agent.
 func (q Query) Fields() normalize.FieldSet {
 	var s normalize.FieldSet
 	for _, f := range q.Filters {
 		s = s.With(f.Field)
 	}
 	if q.Text != "" {
-		s |= searched
+		s |= searchFields
 	}
 	if q.Order.By != ByID {
 		s = s.With(q.Order.Field())
@@ -37,17 +37,17 @@ func (q Query) Fields() normalize.FieldSet {
 	return s
 }
 
-// selection is what of a snapshot matches.
+// selection is the rows of a snapshot that match a query.
 type selection struct {
-	rows []int // indexes, in the query's order; nil: every row, in the order of ids
-	// unfiltered are the fields that a filter could not be applied to, because
-	// some row does not show its value.
+	rows []int // indexes in the query's order; nil: every row, in the order of ids
+	// unfiltered are the fields by which some rows could not be filtered, because their
+	// value is not known.
 	unfiltered normalize.FieldSet
 }
 
-func (s selection) len(of *Snapshot) int {
+func (s selection) len(snapshot *Snapshot) int {
 	if s.rows == nil {
-		return of.Len()
+		return snapshot.Len()
 	}
 	return len(s.rows)
 }
@@ -59,8 +59,10 @@ func (s selection) at(i int) int {
 	return s.rows[i]
 }
 
-// sel finds what matches of a part, in the query's order.
-func (q Query) sel(p Part) selection {
+// selectRows returns the rows of a part that match, in the query's order. A row whose value
+// of a filter field is not known does not match; the field is then unfiltered unless
+// something else excludes the row.
+func (q Query) selectRows(p Part) selection {
 	s := p.Snapshot
 	order := s.order(q.Order)
 	if len(q.Filters) == 0 && q.Text == "" && len(p.Gone) == 0 {
@@ -70,33 +72,33 @@ func (q Query) sel(p Part) selection {
 	if certain && q.Text == "" && len(p.Gone) == 0 {
 		return selection{rows: rows}
 	}
-	found := selection{rows: make([]int, 0, len(rows))}
-	folded := fold(q.Text)
+	result := selection{rows: make([]int, 0, len(rows))}
+	folded := foldCase(q.Text)
 	for _, row := range rows {
 		if p.Gone[row] {
 			continue
 		}
 		unknown, excluded := q.apply(&s.listed[row])
 		if folded != "" && !strings.Contains(s.texts()[row], folded) {
-			// What the vendor does not have cannot be meant; what was only not
-			// loaded may be.
-			missing := s.listed[row].NotLoaded & searched
+			// A field that is not loaded may contain the text; one that the provider
+			// does not have cannot.
+			missing := s.listed[row].NotLoaded & searchFields
 			unknown |= missing
 			excluded = excluded || missing == 0
 		}
 		switch {
-		case excluded: // whatever else it may have
+		case excluded: // whatever the unknown values are
 		case unknown != 0:
-			found.unfiltered |= unknown
+			result.unfiltered |= unknown
 		default:
-			found.rows = append(found.rows, row)
+			result.rows = append(result.rows, row)
 		}
 	}
-	return found
+	return result
 }
 
-// candidates are rows that may match, in the query's order; the others do not. If that is
-// certain, they all do, by the filters.
+// candidates returns the rows that may match the filters, in the query's order. If certain,
+// all of them match.
 func (q Query) candidates(s *Snapshot, order ordered) (candidates []int, certain bool) {
 	if len(q.Filters) == 0 || !s.postings.ready() {
 		return order.all(s.Len()), false
@@ -110,9 +112,9 @@ func (q Query) candidates(s *Snapshot, order ordered) (candidates []int, certain
 	return rows, certain
 }
 
-// apply holds an agent against the filters: which cannot be applied to it, and
-// whether another excludes it anyway.
-func (q Query) apply(a *facts) (unknown normalize.FieldSet, excluded bool) {
+// apply applies the filters to an agent. Unknown are the filter fields whose value is not
+// known; excluded reports whether a known value does not match.
+func (q Query) apply(a *rowFields) (unknown normalize.FieldSet, excluded bool) {
 	for _, f := range q.Filters {
 		known, match := f.apply(a)
 		if !known {
@@ -123,50 +125,51 @@ func (q Query) apply(a *facts) (unknown normalize.FieldSet, excluded bool) {
 	return unknown, excluded
 }
 
-// Excludes reports whether what is known of an agent does not match.
+// Excludes reports whether a known value of the agent does not match a filter.
 func (q Query) Excludes(a *normalize.Agent) bool {
-	of := factsOf(a)
-	return q.excludes(&of)
+	fields := rowFieldsOf(a)
+	return q.excludes(&fields)
 }
 
-// ExcludesAt is the same of the agent at an index.
+// ExcludesAt is Excludes for the agent at an index of a snapshot.
 func (q Query) ExcludesAt(s *Snapshot, i int) bool { return q.excludes(&s.listed[i]) }
 
-func (q Query) excludes(of *facts) bool {
-	_, excluded := q.apply(of)
+func (q Query) excludes(a *rowFields) bool {
+	_, excluded := q.apply(a)
 	return excluded
 }
 
-var searched = normalize.Fields(normalize.FieldName, normalize.FieldDescription)
+// searchFields are the fields that Query.Text is searched in, besides the ids.
+var searchFields = normalize.Fields(normalize.FieldName, normalize.FieldDescription)
 
-// apply reports whether the agent's value is known, and is one of the filter's.
-func (f Filter) apply(a *facts) (known, match bool) {
-	if !a.knows(f.Field) {
+// apply reports whether the agent's value is known and whether it matches.
+func (f Filter) apply(a *rowFields) (known, match bool) {
+	if !a.isKnown(f.Field) {
 		return false, false
 	}
 	v := a.value(f.Field)
 	return true, v != nil && slices.Contains(f.Values, *v)
 }
 
-// searchable is what the text of a query is looked for in, of each agent.
-func (s *Snapshot) searchable() []string {
+// searchTexts returns for each agent the text that Query.Text is searched in.
+func (s *Snapshot) searchTexts() []string {
 	texts := make([]string, s.Len())
 	for i := range texts {
-		of := s.shown(i)
+		fields := s.queryFields(i)
 		var parts []string
-		for _, v := range []*string{of.Name, of.Description} {
+		for _, v := range []*string{fields.Name, fields.Description} {
 			if v != nil {
 				parts = append(parts, *v)
 			}
 		}
-		// No query has the separator in it: nothing matches across two parts.
+		// No query contains the separator, so no match spans two parts.
 		id := normalize.ID{Backend: s.backend, Native: s.listed[i].native}.String()
-		texts[i] = fold(strings.Join(append(append(parts, id), of.AlternateIDs...), separator))
+		texts[i] = foldCase(strings.Join(append(append(parts, id), fields.AlternateIDs...), separator))
 	}
 	return texts
 }
 
 const separator = "\x00"
 
-// fold makes texts equal that differ in case only (Unicode's full case folding).
-func fold(s string) string { return cases.Fold().String(s) }
+// foldCase maps texts that differ in case only to the same text (Unicode full case folding).
+func foldCase(s string) string { return cases.Fold().String(s) }

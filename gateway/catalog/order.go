@@ -11,11 +11,11 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// OrderField is what a list is ordered by.
+// OrderField is a field that a list can be ordered by.
 type OrderField uint8
 
-// What a list can be ordered by. Without a wish it is the native id, backend by
-// backend.
+// The order fields. The default, ByID, is the order of backends in the configuration, then
+// of native ids.
 const (
 	ByID OrderField = iota
 	ByName
@@ -28,18 +28,17 @@ func (f OrderField) field() normalize.Field {
 	return [...]normalize.Field{normalize.FieldID, normalize.FieldName, normalize.FieldCreatedAt, normalize.FieldUpdatedAt}[f]
 }
 
-// Order is the order of a list. Ties are in the order of ids, and values that
-// are not there come last, whichever direction it has.
+// Order is the order of a list. Agents with equal values are in the order of ids; agents
+// without a value come last in both directions.
 type Order struct {
 	By         OrderField
 	Descending bool
 }
 
-// Field is the field that it orders by.
+// Field returns the field that the list is ordered by.
 func (o Order) Field() normalize.Field { return o.By.field() }
 
-// OrderNames are the names that an order can be asked for by; each may have a -
-// in front.
+// OrderNames returns the names that ParseOrder accepts, without the prefix "-".
 func OrderNames() []string {
 	var names []string
 	for f := ByID + 1; f < orderFields; f++ {
@@ -48,7 +47,7 @@ func OrderNames() []string {
 	return names
 }
 
-// ParseOrder reads "name" or "-name".
+// ParseOrder parses a field name, with the prefix "-" for descending order.
 func ParseOrder(text string) (Order, bool) {
 	name, descending := strings.CutPrefix(text, "-")
 	for f := ByID + 1; f < orderFields; f++ {
@@ -59,48 +58,48 @@ func ParseOrder(text string) (Order, bool) {
 	return Order{}, false
 }
 
-// key is what an agent is ordered by. The zero key is a value that is not there.
-type key struct {
+// sortKey is the value that an agent is sorted by. The zero sortKey is a missing value.
+type sortKey struct {
 	present bool
 	value   string
 }
 
-// maxKey bounds the value in a cursor, in bytes. Longer names are ordered by
-// their beginning.
-const maxKey = 128
+// maxSortKey bounds the size in bytes of the value in a cursor. Longer names are sorted by
+// their first maxSortKey bytes.
+const maxSortKey = 128
 
-// keyOf is what a value orders by.
-func (f OrderField) keyOf(v *string) key {
+// sortKey returns the sort key of a field's value. A time that cannot be parsed is missing.
+func (f OrderField) sortKey(v *string) sortKey {
 	if v == nil {
-		return key{}
+		return sortKey{}
 	}
 	if f == ByName {
-		return key{true, beginning(*v)}
+		return sortKey{true, truncate(*v)}
 	}
 	at, err := time.Parse(time.RFC3339, *v)
 	if err != nil {
-		return key{}
+		return sortKey{}
 	}
-	return key{true, at.UTC().Format(sortable)}
+	return sortKey{true, at.UTC().Format(sortableTime)}
 }
 
-// beginning cuts a text to maxKey without cutting a character.
-func beginning(s string) string {
-	if len(s) <= maxKey {
+// truncate cuts a text to at most maxSortKey bytes at a character boundary.
+func truncate(s string) string {
+	if len(s) <= maxSortKey {
 		return s
 	}
-	n := maxKey
+	n := maxSortKey
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
 	}
 	return s[:n]
 }
 
-// sortable is an instant whose texts are in the order of time.
-const sortable = "2006-01-02T15:04:05.000000000"
+// sortableTime is a time layout whose texts sort by time.
+const sortableTime = "2006-01-02T15:04:05.000000000"
 
-// compare puts two keys in order; those that are not there are last.
-func (o Order) compare(a, b key) int {
+// compare compares two sort keys; missing ones come last.
+func (o Order) compare(a, b sortKey) int {
 	switch {
 	case a.present != b.present:
 		if a.present {
@@ -113,21 +112,20 @@ func (o Order) compare(a, b key) int {
 	return cmp.Compare(a.value, b.value)
 }
 
-// lazyOrder is a snapshot in the order of one field, made when it is first
-// asked for.
+// lazyOrder is a snapshot sorted by one field, computed on first use.
 type lazyOrder struct {
-	once     sync.Once
-	keys     []key
-	up, down direction
+	once                  sync.Once
+	keys                  []sortKey
+	ascending, descending permutation
 }
 
-// direction is the rows of a snapshot in an order, and the place of each row in it.
-type direction struct{ rows, places []int }
+// permutation is the rows of a snapshot in an order, and the rank of each row in it.
+type permutation struct{ rows, ranks []int }
 
-// ordered is a snapshot in an order. Without rows it is the snapshot's own.
+// ordered is a snapshot in an order. Without rows it is the order of the snapshot itself.
 type ordered struct {
-	keys []key
-	direction
+	keys []sortKey
+	permutation
 }
 
 func (s *Snapshot) order(o Order) ordered {
@@ -136,31 +134,31 @@ func (s *Snapshot) order(o Order) ordered {
 	}
 	l := &s.orders[o.By]
 	l.once.Do(func() {
-		l.keys = make([]key, s.Len())
+		l.keys = make([]sortKey, s.Len())
 		for i := range l.keys {
-			of := s.shown(i)
-			l.keys[i] = o.By.keyOf([orderFields]*string{ByName: of.Name, ByCreatedAt: of.CreatedAt, ByUpdatedAt: of.UpdatedAt}[o.By])
+			fields := s.queryFields(i)
+			l.keys[i] = o.By.sortKey([orderFields]*string{ByName: fields.Name, ByCreatedAt: fields.CreatedAt, ByUpdatedAt: fields.UpdatedAt}[o.By])
 		}
-		l.up, l.down = l.sorted(Order{By: o.By}), l.sorted(Order{By: o.By, Descending: true})
+		l.ascending, l.descending = l.sort(Order{By: o.By}), l.sort(Order{By: o.By, Descending: true})
 	})
 	if o.Descending {
-		return ordered{l.keys, l.down}
+		return ordered{l.keys, l.descending}
 	}
-	return ordered{l.keys, l.up}
+	return ordered{l.keys, l.ascending}
 }
 
-func (l *lazyOrder) sorted(o Order) direction {
+func (l *lazyOrder) sort(o Order) permutation {
 	rows := ordered{}.all(len(l.keys))
-	// Stable: ties stay in the order of ids.
+	// A stable sort keeps rows with equal keys in the order of ids.
 	slices.SortStableFunc(rows, func(a, b int) int { return o.compare(l.keys[a], l.keys[b]) })
-	places := make([]int, len(rows))
-	for place, row := range rows {
-		places[row] = place
+	ranks := make([]int, len(rows))
+	for rank, row := range rows {
+		ranks[row] = rank
 	}
-	return direction{rows, places}
+	return permutation{rows, ranks}
 }
 
-// all are the rows of n agents, in order.
+// all returns the rows of a snapshot with n agents in order.
 func (o ordered) all(n int) []int {
 	if o.rows != nil {
 		return o.rows
@@ -172,13 +170,13 @@ func (o ordered) all(n int) []int {
 	return rows
 }
 
-// sort puts rows that are in the order of ids in order: a few by their places, and many by
-// going through all.
+// sort sorts rows in place, which are in the order of ids. It sorts a small share of all
+// rows by rank, and filters the sorted rows for a larger one.
 func (o ordered) sort(rows []int) {
 	switch {
 	case o.rows == nil:
 	case len(rows) < len(o.rows)/16:
-		slices.SortFunc(rows, func(a, b int) int { return o.places[a] - o.places[b] })
+		slices.SortFunc(rows, func(a, b int) int { return o.ranks[a] - o.ranks[b] })
 	default:
 		wanted := make([]bool, len(o.rows))
 		for _, row := range rows {
@@ -193,9 +191,9 @@ func (o ordered) sort(rows []int) {
 	}
 }
 
-func (o ordered) key(row int) key {
+func (o ordered) key(row int) sortKey {
 	if o.rows == nil {
-		return key{}
+		return sortKey{}
 	}
 	return o.keys[row]
 }

@@ -10,19 +10,19 @@ import (
 // Part is one backend's part of a list.
 type Part struct {
 	Backend  string
-	Snapshot *Snapshot // nil if it could not be read
-	Code     string    // why it could not, or why it is not as it should be
-	Stale    bool      // it is an older one, because the backend cannot be asked
-	// Needed are fields without which an agent cannot be filtered or placed, and
-	// which can be had later.
+	Snapshot *Snapshot // nil if the backend could not be read
+	Code     string    // why it could not be read, or why the snapshot is stale or incomplete
+	Stale    bool      // the snapshot is an earlier one, because the backend cannot be read
+	// Needed are the fields of the query. An agent that has not loaded one of them cannot
+	// be filtered or sorted yet.
 	Needed normalize.FieldSet
-	// Gone are agents, by index, that are not there after all.
+	// Gone are the indexes of agents that turned out to have been deleted.
 	Gone map[int]bool
 }
 
-// lost reports whether agents of the part are missing, or not in their place,
-// that may be had later. Those that a filter excludes anyway are not.
-func (p Part) lost(q Query) bool {
+// incomplete reports whether agents that a later request may return are missing from the
+// part or cannot be sorted. Agents that a filter excludes do not count.
+func (p Part) incomplete(q Query) bool {
 	if p.Snapshot == nil || p.Snapshot.Interrupted {
 		return true
 	}
@@ -37,169 +37,172 @@ func (p Part) lost(q Query) bool {
 	return false
 }
 
-// odd reports whether agents may be missing that another reading would not give
-// back to this walk.
-func (p Part) odd() bool { return p.Snapshot != nil && (p.Stale || p.Snapshot.Partial != nil) }
+// uncertain reports whether agents may be missing that no later request of the same
+// pagination would return.
+func (p Part) uncertain() bool {
+	return p.Snapshot != nil && (p.Stale || p.Snapshot.Partial != nil)
+}
 
-// Page is one page of a list.
+// Page is one page of a list. At most one of Next and Resume is set.
 type Page struct {
 	Rows  []Row
-	Parts []PagePart // of each part, in order
-	// Next goes on behind the page; nil if there is nothing more. Resume, on
-	// the last page only, goes over what the walk had to leave out.
-	Next, Resume *Walk
+	Parts []PagePart // in the order of the parts
+	// Next is the cursor of the next page; nil after the last one. Resume is set on the
+	// last page only: the cursor that iterates over the pending sources.
+	Next, Resume *Cursor
 }
 
-// Row is an agent of the page: its part, and its index in the part's snapshot.
+// Row is an agent of the page: the index of its part, and its index in the part's snapshot.
 type Row struct{ Part, Index int }
 
-// PagePart is what the page says of one part.
+// PagePart is a page's information about one part.
 type PagePart struct {
-	Count int // how many match, on all pages
-	// Unfiltered are the fields that a filter could not be applied to.
+	Count int // the number of matching agents on all pages
+	// Unfiltered are the fields by which some agents could not be filtered.
 	Unfiltered normalize.FieldSet
-	// Trouble is why an earlier page of the walk did not have all of it; empty
-	// if it had. LeftOut: this one has nothing of it, for that reason.
-	Trouble string
-	LeftOut bool
+	// EarlierCode is the reason why an earlier page lacks agents of the part; empty if
+	// none does. Omitted reports that this page omits the part for that reason.
+	EarlierCode string
+	Omitted     bool
 }
 
-// Paginate finds the page of at most limit rows where the walk stands. The
-// backends are all that the list is of, in the order of the configuration; the
-// parts, in the same order, are of those that the walk goes over.
-func Paginate(q Query, w Walk, backends []string, parts []Part, limit int) Page {
+// Paginate returns the page of at most limit rows after a cursor. The backends are all that
+// the list covers, in the order of the configuration. The parts, in the same order, are
+// those of the cursor's backends.
+func Paginate(q Query, c Cursor, backends []string, parts []Part, limit int) Page {
 	p := &pager{
-		walk: w, parts: parts, room: maxGiven,
-		places: places{q.Order, map[string]int{}},
-		page:   Page{Parts: make([]PagePart, len(parts))},
+		cursor: c, parts: parts, capacity: maxReturned,
+		positionOrder: positionOrder{q.Order, map[string]int{}},
+		page:          Page{Parts: make([]PagePart, len(parts))},
 	}
 	for i, backend := range backends {
 		p.rank[backend] = i
 	}
-	for _, t := range slices.Concat(w.Tracks, w.Owed) {
-		p.room -= len(t.Given) / hashSize
+	for _, s := range slices.Concat(c.Resumed, c.Pending) {
+		p.capacity -= len(s.Returned) / hashSize
 	}
 	for i := range parts {
 		p.open(q, i)
 	}
-	room := 0
-	for _, said := range p.page.Parts {
-		room += said.Count
+	matching := 0
+	for _, part := range p.page.Parts {
+		matching += part.Count
 	}
-	p.page.Rows = make([]Row, 0, min(room, limit))
+	p.page.Rows = make([]Row, 0, min(matching, limit))
 	p.fill(limit)
-	p.settle()
+	p.setCursors()
 	return p.page
 }
 
+// pager builds one page by merging the sorted rows of its sources.
 type pager struct {
-	places
-	walk  Walk
-	parts []Part
-	lanes []*lane // of the parts that have rows to give
-	room  int     // how many agents more the walk can remember to have given
-	last  Place   // of the page's last row, if it has one
-	page  Page
+	positionOrder
+	cursor   Cursor
+	parts    []Part
+	sources  []*sourceCursor // of the parts that can have rows on this page
+	capacity int             // how many more returned agents the cursor can track
+	last     Position        // of the page's last row, if it has one
+	page     Page
 }
 
-// lane is what of one part is still to be given.
-type lane struct {
-	pager    *pager
+// sourceCursor iterates over the rows of one part that are still to be returned.
+type sourceCursor struct {
 	part     Part
 	index    int // of the part
 	ordered  ordered
 	selected selection
-	next     int
-	// lost is the part's; remembered, that what is given of it is remembered, so
-	// that the rest can be owed.
-	lost, remembered bool
-	// before are those that were given from behind the place where this part's
-	// track begins; now are those that this page gives.
-	before given
-	now    []byte
-	// unplaced are the fields without which an agent is not given.
-	unplaced normalize.FieldSet
+	next     int // in selected
+	// incomplete is Part.incomplete. tracked reports that the cursor tracks which agents
+	// of the part were returned, so that the part can be resumed.
+	incomplete, tracked bool
+	// returnedBefore are agents after the cursor's position that earlier pages returned;
+	// returnedNow are the hashes of those on this page.
+	returnedBefore returnedSet
+	returnedNow    []byte
+	// required are the fields without which an agent is not returned.
+	required normalize.FieldSet
 }
 
-// floor is the place behind which a part's rows are to be given.
-func (p *pager) floor(backend string) *Place {
-	if t := track(p.walk.Tracks, backend); t != nil {
-		return p.later(p.walk.After, t.After)
+// start returns the position after which a backend's agents are to be returned.
+func (p *pager) start(backend string) *Position {
+	if s := findSource(p.cursor.Resumed, backend); s != nil {
+		return p.later(p.cursor.After, s.After)
 	}
-	return p.walk.After
+	return p.cursor.After
 }
 
-// open counts a part and, unless it is owed already, makes its lane.
+// open counts the rows of a part and, unless the part is pending, adds its sourceCursor.
 func (p *pager) open(q Query, i int) {
-	part, said := p.parts[i], &p.page.Parts[i]
-	said.Trouble = p.walk.trouble(part.Backend)
+	part, result := p.parts[i], &p.page.Parts[i]
+	result.EarlierCode = p.cursor.earlierCode(part.Backend)
 	if part.Snapshot == nil {
 		return
 	}
-	l := &lane{pager: p, part: part, index: i, ordered: part.Snapshot.order(q.Order), selected: q.sel(part)}
-	said.Count, said.Unfiltered = l.selected.len(part.Snapshot), l.selected.unfiltered
-	if track(p.walk.Owed, part.Backend) != nil {
-		said.LeftOut = true
+	s := &sourceCursor{part: part, index: i, ordered: part.Snapshot.order(q.Order), selected: q.selectRows(part)}
+	result.Count, result.Unfiltered = s.selected.len(part.Snapshot), s.selected.unfiltered
+	if findSource(p.cursor.Pending, part.Backend) != nil {
+		result.Omitted = true
 		return
 	}
-	l.before = track(p.walk.Tracks, part.Backend).given()
-	if floor := p.floor(part.Backend); floor != nil {
-		// What cannot be placed may have been given before, at its place.
-		l.unplaced = part.Needed & normalize.Fields(q.Order.Field())
-		l.next = sort.Search(said.Count, func(n int) bool { return p.compare(l.place(n), *floor) > 0 })
+	s.returnedBefore = findSource(p.cursor.Resumed, part.Backend).returned()
+	if start := p.start(part.Backend); start != nil {
+		// An agent without a known sort key may have been returned at its real position.
+		s.required = part.Needed & normalize.Fields(q.Order.Field())
+		s.next = sort.Search(result.Count, func(n int) bool { return p.compare(s.position(n), *start) > 0 })
 	}
-	if l.lost = part.lost(q); l.lost {
-		left := l.left()
-		if l.remembered = left <= p.room; l.remembered {
-			p.room -= left
+	if s.incomplete = part.incomplete(q); s.incomplete {
+		remaining := s.remaining()
+		if s.tracked = remaining <= p.capacity; s.tracked {
+			p.capacity -= remaining
 		}
 	}
-	p.lanes = append(p.lanes, l)
+	p.sources = append(p.sources, s)
 }
 
-func (l *lane) place(n int) Place {
-	row := l.selected.at(n)
-	k := l.ordered.key(row)
-	return Place{Backend: l.part.Backend, Native: l.part.Snapshot.listed[row].native, Present: k.present, Value: k.value}
+// position returns the position of the n-th selected row.
+func (s *sourceCursor) position(n int) Position {
+	row := s.selected.at(n)
+	k := s.ordered.key(row)
+	return Position{Backend: s.part.Backend, Native: s.part.Snapshot.listed[row].native, Present: k.present, Value: k.value}
 }
 
-// left is how many rows the lane has.
-func (l *lane) left() int {
-	n := 0
-	for i := l.next; i < l.selected.len(l.part.Snapshot); i++ {
-		if l.gives(i) {
-			n++
+// remaining returns how many rows are still to be returned.
+func (s *sourceCursor) remaining() int {
+	count := 0
+	for n := s.next; n < s.selected.len(s.part.Snapshot); n++ {
+		if s.isDue(n) {
+			count++
 		}
 	}
-	return n
+	return count
 }
 
-// gives reports whether the row is to be given, now or later.
-func (l *lane) gives(n int) bool {
-	a := &l.part.Snapshot.listed[l.selected.at(n)]
-	return a.NotLoaded&l.unplaced == 0 && (len(l.before) == 0 || !l.before[shortHash(a.native)])
+// isDue reports whether the n-th selected row is to be returned on this or a later page.
+func (s *sourceCursor) isDue(n int) bool {
+	a := &s.part.Snapshot.listed[s.selected.at(n)]
+	return a.NotLoaded&s.required == 0 && (len(s.returnedBefore) == 0 || !s.returnedBefore[shortHash(a.native)])
 }
 
-// peek is the place of the lane's next row; false at its end.
-func (l *lane) peek() (Place, bool) {
-	for ; l.next < l.selected.len(l.part.Snapshot); l.next++ {
-		if l.gives(l.next) {
-			return l.place(l.next), true
+// peek returns the position of the next row, false at the end.
+func (s *sourceCursor) peek() (Position, bool) {
+	for ; s.next < s.selected.len(s.part.Snapshot); s.next++ {
+		if s.isDue(s.next) {
+			return s.position(s.next), true
 		}
 	}
-	return Place{}, false
+	return Position{}, false
 }
 
-// fill takes rows in order until the page is full.
+// fill adds rows in the list's order until the page is full.
 func (p *pager) fill(limit int) {
 	for len(p.page.Rows) < limit {
-		var first *lane
-		var at Place
-		for _, l := range p.lanes {
-			if place, ok := l.peek(); ok && (first == nil || p.compare(place, at) < 0) {
-				first, at = l, place
+		var first *sourceCursor
+		var at Position
+		for _, s := range p.sources {
+			if position, ok := s.peek(); ok && (first == nil || p.compare(position, at) < 0) {
+				first, at = s, position
 				if p.order.By == ByID {
-					break // the lanes are in this order
+					break // the sources are in this order
 				}
 			}
 		}
@@ -209,95 +212,95 @@ func (p *pager) fill(limit int) {
 		p.page.Rows = append(p.page.Rows, Row{first.index, first.selected.at(first.next)})
 		first.next++
 		p.last = at
-		if first.remembered {
+		if first.tracked {
 			hash := shortHash(at.Native)
-			first.now = append(first.now, hash[:]...)
+			first.returnedNow = append(first.returnedNow, hash[:]...)
 		}
 	}
 }
 
-// settle says where the walk goes on, what it owes, and what it may have missed.
-func (p *pager) settle() {
-	more := p.more()
-	owed, doubtful := slices.Clone(p.walk.Owed), slices.Clone(p.walk.Doubtful)
+// setCursors sets the page's Next or Resume.
+func (p *pager) setCursors() {
+	more := p.hasMore()
+	pending, uncertain := slices.Clone(p.cursor.Pending), slices.Clone(p.cursor.Uncertain)
 	for i, part := range p.parts {
-		if track(owed, part.Backend) != nil || !p.passes(part, more) {
+		if findSource(pending, part.Backend) != nil || !p.covers(part, more) {
 			continue
 		}
-		l := p.lane(i)
+		s := p.source(i)
 		switch {
-		case l == nil || l.remembered:
-			owed = append(owed, p.debt(part, l))
-		case (part.odd() || l.lost) && p.walk.trouble(part.Backend) == "":
-			doubtful = append(doubtful, Doubt{part.Backend, part.Code})
+		case s == nil || s.tracked:
+			pending = append(pending, p.pendingSource(part, s))
+		case (part.uncertain() || s.incomplete) && p.cursor.earlierCode(part.Backend) == "":
+			uncertain = append(uncertain, UncertainSource{part.Backend, part.Code})
 		}
 	}
 	switch {
 	case more:
 		last := p.last
-		p.page.Next = &Walk{List: p.walk.List, After: &last, Tracks: p.tracks(owed), Owed: owed, Doubtful: doubtful}
-	case len(owed) > 0:
-		p.page.Resume = &Walk{List: p.walk.List, Tracks: owed, Doubtful: doubtful}
+		p.page.Next = &Cursor{List: p.cursor.List, After: &last, Resumed: p.resumed(pending), Pending: pending, Uncertain: uncertain}
+	case len(pending) > 0:
+		p.page.Resume = &Cursor{List: p.cursor.List, Resumed: pending, Uncertain: uncertain}
 	}
 }
 
-// lane is that of a part; nil if it has none.
-func (p *pager) lane(part int) *lane {
-	for _, l := range p.lanes {
-		if l.index == part {
-			return l
+// source returns the sourceCursor of a part, nil if it has none.
+func (p *pager) source(part int) *sourceCursor {
+	for _, s := range p.sources {
+		if s.index == part {
+			return s
 		}
 	}
 	return nil
 }
 
-// more reports whether the walk goes on behind the page. What will be owed does
-// not count: it is left out from here on.
-func (p *pager) more() bool {
-	for _, l := range p.lanes {
-		if _, ok := l.peek(); ok && !(l.remembered && p.reached(l.part)) {
+// hasMore reports whether there is a next page. Sources that become pending on this page do
+// not count: the following pages omit them.
+func (p *pager) hasMore() bool {
+	for _, s := range p.sources {
+		if _, ok := s.peek(); ok && !(s.tracked && p.reached(s.part)) {
 			return true
 		}
 	}
 	return false
 }
 
-// reached reports whether the page's rows come to a part's stretch of the list,
-// or behind it. Ordered by ids, a backend has its own; by anything else it may
-// have agents anywhere.
+// reached reports whether the page extends to positions at or after a part's agents. In the
+// order of ids each backend has its own range; in other orders its agents can be anywhere.
 func (p *pager) reached(part Part) bool {
 	return p.order.By != ByID || len(p.page.Rows) > 0 && p.rank[part.Backend] <= p.rank[p.last.Backend]
 }
 
-// passes reports whether the page goes over places where a part's agents can
-// be: then those that could not be read are missed.
-func (p *pager) passes(part Part, more bool) bool {
-	if p.order.By == ByID && p.walk.After != nil && p.rank[part.Backend] < p.rank[p.walk.After.Backend] {
-		return false // an earlier page did
+// covers reports whether the page extends over positions where a part can have agents.
+// Those that could not be read are then missing.
+func (p *pager) covers(part Part, more bool) bool {
+	if p.order.By == ByID && p.cursor.After != nil && p.rank[part.Backend] < p.rank[p.cursor.After.Backend] {
+		return false // an earlier page covered them
 	}
 	return !more || p.reached(part)
 }
 
-// tracks are those of the walk. One that is owed again gives nothing more, and
-// need not remember what it gave.
-func (p *pager) tracks(owed []Track) []Track {
-	tracks := slices.Clone(p.walk.Tracks)
-	for i, t := range tracks {
-		if track(owed, t.Backend) != nil {
-			tracks[i] = Track{Backend: t.Backend}
+// resumed returns the cursor's resumed sources. A source that is pending again returns no
+// more rows in this iteration, so it needs no returned hashes.
+func (p *pager) resumed(pending []PendingSource) []PendingSource {
+	sources := slices.Clone(p.cursor.Resumed)
+	for i, s := range sources {
+		if findSource(pending, s.Backend) != nil {
+			sources[i] = PendingSource{Backend: s.Backend}
 		}
 	}
-	return tracks
+	return sources
 }
 
-// debt is what the walk owes of a part from this page on.
-func (p *pager) debt(part Part, l *lane) Track {
-	t := Track{Backend: part.Backend, After: p.floor(part.Backend), Code: part.Code}
-	if earlier := track(p.walk.Tracks, part.Backend); earlier != nil {
-		t.Given = slices.Clone(earlier.Given)
+// pendingSource returns what remains of a part after this page. The sourceCursor is nil if
+// the part could not be read.
+func (p *pager) pendingSource(part Part, s *sourceCursor) PendingSource {
+	pending := PendingSource{Backend: part.Backend, After: p.start(part.Backend), Code: part.Code}
+	if earlier := findSource(p.cursor.Resumed, part.Backend); earlier != nil {
+		pending.Returned = slices.Clone(earlier.Returned)
 	}
-	if l != nil {
-		t.Given = append(t.Given, l.now...)
+	if s != nil {
+		pending.Returned = append(pending.Returned, s.returnedNow...)
 	}
-	return t
+	return pending
 }

@@ -8,70 +8,73 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// postings are the rows of a snapshot by the values of the fields that lists are filtered
-// by, so that a filter costs what it finds and not what there is. From the second filtered
-// list of a snapshot on, each field's are made when it is first filtered by: the first look
-// is often the last. A nil one has none, ever.
+// postings is an inverted index of a snapshot: for each filter field and value the rows that
+// have it. With it a filter costs as much as it finds, not as much as there is.
+//
+// Invariant: selecting rows with the index and testing every row give the same result. The
+// index of a field is built when the second filtered list of the snapshot uses the field,
+// because many snapshots are filtered once only. A nil index is never used.
 type postings struct {
-	asked  atomic.Bool
-	fields map[normalize.Field]*posting // of FilterFields; only what they point to changes
+	used   atomic.Bool
+	fields map[normalize.Field]*fieldPostings // has all FilterFields; the map never changes
 }
 
-// posting is the rows of one field, each in the order of ids.
-type posting struct {
+// fieldPostings is the index of one field. Its row lists are in the order of ids.
+type fieldPostings struct {
 	once    sync.Once
 	byValue map[string][]int32
-	unknown []int32 // whose value is not known
+	unknown []int32 // the rows whose value is not known
 }
 
 func newPostings() *postings {
-	p := &postings{fields: map[normalize.Field]*posting{}}
+	p := &postings{fields: map[normalize.Field]*fieldPostings{}}
 	for _, f := range FilterFields() {
-		p.fields[f] = &posting{}
+		p.fields[f] = &fieldPostings{}
 	}
 	return p
 }
 
-// ready reports whether rows are to be found by them.
-func (p *postings) ready() bool { return p != nil && p.asked.Swap(true) }
+// ready reports whether to use the index: false the first time, true from then on.
+func (p *postings) ready() bool { return p != nil && p.used.Swap(true) }
 
-func (p *postings) of(s *Snapshot, f normalize.Field) *posting {
-	of := p.fields[f]
-	of.once.Do(func() {
-		of.byValue = map[string][]int32{}
+// field returns the index of a field, which the first call builds.
+func (p *postings) field(s *Snapshot, f normalize.Field) *fieldPostings {
+	field := p.fields[f]
+	field.once.Do(func() {
+		field.byValue = map[string][]int32{}
 		for i := range s.listed {
 			switch v := s.listed[i].value(f); {
-			case !s.listed[i].knows(f):
-				of.unknown = append(of.unknown, int32(i))
+			case !s.listed[i].isKnown(f):
+				field.unknown = append(field.unknown, int32(i))
 			case v != nil:
-				of.byValue[*v] = append(of.byValue[*v], int32(i))
+				field.byValue[*v] = append(field.byValue[*v], int32(i))
 			}
 		}
 	})
-	return of
+	return field
 }
 
-// candidates are the rows that no filter excludes, in the order of ids; all of them match
-// if it is certain, because every value is known.
+// candidates returns the rows that no filter excludes, in the order of ids. If certain, all
+// of them match, because every value is known.
 func (p *postings) candidates(s *Snapshot, filters []Filter) (rows []int32, certain bool) {
 	certain = true
 	for i, f := range filters {
-		of := p.of(s, f.Field)
-		certain = certain && len(of.unknown) == 0
-		these := of.unknown
-		for _, v := range f.Values { // which differ, so that no row comes twice
-			these = merged(these, of.byValue[v])
+		field := p.field(s, f.Field)
+		certain = certain && len(field.unknown) == 0
+		matching := field.unknown
+		for _, v := range f.Values { // distinct, so no row is added twice
+			matching = union(matching, field.byValue[v])
 		}
 		if i > 0 {
-			these = both(rows, these)
+			matching = intersection(rows, matching)
 		}
-		rows = these
+		rows = matching
 	}
 	return rows, certain
 }
 
-// merged are the rows of both; none is in both.
-func merged(a, b []int32) []int32 {
+// union returns the rows of two sorted lists without common rows.
+func union(a, b []int32) []int32 {
 	switch {
 	case len(a) == 0:
 		return b
@@ -83,8 +86,8 @@ func merged(a, b []int32) []int32 {
 	return rows
 }
 
-// both are the rows that are in a and in b.
-func both(a, b []int32) []int32 {
+// intersection returns the rows that are in both sorted lists.
+func intersection(a, b []int32) []int32 {
 	if len(a) > len(b) {
 		a, b = b, a
 	}

@@ -2,5 +2,6 @@
 
 package catalog
 
-// raceDetector: the tests run with it. It slows what they compute ten times.
+// raceDetector reports whether the tests run with the race detector, which makes them about
+// ten times slower.
 const raceDetector = true

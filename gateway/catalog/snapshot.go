@@ -1,12 +1,13 @@
-// Package catalog keeps agents encoded, and finds the page of a list in them:
-// what matches, in which order, from where on, and what is still owed.
+// Package catalog stores the agents of a backend in encoded form, and finds the rows of a
+// page in them: filtered, sorted and paginated over several backends.
 //
-// Read it in this order: snapshot.go and detail.go (what is kept), filter.go and
-// order.go (what is asked), walk.go (where a client stands), page.go (the rows
-// that it gets), cursor.go (how it is told where to go on).
+// It is pure: it has no network, clock or configuration, and knows neither callers nor
+// HTTP. Of this module it imports adapters, normalize, gateway/payload (encoded bodies) and
+// config/secret (the secret of cursors).
 //
-// It is pure: no network, no clock, no configuration. It must not know who asks,
-// nor how an answer travels.
+// Begin reading at Snapshot and Detail, then Paginate. filter.go and order.go select and
+// sort rows, cursor.go is the position of a client, and sealer.go encrypts it. archive.go
+// and postings.go save memory and time and do not change any result.
 package catalog
 
 import (
@@ -20,35 +21,35 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Snapshot is all agents of one backend as one credential sees them: sorted, and each row
-// encoded once. Of an agent only its row is kept, and what lists are filtered by; the rest
-// is read out of the row when it is needed. It is not changed after it was made, and safe
-// for concurrent use.
+// Snapshot is all agents of one backend that one credential can see, sorted by native id.
+// Each agent is encoded once, as a row. Besides the row only the fields that lists are
+// filtered by are kept; others are decoded from the row when needed. It is immutable and
+// safe for concurrent use.
 type Snapshot struct {
-	// ID tells it from every other snapshot of this process.
+	// ID is unique among the snapshots of this process.
 	ID uint64
 
 	backend    string
-	listed     []facts // by normalize.Compare of native ids
+	listed     []rowFields // in the order of native ids (normalize.Compare)
 	rows       archive
-	raw        archive        // the vendor's own JSON; seldom asked for
-	alternates map[string]int // by whole alternate ids
+	raw        archive        // the provider's own JSON of each agent
+	alternates map[string]int // index by alternate id, with its backend
 	orders     [orderFields]lazyOrder
 	texts      func() []string
-	// postings find what filters look for; nil where it is not worth it.
+	// postings is the index of filter fields; nil in the result of With.
 	postings *postings
-	// details take the place of rows, by index; nil outside of With.
+	// details replace rows, by index; nil except in the result of With.
 	details map[int]*Detail
 
-	// Unavailable and NotLoaded are what most rows say; a row that differs
-	// carries its own.
+	// Unavailable and NotLoaded are the field sets of most rows. A row with other sets
+	// contains them.
 	Unavailable normalize.FieldSet
 	NotLoaded   normalize.FieldSet
-	lacks       normalize.FieldSet // what some row has not loaded
+	lacks       normalize.FieldSet // the fields that some row has not loaded
 
-	// Partial is why this is not all of it; nil if it is.
+	// Partial is why the snapshot is incomplete; nil if it is complete.
 	Partial *normalize.Error
-	// Interrupted: it is partial because the rest could not be asked for.
+	// Interrupted reports that it is incomplete because the rest could not be requested.
 	Interrupted bool
 
 	size int64
@@ -61,25 +62,25 @@ var lastID atomic.Uint64
 func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, error) {
 	agents := sorted(listing.Agents)
 	s := &Snapshot{
-		ID: lastID.Add(1), listed: make([]facts, len(agents)),
+		ID: lastID.Add(1), listed: make([]rowFields, len(agents)),
 		Partial: listing.Partial, Interrupted: listing.Interrupted,
 		postings: newPostings(),
 	}
-	ends, sets := make([]int, len(agents)), make([]Sets, len(agents))
+	ends, sets := make([]int, len(agents)), make([]FieldSets, len(agents))
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	rows := normalize.Row((*buffer)[:0])
-	same := shared{}
+	same := interned{}
 	for i, a := range agents {
 		var err error
 		if rows, err = a.AppendRow(rows); err != nil {
 			return nil, notEncoded(info, adapters.OpList, err)
 		}
-		s.listed[i] = factsOf(a).shared(same)
+		s.listed[i] = rowFieldsOf(a).intern(same)
 		ends[i] = len(rows)
 		s.backend = a.Backend
 		s.lacks |= s.listed[i].NotLoaded
-		sets[i] = s.listed[i].Sets
+		sets[i] = s.listed[i].FieldSets
 		for _, alternate := range a.AlternateIDs {
 			if _, taken := s.alternates[alternate]; taken {
 				continue
@@ -98,15 +99,15 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, erro
 		return rows[ends[i-1]:ends[i]]
 	})
 	s.raw = newArchive(len(agents), func(i int) []byte { return agents[i].RawList })
-	s.Unavailable, s.NotLoaded = CommonSets(sets, Sets{info.Unavailable(), info.NotLoaded(adapters.InList)})
-	s.texts = sync.OnceValue(s.searchable)
+	s.Unavailable, s.NotLoaded = MostCommonFieldSets(sets, FieldSets{info.Unavailable(), info.NotLoaded(adapters.InList)})
+	s.texts = sync.OnceValue(s.searchTexts)
 	s.size = int64(unsafe.Sizeof(*s)) + s.rows.size() + s.raw.size() + overhead*int64(len(agents))
 	return s, nil
 }
 
-// With is the snapshot with some agents read in full, by their index; the
-// others, and those that are nil, stay as they are. Its ID and its rows are the
-// old ones.
+// With returns a copy of the snapshot in which details replace agents, by index; nil details
+// replace nothing. Filters, orders and searches use the details. The ID and the rows stay
+// the same.
 func (s *Snapshot) With(details map[int]*Detail) *Snapshot {
 	w := &Snapshot{
 		ID: s.ID, backend: s.backend, listed: slices.Clone(s.listed), rows: s.rows, raw: s.raw, alternates: s.alternates, details: details,
@@ -115,10 +116,10 @@ func (s *Snapshot) With(details map[int]*Detail) *Snapshot {
 	}
 	for i, d := range details {
 		if d != nil {
-			w.listed[i] = factsOf(d.Agent)
+			w.listed[i] = rowFieldsOf(d.Agent)
 		}
 	}
-	w.texts = sync.OnceValue(w.searchable)
+	w.texts = sync.OnceValue(w.searchTexts)
 	return w
 }
 
@@ -133,45 +134,46 @@ func notEncoded(info *adapters.Info, op adapters.Operation, err error) error {
 	return &normalize.Error{Kind: normalize.KindInternal, Provider: info.Provider, Op: string(op), Message: "an agent cannot be encoded", Err: err}
 }
 
-// Len is how many agents there are.
+// Len returns the number of agents.
 func (s *Snapshot) Len() int { return len(s.listed) }
 
-// NativeID is that of the agent at an index.
+// NativeID returns the native id of the agent at an index.
 func (s *Snapshot) NativeID(i int) string { return s.listed[i].native }
 
-// Sets are those of the agent at an index.
-func (s *Snapshot) Sets(i int) Sets { return s.listed[i].Sets }
+// FieldSets returns the field sets of the agent at an index.
+func (s *Snapshot) FieldSets(i int) FieldSets { return s.listed[i].FieldSets }
 
-// Rows gives the encoded row of the agent at an index; each is over when the next one is read.
+// Rows returns a function that returns the row of the agent at an index. Each row is valid
+// until the next call.
 func (s *Snapshot) Rows() func(i int) []byte { return s.rows.reader() }
 
-// RowLen is how long the row of the agent at an index is, in bytes.
+// RowLen returns the length in bytes of the row of the agent at an index.
 func (s *Snapshot) RowLen(i int) int { return s.rows.len(i) }
 
-// Raw gives the vendor's own JSON of the agent at an index; nil for none. Each is over when
-// the next one is read.
+// Raw returns a function that returns the provider's own JSON of the agent at an index, nil
+// for none. Each result is valid until the next call.
 func (s *Snapshot) Raw() func(i int) []byte { return s.raw.reader() }
 
-// Brief is what tells agents apart.
-type Brief struct {
+// Summary is what identifies an agent to people and programs.
+type Summary struct {
 	ID, NativeID    string
 	Name, CreatedAt *string
 }
 
-// Brief is that of the agent at an index, without the rest of it.
-func (s *Snapshot) Brief(i int) Brief {
-	of, native := s.shown(i), s.listed[i].native
-	return Brief{normalize.ID{Backend: s.backend, Native: native}.String(), native, of.Name, of.CreatedAt}
+// Summary returns the summary of the agent at an index, without decoding all of it.
+func (s *Snapshot) Summary(i int) Summary {
+	fields, native := s.queryFields(i), s.listed[i].native
+	return Summary{normalize.ID{Backend: s.backend, Native: native}.String(), native, fields.Name, fields.CreatedAt}
 }
 
-// Agent is the agent at an index, read out of its row. Nobody else has it.
+// Agent decodes the agent at an index. The caller owns the result.
 func (s *Snapshot) Agent(i int) *normalize.Agent {
 	if d := s.details[i]; d != nil {
-		whole := *d.Agent
-		return &whole
+		agent := *d.Agent
+		return &agent
 	}
 	a, err := normalize.Row(s.rows.get(i, nil)).Agent()
-	if err != nil { // we have encoded it
+	if err != nil { // impossible: NewSnapshot encoded it
 		panic(err)
 	}
 	a.View, a.RawList = normalize.ViewBasic, bytes.Clone(s.raw.get(i, nil))
@@ -179,28 +181,28 @@ func (s *Snapshot) Agent(i int) *normalize.Agent {
 	return a
 }
 
-// At is the agent at an index, for whoever may not need it.
-func (s *Snapshot) At(i int) Listed { return Listed{s, i} }
+// At returns a reference to the agent at an index, which costs no decoding.
+func (s *Snapshot) At(i int) RowRef { return RowRef{s, i} }
 
-// Listed is an agent as a list shows it. The zero value is none.
-type Listed struct {
-	of    *Snapshot
-	index int
+// RowRef refers to an agent of a snapshot. The zero RowRef refers to none.
+type RowRef struct {
+	snapshot *Snapshot
+	index    int
 }
 
-// IsZero reports whether it is none.
-func (l Listed) IsZero() bool { return l.of == nil }
+// IsZero reports whether the RowRef refers to no agent.
+func (r RowRef) IsZero() bool { return r.snapshot == nil }
 
-// rowID tells a row from every other one.
+// rowID is unique among the rows of this process.
 type rowID struct {
 	snapshot uint64
 	index    int
 }
 
-// Find is the index of the agent with that native id, its own or an alternate
-// one; -1 if there is none.
+// Find returns the index of the agent with a native id or alternate native id, -1 if there
+// is none.
 func (s *Snapshot) Find(nativeID string) int {
-	i, found := slices.BinarySearchFunc(s.listed, nativeID, func(f facts, id string) int { return normalize.Compare(f.native, id) })
+	i, found := slices.BinarySearchFunc(s.listed, nativeID, func(f rowFields, id string) int { return normalize.Compare(f.native, id) })
 	if found {
 		return i
 	}
@@ -210,34 +212,18 @@ func (s *Snapshot) Find(nativeID string) int {
 	return -1
 }
 
-// Full is the agent at that index in full view, for a backend whose list shows
-// all that there is of it.
+// Full returns the detail of the agent at an index, for a backend whose lists show all
+// fields.
 func (s *Snapshot) Full(i int) *Detail {
 	full := s.Agent(i)
 	full.View = normalize.ViewFull
 	return newDetail(full, s.rows.get(i, nil))
 }
 
-// Size is the memory that the snapshot takes, in bytes, by estimate:
-// BenchmarkMemory holds it against the truth.
+// Size returns an estimate of the snapshot's memory in bytes. BenchmarkMemory compares it
+// with the actual memory.
 func (s *Snapshot) Size() int64 { return s.size }
 
-// overhead is what an agent takes beside its row and raw JSON, in bytes: its facts, its
-// ids, and what finds and orders it.
-const overhead = int64(unsafe.Sizeof(facts{})) + 345
-
-// Sets are what an agent says of its fields.
-type Sets struct{ Unavailable, NotLoaded normalize.FieldSet }
-
-// CommonSets is what most agents say of their fields; without agents, what is
-// given.
-func CommonSets(agents []Sets, given Sets) (unavailable, notLoaded normalize.FieldSet) {
-	best, most := given, 0
-	count := map[Sets]int{}
-	for _, s := range agents {
-		if count[s]++; count[s] > most {
-			best, most = s, count[s]
-		}
-	}
-	return best.Unavailable, best.NotLoaded
-}
+// overhead is the memory in bytes that an agent takes besides its row and raw JSON: its
+// fields and ids, and its share of the index and the orders.
+const overhead = int64(unsafe.Sizeof(rowFields{})) + 345
