@@ -111,7 +111,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 func (g *Gateway) breakerChanged(backend string) func(from, to string, openFor time.Duration) {
 	return func(from, to string, openFor time.Duration) {
 		g.telemetry.CountBreakerTransition(backend, from, to)
-		g.journal.Happened(journal.Event{Kind: "breaker", Backend: backend, From: from, To: to})
+		g.journal.AddEvent(journal.Event{Kind: "breaker", Backend: backend, From: from, To: to})
 		said := []any{"backend", backend, "from", from, "to", to}
 		if openFor > 0 {
 			said = append(said, "open_for", openFor.Round(time.Millisecond).String())

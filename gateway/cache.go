@@ -20,7 +20,7 @@ import (
 type cache struct {
 	store    *store
 	inFlight singleflight.Group
-	journal  *journal.Journal
+	journal  *journal.RequestLog
 	versions atomic.Uint64 // given to entries so far
 
 	mu     sync.Mutex
@@ -55,7 +55,7 @@ func (e *entry) with(s serving) *entry {
 	return &entry{owner: e.owner, version: e.version, result: e.result, size: e.size, serving: s}
 }
 
-func newCache(t *telemetry.Telemetry, j *journal.Journal) *cache {
+func newCache(t *telemetry.Telemetry, j *journal.RequestLog) *cache {
 	return &cache{store: newStore(t), journal: j}
 }
 

@@ -29,7 +29,7 @@ type Gateway struct {
 	byKey         *shares      // those of each key
 	log           *slog.Logger
 	telemetry     *telemetry.Telemetry
-	journal       *journal.Journal
+	journal       *journal.RequestLog
 	cache         *cache
 	responses     *responseCache
 	store         *sqlstore.Store // nil: there is none
@@ -126,7 +126,7 @@ func (g *Gateway) ReloadFailed() { g.reloaded("error") }
 
 func (g *Gateway) reloaded(result string) {
 	g.telemetry.CountReload(result)
-	g.journal.Happened(journal.Event{Kind: "reload", To: result})
+	g.journal.AddEvent(journal.Event{Kind: "reload", To: result})
 }
 
 func (g *Gateway) apply(c *config.Config) error {
@@ -162,7 +162,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	g.state.Store(next)
 	g.cache.keep(inUse)
 	g.responses.Purge() // a removed key leaves nothing behind
-	g.journal.Keep(backendNames(next.backends))
+	g.journal.RetainBackends(backendNames(next.backends))
 	if previous != nil {
 		g.retire(previous, next)
 		g.creates.forget(previous.keys, next.keys)

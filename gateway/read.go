@@ -196,7 +196,7 @@ func (r *reader) wait(ctx context.Context, began time.Time, fetched <-chan singl
 // recordShared reports that the result, or the failure, is of another reader's fetch.
 func (r *reader) recordShared(ctx context.Context, result Result, began time.Time) {
 	r.telemetry.CountCoalescedRead(r.backend.Name)
-	r.cache.journal.Call(ctx, journal.Call{Backend: r.backend.Name, Operation: string(r.call.Op), Began: began, Took: time.Since(began), Shared: result.Asker})
+	r.cache.journal.AddCall(ctx, journal.Call{Backend: r.backend.Name, Operation: string(r.call.Op), Began: began, Took: time.Since(began), Shared: result.Asker})
 	if result.Work != nil {
 		trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: *result.Work})
 	}

@@ -72,20 +72,6 @@ func (f rowFields) intern(values interned) rowFields {
 	return f
 }
 
-// kept is intern for the fields of an earlier snapshot, which need no copies.
-func (f rowFields) kept(values interned) rowFields {
-	for i, v := range f.values {
-		if v == nil {
-			continue
-		}
-		if shared, ok := values[*v]; ok {
-			f.values[i] = shared
-		} else {
-			values[*v] = v
-		}
-	}
-	return f
-}
 
 // isKnown reports whether the value of a field is known; a known value can be null.
 func (f *rowFields) isKnown(field normalize.Field) bool {

@@ -34,7 +34,7 @@ var assets embed.FS
 type Options struct {
 	// State is called for each open page at every interval.
 	State   func() State
-	Journal *journal.Journal
+	Journal *journal.RequestLog
 	// Migrations is called for each open migrations page every two seconds. id is the
 	// migration that is expanded, or empty.
 	Migrations func(ctx context.Context, id string) Migrations

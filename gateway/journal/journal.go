@@ -1,9 +1,13 @@
-// Package journal keeps what happened lately, for a person who looks: the last requests
-// with what they asked of the backends, and counts of the last 15 minutes. Dashboards
-// and traces go further back; the journal is there without them, in the process itself.
+// Package journal is the in-memory log of recent requests that the console shows: the last
+// requests with their calls to backends, recent events, and counters of the last 15 minutes.
+// It needs no other system; metrics and traces reach further back.
 //
-// It holds names, numbers and codes. No body, path, query, agent, key or text of a
-// backend ever comes in.
+// It stores names, numbers and codes only, never a body, path, query, agent, key or text of
+// a backend. It imports nothing of this module, and does not know what a request means: its
+// callers report outcomes.
+//
+// Begin reading at RequestLog: Begin, AddCall and End record a request, and View returns
+// what is new. series.go has the counters, view.go the JSON that the console reads.
 package journal
 
 import (
@@ -13,143 +17,135 @@ import (
 	"time"
 )
 
-// How many entries are kept of each kind.
+// The maximum numbers of entries, events and calls that are kept.
 const (
-	keptRecent   = 100 // of any
-	keptAsking   = 100 // that asked a backend
-	keptTroubled = 100 // that failed, or were not whole
-	keptEvents   = 50
-	keptCalls    = 64 // of an entry: a list in full view makes a thousand
+	maxRecent    = 100 // entries of any kind
+	maxWithCalls = 100 // entries with calls to a backend
+	maxFailed    = 100 // entries that failed or were incomplete
+	maxEvents    = 50
+	maxCalls     = 64 // of one entry: a list in full view can make a thousand
 )
 
-// Journal is safe for concurrent use. A nil one keeps nothing.
-type Journal struct {
+// RequestLog keeps the most recent entries and events. Entries with calls and entries that
+// failed have quotas of their own, so that many cache hits do not evict them. It is safe for
+// concurrent use. A nil RequestLog records nothing.
+type RequestLog struct {
 	now func() time.Time
 
-	mu                       sync.Mutex
-	entries                  uint64 // that ended, ever
-	revisions                uint64 // of entries, ever
-	recent, asking, troubled ring[*Entry]
-	happened                 uint64 // ever
-	events                   ring[Event]
-	gateway                  series
-	backends                 map[string]*series
+	mu                        sync.Mutex
+	ended                     uint64 // number of entries that have ended
+	revisions                 uint64 // number of changes of ended entries
+	recent, withCalls, failed ring[*Entry]
+	eventCount                uint64
+	events                    ring[Event]
+	gateway                   series
+	backends                  map[string]*series
 }
 
-// New makes a journal; now is the clock.
-func New(now func() time.Time) *Journal {
-	return &Journal{
+// New returns an empty RequestLog whose clock is now.
+func New(now func() time.Time) *RequestLog {
+	return &RequestLog{
 		now:    now,
-		recent: ring[*Entry]{size: keptRecent}, asking: ring[*Entry]{size: keptAsking}, troubled: ring[*Entry]{size: keptTroubled},
-		events: ring[Event]{size: keptEvents}, backends: map[string]*series{},
+		recent: ring[*Entry]{size: maxRecent}, withCalls: ring[*Entry]{size: maxWithCalls}, failed: ring[*Entry]{size: maxFailed},
+		events: ring[Event]{size: maxEvents}, backends: map[string]*series{},
 	}
 }
 
-// Entry is a request to the gateway, or a refresh that nobody waits for. It is safe for
-// concurrent use: what it asks of backends may end after it did.
+// Entry is a request to the gateway, or a background refresh. It is safe for concurrent use:
+// its calls to backends may end after it.
 type Entry struct {
 	requestID string
 	began     time.Time
-	cause     string // request id of what caused a refresh
+	cause     string // id of the request that caused a refresh
 
-	mu       sync.Mutex
-	calls    []Call
-	more     int    // calls beyond those that are kept
-	number   uint64 // from 1, by when they ended; 0 while it runs
-	revision uint64 // of all that ended or were added to
-	took     time.Duration
-	whole    bool
-	*Outcome // nil while it runs
+	mu           sync.Mutex
+	calls        []Call
+	omittedCalls int    // calls beyond maxCalls
+	number       uint64 // from 1, in the order in which entries end; 0 while it runs
+	revision     uint64 // of its last change; 0 while it runs
+	duration     time.Duration
+	complete     bool // it did not fail, and no source is missing
+	*Outcome          // nil while it runs
 }
 
-// Call is one request to a backend, or the wait for another entry's.
+// Call is one request to a backend, or the wait for the call of another entry.
 type Call struct {
 	Backend   string
 	Operation string
 	Began     time.Time
 	Took      time.Duration
-	Status    int    // 0 where there was no answer
-	Error     string // kind of the failure; empty for none
-	Failed    bool   // the backend failed; not that it had no such agent, say
-	Resend    int    // 0 for the first attempt
-	Breaker   string // the breaker's state after it
-	Shared    string // request id of the entry that asked; empty where this one did
+	Status    int    // 0 without a response
+	Error     string // the kind of error; empty for none
+	Failed    bool   // the backend failed; false for errors such as an unknown agent
+	Resend    int    // number of the retry; 0 for the first attempt
+	Breaker   string // the state of the circuit breaker after it
+	Shared    string // id of the request that made the call; empty if this one did
 }
 
-// Outcome is how an entry ended. It is not changed any more.
+// Outcome is the result of an entry. It is immutable.
 type Outcome struct {
-	Trace   [16]byte // its id; zero for none
-	Method  string
-	Route   string // as /openapi.json writes it; empty where there is none
-	Status  int
-	Code    string // of a problem
-	KeyID   string
-	Theirs  bool // what was asked for cannot be; nothing here failed
-	Sources []Source
+	Trace  [16]byte // the trace id; zero for none
+	Method string
+	Route  string // as in /openapi.json; empty if no route matched
+	Status int
+	Code   string // the code of a problem response
+	KeyID  string
+	// ClientError reports that the request was invalid or refers to something that does not
+	// exist. Such an entry has not failed.
+	ClientError bool
+	Sources     []Source
 }
 
-// Source is a backend's part of an answer.
+// Source is a backend's part of a response.
 type Source struct {
 	Backend string `json:"backend"`
 	Status  string `json:"status"`
-	Cache   string `json:"cache,omitzero"` // hit, stale, miss, coalesced or bypass, of a read
+	Cache   string `json:"cache,omitzero"` // of a read: hit, stale, miss, coalesced or bypass
 	Code    string `json:"code,omitzero"`
-	Breaker string `json:"breaker,omitzero"` // where the backend's part is not whole
+	Breaker string `json:"breaker,omitzero"` // if the part is incomplete
 }
 
-// statusOK is the Status of a source that is whole.
+// statusOK is the Status of a complete source.
 const statusOK = "ok"
 
-// Event is a change that matters to whoever looks.
+// Event is a change of state that operators should see.
 type Event struct {
 	Number  uint64    `json:"number"`
 	At      time.Time `json:"at"`
-	Kind    string    `json:"kind"` // breaker, reload
+	Kind    string    `json:"kind"` // "breaker" or "reload"
 	Backend string    `json:"backend,omitzero"`
 	From    string    `json:"from,omitzero"`
 	To      string    `json:"to"`
 }
 
-// Key is that of the entry in a context.
-type Key struct{}
+// entryKey is the context key of the entry.
+type entryKey struct{}
 
-// Begin starts an entry that began then, in a new one; nil if nothing is kept.
-func (j *Journal) Begin(e *Entry, requestID string, began time.Time) *Entry {
-	if j == nil {
-		return nil
-	}
-	e.requestID, e.began = requestID, began
-	return e
-}
-
-// Start starts an entry for a request that began then. Calls that are made in the context
-// are part of it.
-func (j *Journal) Start(ctx context.Context, requestID string, began time.Time) (context.Context, *Entry) {
-	e := j.Begin(new(Entry), requestID, began)
-	return e.In(ctx), e
-}
-
-// In has the calls that are made in the context be part of the entry; a nil one has none.
-func (e *Entry) In(ctx context.Context) context.Context {
-	if e == nil {
-		return ctx
-	}
-	return context.WithValue(ctx, Key{}, e)
-}
-
-// Refresh starts an entry of its own, caused by the one of the context.
-func (j *Journal) Refresh(ctx context.Context) (context.Context, *Entry) {
+// Start starts the entry of a request that began then. Calls that are added in the
+// returned context belong to it. Without a log there is no entry.
+func (j *RequestLog) Start(ctx context.Context, requestID string, began time.Time) (context.Context, *Entry) {
 	if j == nil {
 		return ctx, nil
 	}
-	e := j.Begin(new(Entry), "", j.now())
-	e.cause = RequestID(ctx)
-	return e.In(ctx), e
+	e := &Entry{requestID: requestID, began: began}
+	return context.WithValue(ctx, entryKey{}, e), e
 }
 
-// RequestID is that of the context's entry, or of what caused it; empty for none.
+// Refresh begins the entry of a background refresh that the entry of the context caused.
+func (j *RequestLog) Refresh(ctx context.Context) (context.Context, *Entry) {
+	if j == nil {
+		return ctx, nil
+	}
+	cause := RequestID(ctx)
+	ctx, e := j.Start(ctx, "", j.now())
+	e.cause = cause
+	return ctx, e
+}
+
+// RequestID returns the request id of the context's entry or, for a refresh, of the request
+// that caused it; empty for none.
 func RequestID(ctx context.Context) string {
-	e, ok := ctx.Value(Key{}).(*Entry)
+	e, ok := ctx.Value(entryKey{}).(*Entry)
 	if !ok {
 		return ""
 	}
@@ -159,39 +155,39 @@ func RequestID(ctx context.Context) string {
 	return e.requestID
 }
 
-// Call takes note of a request to a backend, made in the context.
-func (j *Journal) Call(ctx context.Context, c Call) {
+// AddCall records a call to a backend that was made in the context.
+func (j *RequestLog) AddCall(ctx context.Context, c Call) {
 	if j == nil {
 		return
 	}
 	now := j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if e, ok := ctx.Value(Key{}).(*Entry); ok {
+	if e, ok := ctx.Value(entryKey{}).(*Entry); ok {
 		j.addTo(e, c)
 	}
 	if c.Shared != "" {
 		return
 	}
-	at := j.of(c.Backend).at(now)
-	at.counts[calls]++
+	step := j.backend(c.Backend).current(now)
+	step.counts[calls]++
 	if c.Failed {
-		at.counts[failures]++
+		step.counts[failures]++
 	}
 	if c.Resend > 0 {
-		at.counts[retries]++
+		step.counts[retries]++
 	}
-	at.latency.add(c.Took)
+	step.latency.add(c.Took)
 }
 
-// addTo adds a call to its entry. One that ended before is shown once more.
-func (j *Journal) addTo(e *Entry, c Call) {
+// addTo adds a call to its entry. If the entry has ended, the next View returns it again.
+func (j *RequestLog) addTo(e *Entry, c Call) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.calls) < keptCalls {
+	if len(e.calls) < maxCalls {
 		e.calls = append(e.calls, c)
 	} else {
-		e.more++
+		e.omittedCalls++
 	}
 	if e.number > 0 {
 		j.revisions++
@@ -199,78 +195,79 @@ func (j *Journal) addTo(e *Entry, c Call) {
 	}
 }
 
-// Happened takes note of a change.
-func (j *Journal) Happened(e Event) {
+// AddEvent records an event. It sets its number and time.
+func (j *RequestLog) AddEvent(e Event) {
 	if j == nil {
 		return
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.happened++
-	e.Number, e.At = j.happened, j.now()
+	j.eventCount++
+	e.Number, e.At = j.eventCount, j.now()
 	j.events.add(e)
 }
 
-// End takes note of when and how an entry ended.
-func (j *Journal) End(e *Entry, now time.Time, o *Outcome) {
+// End records the end of an entry and its outcome.
+func (j *RequestLog) End(e *Entry, now time.Time, o *Outcome) {
 	if j == nil {
 		return
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	refresh := e.requestID == "" // nobody's request
-	at := j.gateway.at(now)
-	whole := true
+	refresh := e.requestID == "" // counts as no request
+	step := j.gateway.current(now)
+	complete := true
 	for _, s := range o.Sources {
 		if s.Cache != "" {
-			for _, of := range [2]*step{at, j.of(s.Backend).at(now)} {
-				of.counts[reads]++
+			for _, counters := range [2]*counters{step, j.backend(s.Backend).current(now)} {
+				counters.counts[reads]++
 				if s.Cache == "hit" {
-					of.counts[fromCache]++
+					counters.counts[fromCache]++
 				}
 			}
 		}
-		if s.Status == statusOK || s.Code == "" || o.Theirs { // without a code it is the caller's wish that it cannot meet
+		if s.Status == statusOK || s.Code == "" || o.ClientError { // without a code the source only lacks what the caller requested
 			continue
 		}
-		whole = false
+		complete = false
 		if !refresh {
-			at.note(Incomplete{Backend: s.Backend, Status: s.Status, Code: s.Code})
+			step.addIncomplete(Incomplete{Backend: s.Backend, Status: s.Status, Code: s.Code})
 		}
 	}
-	failed := o.Status >= 400 && !o.Theirs
-	j.entries++
+	failed := o.Status >= 400 && !o.ClientError
+	j.ended++
 	j.revisions++
 	e.mu.Lock()
-	e.Outcome, e.took, e.number, e.revision, e.whole = o, now.Sub(e.began), j.entries, j.revisions, whole && !failed
-	asked := len(e.calls) > 0
+	e.Outcome, e.duration, e.number, e.revision, e.complete = o, now.Sub(e.began), j.ended, j.revisions, complete && !failed
+	hasCalls := len(e.calls) > 0
 	e.mu.Unlock()
 
 	j.recent.add(e)
-	if asked {
-		j.asking.add(e)
+	if hasCalls {
+		j.withCalls.add(e)
 	}
-	if !whole || failed {
-		j.troubled.add(e)
+	if !complete || failed {
+		j.failed.add(e)
 	}
 	if refresh {
 		return
 	}
-	at.latency.add(now.Sub(e.began))
+	step.latency.add(now.Sub(e.began))
 	switch {
-	case o.Theirs:
-		at.counts[callerErrors]++
+	case o.ClientError:
+		step.counts[callerErrors]++
 	case failed:
-		at.counts[failedAnswers]++
-	case !whole:
-		at.counts[incompleteAnswers]++
+		step.counts[failedAnswers]++
+	case !complete:
+		step.counts[incompleteAnswers]++
 	default:
-		at.counts[answers]++
+		step.counts[answers]++
 	}
 }
 
-// Keep forgets the backends that are not named: they are configured no more.
-func (j *Journal) Keep(names []string) {
+// RetainBackends drops the counters of backends that are not named, because they are no
+// longer configured.
+func (j *RequestLog) RetainBackends(names []string) {
 	if j == nil {
 		return
 	}
@@ -283,20 +280,20 @@ func (j *Journal) Keep(names []string) {
 	}
 }
 
-func (j *Journal) of(backend string) *series {
-	s := j.backends[backend]
+func (j *RequestLog) backend(name string) *series {
+	s := j.backends[name]
 	if s == nil {
 		s = &series{}
-		j.backends[backend] = s
+		j.backends[name] = s
 	}
 	return s
 }
 
-// ring has the last of what was added.
+// ring keeps the last size items.
 type ring[T any] struct {
 	size  int
 	items []T
-	next  int // to be written over, once it is full
+	next  int // the oldest item, once the ring is full
 }
 
 func (r *ring[T]) add(item T) {

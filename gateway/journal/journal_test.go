@@ -11,7 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// clock is a journal's time.
+// clock is a fake clock.
 type clock struct{ at time.Time }
 
 func (c *clock) now() time.Time          { return c.at }
@@ -19,13 +19,12 @@ func (c *clock) forward(d time.Duration) { c.at = c.at.Add(d) }
 
 func newClock() *clock { return &clock{time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)} }
 
-// request is one that took so long and ended so.
-func request(j *Journal, c *clock, id string, took time.Duration, o Outcome, calls ...Call) {
-	e := j.Begin(new(Entry), id, c.at)
-	ctx := e.In(context.Background())
+// request records a request with its duration, outcome and calls.
+func request(j *RequestLog, c *clock, id string, took time.Duration, o Outcome, calls ...Call) {
+	ctx, e := j.Start(context.Background(), id, c.at)
 	for _, call := range calls {
 		call.Began = c.at
-		j.Call(ctx, call)
+		j.AddCall(ctx, call)
 	}
 	c.forward(took)
 	j.End(e, c.at, &o)
@@ -33,15 +32,15 @@ func request(j *Journal, c *clock, id string, took time.Duration, o Outcome, cal
 
 func last[T any](column []T) T { return column[len(column)-1] }
 
-func TestCounts(t *testing.T) {
+func TestView_Counters(t *testing.T) {
 	c := newClock()
 	j := New(c.now)
-	request(j, c, "whole", time.Millisecond, Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "ok"}}}, Call{Backend: "klen", Took: 20 * time.Millisecond, Status: 200})
+	request(j, c, "complete", time.Millisecond, Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "ok"}}}, Call{Backend: "klen", Took: 20 * time.Millisecond, Status: 200})
 	request(j, c, "incomplete", time.Millisecond, Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_timeout"}}}, Call{Backend: "klen", Error: "timeout", Failed: true}, Call{Backend: "klen", Error: "timeout", Failed: true, Resend: 1})
-	request(j, c, "theirs", time.Millisecond, Outcome{Status: 404, Theirs: true, Sources: []Source{{Backend: "klen", Status: "error", Code: "agent_not_found"}}})
-	request(j, c, "ours", time.Millisecond, Outcome{Status: 502, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_error"}}})
-	request(j, c, "not theirs", time.Millisecond, Outcome{Status: 429, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_rate_limited"}}})
-	request(j, c, "shared", time.Millisecond, Outcome{Status: 200}, Call{Backend: "klen", Shared: "whole"})
+	request(j, c, "client error", time.Millisecond, Outcome{Status: 404, ClientError: true, Sources: []Source{{Backend: "klen", Status: "error", Code: "agent_not_found"}}})
+	request(j, c, "failed", time.Millisecond, Outcome{Status: 502, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_error"}}})
+	request(j, c, "rate limited", time.Millisecond, Outcome{Status: 429, Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_rate_limited"}}})
+	request(j, c, "shared", time.Millisecond, Outcome{Status: 200}, Call{Backend: "klen", Shared: "complete"})
 	for _, result := range []string{"hit", "stale", "miss", "coalesced"} {
 		request(j, c, result, time.Millisecond, Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "ok", Cache: result}}})
 	}
@@ -64,21 +63,21 @@ func TestCounts(t *testing.T) {
 		t.Errorf("p95 of 20 ms and two of nothing: %v", p95)
 	}
 	if klen.P95[0] != nil {
-		t.Error("there is a latency where there was no call")
+		t.Error("there is a latency without a call")
 	}
 
 	c.forward(Span)
 	if v := j.View(0, 0, Steps); last(v.Gateway.Answers) != 0 || len(v.Incomplete) != 0 {
 		t.Errorf("after %s there is still %v", Span, v.Incomplete)
 	}
-	j.Keep([]string{"talkifai"})
+	j.RetainBackends([]string{"talkifai"})
 	if v := j.View(0, 0, Steps); len(v.Backends) != 0 {
-		t.Error("a backend that is gone is still shown")
+		t.Error("a removed backend is still listed")
 	}
 }
 
-func TestQuantiles(t *testing.T) {
-	var l latencies
+func TestHistogram_Quantiles(t *testing.T) {
+	var l histogram
 	for i := range 1000 {
 		l.add(time.Duration(i+1) * time.Millisecond)
 	}
@@ -88,15 +87,16 @@ func TestQuantiles(t *testing.T) {
 		}
 	}
 	l.add(0)
-	l.add(time.Hour) // neither is out of range
+	l.add(time.Hour) // must not be out of range
 }
 
-// TestWhatMattersStays: many hits do not drive out the few that asked, or that failed.
-func TestWhatMattersStays(t *testing.T) {
+// TestView_FailedRequestsAreNotEvicted: many cache hits do not evict the requests that
+// failed or made calls.
+func TestView_FailedRequestsAreNotEvicted(t *testing.T) {
 	c := newClock()
 	j := New(c.now)
 	request(j, c, "failed", 0, Outcome{Status: 502})
-	request(j, c, "asked", 0, Outcome{Status: 200}, Call{Backend: "klen"})
+	request(j, c, "called", 0, Outcome{Status: 200}, Call{Backend: "klen"})
 	for i := range 1000 {
 		request(j, c, fmt.Sprint("hit", i), 0, Outcome{Status: 200})
 	}
@@ -106,11 +106,11 @@ func TestWhatMattersStays(t *testing.T) {
 		ids = append(ids, r.RequestID)
 	}
 	all := strings.Join(ids, " ")
-	if len(ids) != keptRecent+2 || ids[0] != "hit999" || !strings.HasSuffix(all, "hit900 asked failed") {
+	if len(ids) != maxRecent+2 || ids[0] != "hit999" || !strings.HasSuffix(all, "hit900 called failed") {
 		t.Errorf("kept are %d: %s", len(ids), all)
 	}
 	request(j, c, "new", 0, Outcome{Status: 200})
-	j.Happened(Event{Kind: "breaker", Backend: "klen", To: "open"})
+	j.AddEvent(Event{Kind: "breaker", Backend: "klen", To: "open"})
 	news := j.View(v.Entry, v.Event, 2)
 	if again := j.View(news.Entry, news.Event, 2); len(again.Requests)+len(again.Events) != 0 {
 		t.Errorf("the same is new again: %v", again.Requests)
@@ -120,70 +120,68 @@ func TestWhatMattersStays(t *testing.T) {
 	}
 }
 
-// TestARefreshIsNobodysRequest: it is shown with its cause, and counts as no answer.
-func TestARefreshIsNobodysRequest(t *testing.T) {
+// TestRefresh_IsNotCountedAsRequest: a refresh is listed with its cause, and does not count
+// as a response.
+func TestRefresh_IsNotCountedAsRequest(t *testing.T) {
 	c := newClock()
 	j := New(c.now)
-	e := j.Begin(new(Entry), "cause", c.at)
-	ctx := e.In(context.Background())
+	ctx, e := j.Start(context.Background(), "cause", c.at)
 	refreshing, refresh := j.Refresh(ctx)
 	j.End(e, c.at, &Outcome{Status: 200})
-	j.Call(refreshing, Call{Backend: "klen", Began: c.at})
+	j.AddCall(refreshing, Call{Backend: "klen", Began: c.at})
 	j.End(refresh, c.at, &Outcome{Sources: []Source{{Backend: "klen", Status: "error", Code: "upstream_error"}}})
 	if RequestID(refreshing) != "cause" {
-		t.Errorf("who shares its work is told of %q", RequestID(refreshing))
+		t.Errorf("the request id of a shared call is %q", RequestID(refreshing))
 	}
 	v := j.View(0, 0, Steps)
 	if r := v.Requests[0]; r.Cause != "cause" || r.RequestID != "" || len(r.Calls) != 1 {
 		t.Errorf("%+v", r)
 	}
 	if last(v.Gateway.Answers) != 1 || len(v.Incomplete) != 0 {
-		t.Error("the refresh counts as an answer")
+		t.Error("the refresh counts as a response")
 	}
 	if _, err := json.Marshal(v); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestLateCalls: what is asked after the answer is shown with it, once more; and of very
-// many calls so many are kept.
-func TestLateCalls(t *testing.T) {
+// TestAddCall_AfterEnd: a call that ends after its request makes View return the request
+// again. The number of calls is bounded.
+func TestAddCall_AfterEnd(t *testing.T) {
 	c := newClock()
 	j := New(c.now)
-	e := j.Begin(new(Entry), "early", c.at)
-	ctx := e.In(context.Background())
+	ctx, e := j.Start(context.Background(), "early", c.at)
 	j.End(e, c.at, &Outcome{Status: 504})
 	v := j.View(0, 0, Steps)
-	for range keptCalls + 5 {
-		j.Call(ctx, Call{Backend: "klen", Began: c.at})
+	for range maxCalls + 5 {
+		j.AddCall(ctx, Call{Backend: "klen", Began: c.at})
 	}
 	news := j.View(v.Entry, v.Event, 2)
-	if len(news.Requests) != 1 || news.Requests[0].Number != v.Requests[0].Number || len(news.Requests[0].Calls) != keptCalls || news.Requests[0].More != 5 {
+	if len(news.Requests) != 1 || news.Requests[0].Number != v.Requests[0].Number || len(news.Requests[0].Calls) != maxCalls || news.Requests[0].More != 5 {
 		t.Errorf("new are %+v", news.Requests)
 	}
 }
 
-// TestANilJournalKeepsNothing, and does no harm.
-func TestANilJournalKeepsNothing(t *testing.T) {
-	var j *Journal
-	e := j.Begin(new(Entry), "id", time.Now())
-	ctx := e.In(context.Background())
+func TestRequestLog_Nil(t *testing.T) {
+	var j *RequestLog
+	ctx, e := j.Start(context.Background(), "id", time.Now())
 	ctx, _ = j.Refresh(ctx)
-	j.Call(ctx, Call{Backend: "klen"})
-	j.Happened(Event{})
+	j.AddCall(ctx, Call{Backend: "klen"})
+	j.AddEvent(Event{})
 	j.End(e, time.Now(), &Outcome{Status: 200})
-	j.Keep(nil)
+	j.RetainBackends(nil)
 	if v := j.View(0, 0, Steps); len(v.Requests) != 0 {
-		t.Error("it kept something")
+		t.Error("it recorded something")
 	}
 }
 
+// BenchmarkHit measures recording a request that was a cache hit.
 func BenchmarkHit(b *testing.B) {
 	j := New(time.Now)
 	outcome := Outcome{Status: 200, Sources: []Source{{Backend: "klen", Status: "ok", Cache: "hit"}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		e := j.Begin(new(Entry), "id", time.Now())
+		_, e := j.Start(context.Background(), "id", time.Now())
 		j.End(e, time.Now(), &outcome)
 	}
 }

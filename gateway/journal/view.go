@@ -8,26 +8,27 @@ import (
 	"time"
 )
 
-// View is what a journal shows: all of it, or what is new.
+// View is the content of a RequestLog, or what is new in it, as JSON for the console.
 type View struct {
-	// Revision of the entries, and number of the last event: to ask from for what is new.
+	// Entry is the revision of the entries and Event the number of the last event. Passed to
+	// the next View they select what is new.
 	Entry uint64 `json:"entry"`
 	Event uint64 `json:"event"`
-	// Start is the time of the first step of the series, in seconds since 1970; the
-	// last one is not over yet.
+	// Start is the time of the first step of the series in seconds since 1970. The last step
+	// has not ended.
 	Start    int64             `json:"start"`
 	StepS    int               `json:"step_s"`
 	Gateway  Series            `json:"gateway"`
 	Backends map[string]Series `json:"backends"`
-	Requests []Request         `json:"requests"` // the last one first
-	Events   []Event           `json:"events"`   // the last one first
-	// Incomplete is why parts of answers were not whole in the last Span, the most
+	Requests []Request         `json:"requests"` // newest first
+	Events   []Event           `json:"events"`   // newest first
+	// Incomplete counts the sources that were missing from responses in the last Span, most
 	// frequent first.
 	Incomplete []IncompleteCount `json:"incomplete"`
 }
 
-// Series are counts for each step, and latencies in milliseconds; null where there was
-// nothing.
+// Series has the counters of each step, and quantiles of histogram in milliseconds, null for
+// a step without requests or calls.
 type Series struct {
 	Answers           []uint32   `json:"answers"`
 	IncompleteAnswers []uint32   `json:"incomplete_answers"`
@@ -42,7 +43,7 @@ type Series struct {
 	P95               []*float64 `json:"p95_ms"`
 }
 
-// Request is an entry, as it is shown.
+// Request is an entry as JSON.
 type Request struct {
 	Number    uint64     `json:"number"`
 	At        time.Time  `json:"at"`
@@ -58,10 +59,10 @@ type Request struct {
 	Sources   []Source   `json:"sources,omitzero"`
 	Calls     []CallView `json:"calls,omitzero"`
 	More      int        `json:"more,omitzero"` // calls beyond these
-	Whole     bool       `json:"whole"`         // nothing failed and nothing was missing
+	Whole     bool       `json:"whole"`         // it did not fail, and no source is missing
 }
 
-// CallView is a call, as it is shown.
+// CallView is a call as JSON.
 type CallView struct {
 	Backend   string  `json:"backend"`
 	Operation string  `json:"operation"`
@@ -75,35 +76,35 @@ type CallView struct {
 	Shared    string  `json:"shared,omitzero"`
 }
 
-// IncompleteCount says how often.
+// IncompleteCount is the number of responses that a source was missing from.
 type IncompleteCount struct {
 	Incomplete
 	Count uint32 `json:"count"`
 }
 
-// View shows what is new since an earlier view: entries after that revision, events after
-// that number, and of the series the last steps. Zeros, and Steps, show everything.
-func (j *Journal) View(entry, event uint64, last int64) View {
+// View returns the entries after a revision, the events after a number and the last steps of
+// the series. View(0, 0, Steps) returns everything.
+func (j *RequestLog) View(entry, event uint64, last int64) View {
 	if j == nil {
 		return View{}
 	}
 	v, entries := j.collect(entry, event, last)
-	for _, e := range entries { // they are written while others go on
+	for _, e := range entries { // without the lock of j
 		v.Requests = append(v.Requests, e.view())
 	}
 	slices.SortFunc(v.Requests, func(a, b Request) int { return cmp.Compare(b.Number, a.Number) })
 	return v
 }
 
-// collect is a view without its entries, and these.
-func (j *Journal) collect(revision, event uint64, last int64) (View, []*Entry) {
+// collect returns a View without its entries, and the entries.
+func (j *RequestLog) collect(revision, event uint64, last int64) (View, []*Entry) {
 	now := j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	end := number(now)
+	end := stepNumber(now)
 	begin := end - min(last, steps) + 1
 	v := View{
-		Entry: j.revisions, Event: j.happened,
+		Entry: j.revisions, Event: j.eventCount,
 		Start: begin * int64(Step) / int64(time.Second), StepS: int(Step / time.Second),
 		Gateway: j.gateway.view(begin, end), Backends: map[string]Series{},
 		Requests: []Request{}, Events: []Event{}, Incomplete: j.incomplete(end),
@@ -119,7 +120,7 @@ func (j *Journal) collect(revision, event uint64, last int64) (View, []*Entry) {
 	slices.SortFunc(v.Events, func(a, b Event) int { return cmp.Compare(b.Number, a.Number) })
 	seen := map[*Entry]bool{}
 	var entries []*Entry
-	for _, kept := range []ring[*Entry]{j.recent, j.asking, j.troubled} {
+	for _, kept := range []ring[*Entry]{j.recent, j.withCalls, j.failed} {
 		for _, e := range kept.items {
 			if !seen[e] && e.isNew(revision) {
 				entries = append(entries, e)
@@ -136,13 +137,13 @@ func (e *Entry) isNew(revision uint64) bool {
 	return e.revision > revision
 }
 
-// Steps is how many there are in a whole view.
+// Steps is the number of steps of a Span.
 const Steps = steps
 
-func (j *Journal) incomplete(end int64) []IncompleteCount {
+func (j *RequestLog) incomplete(end int64) []IncompleteCount {
 	sums := map[Incomplete]uint32{}
 	for n := end - steps + 1; n <= end; n++ {
-		if at := j.gateway.of(n); at != nil {
+		if at := j.gateway.lookup(n); at != nil {
 			for i, count := range at.incomplete {
 				sums[i] += count
 			}
@@ -160,24 +161,25 @@ func (j *Journal) incomplete(end int64) []IncompleteCount {
 
 func (s *series) view(begin, end int64) Series {
 	var v Series
-	columns := [counted]*[]uint32{
+	columns := [counterKinds]*[]uint32{
 		answers: &v.Answers, incompleteAnswers: &v.IncompleteAnswers, callerErrors: &v.CallerErrors, failedAnswers: &v.FailedAnswers,
 		calls: &v.Calls, failures: &v.Failures, retries: &v.Retries, reads: &v.Reads, fromCache: &v.FromCache,
 	}
 	for n := begin; n <= end; n++ {
-		at := s.of(n)
+		at := s.lookup(n)
 		if at == nil {
-			at = &step{}
+			at = &counters{}
 		}
 		for kind, column := range columns {
 			*column = append(*column, at.counts[kind])
 		}
-		v.P50, v.P95 = append(v.P50, at.latency.shown(0.5)), append(v.P95, at.latency.shown(0.95))
+		v.P50, v.P95 = append(v.P50, at.latency.milliseconds(0.5)), append(v.P95, at.latency.milliseconds(0.95))
 	}
 	return v
 }
 
-func (l *latencies) shown(q float64) *float64 {
+// milliseconds returns the q quantile rounded to 10 µs, nil if there are no durations.
+func (l *histogram) milliseconds(q float64) *float64 {
 	ms, ok := l.quantile(q)
 	if !ok {
 		return nil
@@ -192,7 +194,7 @@ func (e *Entry) view() Request {
 	r := Request{
 		Number: e.number, At: e.began.UTC(), RequestID: e.requestID, Cause: e.cause,
 		Method: e.Method, Route: e.Route, Status: e.Status, Code: e.Code, KeyID: e.KeyID,
-		TookMs: milliseconds(e.took), Sources: e.Sources, More: e.more, Whole: e.whole,
+		TookMs: milliseconds(e.duration), Sources: e.Sources, More: e.omittedCalls, Whole: e.complete,
 	}
 	if e.Trace != [16]byte{} {
 		r.TraceID = hex.EncodeToString(e.Trace[:])

@@ -47,7 +47,7 @@ func (t *Telemetry) EndCall(ctx context.Context, span trace.Span, e CallEvent) {
 	}
 	span.End()
 	t.callDuration.record(ctx, e.labels(), e.Took)
-	t.Journal.Call(ctx, journal.Call{
+	t.Journal.AddCall(ctx, journal.Call{
 		Backend: e.Backend, Operation: e.Operation, Began: e.Began, Took: e.Took, Status: e.Status,
 		Error: e.ErrorKind, Failed: e.Failed, Resend: e.Resend, Breaker: e.BreakerState,
 	})

@@ -60,7 +60,7 @@ func (r recorded) onlySpan(t *testing.T) string {
 func TestEndRequest(t *testing.T) {
 	r := newRecorded(t)
 	began := time.Now()
-	entry := r.Journal.Begin(new(journal.Entry), "the-request", began)
+	_, entry := r.Journal.Start(context.Background(), "the-request", began)
 	ctx, span := r.StartRequest(context.Background(), "", "")
 	r.EndRequest(ctx, span, entry, RequestEvent{
 		Method: "GET", Scheme: "https", Route: "/v1/agents/{id}", Status: 502, Code: "upstream_unavailable", RequestID: "the-request", KeyID: "acme",
@@ -100,7 +100,8 @@ func TestEndRequest_UnsampledHasIDs(t *testing.T) {
 	r := newRecorded(t)
 	const id = "0af7651916cd43dd8448eb211c80319c"
 	ctx, span := r.StartRequest(context.Background(), "00-"+id+"-b7ad6b7169203331-01", "")
-	r.EndRequest(ctx, span, r.Journal.Begin(new(journal.Entry), "x", time.Now()), justNow(RequestEvent{Method: "GET", Status: 200}))
+	_, entry := r.Journal.Start(context.Background(), "x", time.Now())
+	r.EndRequest(ctx, span, entry, justNow(RequestEvent{Method: "GET", Status: 200}))
 	r.lines.Close()
 	if own := span.SpanContext().SpanID().String(); own == "b7ad6b7169203331" || !strings.Contains(r.log.String(), `"trace_id":"`+id+`","span_id":"`+own+`"`) || len(r.spans.GetSpans()) != 0 {
 		t.Errorf("%d spans, and the line is %s", len(r.spans.GetSpans()), r.log.String())
@@ -133,8 +134,8 @@ func TestEndCall(t *testing.T) {
 		`client "klen get_agent" Unset: ` + attributes: canceled,
 	} {
 		r := newRecorded(t)
-		entry := r.Journal.Begin(new(journal.Entry), "the-request", time.Now())
-		ctx, span := r.StartCall(entry.In(context.Background()), "klen", "get")
+		ctx, entry := r.Journal.Start(context.Background(), "the-request", time.Now())
+		ctx, span := r.StartCall(ctx, "klen", "get")
 		r.EndCall(ctx, span, event)
 		r.Journal.End(entry, time.Now(), &journal.Outcome{})
 		if got := r.onlySpan(t); got != want {
@@ -180,7 +181,7 @@ func BenchmarkRequest(b *testing.B) {
 	for b.Loop() {
 		event.Began = time.Now()
 		event.Ended = event.Began
-		entry := telemetry.Journal.Begin(new(journal.Entry), event.RequestID, event.Began)
+		_, entry := telemetry.Journal.Start(context.Background(), event.RequestID, event.Began)
 		ctx, span := telemetry.StartRequest(context.Background(), "", "")
 		telemetry.EndRequest(ctx, span, entry, event)
 	}

@@ -150,7 +150,7 @@ func (e RequestEvent) logAttributes() []slog.Attr {
 func (e RequestEvent) outcome(id trace.TraceID) *journal.Outcome {
 	return &journal.Outcome{
 		Trace: id, Method: e.Method, Route: e.Route, Status: e.Status, Code: e.Code, KeyID: e.KeyID,
-		Sources: e.Sources, Theirs: e.IsClientError,
+		Sources: e.Sources, ClientError: e.IsClientError,
 	}
 }
 

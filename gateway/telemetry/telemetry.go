@@ -39,7 +39,7 @@ type Telemetry struct {
 	Tracer trace.Tracer
 	// Journal keeps the recent requests. A nil one keeps nothing; set it to nil before the
 	// first request only.
-	Journal *journal.Journal
+	Journal *journal.RequestLog
 
 	log              *slog.Logger
 	page             prometheus.Gatherer
