@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"runtime"
 	"strings"
 	"sync"
@@ -332,21 +331,11 @@ func TestClose_DuringARequest(t *testing.T) {
 func TestIdleConnections_AreClosedAfterTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const credentials = 1000
-		pipe := func(context.Context, string, string) (net.Conn, error) {
-			here, there := net.Pipe()
-			go func() {
-				defer there.Close()
-				for in := bufio.NewReader(there); readRequest(in); {
-					fmt.Fprint(there, okResponse)
-				}
-			}()
-			return here, nil
-		}
-		u, err := url.Parse("http://backend.example")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := newClient(Options{BaseURL: u, Timeout: time.Minute, MaxResponseBytes: 1000}, func(*http.Request) (*url.URL, error) { return nil, nil }, pipe)
+		c := newPipedClient(t, "http://backend.example", "", func(conn net.Conn) {
+			for in := bufio.NewReader(conn); readRequest(in); {
+				fmt.Fprint(conn, okResponse)
+			}
+		})
 		before := runtime.NumGoroutine()
 		for i := range credentials {
 			if _, err := get(c, adapters.NewCredential(secret.New(fmt.Sprint(i)))); err != nil {

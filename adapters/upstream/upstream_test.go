@@ -47,9 +47,6 @@ func newTestClient(t *testing.T, base string, change ...func(*Options)) *Client 
 	return made
 }
 
-// shortTimeout is for a backend that never answers: the test waits for the timeout.
-func shortTimeout(o *Options) { o.Timeout = 200 * time.Millisecond }
-
 var (
 	acme  = adapters.NewCredential(secret.New("acme"))
 	other = adapters.NewCredential(secret.New("other"))
@@ -197,11 +194,6 @@ func TestRoundTrip_FailureKinds(t *testing.T) {
 			t.Errorf("%s: the error shows the URL: %v", name, err)
 		}
 	}
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
 	refused, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -209,8 +201,6 @@ func TestRoundTrip_FailureKinds(t *testing.T) {
 	refused.Close()
 	f("connection refused", newTestClient(t, "http://"+refused.Addr().String()+"/canary"), normalize.KindConnect)
 	f("name not found", newTestClient(t, "http://canary.invalid"), normalize.KindConnect)
-	f("accepts and never answers", newTestClient(t, "http://"+silent.Addr().String(), shortTimeout), normalize.KindTimeout)
-	f("TLS to a silent port", newTestClient(t, "https://"+silent.Addr().String(), shortTimeout), normalize.KindConnectTimeout)
 
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer secure.Close()
@@ -261,23 +251,6 @@ func TestRoundTrip_FollowsNoRedirect(t *testing.T) {
 		if r, err := ask(newTestClient(t, server), acme); err != nil || r.Status != 307 || followed.Load() != 0 {
 			t.Errorf("%v, status %d, %d requests followed it", err, r.Status, followed.Load())
 		}
-	}
-}
-
-func TestRoundTrip_CallersDeadline(t *testing.T) {
-	release := make(chan struct{})
-	var received atomic.Int32
-	c := newTestClient(t, startServer(t, func(http.ResponseWriter, *http.Request) { received.Add(1); <-release }))
-	defer close(release)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := send(ctx, c, adapters.Request{Op: adapters.OpGet, Credential: acme, Method: "GET", Path: "/"}); normalize.KindOf(err) != normalize.KindDeadline && normalize.KindOf(err) != normalize.KindExpired {
-		t.Errorf("%v", err)
-	}
-	before := received.Load()
-	_, err := send(ctx, c, adapters.Request{Op: adapters.OpCreate, Method: "POST", Path: "/"})
-	if normalize.KindOf(err) != normalize.KindExpired || !err.(*normalize.Error).Unsent || received.Load() != before {
-		t.Errorf("after the deadline: %v, %d more requests", err, received.Load()-before)
 	}
 }
 
