@@ -42,7 +42,7 @@ func (a *Admin) Handler() http.Handler {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, map[string]any{"status": "ok"}) })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /metrics", a.gateway.telemetry.Metrics())
-	live := console.Handler(console.Options{State: a.state, Journal: a.gateway.journal, Migrations: a.gateway.migrationsState, Ended: a.ended})
+	live := console.Handler(console.Options{State: a.state, Journal: a.gateway.journal, Migrations: a.gateway.migrations.ConsoleState, Ended: a.ended})
 	mux.Handle("GET /console", live)
 	mux.Handle("GET /console/", live)
 	mux.HandleFunc("POST /cache/purge", a.purge)

@@ -72,7 +72,7 @@ func TestHeadsHoldNoRouting(t *testing.T) {
 	for range 3 {
 		b.get("/v1/agents/"+talkAgent, "Cache-Control: no-cache").wants(t, 200, "")
 	}
-	over := weak.Make(b.gateway.routing.Load())
+	over := weak.Make(b.gateway.aliases.table.Load())
 	b.put("support-bot", talkAgent, 0).wants(t, 201, "")
 	for began := time.Now(); over.Value() != nil; runtime.GC() {
 		if time.Since(began) > time.Minute {

@@ -91,7 +91,7 @@ func ViewOf(info *adapters.Info, f normalize.Field) FieldView {
 	return view
 }
 
-func (g *Gateway) backends(caller *Caller) (*response, error) {
+func listBackends(caller *Caller) (*response, error) {
 	list := struct {
 		Object string        `json:"object"`
 		Data   []backendView `json:"data"`
@@ -102,7 +102,7 @@ func (g *Gateway) backends(caller *Caller) (*response, error) {
 	return jsonResponse(list)
 }
 
-func (g *Gateway) backend(caller *Caller, name string) (*response, error) {
+func getBackend(caller *Caller, name string) (*response, error) {
 	b, ok := caller.Backend(name)
 	if !ok {
 		return nil, unknownBackend(caller, name)

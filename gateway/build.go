@@ -101,7 +101,7 @@ func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, pr
 	backend.Endpoint = chain(callAdapter(adapter, backend),
 		recoverPanics(backend, g.log),
 		compose(backend, g.log),
-		g.cache.middleware(backend, g.readBudget, g.telemetry),
+		g.cache.middleware(backend, func() time.Duration { return g.settings().ReadBudget() }, g.telemetry),
 	)
 	return backend
 }
@@ -118,15 +118,6 @@ func (g *Gateway) breakerChanged(backend string) func(from, to string, openFor t
 		}
 		g.log.Warn("breaker changed", said...)
 	}
-}
-
-// readBudget is how long a read of a backend may take in all.
-func (g *Gateway) readBudget() time.Duration {
-	return g.state.Load().config.File.Server.ReadBudget()
-}
-
-func (g *Gateway) requestTimeout() time.Duration {
-	return g.state.Load().config.File.Server.RequestTimeout.D()
 }
 
 // chain puts the middlewares around the endpoint, the first outermost.

@@ -18,7 +18,7 @@ func matchesAny(lines []string, etag string) bool {
 }
 
 // freshly reads an agent in full view as it is now, or says why that cannot be.
-func (g *Gateway) freshly(ctx context.Context, b CallerBackend, native string) (*catalog.Detail, error) {
+func (s *agentService) freshly(ctx context.Context, b CallerBackend, native string) (*catalog.Detail, error) {
 	result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, Fresh: true})
 	if err == nil && result.Stale != nil {
 		err = result.Stale
@@ -32,8 +32,8 @@ func (g *Gateway) freshly(ctx context.Context, b CallerBackend, native string) (
 // current is the agent as its backend has it now, if that is as If-Match says
 // (RFC 9110, 13.1.1, by the strong comparison); no lines say nothing. Between this and
 // the write that follows others may write: no vendor has a conditional write.
-func (g *Gateway) current(ctx context.Context, b CallerBackend, native string, ifMatch []string) (*normalize.Agent, error) {
-	detail, err := g.freshly(ctx, b, native)
+func (s *agentService) current(ctx context.Context, b CallerBackend, native string, ifMatch []string) (*normalize.Agent, error) {
+	detail, err := s.freshly(ctx, b, native)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ type WriteQuery struct {
 //
 // In try it notes how far it came. If a try before it was lost, it looks for what
 // that one made, and makes another only if there is certainly none.
-func (g *Gateway) create(ctx context.Context, caller *Caller, q WriteQuery, try *attempt) (*response, error) {
+func (s *agentService) create(ctx context.Context, caller *Caller, q WriteQuery, try *attempt) (*AgentResult, error) {
 	body, violations, err := normalize.ParseBody(q.Body)
 	if err != nil {
 		return nil, newProblem(CodeInvalidBody, "%s", err)
@@ -55,22 +55,22 @@ func (g *Gateway) create(ctx context.Context, caller *Caller, q WriteQuery, try 
 
 	var agent *normalize.Agent
 	if try.Lost {
-		if agent, err = g.reconcile(ctx, b, change, try); err != nil {
+		if agent, err = s.reconcile(ctx, b, change, try); err != nil {
 			return nil, err
 		}
 	}
 	if agent == nil {
-		if agent, err = g.send(ctx, b, change, try); err != nil {
+		if agent, err = s.send(ctx, b, change, try); err != nil {
 			return nil, err
 		}
 	}
 	warnings := plan.warnings
 	if activate {
-		warnings = append(warnings, g.activate(ctx, b, agent.NativeID)...)
+		warnings = append(warnings, s.activate(ctx, b, agent.NativeID)...)
 	}
-	agent, more := g.readBack(ctx, b, agent.NativeID, plan.change, agent, warnings)
+	agent, more := s.readBack(ctx, b, agent.NativeID, plan.change, agent, warnings)
 	try.warnings = append(warnings, more...)
-	r, err := createdResponse(agent, try.warnings, q.Lenient)
+	r, err := createdResult(agent, try.warnings, q.Lenient)
 	if err != nil {
 		return nil, err
 	}
@@ -78,21 +78,21 @@ func (g *Gateway) create(ctx context.Context, caller *Caller, q WriteQuery, try 
 	return r, nil
 }
 
-func createdResponse(agent *normalize.Agent, warnings []Warning, lenient bool) (*response, error) {
-	r, err := writtenResponse(201, agent, warnings, lenient)
+func createdResult(agent *normalize.Agent, warnings []Warning, lenient bool) (*AgentResult, error) {
+	r, err := writtenResult(agent, warnings, lenient)
 	if err != nil {
 		return nil, err
 	}
-	r.header("Location", "/v1/agents/"+agent.ID)
+	r.Created = true
 	return r, nil
 }
 
 // send has the backend create the agent, once.
-func (g *Gateway) send(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
+func (s *agentService) send(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
 	if err := try.begin(ctx, b, namesakes(ctx, b, change)); err != nil {
 		return nil, err
 	}
-	end := g.made.begin(b, change)
+	end := s.ledger.begin(b, change)
 	made := ""
 	defer func() {
 		if try.save != nil { // it is this attempt's for good once that is kept
@@ -116,7 +116,7 @@ var activation = normalize.Change{Set: map[normalize.Field]jsontext.Value{normal
 
 // activate makes a fresh agent active by a second call. If that fails the
 // agent is there none the less.
-func (g *Gateway) activate(ctx context.Context, b CallerBackend, native string) []Warning {
+func (s *agentService) activate(ctx context.Context, b CallerBackend, native string) []Warning {
 	_, err := b.Endpoint(ctx, Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: native, Change: activation})
 	if err == nil {
 		return nil
@@ -125,9 +125,9 @@ func (g *Gateway) activate(ctx context.Context, b CallerBackend, native string) 
 	return []Warning{warning("activation_failed", normalize.FieldStatus.Pointer(), b.Name, fmt.Sprintf("the agent was created, but not made active (%s)", p.Code))}
 }
 
-// writtenResponse is a written agent and what there is to say of the writing. It
-// carries the agent's entity tag if the agent was read whole.
-func writtenResponse(status int, agent *normalize.Agent, warnings []Warning, lenient bool) (*response, error) {
+// writtenResult returns a written agent with the warnings of the write. It has the agent's
+// entity tag if the agent was read in full.
+func writtenResult(agent *normalize.Agent, warnings []Warning, lenient bool) (*AgentResult, error) {
 	body, err := agent.Encode()
 	if err != nil {
 		return nil, err
@@ -136,13 +136,13 @@ func writtenResponse(status int, agent *normalize.Agent, warnings []Warning, len
 	if err != nil {
 		return nil, err
 	}
-	r := &response{status: status, about: refTo(agent), body: payload.New(normalize.AppendMember(body, "warnings", encoded))}
+	r := &AgentResult{Agent: refTo(agent), Lenient: lenient, Body: payload.New(normalize.AppendMember(body, "warnings", encoded))}
 	if agent.NotLoaded.Len() == 0 {
 		revision, err := agent.Revision()
 		if err != nil {
 			return nil, err
 		}
-		r.etag = catalog.ETag(revision)
+		r.ETag = catalog.ETag(revision)
 	}
-	return r.applied(lenient), nil
+	return r, nil
 }

@@ -2,15 +2,14 @@ package gateway
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/agentgw/agentgw/adapters"
 )
 
 // remove deletes an agent for good.
-func (g *Gateway) remove(ctx context.Context, caller *Caller, q WriteQuery) (*response, error) {
-	to, release, err := g.hold(ctx, caller, q.ID, q.Original)
+func (s *agentService) remove(ctx context.Context, caller *Caller, q WriteQuery) (*AgentResult, error) {
+	to, release, err := s.Aliases.hold(ctx, caller, q.ID, q.Original)
 	if err != nil {
 		return nil, err
 	}
@@ -19,7 +18,7 @@ func (g *Gateway) remove(ctx context.Context, caller *Caller, q WriteQuery) (*re
 	if to.from != "" {
 		return nil, newProblem(CodeAliasInTheWay, "%s is an alias of %s: delete that one by its own id, or the alias, or the agent that it stands for with ?resolve=none", to.from, to.id)
 	}
-	if names := g.leadingTo(caller, to.id); len(names) > 0 && !q.Original {
+	if names := s.Aliases.leadingTo(caller, to.id); len(names) > 0 && !q.Original {
 		return nil, newProblem(CodeAliasInTheWay, "%s lead to this agent: delete them first, or this one none the less with ?resolve=none", strings.Join(names, ", "))
 	}
 	if err := b.can(adapters.OpDelete); err != nil {
@@ -29,23 +28,12 @@ func (g *Gateway) remove(ctx context.Context, caller *Caller, q WriteQuery) (*re
 		return dryDelete(ctx, b, native, q)
 	}
 	if len(q.IfMatch) > 0 {
-		if _, err := g.current(ctx, b, native, q.IfMatch); err != nil {
+		if _, err := s.current(ctx, b, native, q.IfMatch); err != nil {
 			return nil, err
 		}
 	}
 	if _, err := b.Endpoint(ctx, Call{Op: adapters.OpDelete, Credential: b.Credential, NativeID: native}); err != nil {
 		return nil, backendProblem(b.Name, adapters.OpDelete, err)
 	}
-	return &response{status: 204}, nil
-}
-
-// leadingTo are the aliases that lead to an agent, as far as the caller sees them.
-func (g *Gateway) leadingTo(caller *Caller, agent string) (names []string) {
-	for name, a := range g.routing.Load().aliases {
-		if a.Target == agent && g.sees(caller, a) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+	return nil, nil
 }

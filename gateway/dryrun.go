@@ -32,7 +32,7 @@ type dryRequest struct {
 // newAgent stands in a path for the id that the backend will give.
 const newAgent = "{id}"
 
-func dryCreate(ctx context.Context, b CallerBackend, change normalize.Change, activate bool, warnings []Warning, lenient bool) (*response, error) {
+func dryCreate(ctx context.Context, b CallerBackend, change normalize.Change, activate bool, warnings []Warning, lenient bool) (*AgentResult, error) {
 	calls := []Call{{Op: adapters.OpCreate, Change: change}}
 	if activate {
 		calls = append(calls, Call{Op: adapters.OpUpdate, NativeID: newAgent, Change: activation})
@@ -42,7 +42,7 @@ func dryCreate(ctx context.Context, b CallerBackend, change normalize.Change, ac
 
 // dryPatch judges the patch by what is known of the agent, and says what cannot be
 // judged so: the backend is not asked.
-func dryPatch(ctx context.Context, b CallerBackend, native string, p plan, verdicts map[normalize.Field]adapters.Verdict, roundTrip bool, q WriteQuery) (*response, error) {
+func dryPatch(ctx context.Context, b CallerBackend, native string, p plan, verdicts map[normalize.Field]adapters.Verdict, roundTrip bool, q WriteQuery) (*AgentResult, error) {
 	if len(q.IfMatch) > 0 || needsAgent(b.Info, p.change, verdicts, roundTrip) { // as the patch itself does
 		result, err := b.Endpoint(ctx, Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, AtHand: true})
 		if err == nil {
@@ -64,7 +64,7 @@ func dryPatch(ctx context.Context, b CallerBackend, native string, p plan, verdi
 	return dry(ctx, b, []Call{{Op: adapters.OpUpdate, NativeID: native, Change: p.change}}, p.warnings, q.Lenient)
 }
 
-func dryDelete(ctx context.Context, b CallerBackend, native string, q WriteQuery) (*response, error) {
+func dryDelete(ctx context.Context, b CallerBackend, native string, q WriteQuery) (*AgentResult, error) {
 	return dry(ctx, b, []Call{{Op: adapters.OpDelete, NativeID: native}}, unmatched(b, q), q.Lenient)
 }
 
@@ -76,7 +76,7 @@ func unmatched(b CallerBackend, q WriteQuery) []Warning {
 }
 
 // dry has the adapter make the requests of the calls, and sends none of them.
-func dry(ctx context.Context, b CallerBackend, calls []Call, warnings []Warning, lenient bool) (*response, error) {
+func dry(ctx context.Context, b CallerBackend, calls []Call, warnings []Warning, lenient bool) (*AgentResult, error) {
 	answer := dryRun{Object: "dry_run", Backend: b.Name, Warnings: warnings}
 	var err error
 	if answer.Requests, err = requestsOf(ctx, b, calls); err != nil {
@@ -86,7 +86,7 @@ func dry(ctx context.Context, b CallerBackend, calls []Call, warnings []Warning,
 	if err != nil {
 		return nil, err
 	}
-	return (&response{status: 200, body: payload.New(body)}).applied(lenient), nil
+	return &AgentResult{Body: payload.New(body), Lenient: lenient}, nil
 }
 
 // requestsOf are those that the adapter makes of the calls. None of them is sent.

@@ -22,9 +22,9 @@ func behindAtOnce(maxConcurrent int) int { return max(1, min(8, maxConcurrent/2)
 
 // loadNeeded reads in full those agents, of whatever page, whose values a filter
 // or the order needs and the list does not show.
-func (g *Gateway) loadNeeded(ctx context.Context, parts []part, q ListQuery) {
+func (s *agentService) loadNeeded(ctx context.Context, parts []part, q ListQuery) {
 	needed := q.Fields()
-	g.each(ctx, parts, func(p *part, _ int) {
+	s.each(ctx, parts, func(p *part, _ int) {
 		var rows []int
 		for i := range p.snapshot.Len() {
 			if p.snapshot.FieldSets(i).NotLoaded&needed != 0 && !q.ExcludesAt(p.snapshot, i) { // whatever else it may have
@@ -32,7 +32,7 @@ func (g *Gateway) loadNeeded(ctx context.Context, parts []part, q ListQuery) {
 			}
 		}
 		if len(rows) > 0 {
-			g.loadDetails(ctx, p, rows, q.Fresh)
+			s.loadDetails(ctx, p, rows, q.Fresh)
 		}
 		if p.snapshot != nil && len(p.details) > 0 {
 			p.snapshot = p.snapshot.With(p.details)
@@ -44,7 +44,7 @@ func (g *Gateway) loadNeeded(ctx context.Context, parts []part, q ListQuery) {
 // show all that there is. It reports whether the page has to be found anew:
 // because an agent is gone, or not what the list has it for, or because the
 // credential was refused.
-func (g *Gateway) loadPage(ctx context.Context, parts []part, found catalog.Page, q ListQuery) (anew bool) {
+func (s *agentService) loadPage(ctx context.Context, parts []part, found catalog.Page, q ListQuery) (anew bool) {
 	wanted := make([][]int, len(parts))
 	for _, r := range found.Rows {
 		p := parts[r.Part]
@@ -52,9 +52,9 @@ func (g *Gateway) loadPage(ctx context.Context, parts []part, found catalog.Page
 			wanted[r.Part] = append(wanted[r.Part], r.Index)
 		}
 	}
-	g.each(ctx, parts, func(p *part, i int) {
+	s.each(ctx, parts, func(p *part, i int) {
 		if len(wanted[i]) > 0 {
-			g.loadDetails(ctx, p, wanted[i], q.Fresh)
+			s.loadDetails(ctx, p, wanted[i], q.Fresh)
 		}
 	})
 	for _, r := range found.Rows {
@@ -75,12 +75,12 @@ func (p *part) leaveOut(row int) {
 }
 
 // each runs for all parts that were read, at the same time.
-func (g *Gateway) each(ctx context.Context, parts []part, do func(p *part, i int)) {
+func (s *agentService) each(ctx context.Context, parts []part, do func(p *part, i int)) {
 	var wg sync.WaitGroup
 	for i := range parts {
 		if parts[i].snapshot != nil {
 			wg.Go(func() {
-				if err := g.safely(ctx, parts[i].backend, adapters.OpGet, func() { do(&parts[i], i) }); err != nil {
+				if err := safely(ctx, parts[i].backend.Backend, adapters.OpGet, s.Log, func() { do(&parts[i], i) }); err != nil {
 					parts[i].fail(SourcePartial, adapters.OpGet, err)
 				}
 			})
@@ -91,7 +91,7 @@ func (g *Gateway) each(ctx context.Context, parts []part, do func(p *part, i int
 
 // loadDetails reads rows in full: those at hand at once, the others a few at a
 // time. What cannot be read leaves the source partial.
-func (g *Gateway) loadDetails(ctx context.Context, p *part, rows []int, fresh bool) {
+func (s *agentService) loadDetails(ctx context.Context, p *part, rows []int, fresh bool) {
 	started := time.Now()
 	defer func() { p.took += time.Since(started) }()
 	if p.details == nil {
@@ -108,7 +108,7 @@ func (g *Gateway) loadDetails(ctx context.Context, p *part, rows []int, fresh bo
 		missing = missing[:maxDetails]
 		defer p.fail(SourcePartial, adapters.OpGet, p.failureOf(normalize.KindBusy, "more agents than one request reads in full; ask again to go on"))
 	}
-	ctx, cancel := g.leavingTimeToAnswer(ctx)
+	ctx, cancel := s.leavingTimeToAnswer(ctx)
 	defer cancel()
 	queue := make(chan int)
 	var mu sync.Mutex
@@ -151,12 +151,12 @@ func refusesAll(err error) bool {
 }
 
 // leavingTimeToAnswer ends a while before the request does.
-func (g *Gateway) leavingTimeToAnswer(ctx context.Context) (context.Context, context.CancelFunc) {
+func (s *agentService) leavingTimeToAnswer(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return context.WithCancel(ctx)
 	}
-	return context.WithDeadline(ctx, deadline.Add(g.readBudget()-g.requestTimeout()))
+	return context.WithDeadline(ctx, deadline.Add(s.Settings().ReadBudget()-s.Settings().RequestTimeout.D()))
 }
 
 func (p *part) call(row int) Call {

@@ -32,14 +32,9 @@ type Gateway struct {
 	journal       *journal.RequestLog
 	cache         *cache
 	responses     *responseCache
-	store         *sqlstore.Store // nil: there is none
-	vault         vault
-	storeUp       atomic.Bool
-	router        *router // nil without a store
-	routing       atomic.Pointer[routing]
-	shadowing     *shadowing
-	creates       *creates
-	made          *made
+	aliases       *aliasService
+	agents        *agentService
+	migrations    *migrationService
 	documentation documentation
 
 	reloading sync.Mutex
@@ -70,30 +65,53 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 		providers: map[string]adapters.Provider{},
 		version:   o.Version, log: o.Log, telemetry: o.Telemetry, journal: o.Telemetry.Journal, started: time.Now(),
 		byKey: newShares(), responses: newResponseCache(),
-		store: o.Store, made: newMade(),
 	}
-	g.routing.Store(&routing{revision: -1})
-	g.creates, g.shadowing = newCreates(o.Store, g.requestTimeout), newShadowing(g)
-	g.cache = newCache(o.Telemetry, g.journal)
 	for _, p := range o.Providers {
 		g.providers[p.Info.Provider] = p
 	}
+	cipher, err := newVault(c.StoreKey)
+	if err != nil {
+		return nil, err
+	}
+	g.cache = newCache(o.Telemetry, g.journal)
 	g.documentation = documentation{openAPI: sync.OnceValues(g.describe), errors: sync.OnceValue(errorsPage)}
 	g.telemetry.InitCounters(labelValues)
 	g.telemetry.ObserveInFlight(g.running.Load)
-	g.telemetry.ObserveStore(func() (up bool, aliases int) { return g.storeUp.Load(), len(g.routing.Load().aliases) })
+	g.telemetry.ObserveStore(func() (up bool, aliases int) { return g.aliases.State() })
 	g.telemetry.ObserveCache(g.cache.store.size, g.responses.Size)
+	g.agents = newAgentService(agentOptions{
+		Log: o.Log, Telemetry: o.Telemetry, Store: o.Store,
+		Settings: g.settings, Cursors: func() *catalog.Sealer { return g.state.Load().cursors },
+	})
 	if err := g.apply(c); err != nil {
 		return nil, err
 	}
-	var err error
-	if g.vault, err = newVault(c.StoreKey); err != nil {
-		return nil, err
-	}
-	if o.Store != nil {
-		g.router = g.follow(o.Store)
-	}
+	keys := func() *keyring { return g.state.Load().keys }
+	g.aliases = newAliasService(aliasOptions{Store: o.Store, Log: o.Log, Keys: keys, OnChange: g.dropAgents})
+	g.agents.Aliases = g.aliases
+	g.migrations = newMigrationService(migrationOptions{
+		Log: o.Log, Telemetry: o.Telemetry, Store: o.Store, Cipher: cipher, Aliases: g.aliases, Agents: g.agents, Keys: keys,
+	})
+	g.agents.OnRead = g.migrations.OnRead
 	return g, nil
+}
+
+func (g *Gateway) settings() config.Server { return g.state.Load().config.File.Server }
+
+// dropAgents drops the agents of these ids from the cache, as every credential sees them.
+func (g *Gateway) dropAgents(ids []string) {
+	principals := g.state.Load().keys.principals()
+	for _, text := range ids {
+		id, err := normalize.ParseID(text)
+		if err != nil {
+			continue // a slug
+		}
+		for p := range principals {
+			if p.backend.Name == id.Backend {
+				g.cache.drop(p, id.Native)
+			}
+		}
+	}
 }
 
 // labelValues are what counters can be of.
@@ -165,7 +183,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	g.journal.RetainBackends(backendNames(next.backends))
 	if previous != nil {
 		g.retire(previous, next)
-		g.creates.forget(previous.keys, next.keys)
+		g.agents.records.forget(previous.keys, next.keys)
 	}
 	return nil
 }
@@ -299,10 +317,8 @@ func unknownName(what, name string, valid []string) string {
 
 // Close ends what runs beside requests, and gives back the connections to the backends.
 func (g *Gateway) Close() {
-	if g.router != nil {
-		g.router.close()
-	}
-	g.shadowing.close()
+	g.aliases.Close()
+	g.migrations.Close()
 	for _, b := range g.state.Load().backends {
 		b.client.Close()
 	}

@@ -16,8 +16,8 @@ type GetQuery struct {
 }
 
 // get answers one agent in full view.
-func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*response, error) {
-	to, err := g.lead(caller, q.ID, q.Original)
+func (s *agentService) get(ctx context.Context, caller *Caller, q GetQuery) (*AgentResult, error) {
+	to, err := s.Aliases.lead(caller, q.ID, q.Original)
 	if err != nil {
 		return nil, err
 	}
@@ -31,15 +31,15 @@ func (g *Gateway) get(ctx context.Context, caller *Caller, q GetQuery) (*respons
 	if q.Raw {
 		body = result.Detail.BodyWithRaw()
 	}
-	r := &response{
-		status: 200, body: body, etag: result.Detail.ETag(), read: true, about: refTo(result.Detail.Agent), oldest: result.Fetched, cacheable: !q.Raw,
-		parts: []part{{backend: b, cache: result.Cache, took: time.Since(started), dependencies: result.dependencies}},
+	r := &AgentResult{
+		Body: body, ETag: result.Detail.ETag(), Read: true, Agent: refTo(result.Detail.Agent), ReadAt: result.Fetched, Cacheable: !q.Raw,
+		Parts: []part{{backend: b, cache: result.Cache, took: time.Since(started), dependencies: result.dependencies}},
 	}
 	if to.from != "" {
-		resolved(r, to)
+		r.resolvedFrom(to)
 	}
-	if g.shadow(caller, to.backend, result.Detail.Agent) {
-		r.cacheable = false // every read counts as a shadow read
+	if s.OnRead(caller, to.backend, result.Detail.Agent) {
+		r.Cacheable = false // every read counts as a shadow read
 	}
 	return r, nil
 }

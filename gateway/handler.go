@@ -40,7 +40,7 @@ func (s *Server) handle(route *route) fiber.Handler {
 func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *Caller) error {
 	g := s.gateway
 	id := strings.Clone(c.Params("id"))
-	key, cacheable := responseKeyOf(c, r, route, caller, id, g.routing.Load().number)
+	key, cacheable := responseKeyOf(c, r, route, caller, id, g.aliases.table.Load().number)
 	generation := g.responses.Generation()
 	if cacheable {
 		if cached, ok := g.responses.Get(key, g.cache, r.began); ok {
@@ -53,7 +53,7 @@ func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *Ca
 	if err != nil {
 		return err
 	}
-	made, err := route.handle(g, req)
+	made, err := route.handle(s, req)
 	if err != nil {
 		return err
 	}

@@ -65,14 +65,14 @@ const (
 // creates is what became of creates with an Idempotency-Key.
 type creates struct {
 	records *idempotency.Records
-	answers *lru.Cache[idempotency.ID, *response]
+	answers *lru.Cache[idempotency.ID, *AgentResult]
 }
 
 func newCreates(store *sqlstore.Store, timeout func() time.Duration) *creates {
 	if store == nil {
 		return nil
 	}
-	answers, err := lru.New[idempotency.ID, *response](maxAnswers)
+	answers, err := lru.New[idempotency.ID, *AgentResult](maxAnswers)
 	if err != nil {
 		panic(err) // the size is a constant
 	}
@@ -164,41 +164,41 @@ func (a *attempt) failed(b CallerBackend, err error, lost bool) {
 
 // createOnce is create for a caller who may ask again: a create that was done is not
 // done again, and answers what it answered. One that certainly was not done is.
-func (g *Gateway) createOnce(ctx context.Context, caller *Caller, q WriteQuery) (*response, error) {
+func (s *agentService) createOnce(ctx context.Context, caller *Caller, q WriteQuery) (*AgentResult, error) {
 	if q.IdempotencyKey == "" || q.DryRun {
-		return g.create(ctx, caller, q, &attempt{})
+		return s.create(ctx, caller, q, &attempt{})
 	}
-	if g.creates == nil {
+	if s.records == nil {
 		return nil, storeProblem(sqlstore.ErrUnavailable)
 	}
 	id := idempotency.ID{Caller: caller.KeyID, Key: q.IdempotencyKey}
-	claim, before, err := g.creates.records.Begin(ctx, id, fingerprint(q))
+	claim, before, err := s.records.records.Begin(ctx, id, fingerprint(q))
 	switch {
 	case errors.Is(err, idempotency.ErrRunning):
-		g.telemetry.CountIdempotentCreate(idempotentInProgress)
+		s.Telemetry.CountIdempotentCreate(idempotentInProgress)
 		p := newProblem(CodeIdempotencyInProgress, "a request with this Idempotency-Key is still running")
 		p.RetryAfter = time.Second
 		return nil, p
 	case errors.Is(err, idempotency.ErrReused):
-		g.telemetry.CountIdempotentCreate(idempotentReused)
+		s.Telemetry.CountIdempotentCreate(idempotentReused)
 		return nil, newProblem(CodeIdempotencyKeyReused, "this Idempotency-Key was used for a request with another body; send a new key with a new request")
 	case errors.Is(err, idempotency.ErrFull):
-		g.telemetry.CountIdempotentCreate(idempotentRefused)
+		s.Telemetry.CountIdempotentCreate(idempotentRefused)
 		p := newProblem(CodeStoreUnavailable, "there is no room to remember another Idempotency-Key; what is kept goes after %s", idempotency.TTL)
 		p.RetryAfter = time.Minute
 		return nil, p
 	case err != nil:
-		g.telemetry.CountIdempotentCreate(idempotentRefused)
+		s.Telemetry.CountIdempotentCreate(idempotentRefused)
 		return nil, storeProblem(err)
 	case before != nil:
-		return g.replay(ctx, caller, id, before)
+		return s.replay(ctx, caller, id, before)
 	}
-	return g.createClaimed(ctx, caller, q, id, claim)
+	return s.createClaimed(ctx, caller, q, id, claim)
 }
 
 // createClaimed does a create that nobody else is at, and keeps what became of it. It is
 // kept even if the caller's time is up.
-func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuery, id idempotency.ID, claim *idempotency.Claim) (*response, error) {
+func (s *agentService) createClaimed(ctx context.Context, caller *Caller, q WriteQuery, id idempotency.ID, claim *idempotency.Claim) (*AgentResult, error) {
 	keeping := context.WithoutCancel(ctx)
 	try := &attempt{save: func(ctx context.Context, a *attempt) error { return claim.RecordAttempt(ctx, encoded(a)) }}
 	if claim.UnknownAttempt != nil {
@@ -214,7 +214,7 @@ func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuer
 			_ = claim.MarkUnknown(keeping, encoded(try))
 		}
 	}()
-	r, err := g.create(ctx, caller, q, try)
+	r, err := s.create(ctx, caller, q, try)
 	ended = true
 	p := problemOf(err)
 	first := kept{Backend: try.Backend, Address: try.Address, Account: try.Account, Native: try.Native, Lenient: q.Lenient, Warnings: try.warnings}
@@ -223,19 +223,19 @@ func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuer
 		// If it cannot be kept, the attempt is, and the agent is found by it.
 		if claim.Complete(keeping, encoded(first)) == nil {
 			known = try.Native
-			if r.body.Size() <= maxAnswer {
-				g.creates.answers.Add(id, r)
+			if r.Body.Size() <= maxAnswer {
+				s.records.answers.Add(id, r)
 			}
 		}
 		if try.found {
-			g.telemetry.CountIdempotentCreate(idempotentFound)
+			s.Telemetry.CountIdempotentCreate(idempotentFound)
 			return replayed(r), nil
 		}
-		g.telemetry.CountIdempotentCreate(idempotentCreated)
+		s.Telemetry.CountIdempotentCreate(idempotentCreated)
 		return r, nil
 	case try.Lost:
 		_ = claim.MarkUnknown(keeping, encoded(try))
-		g.telemetry.CountIdempotentCreate(idempotentLost)
+		s.Telemetry.CountIdempotentCreate(idempotentLost)
 		return nil, p.again(time.Until(try.BusyUntil))
 	case p.Upstream != nil && (p.Upstream.Status == 400 || p.Upstream.Status == 422): // the backend has seen it, and judged
 		first.Problem = p
@@ -243,33 +243,33 @@ func (g *Gateway) createClaimed(ctx context.Context, caller *Caller, q WriteQuer
 	default:
 		_ = claim.Release(keeping)
 	}
-	g.telemetry.CountIdempotentCreate(idempotentNotCreated)
+	s.Telemetry.CountIdempotentCreate(idempotentNotCreated)
 	return nil, err
 }
 
 // replay is the first answer once more: to the letter while the process lasts, and after
 // that as the agent is now.
-func (g *Gateway) replay(ctx context.Context, caller *Caller, id idempotency.ID, record []byte) (*response, error) {
+func (s *agentService) replay(ctx context.Context, caller *Caller, id idempotency.ID, record []byte) (*AgentResult, error) {
 	var first kept
 	if err := json.Unmarshal(record, &first); err != nil {
 		return nil, fmt.Errorf("a kept answer cannot be read: %w", err)
 	}
 	b, ok := first.visible(caller)
 	if !ok {
-		g.telemetry.CountIdempotentCreate(idempotentRefused)
+		s.Telemetry.CountIdempotentCreate(idempotentRefused)
 		return nil, newProblem(CodeBackendNotFound, "the agent was made at a backend, or with a credential there, that the key no longer maps to")
 	}
-	g.telemetry.CountIdempotentCreate(idempotentReplayed)
+	s.Telemetry.CountIdempotentCreate(idempotentReplayed)
 	if first.Problem != nil {
 		first.Problem.Replayed = true
 		return nil, first.Problem
 	}
-	if r, ok := g.creates.answers.Get(id); ok {
+	if r, ok := s.records.answers.Get(id); ok {
 		return replayed(r), nil
 	}
 	known := unread(b, first.Native)
-	agent, more := g.readBack(ctx, b, first.Native, normalize.Change{}, known, first.Warnings)
-	r, err := createdResponse(agent, append(first.Warnings, more...), first.Lenient)
+	agent, more := s.readBack(ctx, b, first.Native, normalize.Change{}, known, first.Warnings)
+	r, err := createdResult(agent, append(first.Warnings, more...), first.Lenient)
 	if err != nil {
 		return nil, err
 	}
@@ -277,9 +277,9 @@ func (g *Gateway) replay(ctx context.Context, caller *Caller, id idempotency.ID,
 }
 
 // replayed is an answer that says that it was given, or that what it is of was done, before.
-func replayed(r *response) *response {
+func replayed(r *AgentResult) *AgentResult {
 	again := *r
-	again.headers = append(slices.Clone(r.headers), field{"Idempotency-Replayed", "true"})
+	again.Replayed = true
 	return &again
 }
 

@@ -5,7 +5,7 @@ import (
 )
 
 // resume is where the cursor says that the walk goes on.
-func (g *Gateway) resume(caller *Caller, q ListQuery, backends []string) (catalog.Cursor, error) {
+func (s *agentService) resume(caller *Caller, q ListQuery, backends []string) (catalog.Cursor, error) {
 	identity := q.identity(caller, backends)
 	switch q.Cursor {
 	case "":
@@ -13,7 +13,7 @@ func (g *Gateway) resume(caller *Caller, q ListQuery, backends []string) (catalo
 	case "null":
 		return catalog.Cursor{}, newProblem(CodeCursorInvalid, "cursor=null: the walk is at its end")
 	}
-	walk, err := g.state.Load().cursors.Open(q.Cursor)
+	walk, err := s.Cursors().Open(q.Cursor)
 	if err != nil {
 		return walk, newProblem(CodeCursorInvalid, "cursor is not one that this gateway gave, or it was restarted since without a server.cursor_secret")
 	}

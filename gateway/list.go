@@ -88,37 +88,37 @@ type part struct {
 
 // list asks all backends at the same time and answers one page of what they
 // have. A backend that fails is its source's error and costs the others nothing.
-func (g *Gateway) list(ctx context.Context, caller *Caller, q ListQuery) (*response, error) {
+func (s *agentService) list(ctx context.Context, caller *Caller, q ListQuery) (*AgentResult, error) {
 	backends, err := chosen(caller, q)
 	if err != nil {
 		return nil, err
 	}
 	all := names(backends)
-	walk, err := g.resume(caller, q, all)
+	walk, err := s.resume(caller, q, all)
 	if err != nil {
 		return nil, err
 	}
 	if resumed := walk.Backends(); resumed != nil {
 		backends = slices.DeleteFunc(backends, func(b CallerBackend) bool { return !slices.Contains(resumed, b.Name) })
 	}
-	parts := g.fanOut(ctx, backends, q)
+	parts := s.fanOut(ctx, backends, q)
 	if q.Collapse {
-		g.collapse(ctx, caller, parts)
+		s.collapse(caller, parts)
 	}
 	if q.Full {
-		g.loadNeeded(ctx, parts, q)
+		s.loadNeeded(ctx, parts, q)
 	}
 	found := catalog.Paginate(q.Query, walk, all, catalogParts(parts, q), q.Limit)
-	for q.Full && g.loadPage(ctx, parts, found, q) { // some of it is not there after all
+	for q.Full && s.loadPage(ctx, parts, found, q) { // some of it is not there after all
 		found = catalog.Paginate(q.Query, walk, all, catalogParts(parts, q), q.Limit)
 	}
 	for i := range parts {
-		g.settle(&parts[i], i, found, q)
+		s.settle(&parts[i], i, found, q)
 	}
 	if p := incomplete(parts, q); p != nil {
 		return nil, p
 	}
-	return g.answerList(parts, found, q, walk)
+	return s.answerList(parts, found, q, walk)
 }
 
 func catalogParts(parts []part, q ListQuery) []catalog.Part {
@@ -182,8 +182,8 @@ func unknownBackend(caller *Caller, name string) *Problem {
 
 // fanOut asks every backend whose answer is not at hand, each in a goroutine of
 // its own.
-func (g *Gateway) fanOut(ctx context.Context, backends []CallerBackend, q ListQuery) []part {
-	ctx, span := g.telemetry.StartSpan(ctx, "fanout")
+func (s *agentService) fanOut(ctx context.Context, backends []CallerBackend, q ListQuery) []part {
+	ctx, span := s.Telemetry.StartSpan(ctx, "fanout")
 	defer span.End()
 	parts := make([]part, len(backends))
 	var wg sync.WaitGroup
@@ -200,7 +200,7 @@ func (g *Gateway) fanOut(ctx context.Context, backends []CallerBackend, q ListQu
 		}
 		wg.Go(func() {
 			started := time.Now()
-			err := g.safely(ctx, b, adapters.OpList, func() {
+			err := safely(ctx, b.Backend, adapters.OpList, s.Log, func() {
 				result, err := b.Endpoint(ctx, call)
 				parts[i] = partOf(b, result, err, time.Since(started))
 			})
@@ -249,7 +249,7 @@ func (p *part) failed(status string, problem *Problem) {
 }
 
 // settle completes what is said of a source by what the page found in it.
-func (g *Gateway) settle(p *part, i int, page catalog.Page, q ListQuery) {
+func (s *agentService) settle(p *part, i int, page catalog.Page, q ListQuery) {
 	found := page.Parts[i]
 	p.source.Count = found.Count
 	if p.snapshot != nil {
@@ -270,7 +270,7 @@ func (g *Gateway) settle(p *part, i int, page catalog.Page, q ListQuery) {
 		p.source.Status = SourcePartial
 	}
 	if p.failure != nil { // not where only a caller's filter could not be applied
-		g.telemetry.CountIncompleteList(p.backend.Name)
+		s.Telemetry.CountIncompleteList(p.backend.Name)
 	}
 }
 
@@ -322,4 +322,19 @@ func withSources(p *Problem, parts []part) *Problem {
 		problem.Sources = append(problem.Sources, part.source)
 	}
 	return &problem
+}
+
+// collapse leaves out the agents that an alias supersedes.
+func (s *agentService) collapse(caller *Caller, parts []part) {
+	for i := range parts {
+		p := &parts[i]
+		if p.snapshot == nil {
+			continue
+		}
+		for _, native := range s.Aliases.supersededAt(caller, p.backend.Name) {
+			if row := p.snapshot.Find(native); row >= 0 {
+				p.leaveOut(row)
+			}
+		}
+	}
 }

@@ -58,8 +58,8 @@ func BenchmarkList(b *testing.B) {
 					if c.anew {
 						g.responses.Purge()
 					}
-					r, err := g.list(context.Background(), caller, c.query)
-					if err != nil || len(r.body.Plain()) < 1000 {
+					r, err := g.agents.list(context.Background(), caller, c.query)
+					if err != nil || len(r.Body.Plain()) < 1000 {
 						b.Fatal(err)
 					}
 				}
@@ -76,11 +76,11 @@ func BenchmarkCompressedList(b *testing.B) {
 		b.Run(string(coding), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				r, err := g.list(context.Background(), caller, ListQuery{Limit: 1000})
+				r, err := g.agents.list(context.Background(), caller, ListQuery{Limit: 1000})
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, made := r.body.In(coding); made != coding {
+				if _, made := r.Body.In(coding); made != coding {
 					b.Fatal(made)
 				}
 			}

@@ -21,14 +21,10 @@ type applyBody struct {
 	Accept   []string `json:"accept"`
 }
 
-// handleApplyMigration makes the target, once: what may have been made by an apply before
+// Apply makes the target, once: what may have been made by an apply before
 // is looked for first.
-func (g *Gateway) handleApplyMigration(r *request) (*response, error) {
-	var body applyBody
-	if err := r.decode(&body); err != nil {
-		return nil, err
-	}
-	return g.do(r, migrate.StepApply, func(ctx context.Context, m *migration) error {
+func (s *migrationService) Apply(ctx context.Context, r migrationRequest, body applyBody) (*migrationView, error) {
+	return s.do(ctx, r, migrate.StepApply, func(ctx context.Context, m *migration) error {
 		if body.PlanHash != m.row.PlanHash {
 			return newProblem(CodePlanStale, "plan_hash is not that of the plan that migration %s has now; read it again", m.row.ID)
 		}
@@ -48,7 +44,7 @@ func (g *Gateway) handleApplyMigration(r *request) (*response, error) {
 }
 
 func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
-	g, b := m.gateway, m.target
+	agents, b := m.service.Agents, m.target
 	try, err := m.attempt()
 	if err != nil {
 		return err
@@ -59,7 +55,7 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 	}
 	var agent *normalize.Agent
 	if try.Lost {
-		agent, err = g.reconcile(ctx, b, plan.Change, try)
+		agent, err = agents.reconcile(ctx, b, plan.Change, try)
 		if gone := try.Native != "" && err != nil && problemOf(err).Code == CodeAgentNotFound; gone {
 			agent, err = nil, nil // it was made, and somebody deleted it
 		}
@@ -77,7 +73,7 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 		if err := m.keepSource(ctx); err != nil {
 			return err
 		}
-		if agent, err = g.send(ctx, b, plan.Change, try); err != nil {
+		if agent, err = agents.send(ctx, b, plan.Change, try); err != nil {
 			try.settled("")
 			return m.notMade(ctx, try, err)
 		}
@@ -89,7 +85,7 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 		return err
 	}
 	try.settled(agent.NativeID)
-	if detail, err := g.freshly(ctx, b, agent.NativeID); err == nil {
+	if detail, err := agents.freshly(ctx, b, agent.NativeID); err == nil {
 		m.doc.Left = detail.ETag()
 		m.look(detail, false)
 	} else {
@@ -124,7 +120,7 @@ func (m *migration) keepSource(ctx context.Context) error {
 }
 
 func (m *migration) readSource(ctx context.Context) (*catalog.Detail, error) {
-	detail, err := m.gateway.freshly(ctx, m.source, m.sourceID().Native)
+	detail, err := m.service.Agents.freshly(ctx, m.source, m.sourceID().Native)
 	if err != nil && problemOf(err).Code == CodeAgentNotFound {
 		return nil, newProblem(CodePlanStale, "the source %s is no longer there", m.row.Source)
 	}
@@ -132,7 +128,7 @@ func (m *migration) readSource(ctx context.Context) (*catalog.Detail, error) {
 }
 
 func (m *migration) readTarget(ctx context.Context) (*catalog.Detail, error) {
-	detail, err := m.gateway.freshly(ctx, m.target, m.targetID().Native)
+	detail, err := m.service.Agents.freshly(ctx, m.target, m.targetID().Native)
 	if err != nil && problemOf(err).Code == CodeAgentNotFound {
 		return nil, newProblem(CodeTargetDiverged, "the target %s is no longer there; roll back, and plan again", m.row.Target)
 	}
@@ -218,13 +214,9 @@ type verifyBody struct {
 	Accept []string `json:"accept"` // differences that are none to whoever moves the agent
 }
 
-// handleVerifyMigration compares the target with the plan.
-func (g *Gateway) handleVerifyMigration(r *request) (*response, error) {
-	var body verifyBody
-	if err := r.decode(&body); err != nil {
-		return nil, err
-	}
-	return g.do(r, migrate.StepVerify, func(ctx context.Context, m *migration) error {
+// Verify compares the target with the plan.
+func (s *migrationService) Verify(ctx context.Context, r migrationRequest, body verifyBody) (*migrationView, error) {
+	return s.do(ctx, r, migrate.StepVerify, func(ctx context.Context, m *migration) error {
 		target, err := m.readTarget(ctx)
 		if err != nil {
 			return err
@@ -266,12 +258,8 @@ type shadowBody struct {
 // maxShadow bounds how long a target is read along.
 const maxShadow = 30 * 24 * time.Hour
 
-// handleShadowMigration has a share of the reads of the source read the target too.
-func (g *Gateway) handleShadowMigration(r *request) (*response, error) {
-	var body shadowBody
-	if err := r.decode(&body); err != nil {
-		return nil, err
-	}
+// Shadow has a share of the reads of the source read the target too.
+func (s *migrationService) Shadow(ctx context.Context, r migrationRequest, body shadowBody) (*migrationView, error) {
 	if body.Percent < 0 || body.Percent > 100 {
 		return nil, invalidMember("/percent", normalize.InvalidValue, "from 1 to 100, or 0 to end it")
 	}
@@ -279,7 +267,7 @@ func (g *Gateway) handleShadowMigration(r *request) (*response, error) {
 	if body.Percent > 0 && (err != nil || length <= 0 || length > maxShadow) {
 		return nil, invalidMember("/for", normalize.InvalidValue, fmt.Sprintf("a duration such as 1h, at most %s", maxShadow))
 	}
-	return g.do(r, migrate.StepShadow, func(ctx context.Context, m *migration) error {
+	return s.do(ctx, r, migrate.StepShadow, func(ctx context.Context, m *migration) error {
 		m.row.ShadowPercent, m.row.ShadowUntil = body.Percent, now().Add(length)
 		detail := fmt.Sprintf("%d %% of reads until %s", body.Percent, m.row.ShadowUntil.UTC().Format(time.RFC3339))
 		if m.row.State = migrate.Shadowing; body.Percent == 0 {

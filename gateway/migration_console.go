@@ -14,16 +14,16 @@ import (
 // consoleMigrations is how many migrations the console lists.
 const consoleMigrations = 200
 
-// migrationsState is what the console shows of migrations, of all keys: operators see how
+// ConsoleState is what the console shows of migrations, of all keys: operators see how
 // far they are, and nothing that an agent holds.
-func (g *Gateway) migrationsState(ctx context.Context, id string) console.Migrations {
+func (s *migrationService) ConsoleState(ctx context.Context, id string) console.Migrations {
 	shown := console.Migrations{Now: time.Now().UTC(), List: []console.Migration{}}
 	var counts map[string]int
 	var rows []sqlstore.Migration
-	if g.store != nil {
+	if s.Store != nil {
 		var countErr, listErr error
-		counts, countErr = g.store.CountMigrations(ctx)
-		rows, listErr = g.store.Migrations(ctx, sqlstore.MigrationQuery{Limit: consoleMigrations})
+		counts, countErr = s.Store.CountMigrations(ctx)
+		rows, listErr = s.Store.Migrations(ctx, sqlstore.MigrationQuery{Limit: consoleMigrations})
 		shown.Available = countErr == nil && listErr == nil
 	}
 	for _, state := range migrate.States() {
@@ -37,34 +37,34 @@ func (g *Gateway) migrationsState(ctx context.Context, id string) console.Migrat
 		for _, severity := range migrate.Severities() {
 			m.Severities[string(severity)] = 0
 		}
-		findings := g.findings(row)
+		findings := s.findings(row)
 		for _, f := range findings {
 			m.Severities[string(f.Severity)]++
 		}
 		shown.List = append(shown.List, m)
 		if row.ID == id {
-			shown.Chosen = g.chosenMigration(ctx, row, findings)
+			shown.Chosen = s.chosenMigration(ctx, row, findings)
 		}
 	}
 	return shown
 }
 
 // findings are those of a migration's plan; none if it cannot be opened.
-func (g *Gateway) findings(row sqlstore.Migration) []migrate.Finding {
+func (s *migrationService) findings(row sqlstore.Migration) []migrate.Finding {
 	var doc migrationDocument
-	opened, err := g.vault.open(row.ID, row.Document)
+	opened, err := s.Cipher.open(row.ID, row.Document)
 	if err != nil || json.Unmarshal(opened, &doc) != nil {
 		return nil
 	}
 	return doc.Findings
 }
 
-func (g *Gateway) chosenMigration(ctx context.Context, row sqlstore.Migration, findings []migrate.Finding) *console.Details {
+func (s *migrationService) chosenMigration(ctx context.Context, row sqlstore.Migration, findings []migrate.Finding) *console.Details {
 	one := &console.Details{ID: row.ID, Findings: []console.Finding{}, Trail: []console.MigrationStep{}}
 	for _, f := range findings {
 		one.Findings = append(one.Findings, console.Finding{Path: f.Path, Kind: string(f.Kind), Severity: string(f.Severity)})
 	}
-	trail, err := g.store.AuditLog(ctx, row.ID)
+	trail, err := s.Store.AuditLog(ctx, row.ID)
 	if err != nil {
 		return one
 	}
@@ -72,7 +72,7 @@ func (g *Gateway) chosenMigration(ctx context.Context, row sqlstore.Migration, f
 		one.Trail = append(one.Trail, console.MigrationStep{At: a.At, Step: a.Step, State: a.State, KeyID: a.KeyID, Detail: a.Detail})
 	}
 	if !row.ShadowUntil.IsZero() {
-		if counts, err := g.store.ShadowCounts(ctx, row.ID); err == nil {
+		if counts, err := s.Store.ShadowCounts(ctx, row.ID); err == nil {
 			one.Shadow = shadowSeries(row, counts, time.Now())
 		}
 	}

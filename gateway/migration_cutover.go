@@ -20,17 +20,13 @@ type cutoverBody struct {
 	Activate *bool `json:"activate"`
 }
 
-// handleCutoverMigration leads the source's ids to the target. While it does, writes to
+// Cutover leads the source's ids to the target. While it does, writes to
 // the source wait, and go to the target then; what was changed at the source since it was
 // planned is taken over first. So a caller who reads and writes by the old id loses
 // nothing, and sees nothing that is older than what it wrote.
-func (g *Gateway) handleCutoverMigration(r *request) (*response, error) {
-	var body cutoverBody
-	if err := r.decode(&body); err != nil {
-		return nil, err
-	}
-	return g.do(r, migrate.StepCutover, func(ctx context.Context, m *migration) error {
-		release, err := g.holdAll(ctx, m.row.Source, m.row.Target)
+func (s *migrationService) Cutover(ctx context.Context, r migrationRequest, body cutoverBody) (*migrationView, error) {
+	return s.do(ctx, r, migrate.StepCutover, func(ctx context.Context, m *migration) error {
+		release, err := s.Aliases.lockExclusive(ctx, m.row.Source, m.row.Target)
 		if err != nil {
 			return err
 		}
@@ -60,7 +56,7 @@ func (g *Gateway) handleCutoverMigration(r *request) (*response, error) {
 		if err := m.save(ctx, migrate.StepCutover, detail, m.lead); err != nil {
 			return err
 		}
-		g.ledElsewhere(ctx) // before writes that waited go on
+		s.Aliases.ledElsewhere(ctx) // before writes that waited go on
 		return nil
 	})
 }
@@ -69,7 +65,7 @@ func (g *Gateway) handleCutoverMigration(r *request) (*response, error) {
 // before anything is done; what is written holds it against the store once more.
 func (m *migration) namesAreFree() error {
 	for _, name := range m.doc.Names {
-		if a, ok := m.gateway.routing.Load().aliases[name]; ok && a.MigrationID != m.row.ID {
+		if a, ok := m.service.Aliases.table.Load().aliases[name]; ok && a.MigrationID != m.row.ID {
 			return m.notFree(name)
 		}
 	}
@@ -217,18 +213,14 @@ type rollbackBody struct {
 	Abandon bool `json:"abandon"`
 }
 
-// handleRollbackMigration leads the source's ids back to it, and has the target rest, or
+// Rollback leads the source's ids back to it, and has the target rest, or
 // be deleted if nobody changed it. It can be sent again until all of that is done.
-func (g *Gateway) handleRollbackMigration(r *request) (*response, error) {
-	var body rollbackBody
-	if err := r.decode(&body); err != nil {
-		return nil, err
-	}
-	return g.do(r, migrate.StepRollback, func(ctx context.Context, m *migration) error {
+func (s *migrationService) Rollback(ctx context.Context, r migrationRequest, body rollbackBody) (*migrationView, error) {
+	return s.do(ctx, r, migrate.StepRollback, func(ctx context.Context, m *migration) error {
 		if err := m.findLost(ctx, body.Abandon); err != nil {
 			return err
 		}
-		release, err := g.holdAll(ctx, m.row.Source, m.row.Target)
+		release, err := s.Aliases.lockExclusive(ctx, m.row.Source, m.row.Target)
 		if err != nil {
 			return err
 		}
@@ -244,10 +236,10 @@ func (g *Gateway) handleRollbackMigration(r *request) (*response, error) {
 
 // canGoBack reports why ids cannot lead back to the source.
 func (m *migration) canGoBack(ctx context.Context) error {
-	if err := m.gateway.latest(ctx); err != nil {
+	if err := m.service.Aliases.latest(ctx); err != nil {
 		return err
 	}
-	if on, moved := m.gateway.routing.Load().aliases[m.row.Target]; moved {
+	if on, moved := m.service.Aliases.table.Load().aliases[m.row.Target]; moved {
 		return newProblem(CodeMigrationState, "%s was moved on to %s: roll that migration back first", m.row.Target, on.Target)
 	}
 	_, err := m.readSource(ctx)
@@ -268,7 +260,7 @@ func (m *migration) findLost(ctx context.Context, abandon bool) error {
 		m.warnings = append(m.warnings, warning("abandoned", "", m.target.Name, "it is not known whether there is a target; if there is, it has the planned name, and is nobody's"))
 		return nil
 	}
-	agent, err := m.gateway.reconcile(ctx, m.target, m.doc.Change.change(), try)
+	agent, err := m.service.Agents.reconcile(ctx, m.target, m.doc.Change.change(), try)
 	if err != nil {
 		return m.unknown(ctx, err)
 	}
@@ -280,11 +272,11 @@ func (m *migration) findLost(ctx context.Context, abandon bool) error {
 }
 
 func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
-	g := m.gateway
+	agents, aliases := m.service.Agents, m.service.Aliases
 	var target *catalog.Detail
 	if m.row.Target != "" {
 		var err error
-		if target, err = g.freshly(ctx, m.target, m.targetID().Native); err != nil && problemOf(err).Code != CodeAgentNotFound {
+		if target, err = agents.freshly(ctx, m.target, m.targetID().Native); err != nil && problemOf(err).Code != CodeAgentNotFound {
 			return err
 		}
 	}
@@ -302,7 +294,7 @@ func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 		return err
 	}
 	if led {
-		g.ledElsewhere(ctx)
+		aliases.ledElsewhere(ctx)
 	}
 	switch {
 	case target == nil:
@@ -340,7 +332,7 @@ func (m *migration) sayWhatStays(target *catalog.Detail) {
 
 // deleteTarget deletes the target, if no other alias leads to it.
 func (m *migration) deleteTarget(ctx context.Context) error {
-	if names := m.gateway.leadingTo(m.request.caller, m.row.Target); len(names) > 0 {
+	if names := m.service.Aliases.leadingTo(m.request.Caller, m.row.Target); len(names) > 0 {
 		return newProblem(CodeAliasInTheWay, "the ids lead back, and the target is kept: %s lead to it; delete them, and roll back again", strings.Join(names, ", "))
 	}
 	_, err := m.target.Endpoint(ctx, Call{Op: adapters.OpDelete, Credential: m.target.Credential, NativeID: m.targetID().Native})

@@ -10,7 +10,6 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
-	"github.com/agentgw/agentgw/gateway/payload"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -98,22 +97,9 @@ func (m *migration) summary() migrationSummary {
 	return s
 }
 
-// answer is the migration as it is answered.
-func (m *migration) answer(status int) (*response, error) {
-	v, err := m.view()
-	if err != nil {
-		return nil, err
-	}
-	body, err := json.Marshal(v, json.Deterministic(true), jsontext.PreserveRawStrings(true))
-	if err != nil {
-		return nil, err
-	}
-	return &response{status: status, body: payload.New(body)}, nil
-}
-
-func (m *migration) view() (migrationView, error) {
-	ctx := m.request.ctx
-	v := migrationView{
+// view returns the migration with its plan, its trail and its shadow reads.
+func (m *migration) view(ctx context.Context) (*migrationView, error) {
+	v := &migrationView{
 		migrationSummary: m.summary(), Accepted: m.doc.Accepted, Verification: m.doc.Verification, Warnings: m.warnings,
 		Plan: planView{SourceETag: m.doc.ETag, Options: m.doc.Options, Findings: m.doc.Findings, Agent: bodyOf(m.target.Name, m.doc.Change.change()), Activate: m.doc.Activate},
 	}
@@ -125,22 +111,22 @@ func (m *migration) view() (migrationView, error) {
 	if plan := m.doc.plan(); plan.State() == migrate.Ready && !m.sealed { // an adapter is given only what was checked
 		requests, err := requestsOf(ctx, m.target, []Call{{Op: adapters.OpCreate, Change: plan.Change}})
 		if err != nil {
-			return v, backendProblem(m.target.Name, adapters.OpCreate, err)
+			return nil, backendProblem(m.target.Name, adapters.OpCreate, err)
 		}
 		v.Plan.Requests = requests
 	}
-	trail, err := m.gateway.store.AuditLog(context.WithoutCancel(ctx), m.row.ID)
+	trail, err := m.service.Store.AuditLog(context.WithoutCancel(ctx), m.row.ID)
 	if err != nil {
-		return v, storeProblem(err)
+		return nil, storeProblem(err)
 	}
 	for _, a := range trail {
 		v.Trail = append(v.Trail, migrationOutcome{At: a.At, Step: a.Step, State: a.State, KeyID: a.KeyID, RequestID: a.RequestID, Detail: a.Detail})
 	}
 	if !m.row.ShadowUntil.IsZero() {
 		v.Shadow = &shadowView{Percent: m.row.ShadowPercent, Until: m.row.ShadowUntil, Differences: map[string]int64{}, Note: shadowNote}
-		counts, err := m.gateway.store.ShadowCounts(context.WithoutCancel(ctx), m.row.ID)
+		counts, err := m.service.Store.ShadowCounts(context.WithoutCancel(ctx), m.row.ID)
 		if err != nil {
-			return v, storeProblem(err)
+			return nil, storeProblem(err)
 		}
 		for _, c := range counts {
 			if c.Field == "" {

@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +18,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
+	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -92,15 +93,49 @@ func (d migrationDocument) plan() migrate.Plan {
 	return migrate.Plan{Findings: d.Findings, Change: d.Change.change(), Activate: d.Activate}
 }
 
+// migrationService moves agents between backends. It is safe for concurrent use.
+type migrationService struct {
+	migrationOptions
+	shadows *shadowing
+}
+
+// migrationOptions are what a migrationService is made of.
+type migrationOptions struct {
+	Log       *slog.Logger
+	Telemetry *telemetry.Telemetry
+	Store     *sqlstore.Store // nil: there are no migrations
+	Cipher    vault
+	Aliases   *aliasService
+	Agents    *agentService
+	// Keys returns the current keys.
+	Keys func() *keyring
+}
+
+func newMigrationService(o migrationOptions) *migrationService {
+	s := &migrationService{migrationOptions: o}
+	s.shadows = newShadowing(s)
+	return s
+}
+
+// Close ends the shadow reads.
+func (s *migrationService) Close() { s.shadows.close() }
+
+// migrationRequest is a request for a step of a migration.
+type migrationRequest struct {
+	Caller    *Caller
+	ID        string // of the migration; empty for a plan
+	RequestID string
+}
+
 // migration is one that a step is done with.
 type migration struct {
-	gateway        *Gateway
-	request        *request
+	service        *migrationService
+	request        migrationRequest
 	row            sqlstore.Migration
 	doc            migrationDocument
 	source, target CallerBackend
 	warnings       []Warning
-	sealed         bool // its document cannot be opened
+	sealed         bool // its document cannot be decrypted
 }
 
 // sourceID and targetID are the agents'.
@@ -123,20 +158,19 @@ func (m *migration) save(ctx context.Context, step migrate.Step, detail string, 
 	if err != nil {
 		return err
 	}
-	m.row.Document = m.gateway.vault.seal(m.row.ID, encoded)
+	m.row.Document = m.service.Cipher.seal(m.row.ID, encoded)
 	m.row.UpdatedAt = now()
-	by := m.request.audit()
-	by.Step, by.Detail = string(step), detail
+	by := sqlstore.AuditEntry{At: now(), KeyID: m.request.Caller.KeyID, RequestID: m.request.RequestID, Step: string(step), Detail: detail}
 	write := sqlstore.MigrationChange{Migration: m.row, Audit: by}
 	for _, more := range change {
 		more(&write)
 	}
-	written, err := m.gateway.store.WriteMigration(context.WithoutCancel(ctx), write)
+	written, err := m.service.Store.WriteMigration(context.WithoutCancel(ctx), write)
 	if errors.Is(err, sqlstore.ErrVersionMismatch) {
 		return m.notFree(m.row.Source)
 	}
 	if errors.Is(err, sqlstore.ErrConflict) {
-		return m.gateway.busy(m.row)
+		return migrationBusy(m.row)
 	}
 	if err != nil {
 		return storeProblem(err)
@@ -145,8 +179,8 @@ func (m *migration) save(ctx context.Context, step migrate.Step, detail string, 
 	return nil
 }
 
-// busy is the problem of two who do something with a migration at once.
-func (g *Gateway) busy(row sqlstore.Migration) *Problem {
+// migrationBusy is the problem of two who do something with a migration at once.
+func migrationBusy(row sqlstore.Migration) *Problem {
 	p := newProblem(CodeMigrationState, "another step of migration %s is running; read it, and go on from there", row.ID)
 	p.RetryAfter = time.Second
 	return p
@@ -156,22 +190,22 @@ func (g *Gateway) busy(row sqlstore.Migration) *Problem {
 const stepPatience = time.Second
 
 // do does a step of the migration that the path names, alone.
-func (g *Gateway) do(r *request, step migrate.Step, work func(context.Context, *migration) error) (*response, error) {
+func (s *migrationService) do(ctx context.Context, r migrationRequest, step migrate.Step, work func(context.Context, *migration) error) (*migrationView, error) {
 	result := "error"
-	defer func() { g.telemetry.CountMigrationStep(string(step), result) }()
-	if err := g.needsStore(); err != nil {
+	defer func() { s.Telemetry.CountMigrationStep(string(step), result) }()
+	if err := s.Aliases.Available(); err != nil {
 		return nil, err
 	}
-	waiting, cancel := context.WithTimeout(r.ctx, stepPatience)
-	release, err := g.store.Lock(waiting, "migration "+r.id, true)
+	waiting, cancel := context.WithTimeout(ctx, stepPatience)
+	release, err := s.Store.Lock(waiting, "migration "+r.ID, true)
 	cancel()
 	if err != nil && errors.Is(err, sqlstore.ErrUnavailable) {
 		return nil, storeProblem(err)
 	} else if err != nil {
-		return nil, g.busy(sqlstore.Migration{ID: normalize.Shorten(r.id)})
+		return nil, migrationBusy(sqlstore.Migration{ID: normalize.Shorten(r.ID)})
 	}
 	defer release()
-	m, err := g.migration(r)
+	m, err := s.migration(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -184,12 +218,12 @@ func (g *Gateway) do(r *request, step migrate.Step, work func(context.Context, *
 	if !migrate.Allowed(step, m.row.State) {
 		return nil, newProblem(CodeMigrationState, "migration %s is %s: it cannot be given %s now; what can follow is %s", m.row.ID, m.row.State, step, stepsText(migrate.Next(m.row.State)))
 	}
-	if err := work(r.ctx, m); err != nil {
+	if err := work(ctx, m); err != nil {
 		return nil, err
 	}
 	result = "ok"
-	g.rerouted(r.ctx)
-	return m.answer(200)
+	s.Aliases.rerouted(ctx)
+	return m.view(ctx)
 }
 
 func stepsText(steps []migrate.Step) string {
@@ -204,13 +238,13 @@ func stepsText(steps []migrate.Step) string {
 }
 
 // migration reads the one that the path names, if the caller sees it.
-func (g *Gateway) migration(r *request) (*migration, error) {
-	row, found, err := g.store.Migration(r.ctx, r.id)
+func (s *migrationService) migration(ctx context.Context, r migrationRequest) (*migration, error) {
+	row, found, err := s.Store.Migration(ctx, r.ID)
 	if err != nil {
 		return nil, storeProblem(err)
 	}
 	if found {
-		if m, ok := g.open(r, row); ok {
+		if m, ok := s.open(r, row); ok {
 			return m, nil
 		}
 	}
@@ -220,25 +254,25 @@ func (g *Gateway) migration(r *request) (*migration, error) {
 // open reads a migration's document; false if the caller may not see it: the key maps to
 // both backends, and is the one that planned it, or has the credentials that it was
 // planned with, or those that the planner has now.
-func (g *Gateway) open(r *request, row sqlstore.Migration) (m *migration, visible bool) {
-	m = &migration{gateway: g, request: r, row: row}
+func (s *migrationService) open(r migrationRequest, row sqlstore.Migration) (m *migration, visible bool) {
+	m = &migration{service: s, request: r, row: row}
 	ok := false
-	if m.source, ok = r.caller.Backend(m.sourceID().Backend); !ok {
+	if m.source, ok = r.Caller.Backend(m.sourceID().Backend); !ok {
 		return nil, false
 	}
-	if m.target, ok = r.caller.Backend(row.TargetBackend); !ok {
+	if m.target, ok = r.Caller.Backend(row.TargetBackend); !ok {
 		return nil, false
 	}
 	same := m.source.account == row.SourceCredential && m.target.account == row.TargetCredential
-	if planner := g.state.Load().keys.byID[row.KeyID]; planner != nil && !same {
+	if planner := s.Keys().byID[row.KeyID]; planner != nil && !same {
 		s, hasSource := planner.Backend(m.source.Name)
 		t, hasTarget := planner.Backend(m.target.Name)
 		same = hasSource && hasTarget && s.Credential.ID() == m.source.Credential.ID() && t.Credential.ID() == m.target.Credential.ID()
 	}
-	if !same && row.KeyID != r.caller.KeyID {
+	if !same && row.KeyID != r.Caller.KeyID {
 		return nil, false
 	}
-	document, err := g.vault.open(row.ID, row.Document)
+	document, err := s.Cipher.open(row.ID, row.Document)
 	if err == nil {
 		err = json.Unmarshal(document, &m.doc)
 	}
@@ -253,69 +287,63 @@ type planBody struct {
 	migrate.Options
 }
 
-// handlePlanMigration plans: it writes to no backend. A plan of the same agent to the same
-// backend that nothing came of is replaced.
-func (g *Gateway) handlePlanMigration(r *request) (answer *response, err error) {
+// Plan plans a migration: it writes to no backend. A plan of the same agent to the same
+// backend that was never applied is replaced; created reports that there was none.
+func (s *migrationService) Plan(ctx context.Context, r migrationRequest, in planBody) (v *migrationView, created bool, err error) {
 	result := "error"
-	defer func() { g.telemetry.CountMigrationStep(string(migrate.StepPlan), result) }()
-	var body planBody
-	if err := r.decode(&body); err != nil {
-		return nil, err
+	defer func() { s.Telemetry.CountMigrationStep(string(migrate.StepPlan), result) }()
+	if err := s.Aliases.Available(); err != nil {
+		return nil, false, err
 	}
-	if err := g.needsStore(); err != nil {
-		return nil, err
-	}
-	m, err := g.planned(r, body)
+	m, err := s.planned(ctx, r, in)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	release, err := g.store.Lock(r.ctx, "plan "+m.row.Source+" "+m.row.TargetBackend, true)
+	release, err := s.Store.Lock(ctx, "plan "+m.row.Source+" "+m.row.TargetBackend, true)
 	if err != nil {
-		return nil, storeProblem(err)
+		return nil, false, storeProblem(err)
 	}
 	defer release()
-	status := 201
-	known, err := g.store.Migrations(r.ctx, sqlstore.MigrationQuery{Source: m.row.Source, TargetBackend: m.row.TargetBackend})
+	created = true
+	known, err := s.Store.Migrations(ctx, sqlstore.MigrationQuery{Source: m.row.Source, TargetBackend: m.row.TargetBackend})
 	if err != nil {
-		return nil, storeProblem(err)
+		return nil, false, storeProblem(err)
 	}
 	for _, row := range known {
-		_, visible := g.open(r, row)
+		_, visible := s.open(r, row)
 		switch {
 		case !visible: // another account's
 		case migrate.MayHaveTarget(row.State):
-			return nil, newProblem(CodeMigrationState, "migration %s of %s to %s is %s already; go on with it, or roll it back first", row.ID, row.Source, row.TargetBackend, row.State)
-		case status == 201 && migrate.Allowed(migrate.StepPlan, row.State):
-			m.row.ID, m.row.Version, m.row.CreatedAt, status = row.ID, row.Version, row.CreatedAt, 200
+			return nil, false, newProblem(CodeMigrationState, "migration %s of %s to %s is %s already; continue it, or roll it back first", row.ID, row.Source, row.TargetBackend, row.State)
+		case created && migrate.Allowed(migrate.StepPlan, row.State):
+			m.row.ID, m.row.Version, m.row.CreatedAt, created = row.ID, row.Version, row.CreatedAt, false
 		}
 	}
 	m.row.PlanHash = m.hash()
-	if err := m.save(r.ctx, migrate.StepPlan, "plan "+m.row.PlanHash); err != nil {
-		return nil, err
+	if err := m.save(ctx, migrate.StepPlan, "plan "+m.row.PlanHash); err != nil {
+		return nil, false, err
 	}
 	result = "ok"
-	if answer, err = m.answer(status); err == nil && status == 201 {
-		answer.header("Location", "/v1/migrations/"+m.row.ID)
-	}
-	return answer, err
+	v, err = m.view(ctx)
+	return v, created, err
 }
 
 // planned reads the source and makes the plan.
-func (g *Gateway) planned(r *request, body planBody) (*migration, error) {
+func (s *migrationService) planned(ctx context.Context, r migrationRequest, body planBody) (*migration, error) {
 	if body.Source == "" || body.TargetBackend == "" {
 		return nil, invalidMember("/source", normalize.Required, "name the agent as source, and the backend as target_backend")
 	}
-	from, err := g.lead(r.caller, body.Source, true)
+	from, err := s.Aliases.lead(r.Caller, body.Source, true)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := normalize.ParseID(body.Source); err != nil {
 		return nil, invalidMember("/source", normalize.InvalidValue, "name the agent by its own id")
 	}
-	m := &migration{gateway: g, request: r, source: from.backend}
+	m := &migration{service: s, request: r, source: from.backend}
 	var ok bool
-	if m.target, ok = r.caller.Backend(body.TargetBackend); !ok {
-		return nil, unknownBackend(r.caller, body.TargetBackend)
+	if m.target, ok = r.Caller.Backend(body.TargetBackend); !ok {
+		return nil, unknownBackend(r.Caller, body.TargetBackend)
 	}
 	if err := m.target.can(adapters.OpCreate); err != nil {
 		return nil, err
@@ -323,16 +351,16 @@ func (g *Gateway) planned(r *request, body planBody) (*migration, error) {
 	if m.target.Name == m.source.Name {
 		return nil, invalidMember("/target_backend", normalize.InvalidValue, "the agent is there already")
 	}
-	detail, err := g.freshly(r.ctx, m.source, from.native)
+	detail, err := s.Agents.freshly(ctx, m.source, from.native)
 	if err != nil {
 		return nil, err
 	}
-	if a, ok := g.routing.Load().aliases[detail.Agent.ID]; ok && g.concerns(r.caller, a) {
+	if a, ok := s.Aliases.table.Load().aliases[detail.Agent.ID]; ok && s.Aliases.concerns(r.Caller, a) {
 		where := "elsewhere"
-		if g.sees(r.caller, a) {
+		if s.Aliases.sees(r.Caller, a) {
 			where = "to " + a.Target
 		}
-		return nil, newProblem(CodeMigrationState, "%s was moved already: it leads %s", detail.Agent.ID, where)
+		return nil, newProblem(CodeMigrationState, "%s was moved already: it now points %s", detail.Agent.ID, where)
 	}
 	plan, violations := migrate.Make(detail.Agent, m.source.Info, m.target.Info, body.Options)
 	if len(violations) > 0 {
@@ -340,7 +368,7 @@ func (g *Gateway) planned(r *request, body planBody) (*migration, error) {
 	}
 	m.row = sqlstore.Migration{
 		ID: "mig_" + strings.ToLower(ulid.Make().String()), State: plan.State(), Source: detail.Agent.ID, TargetBackend: m.target.Name,
-		KeyID: r.caller.KeyID, SourceCredential: m.source.account, TargetCredential: m.target.account, CreatedAt: now(),
+		KeyID: r.Caller.KeyID, SourceCredential: m.source.account, TargetCredential: m.target.account, CreatedAt: now(),
 	}
 	m.doc = migrationDocument{Options: body.Options, ETag: detail.ETag(), Names: append([]string{detail.Agent.ID}, detail.Agent.AlternateIDs...)}
 	m.take(plan)
@@ -362,79 +390,45 @@ func (m *migration) hash() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-func (g *Gateway) handleMigration(r *request) (*response, error) {
-	if err := g.needsStore(); err != nil {
+// Get returns a migration.
+func (s *migrationService) Get(ctx context.Context, r migrationRequest) (*migrationView, error) {
+	if err := s.Aliases.Available(); err != nil {
 		return nil, err
 	}
-	m, err := g.migration(r)
+	m, err := s.migration(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	return m.answer(200)
+	return m.view(ctx)
 }
 
-// migrationID is what a migration is called; a page's cursor is the last one's.
-var migrationID = regexp.MustCompile(`^mig_[0-9a-z]{26}$`)
-
-// handleMigrations lists them, the newest first.
-func (g *Gateway) handleMigrations(r *request) (*response, error) {
-	if err := g.needsStore(); err != nil {
-		return nil, err
+// List returns a page of the migrations that the caller sees, the newest first, and the
+// cursor of the next page; empty for none.
+func (s *migrationService) List(ctx context.Context, r migrationRequest, q sqlstore.MigrationQuery) (list []migrationSummary, next string, err error) {
+	if err := s.Aliases.Available(); err != nil {
+		return nil, "", err
 	}
-	q := sqlstore.MigrationQuery{Source: r.query["source"], SourceBackend: r.query["source_backend"], TargetBackend: r.query["target_backend"], After: r.query["cursor"]}
-	if _, err := normalize.ParseID(q.Source); q.Source != "" && err != nil {
-		return nil, newProblem(CodeInvalidParameter, "source=%q is no agent's id", normalize.Shorten(q.Source))
-	}
-	for name, backend := range map[string]string{"source_backend": q.SourceBackend, "target_backend": q.TargetBackend} {
-		if _, ok := r.caller.Backend(backend); backend != "" && !ok {
-			p := unknownBackend(r.caller, backend)
-			p.Detail = name + ": " + p.Detail
-			return nil, p
-		}
-	}
-	if q.After != "" && !migrationID.MatchString(q.After) {
-		return nil, newProblem(CodeCursorInvalid, "cursor is not one that this gateway gave")
-	}
-	var err error
-	if q.States, err = r.values("state"); err != nil {
-		return nil, err
-	}
-	for _, state := range q.States {
-		if !slices.Contains(migrate.States(), state) {
-			return nil, newProblem(CodeInvalidParameter, "state=%q is not one of %s", normalize.Shorten(state), strings.Join(migrate.States(), ", "))
-		}
-	}
-	limit, err := r.limit()
-	if err != nil {
-		return nil, err
-	}
-	list := struct {
-		Object     string             `json:"object"`
-		Data       []migrationSummary `json:"data"`
-		NextCursor *string            `json:"next_cursor"`
-	}{Object: "list", Data: []migrationSummary{}}
-	for more := true; more && len(list.Data) < limit; {
+	limit := q.Limit
+	list = []migrationSummary{}
+	for {
 		q.Limit = limit + 1
-		rows, err := g.store.Migrations(r.ctx, q)
+		rows, err := s.Store.Migrations(ctx, q)
 		if err != nil {
-			return nil, storeProblem(err)
+			return nil, "", storeProblem(err)
 		}
-		more = len(rows) == q.Limit
 		for _, row := range rows {
-			if len(list.Data) == limit {
-				more = true
-				break
+			if len(list) == limit {
+				return list, q.After, nil
 			}
 			q.After = row.ID
-			if m, visible := g.open(r, row); visible {
-				list.Data = append(list.Data, m.summary())
+			if m, visible := s.open(r, row); visible {
+				list = append(list, m.summary())
 			}
 		}
-		if more && len(list.Data) == limit {
-			list.NextCursor = &q.After
+		if len(rows) < q.Limit {
+			return list, "", nil
 		}
 	}
-	return jsonResponse(list)
 }
 
 func lossesProblem(losses []migrate.Finding, accepted []string) *Problem {

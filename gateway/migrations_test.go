@@ -631,12 +631,12 @@ func TestAnotherKeyOfTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.gateway.vault = v
+	b.gateway.migrations.Cipher = v
 	sealed := b.plan(`{"source": "klen:123", "target_backend": "krosai"}`)
 	if v, err = newVault(secret.New("another key of the operator's")); err != nil {
 		t.Fatal(err)
 	}
-	b.gateway.vault = v
+	b.gateway.migrations.Cipher = v
 	if r := b.get("/v1/migrations").wants(t, 200, ""); len(r.body["data"].([]any)) != 2 {
 		t.Errorf("%s", r.text)
 	}

@@ -93,7 +93,7 @@ func (s *Server) finish(c *fiber.Ctx, r *requestState, span trace.Span) {
 	status := c.Response().StatusCode()
 	s.gateway.telemetry.EndRequest(c.UserContext(), span, r.entry, telemetry.RequestEvent{
 		Method: c.Method(), Scheme: scheme(c), Route: r.route, Status: status, Code: string(r.code),
-		RequestID: r.requestID, KeyID: r.keyID, AgentID: r.about.id, AgentName: r.about.name,
+		RequestID: r.requestID, KeyID: r.keyID, AgentID: r.about.ID, AgentName: r.about.Name,
 		Cache: string(r.cache), Sources: r.sources, IsClientError: isClientError(status, r.code),
 		Began: r.began, Ended: now,
 	})

@@ -17,16 +17,14 @@ import (
 )
 
 // answerList answers one page of a list.
-func (g *Gateway) answerList(parts []part, found catalog.Page, q ListQuery, w catalog.Cursor) (*response, error) {
-	made, err := g.makePage(parts, found, q, w)
+func (s *agentService) answerList(parts []part, found catalog.Page, q ListQuery, w catalog.Cursor) (*AgentResult, error) {
+	made, err := s.makePage(parts, found, q, w)
 	if err != nil {
 		return nil, err
 	}
-	r := &response{status: 200, body: made.body, etag: made.etag, parts: parts, read: true, oldest: oldest(parts), cacheable: q.Cursor == ""}
-	if !made.complete {
-		r.header("X-Agentgw-Complete", "false")
-	}
-	return r, nil
+	return &AgentResult{
+		Body: made.body, ETag: made.etag, Parts: parts, Read: true, ReadAt: oldest(parts), Cacheable: q.Cursor == "", Incomplete: !made.complete,
+	}, nil
 }
 
 // page is an encoded page of a list.
@@ -37,7 +35,7 @@ type page struct {
 }
 
 // makePage writes one page out of the encoded rows.
-func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery, w catalog.Cursor) (page, error) {
+func (s *agentService) makePage(parts []part, found catalog.Page, q ListQuery, w catalog.Cursor) (page, error) {
 	made := page{complete: true}
 	body := append(make([]byte, 0, guess(parts, found)), `{"object":"list","data":[`...)
 	start := len(body)
@@ -68,13 +66,13 @@ func (g *Gateway) makePage(parts []part, found catalog.Page, q ListQuery, w cata
 	}
 	made.complete = tail.Complete
 	var err error
-	if made.etag, err = listTag(w.List, g.state.Load().cursors.ID, data, tail.Sources, found); err != nil {
+	if made.etag, err = listTag(w.List, s.Cursors().ID, data, tail.Sources, found); err != nil {
 		return made, err
 	}
-	if tail.NextCursor, err = g.seal(found.Next); err != nil {
+	if tail.NextCursor, err = s.seal(found.Next); err != nil {
 		return made, err
 	}
-	if tail.ResumeCursor, err = g.seal(found.Resume); err != nil {
+	if tail.ResumeCursor, err = s.seal(found.Resume); err != nil {
 		return made, err
 	}
 	encoded, err := json.Marshal(tail)
@@ -133,11 +131,11 @@ func guess(parts []part, found catalog.Page) int {
 	return size
 }
 
-func (g *Gateway) seal(w *catalog.Cursor) (*string, error) {
+func (s *agentService) seal(w *catalog.Cursor) (*string, error) {
 	if w == nil {
 		return nil, nil
 	}
-	cursor, err := g.state.Load().cursors.Seal(*w)
+	cursor, err := s.Cursors().Seal(*w)
 	return &cursor, err
 }
 

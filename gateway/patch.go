@@ -15,20 +15,20 @@ import (
 // whatever the agent is like is answered before any backend is asked. What
 // cannot be written but may be just what was read is held against the agent,
 // which is read only then; so GET, edit, PATCH works.
-func (g *Gateway) patch(ctx context.Context, caller *Caller, q WriteQuery) (*response, error) {
-	to, release, err := g.hold(ctx, caller, q.ID, q.Original)
+func (s *agentService) patch(ctx context.Context, caller *Caller, q WriteQuery) (*AgentResult, error) {
+	to, release, err := s.Aliases.hold(ctx, caller, q.ID, q.Original)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	r, err := g.patchAt(ctx, to.backend, to.native, q)
+	r, err := s.patchAt(ctx, to.backend, to.native, q)
 	if err == nil && to.from != "" && !q.DryRun {
-		resolved(r, to)
+		r.resolvedFrom(to)
 	}
 	return r, err
 }
 
-func (g *Gateway) patchAt(ctx context.Context, b CallerBackend, native string, q WriteQuery) (*response, error) {
+func (s *agentService) patchAt(ctx context.Context, b CallerBackend, native string, q WriteQuery) (*AgentResult, error) {
 	if err := b.can(adapters.OpUpdate); err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (g *Gateway) patchAt(ctx context.Context, b CallerBackend, native string, q
 		return dryPatch(ctx, b, native, p, verdicts, body.Echo, q)
 	}
 	if len(q.IfMatch) > 0 || needsAgent(b.Info, p.change, verdicts, body.Echo) {
-		current, err := g.current(ctx, b, native, q.IfMatch)
+		current, err := s.current(ctx, b, native, q.IfMatch)
 		if err != nil {
 			return nil, err
 		}
@@ -57,10 +57,10 @@ func (g *Gateway) patchAt(ctx context.Context, b CallerBackend, native string, q
 			return nil, err
 		}
 		if p.change.Empty() { // the agent is as it shall be
-			return writtenResponse(200, current, p.warnings, q.Lenient)
+			return writtenResult(current, p.warnings, q.Lenient)
 		}
 	}
-	return g.update(ctx, b, native, p, q.Lenient)
+	return s.update(ctx, b, native, p, q.Lenient)
 }
 
 // diff holds a patch against the agent: what is left is what changes it.
@@ -76,12 +76,12 @@ func diff(p plan, verdicts map[normalize.Field]adapters.Verdict, roundTrip, leni
 	return p, nil
 }
 
-func (g *Gateway) update(ctx context.Context, b CallerBackend, native string, p plan, lenient bool) (*response, error) {
+func (s *agentService) update(ctx context.Context, b CallerBackend, native string, p plan, lenient bool) (*AgentResult, error) {
 	if _, err := b.Endpoint(ctx, Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: native, Change: p.change}); err != nil {
 		return nil, backendProblem(b.Name, adapters.OpUpdate, err)
 	}
-	agent, more := g.readBack(ctx, b, native, p.change, unread(b, native), p.warnings)
-	return writtenResponse(200, agent, append(p.warnings, more...), lenient)
+	agent, more := s.readBack(ctx, b, native, p.change, unread(b, native), p.warnings)
+	return writtenResult(agent, append(p.warnings, more...), lenient)
 }
 
 // needsAgent reports whether a patch can only be judged, or only be made, with

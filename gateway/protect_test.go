@@ -145,7 +145,7 @@ func TestOurOwnDeadlineIsNotTheBackendsFailure(t *testing.T) {
 	expired, cancelExpired := context.WithDeadline(context.Background(), time.Now())
 	defer cancelExpired()
 	for _, ctx := range []context.Context{ended, expired} {
-		_, err := b.gateway.createOnce(ctx, b.gateway.state.Load().callers(keyAcme), WriteQuery{Body: []byte(`{"backend": "krosai", "name": "n"}`)})
+		_, err := b.gateway.agents.createOnce(ctx, b.gateway.state.Load().callers(keyAcme), WriteQuery{Body: []byte(`{"backend": "krosai", "name": "n"}`)})
 		if p := problemOf(err); err == nil || p.Code != CodeUpstreamTimeout {
 			t.Errorf("a write that was never sent: %v", err)
 		}

@@ -11,8 +11,8 @@ import (
 
 // readBack reads a written agent anew and says what did not stick. If it
 // cannot be read, the write stands: known is what is known of it.
-func (g *Gateway) readBack(ctx context.Context, b CallerBackend, native string, change normalize.Change, known *normalize.Agent, said []Warning) (*normalize.Agent, []Warning) {
-	detail, err := g.freshly(ctx, b, native)
+func (s *agentService) readBack(ctx context.Context, b CallerBackend, native string, change normalize.Change, known *normalize.Agent, said []Warning) (*normalize.Agent, []Warning) {
+	detail, err := s.freshly(ctx, b, native)
 	if err != nil {
 		return known, []Warning{warning("unverified", "", b.Name, "the agent was written, but could not be read back")}
 	}

@@ -29,16 +29,16 @@ const mostNamesakes = 8
 // reconcile finds the agent that a lost create made. It is nil if there is certainly
 // none: the list is whole and new, the backend is done with the lost request, and no
 // agent in it can be that one. If that cannot be said, the outcome stays unknown.
-func (g *Gateway) reconcile(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
+func (s *agentService) reconcile(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, error) {
 	if b.account != try.Account || addressOf(b) != try.Address {
 		return nil, unknownOutcome(b, "the key maps to another credential there by now, or the backend to another base_url")
 	}
 	if try.Native != "" { // it is known, and what followed failed
 		try.found = true
-		return g.current(ctx, b, try.Native, nil)
+		return s.current(ctx, b, try.Native, nil)
 	}
 	for {
-		agent, asOf, err := g.find(ctx, b, change, try)
+		agent, asOf, err := s.find(ctx, b, change, try)
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +61,7 @@ func (g *Gateway) reconcile(ctx context.Context, b CallerBackend, change normali
 
 // find is the one agent that can be what was made, as of when the backend was asked; nil
 // for none.
-func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, time.Time, error) {
+func (s *agentService) find(ctx context.Context, b CallerBackend, change normalize.Change, try *attempt) (*normalize.Agent, time.Time, error) {
 	result, err := b.Endpoint(ctx, Call{Op: adapters.OpList, Credential: b.Credential, Fresh: true})
 	if err != nil || result.Stale != nil || result.Snapshot.Partial != nil {
 		return nil, time.Time{}, unknownOutcome(b, "the list of its agents could not be read whole just now")
@@ -71,7 +71,7 @@ func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Ch
 	read := 0
 	for i := range result.Snapshot.Len() {
 		row := result.Snapshot.Summary(i)
-		when, whose := try.madeThen(row), g.made.whose(b, row.NativeID)
+		when, whose := try.madeThen(row), s.ledger.whose(b, row.NativeID)
 		if !isNamed(row, change) || when == madeEarlier || whose == b.Credential.ID() {
 			continue
 		}
@@ -79,7 +79,7 @@ func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Ch
 			doubtful = append(doubtful, row.ID)
 			continue
 		}
-		agent, err := g.current(ctx, b, row.NativeID, nil)
+		agent, err := s.current(ctx, b, row.NativeID, nil)
 		if err != nil && problemOf(err).Code != CodeAgentNotFound {
 			return nil, time.Time{}, unknownOutcome(b, "an agent that may be it could not be read just now")
 		}
@@ -92,7 +92,7 @@ func (g *Gateway) find(ctx context.Context, b CallerBackend, change normalize.Ch
 			doubtful = append(doubtful, row.ID)
 		}
 	}
-	if len(same) == 1 && g.made.adopt(b, same[0].NativeID, change) {
+	if len(same) == 1 && s.ledger.adopt(b, same[0].NativeID, change) {
 		return same[0], result.Fetched, nil
 	}
 	for _, agent := range same {

@@ -25,10 +25,10 @@ func recoverPanics(b *Backend, log *slog.Logger) Middleware {
 }
 
 // safely turns a panic in a goroutine of our own into an error.
-func (g *Gateway) safely(ctx context.Context, b CallerBackend, op adapters.Operation, do func()) (err error) {
+func safely(ctx context.Context, b *Backend, op adapters.Operation, log *slog.Logger, do func()) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = panicked(ctx, b.Backend, Call{Op: op}, p, g.log)
+			err = panicked(ctx, b, Call{Op: op}, p, log)
 		}
 	}()
 	do()

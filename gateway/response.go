@@ -12,7 +12,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/agentgw/agentgw/gateway/payload"
-	"github.com/agentgw/agentgw/normalize"
 )
 
 // response is what a handler answers. It is not changed once it was written.
@@ -31,25 +30,35 @@ type response struct {
 	about     agentRef
 }
 
-// agentRef is the agent that a response is about; empty for none, or several.
-type agentRef struct{ id, name string }
-
-func refTo(a *normalize.Agent) agentRef {
-	if a.Name == nil {
-		return agentRef{id: a.ID}
-	}
-	return agentRef{a.ID, *a.Name}
-}
-
 // field is a header field.
 type field struct{ name, value string }
 
 func (r *response) header(name, value string) { r.headers = append(r.headers, field{name, value}) }
 
-// applied says that the caller's preference for leniency was honoured (RFC 7240, section 3).
-func (r *response) applied(lenient bool) *response {
-	if lenient {
-		r.header("Preference-Applied", "handling=lenient")
+// responseOf returns the result of a read or a write of agents as a response.
+func responseOf(result *AgentResult) *response {
+	if result == nil {
+		return &response{status: fiber.StatusNoContent}
+	}
+	r := &response{
+		status: fiber.StatusOK, body: result.Body, etag: result.ETag, oldest: result.ReadAt, read: result.Read,
+		cacheable: result.Cacheable, parts: result.Parts, about: result.Agent,
+	}
+	if result.Created {
+		r.status = fiber.StatusCreated
+		r.header(fiber.HeaderLocation, "/v1/agents/"+result.Agent.ID)
+	}
+	if result.Incomplete {
+		r.header("X-Agentgw-Complete", "false")
+	}
+	if result.Resolved != "" {
+		r.header("Content-Location", "/v1/agents/"+result.Resolved)
+	}
+	if result.Lenient {
+		r.header("Preference-Applied", "handling=lenient") // RFC 7240, section 3
+	}
+	if result.Replayed {
+		r.header("Idempotency-Replayed", "true")
 	}
 	return r
 }
@@ -176,9 +185,4 @@ func serverTiming(parts []part) string {
 		entries[i] = fmt.Sprintf("%s;dur=%.1f;desc=%q", p.backend.Name, float64(p.took)/float64(time.Millisecond), status)
 	}
 	return strings.Join(entries, ", ")
-}
-
-// withMember returns a body with one more field.
-func withMember(body *payload.EncodedBody, name string, value []byte) *payload.EncodedBody {
-	return payload.New(normalize.AppendMember(body.Plain(), name, value))
 }

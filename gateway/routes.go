@@ -22,7 +22,7 @@ type route struct {
 	// bodyless: it may come without one.
 	bodyless  bool
 	cacheable bool // its responses may be cached
-	handle    func(*Gateway, *request) (*response, error)
+	handle    func(*Server, *request) (*response, error)
 }
 
 var (
@@ -35,45 +35,45 @@ var (
 
 // routes is everything on the public listener.
 var routes = []route{
-	{method: "GET", path: "/v1/agents", name: "/v1/agents", scope: ScopeRead, query: listParameters, cacheable: true, handle: (*Gateway).handleList},
-	{method: "GET", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeRead, query: []string{"include", "resolve"}, cacheable: true, handle: (*Gateway).handleGet},
-	{method: "POST", path: "/v1/agents", name: "/v1/agents", scope: ScopeWrite, query: writeParameters, body: jsonTypes, handle: (*Gateway).handleCreate},
-	{method: "PATCH", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: namedParameters, body: patchTypes, handle: (*Gateway).handlePatch},
-	{method: "DELETE", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: namedParameters, handle: (*Gateway).handleDelete},
-	{method: "GET", path: "/v1/backends", name: "/v1/backends", handle: (*Gateway).handleBackends},
-	{method: "GET", path: "/v1/backends/:id", name: "/v1/backends/{backend}", handle: (*Gateway).handleBackend},
-	{method: "GET", path: "/v1/aliases", name: "/v1/aliases", scope: ScopeRead, handle: (*Gateway).handleAliases},
-	{method: "GET", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: ScopeRead, handle: (*Gateway).handleAlias},
-	{method: "PUT", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: ScopeAliases, body: jsonTypes, handle: (*Gateway).handlePutAlias},
-	{method: "DELETE", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: ScopeAliases, query: []string{"version"}, handle: (*Gateway).handleDeleteAlias},
-	{method: "GET", path: "/v1/migrations", name: "/v1/migrations", scope: ScopeMigrate, query: []string{"state", "source", "source_backend", "target_backend", "limit", "cursor"}, handle: (*Gateway).handleMigrations},
-	{method: "GET", path: "/v1/migrations/:id", name: "/v1/migrations/{id}", scope: ScopeMigrate, handle: (*Gateway).handleMigration},
-	{method: "POST", path: "/v1/migrations", name: "/v1/migrations", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handlePlanMigration},
-	{method: "POST", path: "/v1/migrations/:id/apply", name: "/v1/migrations/{id}/apply", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handleApplyMigration},
-	{method: "POST", path: "/v1/migrations/:id/verify", name: "/v1/migrations/{id}/verify", scope: ScopeMigrate, body: jsonTypes, bodyless: true, handle: (*Gateway).handleVerifyMigration},
-	{method: "POST", path: "/v1/migrations/:id/shadow", name: "/v1/migrations/{id}/shadow", scope: ScopeMigrate, body: jsonTypes, handle: (*Gateway).handleShadowMigration},
-	{method: "POST", path: "/v1/migrations/:id/cutover", name: "/v1/migrations/{id}/cutover", scope: ScopeMigrate, body: jsonTypes, bodyless: true, handle: (*Gateway).handleCutoverMigration},
-	{method: "POST", path: "/v1/migrations/:id/rollback", name: "/v1/migrations/{id}/rollback", scope: ScopeMigrate, body: jsonTypes, bodyless: true, handle: (*Gateway).handleRollbackMigration},
-	{method: "GET", path: "/openapi.json", name: "/openapi.json", open: true, handle: (*Gateway).handleOpenAPI},
-	{method: "GET", path: "/docs", name: "/docs", open: true, handle: (*Gateway).handleDocs},
-	{method: "GET", path: "/docs/assets/:id", name: "/docs/assets/{file}", open: true, handle: (*Gateway).handleDocsAsset},
-	{method: "GET", path: "/docs/errors", name: "/docs/errors", open: true, handle: (*Gateway).handleErrorsPage},
+	{method: "GET", path: "/v1/agents", name: "/v1/agents", scope: ScopeRead, query: listParameters, cacheable: true, handle: (*Server).handleList},
+	{method: "GET", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeRead, query: []string{"include", "resolve"}, cacheable: true, handle: (*Server).handleGet},
+	{method: "POST", path: "/v1/agents", name: "/v1/agents", scope: ScopeWrite, query: writeParameters, body: jsonTypes, handle: (*Server).handleCreate},
+	{method: "PATCH", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: namedParameters, body: patchTypes, handle: (*Server).handlePatch},
+	{method: "DELETE", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: ScopeWrite, query: namedParameters, handle: (*Server).handleDelete},
+	{method: "GET", path: "/v1/backends", name: "/v1/backends", handle: (*Server).handleBackends},
+	{method: "GET", path: "/v1/backends/:id", name: "/v1/backends/{backend}", handle: (*Server).handleBackend},
+	{method: "GET", path: "/v1/aliases", name: "/v1/aliases", scope: ScopeRead, handle: (*Server).handleAliases},
+	{method: "GET", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: ScopeRead, handle: (*Server).handleAlias},
+	{method: "PUT", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: ScopeAliases, body: jsonTypes, handle: (*Server).handlePutAlias},
+	{method: "DELETE", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: ScopeAliases, query: []string{"version"}, handle: (*Server).handleDeleteAlias},
+	{method: "GET", path: "/v1/migrations", name: "/v1/migrations", scope: ScopeMigrate, query: []string{"state", "source", "source_backend", "target_backend", "limit", "cursor"}, handle: (*Server).handleMigrations},
+	{method: "GET", path: "/v1/migrations/:id", name: "/v1/migrations/{id}", scope: ScopeMigrate, handle: (*Server).handleMigration},
+	{method: "POST", path: "/v1/migrations", name: "/v1/migrations", scope: ScopeMigrate, body: jsonTypes, handle: (*Server).handlePlanMigration},
+	{method: "POST", path: "/v1/migrations/:id/apply", name: "/v1/migrations/{id}/apply", scope: ScopeMigrate, body: jsonTypes, handle: migrationStep((*migrationService).Apply)},
+	{method: "POST", path: "/v1/migrations/:id/verify", name: "/v1/migrations/{id}/verify", scope: ScopeMigrate, body: jsonTypes, bodyless: true, handle: migrationStep((*migrationService).Verify)},
+	{method: "POST", path: "/v1/migrations/:id/shadow", name: "/v1/migrations/{id}/shadow", scope: ScopeMigrate, body: jsonTypes, handle: migrationStep((*migrationService).Shadow)},
+	{method: "POST", path: "/v1/migrations/:id/cutover", name: "/v1/migrations/{id}/cutover", scope: ScopeMigrate, body: jsonTypes, bodyless: true, handle: migrationStep((*migrationService).Cutover)},
+	{method: "POST", path: "/v1/migrations/:id/rollback", name: "/v1/migrations/{id}/rollback", scope: ScopeMigrate, body: jsonTypes, bodyless: true, handle: migrationStep((*migrationService).Rollback)},
+	{method: "GET", path: "/openapi.json", name: "/openapi.json", open: true, handle: (*Server).handleOpenAPI},
+	{method: "GET", path: "/docs", name: "/docs", open: true, handle: (*Server).handleDocs},
+	{method: "GET", path: "/docs/assets/:id", name: "/docs/assets/{file}", open: true, handle: (*Server).handleDocsAsset},
+	{method: "GET", path: "/docs/errors", name: "/docs/errors", open: true, handle: (*Server).handleErrorsPage},
 }
 
-func (g *Gateway) handleList(r *request) (*response, error) {
+func (s *Server) handleList(r *request) (*response, error) {
 	q, err := r.listQuery()
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range q.Providers {
-		if _, ok := g.providers[name]; !ok {
-			return nil, newProblem(CodeInvalidParameter, "provider=%q is not one of %s", normalize.Shorten(name), strings.Join(slices.Sorted(maps.Keys(g.providers)), ", "))
+		if _, ok := s.gateway.providers[name]; !ok {
+			return nil, newProblem(CodeInvalidParameter, "provider=%q is not one of %s", normalize.Shorten(name), strings.Join(slices.Sorted(maps.Keys(s.gateway.providers)), ", "))
 		}
 	}
-	return g.list(r.ctx, r.caller, q)
+	return respondAgents(s.gateway.agents.list(r.ctx, r.caller, q))
 }
 
-func (g *Gateway) handleGet(r *request) (*response, error) {
+func (s *Server) handleGet(r *request) (*response, error) {
 	raw, err := r.includesRaw()
 	if err != nil {
 		return nil, err
@@ -82,10 +82,10 @@ func (g *Gateway) handleGet(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return g.get(r.ctx, r.caller, GetQuery{ID: r.id, Raw: raw, Fresh: r.noCache, Original: original})
+	return respondAgents(s.gateway.agents.get(r.ctx, r.caller, GetQuery{ID: r.id, Raw: raw, Fresh: r.noCache, Original: original}))
 }
 
-func (g *Gateway) handleCreate(r *request) (*response, error) {
+func (s *Server) handleCreate(r *request) (*response, error) {
 	q, err := r.writeQuery()
 	if err != nil {
 		return nil, err
@@ -93,40 +93,48 @@ func (g *Gateway) handleCreate(r *request) (*response, error) {
 	if q.IdempotencyKey, err = r.idempotencyKey(); err != nil {
 		return nil, err
 	}
-	return g.createOnce(r.ctx, r.caller, q)
+	return respondAgents(s.gateway.agents.createOnce(r.ctx, r.caller, q))
 }
 
-func (g *Gateway) handlePatch(r *request) (*response, error) {
+func (s *Server) handlePatch(r *request) (*response, error) {
 	q, err := r.writeQuery()
 	if err != nil {
 		return nil, err
 	}
-	return g.patch(r.ctx, r.caller, q)
+	return respondAgents(s.gateway.agents.patch(r.ctx, r.caller, q))
 }
 
-func (g *Gateway) handleDelete(r *request) (*response, error) {
+func (s *Server) handleDelete(r *request) (*response, error) {
 	q, err := r.writeQuery()
 	if err != nil {
 		return nil, err
 	}
-	return g.remove(r.ctx, r.caller, q)
+	return respondAgents(s.gateway.agents.remove(r.ctx, r.caller, q))
 }
 
-func (g *Gateway) handleBackends(r *request) (*response, error) { return g.backends(r.caller) }
+// respondAgents turns what the agents' service returned into a response.
+func respondAgents(result *AgentResult, err error) (*response, error) {
+	if err != nil {
+		return nil, err
+	}
+	return responseOf(result), nil
+}
 
-func (g *Gateway) handleBackend(r *request) (*response, error) {
+func (s *Server) handleBackends(r *request) (*response, error) { return listBackends(r.caller) }
+
+func (s *Server) handleBackend(r *request) (*response, error) {
 	name, err := url.PathUnescape(r.id)
 	if err != nil {
 		name = r.id
 	}
-	return g.backend(r.caller, name)
+	return getBackend(r.caller, name)
 }
 
-func (g *Gateway) handleOpenAPI(*request) (*response, error) { return g.documentation.openAPI() }
+func (s *Server) handleOpenAPI(*request) (*response, error) { return s.gateway.documentation.openAPI() }
 
-func (g *Gateway) handleDocs(*request) (*response, error) { return shown(docsite.Page()), nil }
+func (s *Server) handleDocs(*request) (*response, error) { return shown(docsite.Page()), nil }
 
-func (g *Gateway) handleDocsAsset(r *request) (*response, error) {
+func (s *Server) handleDocsAsset(r *request) (*response, error) {
 	f, ok := docsite.Asset(r.id)
 	if !ok {
 		return nil, newProblem(CodeNotFound, "there is no such file")
@@ -134,4 +142,6 @@ func (g *Gateway) handleDocsAsset(r *request) (*response, error) {
 	return shown(f), nil
 }
 
-func (g *Gateway) handleErrorsPage(*request) (*response, error) { return g.documentation.errors(), nil }
+func (s *Server) handleErrorsPage(*request) (*response, error) {
+	return s.gateway.documentation.errors(), nil
+}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"regexp"
 	"slices"
@@ -36,74 +37,109 @@ type superseded struct {
 	by     sqlstore.Alias
 }
 
-// routingInterval is how often the store is asked whether another instance wrote to it.
-// What this one writes holds at once.
-const routingInterval = 500 * time.Millisecond
+// pollInterval is how often the store is polled for what other instances wrote. What this
+// instance writes holds at once.
+const pollInterval = 500 * time.Millisecond
 
-// router keeps routing as the store has it.
-type router struct {
-	gateway *Gateway
-	store   *sqlstore.Store
-	loading chan struct{} // who loads has it
+// aliasService resolves and writes aliases. Resolving reads a table in memory, which follows
+// the store. It is safe for concurrent use.
+type aliasService struct {
+	aliasOptions
+	table   atomic.Pointer[routing]
+	up      atomic.Bool   // the store answered the last poll
+	loading chan struct{} // held by whoever reads the store
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
 
-// follow keeps up with what others write, until close.
-func (g *Gateway) follow(store *sqlstore.Store) *router {
+// aliasOptions are what an aliasService is made of.
+type aliasOptions struct {
+	Store *sqlstore.Store // nil: there are no aliases
+	Log   *slog.Logger
+	// Keys returns the current keys.
+	Keys func() *keyring
+	// OnChange is called with the ids of agents whose aliases another instance may have
+	// changed: it may have written to the agents, too.
+	OnChange func(agents []string)
+}
+
+// newAliasService reads the table and follows the store until Close.
+func newAliasService(o aliasOptions) *aliasService {
+	s := &aliasService{aliasOptions: o, loading: make(chan struct{}, 1), stop: func() {}}
+	s.table.Store(&routing{revision: -1})
+	if o.Store == nil {
+		return s
+	}
 	ctx, stop := context.WithCancel(context.Background())
-	r := &router{gateway: g, store: store, stop: stop, loading: make(chan struct{}, 1)}
-	_ = r.refresh(ctx) // what is wrong is in the log; reads by their own ids go on
-	r.each(ctx, func() { _ = r.refresh(ctx) })
-	r.each(ctx, func() { g.shadowing.keep(ctx, store) })
-	return r
+	s.stop = stop
+	_ = s.refresh(ctx) // the store logs what is wrong; reads by id work meanwhile
+	s.running.Go(func() { poll(ctx, func() { _ = s.refresh(ctx) }) })
+	return s
 }
 
-// each does something in every interval, until ctx ends.
-func (r *router) each(ctx context.Context, do func()) {
-	r.running.Go(func() {
-		ticks := time.NewTicker(routingInterval)
-		defer ticks.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticks.C:
-				do()
-			}
+// poll calls do in each pollInterval until ctx ends.
+func poll(ctx context.Context, do func()) {
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			do()
 		}
-	})
+	}
 }
 
-func (r *router) close() {
-	r.stop()
-	r.running.Wait()
+// Close stops following the store.
+func (s *aliasService) Close() {
+	s.stop()
+	s.running.Wait()
 }
 
-// refresh reads the routing anew if somebody wrote it.
-func (r *router) refresh(ctx context.Context) error {
+// refresh reads the table again if somebody wrote to it.
+func (s *aliasService) refresh(ctx context.Context) error {
 	select {
-	case r.loading <- struct{}{}:
-		defer func() { <-r.loading }()
+	case s.loading <- struct{}{}:
+		defer func() { <-s.loading }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	known := r.gateway.routing.Load()
-	revision, err := r.store.Revision(ctx)
-	r.gateway.storeUp.Store(err == nil)
+	known := s.table.Load()
+	revision, err := s.Store.Revision(ctx)
+	s.up.Store(err == nil)
 	if err != nil || revision == known.revision {
 		return err
 	}
-	routes, err := r.store.Routes(ctx)
+	routes, err := s.Store.Routes(ctx)
 	if err != nil {
 		return err
 	}
 	next := newRouting(routes)
-	r.gateway.routing.Store(next)
-	if !maps.Equal(known.aliases, next.aliases) || !maps.EqualFunc(known.shadows, next.shadows, slices.Equal) {
-		r.gateway.forgetMoved(known, next)
+	s.table.Store(next)
+	if !maps.Equal(known.aliases, next.aliases) {
+		s.OnChange(changedAgents(known.aliases, next.aliases))
 	}
 	return nil
+}
+
+// changedAgents returns the names and targets of aliases that differ.
+func changedAgents(before, now map[string]sqlstore.Alias) (agents []string) {
+	changed := func(a, b map[string]sqlstore.Alias) {
+		for name, alias := range a {
+			if b[name].Target != alias.Target {
+				agents = append(agents, name, alias.Target)
+			}
+		}
+	}
+	changed(before, now)
+	changed(now, before)
+	return agents
+}
+
+// State reports whether the store can be read, and the number of aliases.
+func (s *aliasService) State() (up bool, aliases int) {
+	return s.up.Load(), len(s.table.Load().aliases)
 }
 
 // routings is how many there were in this process.
@@ -129,45 +165,18 @@ func newRouting(routes sqlstore.Routes) *routing {
 	return r
 }
 
-// forgetMoved drops what is kept of agents that names lead to, or led to before: another
-// instance may have written to them.
-func (g *Gateway) forgetMoved(before, now *routing) {
-	principals := g.state.Load().keys.principals()
-	drop := func(agent string) {
-		id, err := normalize.ParseID(agent)
-		if err != nil {
-			return
-		}
-		for p := range principals {
-			if p.backend.Name == id.Backend {
-				g.cache.drop(p, id.Native)
-			}
-		}
-	}
-	changed := func(a, b map[string]sqlstore.Alias) {
-		for name, alias := range a {
-			if b[name].Target != alias.Target {
-				drop(name)
-				drop(alias.Target)
-			}
-		}
-	}
-	changed(before.aliases, now.aliases)
-	changed(now.aliases, before.aliases)
-}
-
 // rerouted has what this instance wrote hold from here on. It is written already, so it is
 // tried for a while.
-func (g *Gateway) rerouted(ctx context.Context) {
+func (s *aliasService) rerouted(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reroutePatience)
 	defer cancel()
 	for {
-		err := g.router.refresh(ctx)
+		err := s.refresh(ctx)
 		if err == nil {
 			return
 		}
 		if !sleep(ctx, reroutePatience/40) {
-			g.log.WarnContext(ctx, "what was written holds here a moment later", "error", err.Error())
+			s.Log.WarnContext(ctx, "what was written holds here a moment later", "error", err.Error())
 			return
 		}
 	}
@@ -178,10 +187,10 @@ const reroutePatience = 2 * time.Second
 
 // ledElsewhere does the same, and waits until other instances have seen it: writes that
 // are held meanwhile then change nothing that anybody still reads at the old place.
-func (g *Gateway) ledElsewhere(ctx context.Context) {
-	g.rerouted(ctx)
-	if g.store.Shared() {
-		sleep(context.WithoutCancel(ctx), 3*routingInterval/2)
+func (s *aliasService) ledElsewhere(ctx context.Context) {
+	s.rerouted(ctx)
+	if s.Store.Shared() {
+		sleep(context.WithoutCancel(ctx), 3*pollInterval/2)
 	}
 }
 
@@ -201,18 +210,18 @@ var errNoAgent = newProblem(CodeAgentNotFound, "no agent with this id on the bac
 // lead finds the backend and the agent that a name in a path leads to: by an alias, unless
 // the original is asked for. What does not parse, what the key does not map to, and what is
 // not there are the same to a caller.
-func (g *Gateway) lead(caller *Caller, name string, original bool) (lead, error) {
+func (s *aliasService) lead(caller *Caller, name string, original bool) (lead, error) {
 	name, id, err := nameOf(name)
 	if err != nil {
 		return lead{}, errNoAgent
 	}
 	of, from := name, ""
 	if !original {
-		if g.neverRouted() && slug.MatchString(name) {
+		if s.neverRouted() && slug.MatchString(name) {
 			return lead{}, storeProblem(sqlstore.ErrUnavailable)
 		}
-		if a, ok := g.routing.Load().aliases[name]; ok && g.concerns(caller, a) {
-			if !g.sees(caller, a) {
+		if a, ok := s.table.Load().aliases[name]; ok && s.concerns(caller, a) {
+			if !s.sees(caller, a) {
 				return lead{}, errNoAgent
 			}
 			of, id, from = a.Target, mustID(a.Target), name
@@ -241,23 +250,23 @@ func nameOf(text string) (name string, id normalize.ID, err error) {
 
 // sees reports whether an alias is there for a caller: its target is at a backend that the
 // key maps to, and both ends are of the caller's accounts.
-func (g *Gateway) sees(caller *Caller, a sqlstore.Alias) bool {
+func (s *aliasService) sees(caller *Caller, a sqlstore.Alias) bool {
 	_, ok := caller.Backend(mustID(a.Target).Backend)
-	return ok && g.sameAccount(caller, a.KeyID, a.Target, a.TargetAccount) && g.concerns(caller, a)
+	return ok && s.sameAccount(caller, a.KeyID, a.Target, a.TargetAccount) && s.concerns(caller, a)
 }
 
 // concerns reports whether the name of an alias means to a caller what it meant to the key
 // that made it: an agent's id is of an account at its backend, and another account may have
 // an agent of that id, too.
-func (g *Gateway) concerns(caller *Caller, a sqlstore.Alias) bool {
-	return g.sameAccount(caller, a.KeyID, a.Name, a.NameAccount)
+func (s *aliasService) concerns(caller *Caller, a sqlstore.Alias) bool {
+	return s.sameAccount(caller, a.KeyID, a.Name, a.NameAccount)
 }
 
 // sameAccount reports whether a caller is of an account at an agent's backend: it was
 // written down when the key made the alias, and is the one that the key has by now if its
 // credential was renewed. If the key is gone and nobody has that account any more, the
 // backend says whose the agent is.
-func (g *Gateway) sameAccount(caller *Caller, key, agent, account string) bool {
+func (s *aliasService) sameAccount(caller *Caller, key, agent, account string) bool {
 	id, err := normalize.ParseID(agent)
 	if err != nil {
 		return true // a slug
@@ -266,7 +275,7 @@ func (g *Gateway) sameAccount(caller *Caller, key, agent, account string) bool {
 	if !ok || mine.account == account || caller.KeyID == key {
 		return true
 	}
-	keys := g.state.Load().keys
+	keys := s.Keys()
 	if maker := keys.byID[key]; maker != nil {
 		if theirs, ok := maker.Backend(id.Backend); ok {
 			return theirs.account == mine.account
@@ -277,20 +286,20 @@ func (g *Gateway) sameAccount(caller *Caller, key, agent, account string) bool {
 
 // hold keeps an agent from being moved to another backend while it is written, and finds
 // where the name leads once it is certain. Release it when the write is over.
-func (g *Gateway) hold(ctx context.Context, caller *Caller, name string, original bool) (found lead, release func(), err error) {
+func (s *aliasService) hold(ctx context.Context, caller *Caller, name string, original bool) (found lead, release func(), err error) {
 	for {
-		if err := g.latest(ctx); err != nil {
+		if err := s.latest(ctx); err != nil {
 			return lead{}, nil, err
 		}
-		if found, err = g.lead(caller, name, original); err != nil {
+		if found, err = s.lead(caller, name, original); err != nil {
 			return lead{}, nil, err
 		}
-		if g.store == nil {
+		if s.Store == nil {
 			return found, func() {}, nil
 		}
-		lock := g.store.LockLocal
-		if g.store.Shared() && g.routing.Load().moving[found.id] {
-			lock = g.store.Lock
+		lock := s.Store.LockLocal
+		if s.Store.Shared() && s.table.Load().moving[found.id] {
+			lock = s.Store.Lock
 		}
 		release, err := lock(ctx, movingLock(found.id), false)
 		if errors.Is(err, sqlstore.ErrUnavailable) { // somebody else may be moving it
@@ -301,11 +310,11 @@ func (g *Gateway) hold(ctx context.Context, caller *Caller, name string, origina
 			p.RetryAfter = time.Second
 			return lead{}, nil, p
 		}
-		if err := g.latest(ctx); err != nil {
+		if err := s.latest(ctx); err != nil {
 			release()
 			return lead{}, nil, err
 		}
-		again, err := g.lead(caller, name, original)
+		again, err := s.lead(caller, name, original)
 		if err == nil && again.id == found.id {
 			return again, release, nil
 		}
@@ -316,17 +325,17 @@ func (g *Gateway) hold(ctx context.Context, caller *Caller, name string, origina
 // latest has the routing be that of all instances. Only writes ask for it, and only where
 // there may be several. A store that is away keeps nobody from writing to an agent by its
 // id, unless that may lead elsewhere, which hold finds out.
-func (g *Gateway) latest(ctx context.Context) error {
-	if g.store == nil {
+func (s *aliasService) latest(ctx context.Context) error {
+	if s.Store == nil {
 		return nil
 	}
-	if g.neverRouted() { // the id may be an alias for all that is known
+	if s.neverRouted() { // the id may be an alias for all that is known
 		return storeProblem(sqlstore.ErrUnavailable)
 	}
-	if !g.store.Shared() {
+	if !s.Store.Shared() {
 		return nil
 	}
-	if err := g.router.refresh(ctx); err != nil && ctx.Err() != nil {
+	if err := s.refresh(ctx); err != nil && ctx.Err() != nil {
 		p := newProblem(CodeUpstreamTimeout, "the request ended before it was known where the id leads")
 		return p
 	}
@@ -335,8 +344,19 @@ func (g *Gateway) latest(ctx context.Context) error {
 
 // neverRouted reports whether nothing is known of aliases, though there may be some: the
 // store was away from the start.
-func (g *Gateway) neverRouted() bool {
-	return g.store != nil && g.routing.Load().revision < 0 && !g.store.FileMissing()
+func (s *aliasService) neverRouted() bool {
+	return s.Store != nil && s.table.Load().revision < 0 && !s.Store.FileMissing()
 }
 
 func movingLock(agent string) string { return "agent " + agent }
+
+// leadingTo are the aliases that lead to an agent, as far as the caller sees them.
+func (s *aliasService) leadingTo(caller *Caller, agent string) (names []string) {
+	for name, a := range s.table.Load().aliases {
+		if a.Target == agent && s.sees(caller, a) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -16,7 +16,7 @@ import (
 // shadowing reads targets beside their sources, out of the way of those who read the
 // sources. It is safe for concurrent use.
 type shadowing struct {
-	gateway *Gateway
+	service *migrationService
 	places  chan struct{} // more at once are left out
 	running sync.WaitGroup
 	ctx     context.Context
@@ -40,9 +40,13 @@ const (
 	shadowFor = 10 * time.Second
 )
 
-func newShadowing(g *Gateway) *shadowing {
+func newShadowing(m *migrationService) *shadowing {
 	ctx, stop := context.WithCancel(context.Background())
-	return &shadowing{gateway: g, places: make(chan struct{}, shadowPlaces), ctx: ctx, stop: stop, expected: map[string]expected{}, counts: map[string]map[sqlstore.ShadowCount]int64{}}
+	s := &shadowing{service: m, places: make(chan struct{}, shadowPlaces), ctx: ctx, stop: stop, expected: map[string]expected{}, counts: map[string]map[sqlstore.ShadowCount]int64{}}
+	if m.Store != nil {
+		s.running.Go(func() { poll(ctx, func() { s.keep(ctx, m.Store) }) })
+	}
+	return s
 }
 
 func (s *shadowing) close() {
@@ -50,10 +54,10 @@ func (s *shadowing) close() {
 	s.running.Wait()
 }
 
-// shadow reads the target of an agent that is just being answered, if its share of the
+// OnRead reads the target of an agent that is just being answered, if its share of the
 // reads says so. It reports whether the agent has such a target at all.
-func (g *Gateway) shadow(caller *Caller, source CallerBackend, agent *normalize.Agent) (has bool) {
-	routing := g.routing.Load()
+func (s *migrationService) OnRead(caller *Caller, source CallerBackend, agent *normalize.Agent) (has bool) {
+	routing := s.Aliases.table.Load()
 	if len(routing.shadows) == 0 {
 		return false
 	}
@@ -64,7 +68,7 @@ func (g *Gateway) shadow(caller *Caller, source CallerBackend, agent *normalize.
 		}
 		has = true
 		if rand.Int64N(100) < shadow.Percent {
-			g.shadowing.begin(shadow, routing, source, target, agent)
+			s.shadows.begin(shadow, routing, source, target, agent)
 		}
 	}
 	return has
@@ -84,7 +88,7 @@ func (s *shadowing) begin(shadow sqlstore.Shadow, r *routing, from, to CallerBac
 		defer func() { <-s.places }()
 		ctx, cancel := context.WithTimeout(behind(s.ctx), shadowFor)
 		defer cancel()
-		_ = s.gateway.safely(ctx, to, "get", func() { s.compare(ctx, shadow, r, from, to, source) })
+		_ = safely(ctx, to.Backend, "get", s.service.Log, func() { s.compare(ctx, shadow, r, from, to, source) })
 	})
 }
 
@@ -93,7 +97,7 @@ func (s *shadowing) compare(ctx context.Context, shadow sqlstore.Shadow, r *rout
 	if !ok {
 		return
 	}
-	target, err := s.gateway.freshly(ctx, to, mustID(shadow.Target).Native)
+	target, err := s.service.Agents.freshly(ctx, to, mustID(shadow.Target).Native)
 	if err != nil {
 		return // the target's own failures are its backend's to show
 	}
@@ -102,10 +106,10 @@ func (s *shadowing) compare(ctx context.Context, shadow sqlstore.Shadow, r *rout
 		return
 	}
 	s.count(shadow.MigrationID, "")
-	s.gateway.telemetry.CountShadowRead()
+	s.service.Telemetry.CountShadowRead()
 	for _, path := range migrate.Differences(migrate.Compare(plan.Change, target.Agent, to.Info)) {
 		s.count(shadow.MigrationID, path)
-		s.gateway.telemetry.CountShadowMismatch(fieldOf(path))
+		s.service.Telemetry.CountShadowMismatch(fieldOf(path))
 	}
 }
 
@@ -137,12 +141,12 @@ func (s *shadowing) document(ctx context.Context, id string, r *routing) (migrat
 	if ok && known.routing == r {
 		return known.doc, true
 	}
-	row, found, err := s.gateway.store.Migration(ctx, id)
+	row, found, err := s.service.Store.Migration(ctx, id)
 	if err != nil || !found {
 		return migrationDocument{}, false
 	}
 	var doc migrationDocument
-	opened, err := s.gateway.vault.open(row.ID, row.Document)
+	opened, err := s.service.Cipher.open(row.ID, row.Document)
 	if err != nil || json.Unmarshal(opened, &doc) != nil {
 		return migrationDocument{}, false
 	}

@@ -72,7 +72,6 @@ func (f rowFields) intern(values interned) rowFields {
 	return f
 }
 
-
 // isKnown reports whether the value of a field is known; a known value can be null.
 func (f *rowFields) isKnown(field normalize.Field) bool {
 	return !f.Unavailable.Has(field) && !f.NotLoaded.Has(field)

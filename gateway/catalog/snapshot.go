@@ -57,8 +57,8 @@ type Snapshot struct {
 
 var lastID atomic.Uint64
 
-// NewSnapshot encodes a listing. Of two agents with one id the first is kept. It keeps
-// nothing of the listing itself.
+// NewSnapshot encodes the agents of a listing. Of agents with the same id the first is kept.
+// The snapshot does not keep the memory of the listing alive.
 func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, error) {
 	agents := sorted(listing.Agents)
 	s := &Snapshot{
@@ -70,13 +70,13 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, erro
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	rows := normalize.Row((*buffer)[:0])
-	same := interned{}
+	values := interned{}
 	for i, a := range agents {
 		var err error
 		if rows, err = a.AppendRow(rows); err != nil {
 			return nil, notEncoded(info, adapters.OpList, err)
 		}
-		s.listed[i] = rowFieldsOf(a).intern(same)
+		s.listed[i] = rowFieldsOf(a).intern(values)
 		ends[i] = len(rows)
 		s.backend = a.Backend
 		s.lacks |= s.listed[i].NotLoaded

@@ -6,7 +6,7 @@
 // a backend. It imports nothing of this module, and does not know what a request means: its
 // callers report outcomes.
 //
-// Begin reading at RequestLog: Begin, AddCall and End record a request, and View returns
+// Begin reading at RequestLog: Start, AddCall and End record a request, and View returns
 // what is new. series.go has the counters, view.go the JSON that the console reads.
 package journal
 

@@ -72,7 +72,7 @@ var rules = []struct {
 	{"gateway/store/idempotency", []string{"gateway/store"}, "it knows neither HTTP nor what a request does"},
 	{"gateway/migration/plan", []string{"adapters", "normalize"}, "pure: it knows neither HTTP nor the store"},
 	{"gateway/telemetry", []string{"gateway/journal"}, "it records events, and not how they come about"},
-	{"gateway/journal", nil, "it knows what to remember, not what happens"},
+	{"gateway/journal", nil, "it stores outcomes and does not know what a request means"},
 	{"gateway/console", []string{"gateway/journal"}, "a page, of whatever state it is told"},
 	{"gateway", []string{"adapters", "adapters/upstream", "config", "gateway/*", "gateway/*/*", "normalize", "config/secret"}, "the gateway knows no vendor"},
 	{"cmd/agentgw", []string{"adapters", "adapters/all", "cmd/agentgw/*", "config", "gateway", "gateway/*", "gateway/migration/plan", "normalize", "sandbox"}, "the command line assembles"},

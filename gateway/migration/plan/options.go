@@ -12,27 +12,27 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Options are what whoever moves an agent says of it.
+// Options are the choices that the caller of a plan made.
 type Options struct {
-	// Architecture is that of the new agent; empty: the source's.
+	// Architecture of the new agent; empty means the source's.
 	Architecture string `json:"architecture,omitzero"`
-	// Inputs are values of fields, by their dotted names, or "extensions." and the
-	// target's own name. They go before the source's.
+	// Inputs are values of the new agent, by dotted field name, or "extensions." and the
+	// target's own name. They override the source's values.
 	Inputs map[string]jsontext.Value `json:"inputs,omitzero"`
-	// Maps say, of a field by its dotted name, what the source's values are at the target.
+	// Maps translate the source's values to the target's, by dotted field name.
 	Maps map[string]map[string]jsontext.Value `json:"maps,omitzero"`
-	// Transforms are asked for by name.
+	// Transforms are the names of the transforms to apply.
 	Transforms []string `json:"transforms,omitzero"`
 }
 
-// GreetingToPrompt has a greeting that the target has no place for become a part of the
-// system prompt.
+// GreetingToPrompt appends a greeting that the target does not support to the system
+// prompt.
 const GreetingToPrompt = "greeting_to_prompt"
 
-// Transforms are those that there are.
+// Transforms returns the names of all transforms.
 func Transforms() []string { return []string{GreetingToPrompt} }
 
-// checkOptions names what is wrong with them.
+// checkOptions returns a violation for each invalid option.
 func (p *planner) checkOptions() (wrong []normalize.Violation) {
 	say := func(pointer string, code normalize.ViolationCode, format string, args ...any) {
 		wrong = append(wrong, normalize.Violation{Pointer: pointer, Code: code, Message: fmt.Sprintf(format, args...)})

@@ -18,7 +18,7 @@ import (
 type planner struct {
 	source   *normalize.Agent
 	from, to *adapters.Info
-	options   Options
+	options  Options
 	plan     Plan
 	same     bool   // source and target have the same provider
 	greeting string // to be added to the system prompt; empty for none
