@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,22 +11,43 @@ import (
 	"sync/atomic"
 
 	"github.com/agentgw/agentgw/gateway/console"
+	"github.com/agentgw/agentgw/gateway/journal"
 )
 
 // Admin is the operators' listener. It is net/http rather than Fiber: what
 // belongs here (Prometheus, server-sent events, pprof) is.
 type Admin struct {
-	gateway  *Gateway
-	reload   func() (needRestart []string, err error)
+	adminOptions
 	draining atomic.Bool
-	end      func() // lets go of open consoles
+	end      func() // closes the event streams of open consoles
 	ended    chan struct{}
 }
 
-// NewAdmin makes the operators' routes; reload reads the configuration anew
-// and names what changed but needs a restart.
-func NewAdmin(g *Gateway, reload func() (needRestart []string, err error)) *Admin {
-	a := &Admin{gateway: g, reload: reload, ended: make(chan struct{})}
+// adminOptions are what an Admin is made of.
+type adminOptions struct {
+	Gateway adminTarget
+	Journal *journal.RequestLog
+	Metrics http.Handler
+	// Migrations returns the migrations for the console, and one of them in detail.
+	Migrations func(ctx context.Context, id string) console.Migrations
+	// Reload reads the configuration again and returns the settings that changed and need a
+	// restart.
+	Reload func() (needRestart []string, err error)
+}
+
+// adminTarget is the gateway as operators see it.
+type adminTarget interface {
+	ConsoleState() console.State
+	// Purge drops what is cached, of one backend or of what one key sees if they are named,
+	// and returns the number of entries.
+	Purge(backend, keyID string) int
+	// UnknownName returns a message about a name that does not exist; empty for none.
+	UnknownName(backend, keyID string) string
+	ProfilingEnabled() bool
+}
+
+func newAdmin(o adminOptions) *Admin {
+	a := &Admin{adminOptions: o, ended: make(chan struct{})}
 	a.end = sync.OnceFunc(func() { close(a.ended) })
 	return a
 }
@@ -41,8 +63,8 @@ func (a *Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, map[string]any{"status": "ok"}) })
 	mux.HandleFunc("GET /readyz", a.ready)
-	mux.Handle("GET /metrics", a.gateway.telemetry.Metrics())
-	live := console.Handler(console.Options{State: a.state, Journal: a.gateway.journal, Migrations: a.gateway.migrations.ConsoleState, Ended: a.ended})
+	mux.Handle("GET /metrics", a.Metrics)
+	live := console.Handler(console.Options{State: a.state, Journal: a.Journal, Migrations: a.Migrations, Ended: a.ended})
 	mux.Handle("GET /console", live)
 	mux.Handle("GET /console/", live)
 	mux.HandleFunc("POST /cache/purge", a.purge)
@@ -57,7 +79,7 @@ func (a *Admin) Handler() http.Handler {
 
 // state is what the console shows.
 func (a *Admin) state() console.State {
-	s := a.gateway.consoleState()
+	s := a.Gateway.ConsoleState()
 	s.Draining = a.draining.Load()
 	return s
 }
@@ -65,7 +87,7 @@ func (a *Admin) state() console.State {
 // profiled serves a profile if admin.pprof is on.
 func (a *Admin) profiled(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !a.gateway.state.Load().config.File.Admin.Pprof {
+		if !a.Gateway.ProfilingEnabled() {
 			http.Error(w, "admin.pprof is off", http.StatusNotFound)
 			return
 		}
@@ -105,15 +127,15 @@ func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if unknown := a.gateway.unknownNames(backend, key); unknown != "" {
+	if unknown := a.Gateway.UnknownName(backend, key); unknown != "" {
 		writeJSON(w, http.StatusNotFound, map[string]any{"error": unknown})
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"purged": a.gateway.Purge(backend, key)})
+	writeJSON(w, http.StatusOK, map[string]any{"purged": a.Gateway.Purge(backend, key)})
 }
 
 func (a *Admin) reloadNow(w http.ResponseWriter, _ *http.Request) {
-	needRestart, err := a.reload()
+	needRestart, err := a.Reload()
 	if err != nil {
 		writeJSON(w, http.StatusUnprocessableEntity, map[string]any{"reloaded": false, "error": err.Error()})
 		return

@@ -34,7 +34,7 @@ type aliasBody struct {
 }
 
 func (s *Server) handleAliases(r *request) (*response, error) {
-	aliases, err := s.gateway.aliases.List(r.caller)
+	aliases, err := s.Aliases.List(r.caller)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (s *Server) handleAliases(r *request) (*response, error) {
 }
 
 func (s *Server) handleAlias(r *request) (*response, error) {
-	a, err := s.gateway.aliases.Get(r.caller, r.id)
+	a, err := s.Aliases.Get(r.caller, r.id)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (s *Server) handlePutAlias(r *request) (*response, error) {
 	if err := r.decode(&body); err != nil {
 		return nil, err
 	}
-	alias, err := s.gateway.aliases.Put(r.ctx, aliasWrite{
+	alias, err := s.Aliases.Put(r.ctx, aliasWrite{
 		Caller: r.caller, Name: r.id, Target: body.Target, Version: body.Version, Check: r.checkAlias, Audit: r.audit(),
 	})
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *Server) handleDeleteAlias(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.gateway.aliases.Delete(r.ctx, aliasWrite{Caller: r.caller, Name: r.id, Version: version, Check: r.checkAlias, Audit: r.audit()})
+	err = s.Aliases.Delete(r.ctx, aliasWrite{Caller: r.caller, Name: r.id, Version: version, Check: r.checkAlias, Audit: r.audit()})
 	if err != nil {
 		return nil, err
 	}

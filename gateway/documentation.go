@@ -1,8 +1,7 @@
 package gateway
 
 import (
-	"slices"
-	"strings"
+	"sync"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/catalog"
@@ -11,26 +10,29 @@ import (
 	"github.com/agentgw/agentgw/gateway/openapi"
 )
 
-// documentation is what the gateway says of itself, made when it is first asked for.
-type documentation struct {
+// docs are the documents about the API, each made when it is first requested.
+type docs struct {
 	openAPI func() (*response, error)
 	errors  func() *response
 }
 
-// describe writes the API down as OpenAPI 3.1, from the routes, the codes and the
-// providers' tables.
-func (g *Gateway) describe() (*response, error) {
-	in := openapi.Input{Version: g.version, Orders: catalog.OrderNames()}
+func newDocs(version string, providers []*adapters.Info) *docs {
+	return &docs{
+		openAPI: sync.OnceValues(func() (*response, error) { return openAPIDocument(version, providers) }),
+		errors:  sync.OnceValue(errorsPage),
+	}
+}
+
+// openAPIDocument describes the API in OpenAPI 3.1, from the routes, the error codes and the
+// providers' capability tables.
+func openAPIDocument(version string, providers []*adapters.Info) (*response, error) {
+	in := openapi.Input{Version: version, Providers: providers, Orders: catalog.OrderNames()}
 	for _, r := range routes {
 		in.Routes = append(in.Routes, openapi.Route{Method: r.method, Path: r.name, Open: r.open, Scope: r.scope, Query: r.query, Body: r.body, Bodyless: r.bodyless})
 	}
 	for _, c := range Codes() {
 		in.Codes = append(in.Codes, openapi.Code{Code: string(c.Code), Title: c.Title, Fix: c.Cure, Status: c.Status})
 	}
-	for _, p := range g.providers {
-		in.Providers = append(in.Providers, p.Info)
-	}
-	slices.SortFunc(in.Providers, func(a, b *adapters.Info) int { return strings.Compare(a.Provider, b.Provider) })
 	in.Migration = openapi.Migration{
 		States: migrate.States(), Steps: texts(migrate.Steps()), Kinds: texts(migrate.Kinds()), Severities: texts(migrate.Severities()),
 		Verdicts: texts(migrate.Verdicts()), Transforms: migrate.Transforms(),

@@ -177,7 +177,7 @@ func TestOutOfDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	failing := &failingListener{Listener: l, errs: []error{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ENOBUFS}}
-	other := NewServer(b.gateway)
+	other := b.gateway.NewServer()
 	served := make(chan error, 1)
 	go func() { served <- other.Serve(other.Guard(failing)) }()
 	resp, err := http.Get("http://" + l.Addr().String() + "/docs/errors")
@@ -324,7 +324,7 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 	f := func(name, first string, want time.Duration) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := NewServer(b.gateway)
+				s := b.gateway.NewServer()
 				l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 				served := make(chan struct{})
 				go func() { _ = s.Serve(s.Guard(l)); close(served) }() // until Shutdown

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,20 +23,19 @@ import (
 // Gateway answers requests by one configuration at a time. It is safe for
 // concurrent use.
 type Gateway struct {
-	providers     map[string]adapters.Provider
-	version       string
-	started       time.Time
-	running       atomic.Int64 // requests of callers
-	byKey         *shares      // those of each key
-	log           *slog.Logger
-	telemetry     *telemetry.Telemetry
-	journal       *journal.RequestLog
-	cache         *cache
-	responses     *responseCache
-	aliases       *aliasService
-	agents        *agentService
-	migrations    *migrationService
-	documentation documentation
+	providers  map[string]adapters.Provider
+	version    string
+	started    time.Time
+	running    atomic.Int64 // requests of callers
+	byKey      *shares      // those of each key
+	log        *slog.Logger
+	telemetry  *telemetry.Telemetry
+	journal    *journal.RequestLog
+	cache      *cache
+	responses  *responseCache
+	aliases    *aliasService
+	agents     *agentService
+	migrations *migrationService
 
 	reloading sync.Mutex
 	state     atomic.Pointer[state]
@@ -44,6 +44,7 @@ type Gateway struct {
 // state is what a configuration makes; a reload swaps it whole.
 type state struct {
 	config   *config.Config
+	settings *serverSettings
 	backends []*Backend
 	keys     *keyring
 	cursors  *catalog.Sealer
@@ -74,7 +75,6 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 		return nil, err
 	}
 	g.cache = newCache(o.Telemetry, g.journal)
-	g.documentation = documentation{openAPI: sync.OnceValues(g.describe), errors: sync.OnceValue(errorsPage)}
 	g.telemetry.InitCounters(labelValues)
 	g.telemetry.ObserveInFlight(g.running.Load)
 	g.telemetry.ObserveStore(func() (up bool, aliases int) { return g.aliases.State() })
@@ -95,6 +95,35 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g.agents.OnRead = g.migrations.OnRead
 	return g, nil
 }
+
+// NewServer returns a public listener of the gateway.
+func (g *Gateway) NewServer() *Server {
+	return newServer(serverOptions{
+		Version: g.version, Providers: g.infos(), Log: g.log, Telemetry: g.telemetry,
+		Agents: g.agents, Aliases: g.aliases, Migrations: g.migrations,
+		Responses: g.responses, IsFresh: g.cache.isFresh, Slots: g.byKey, InFlight: &g.running,
+		Current: func() *serverSettings { return g.state.Load().settings },
+	})
+}
+
+// infos returns what the providers can do, by name.
+func (g *Gateway) infos() []*adapters.Info {
+	var infos []*adapters.Info
+	for _, p := range g.providers {
+		infos = append(infos, p.Info)
+	}
+	slices.SortFunc(infos, func(a, b *adapters.Info) int { return strings.Compare(a.Provider, b.Provider) })
+	return infos
+}
+
+// NewAdmin returns the operators' listener of the gateway. reload reads the configuration
+// again and returns the settings that changed and need a restart.
+func (g *Gateway) NewAdmin(reload func() (needRestart []string, err error)) *Admin {
+	return newAdmin(adminOptions{Gateway: g, Journal: g.journal, Metrics: g.telemetry.Metrics(), Migrations: g.migrations.ConsoleState, Reload: reload})
+}
+
+// ProfilingEnabled reports whether admin.pprof is on.
+func (g *Gateway) ProfilingEnabled() bool { return g.state.Load().config.File.Admin.Pprof }
 
 func (g *Gateway) settings() config.Server { return g.state.Load().config.File.Server }
 
@@ -173,6 +202,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	}
 	next.keys = newKeyring(c.Keys, next.backends, g.byKey, ring)
 	// A quarter of the bytes is for encoded responses.
+	next.settings = &serverSettings{Server: c.File.Server, Keys: next.keys}
 	g.cache.store.limit(c.File.Cache.MaxEntries, int64(c.File.Cache.MaxBytes)*3/4)
 	g.responses.Limit(int64(c.File.Cache.MaxBytes) / 4)
 	inUse := next.keys.principals()
@@ -294,9 +324,9 @@ func (g *Gateway) Purge(backend, keyID string) int {
 	})
 }
 
-// unknownNames says which of a backend's name and a key's id there is not;
-// empty ones are not asked for.
-func (g *Gateway) unknownNames(backend, keyID string) string {
+// UnknownName returns a message about a backend or a key that does not exist, or an empty
+// string. Empty names are not checked.
+func (g *Gateway) UnknownName(backend, keyID string) string {
 	s := g.state.Load()
 	if backend != "" && named(s, backend) == nil {
 		return unknownName("backend", backend, backendNames(s.backends))

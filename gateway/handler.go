@@ -24,7 +24,7 @@ func (s *Server) handle(route *route) fiber.Handler {
 			if err := s.acquireSlot(r, caller); err != nil {
 				return err
 			}
-			defer s.gateway.byKey.leave(caller.place)
+			defer s.Slots.leave(caller.place)
 			if !caller.has(route.scope) {
 				return newProblem(CodeScopeMissing, "the key lacks the scope %s", route.scope)
 			}
@@ -38,13 +38,12 @@ func (s *Server) handle(route *route) fiber.Handler {
 
 // respond answers with the cached response if it is still valid, else with the handler's.
 func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *Caller) error {
-	g := s.gateway
 	id := strings.Clone(c.Params("id"))
-	key, cacheable := responseKeyOf(c, r, route, caller, id, g.aliases.table.Load().number)
-	generation := g.responses.Generation()
+	key, cacheable := responseKeyOf(c, r, route, caller, id, s.Aliases.table.Load().number)
+	generation := s.Responses.Generation()
 	if cacheable {
-		if cached, ok := g.responses.Get(key, g.cache, r.began); ok {
-			g.recordHit(c.UserContext(), cached, r)
+		if cached, ok := s.Responses.Get(key, s.IsFresh, r.began); ok {
+			s.recordHit(c.UserContext(), cached, r)
 			cached.response.write(c, r)
 			return nil
 		}
@@ -59,7 +58,7 @@ func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *Ca
 	}
 	r.sources, r.cache, r.about = sourcesOf(made.parts), leastCached(made.parts), made.about
 	if cacheable && made.cacheable {
-		g.responses.Put(key, newCachedResponse(made, r), generation)
+		s.Responses.Put(key, newCachedResponse(made, r), generation)
 	}
 	made.write(c, r)
 	return nil

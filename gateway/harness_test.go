@@ -166,7 +166,7 @@ func (b *bench) start(providers []adapters.Provider) {
 	if b.gateway, err = New(Options{Providers: append(all.Providers(), providers...), Version: "test", Log: log, Telemetry: tel, Store: b.store}, c); err != nil {
 		t.Fatal(err)
 	}
-	server := NewServer(b.gateway)
+	server := b.gateway.NewServer()
 	b.server = server
 	countHandled(server, &b.handled)
 	l, err := newLoopback()
@@ -256,7 +256,7 @@ var (
 // document is the gateway's OpenAPI document, the same for all of a process.
 func (b *bench) document() *described.Document {
 	documentOnce.Do(func() {
-		r, err := b.gateway.describe()
+		r, err := b.server.docs.openAPI()
 		if err == nil {
 			theDocument, err = described.Parse(r.body.Plain())
 		}
@@ -360,7 +360,7 @@ func waitFor(t *testing.T, what string, condition func() bool) {
 // metrics is the page that Prometheus would read.
 func (b *bench) metrics() string {
 	w := httptest.NewRecorder()
-	NewAdmin(b.gateway, nil).Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	b.gateway.NewAdmin(nil).Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	return w.Body.String()
 }
 

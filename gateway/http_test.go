@@ -236,7 +236,7 @@ func TestOverload(t *testing.T) {
 // TestShutdownBeforeServe: a server that was stopped before it began never does.
 func TestShutdownBeforeServe(t *testing.T) {
 	b := newBench(t, "")
-	server := NewServer(b.gateway)
+	server := b.gateway.NewServer()
 	if err := server.Shutdown(time.Second); err != nil {
 		t.Fatal(err)
 	}

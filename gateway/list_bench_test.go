@@ -116,7 +116,7 @@ func BenchmarkMiss(b *testing.B) {
 // clients, four backends, a ttl of one second.
 func BenchmarkUpstreamCalls(b *testing.B) {
 	g, _, emulators := benchGateway(b, 100, all.Names()...)
-	server := NewServer(g)
+	server := g.NewServer()
 	l, err := newLoopback()
 	if err != nil {
 		b.Fatal(err)

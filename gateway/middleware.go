@@ -25,7 +25,7 @@ const (
 func (s *Server) recoverPanic(c *fiber.Ctx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.gateway.log.ErrorContext(c.UserContext(), "panic in a request", "panic_type", fmt.Sprintf("%T", p), "request_id", requestStateOf(c).requestID, "stack", stack())
+			s.Log.ErrorContext(c.UserContext(), "panic in a request", "panic_type", fmt.Sprintf("%T", p), "request_id", requestStateOf(c).requestID, "stack", stack())
 			err = newProblem(CodeInternal, "")
 		}
 	}()
@@ -35,9 +35,9 @@ func (s *Server) recoverPanic(c *fiber.Ctx) (err error) {
 // admit refuses requests above server.max_inflight and requests that arrive while the
 // server stops.
 func (s *Server) admit(c *fiber.Ctx) error {
-	defer s.gateway.running.Add(-1)
-	if s.gateway.running.Add(1) > int64(requestStateOf(c).config.config.File.Server.MaxInflight) {
-		s.gateway.telemetry.CountRefusal(refusedInFlight)
+	defer s.InFlight.Add(-1)
+	if s.InFlight.Add(1) > int64(requestStateOf(c).settings.MaxInflight) {
+		s.Telemetry.CountRefusal(refusedInFlight)
 		return overloaded("server.max_inflight requests are running")
 	}
 	if s.closing.Load() {
@@ -59,7 +59,7 @@ func overloaded(detail string) *Problem {
 
 // cors allows pages of the origins in server.cors.origins to call the gateway.
 func (s *Server) cors() fiber.Handler {
-	origins := func() []string { return s.gateway.state.Load().config.File.Server.CORS.Origins }
+	origins := func() []string { return s.Current().CORS.Origins }
 	return cors.New(cors.Config{
 		AllowOriginsFunc: func(origin string) bool {
 			return slices.ContainsFunc(origins(), func(allowed string) bool { return allowed == "*" || strings.EqualFold(allowed, origin) })
@@ -79,9 +79,9 @@ func (s *Server) authenticate(r *requestState) (*Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	entry, refused := r.config.keys.find([]byte(key), r.began)
+	entry, refused := r.settings.Keys.find([]byte(key), r.began)
 	if refused != "" {
-		s.gateway.telemetry.CountAuthFailure(refused)
+		s.Telemetry.CountAuthFailure(refused)
 		return nil, newProblem(CodeUnauthenticated, "send a valid key as Authorization: Bearer … or X-API-Key: …")
 	}
 	r.keyID = entry.caller.KeyID
@@ -129,8 +129,8 @@ func limitRate(r *requestState, caller *Caller) error {
 // acquireSlot takes one of the server.max_inflight slots for the caller's key; the
 // caller must release it. It refuses a key that already uses its fair share.
 func (s *Server) acquireSlot(r *requestState, caller *Caller) error {
-	if !s.gateway.byKey.take(caller.place, r.config.config.File.Server.MaxInflight, len(r.config.keys.byHash) > 1) {
-		s.gateway.telemetry.CountRefusal(refusedShare)
+	if !s.Slots.take(caller.place, r.settings.MaxInflight, len(r.settings.Keys.byHash) > 1) {
+		s.Telemetry.CountRefusal(refusedShare)
 		return overloaded("this key already uses its share of the server.max_inflight requests")
 	}
 	return nil
@@ -143,7 +143,7 @@ func (s *Server) handleServerError(c *fiber.Ctx, err error) error {
 	if c.Context().ConnRequestNum() <= 1 { // when a later request began is not known
 		r.began = c.Context().ConnTime()
 	}
-	_, r.entry = s.gateway.journal.Start(c.UserContext(), r.requestID, r.began)
+	_, r.entry = s.Telemetry.Journal.Start(c.UserContext(), r.requestID, r.began)
 	s.writeProblem(c, r, err)
 	lingerOn(c.Context().Conn()) // the peer may still be sending what is refused
 	s.finish(c, r, trace.SpanFromContext(c.UserContext()))
@@ -160,7 +160,7 @@ func (s *Server) writeProblem(c *fiber.Ctx, r *requestState, err error) {
 		return
 	}
 	if p.Code == CodeInternal {
-		s.gateway.log.ErrorContext(c.UserContext(), "internal error", "request_id", r.requestID, "error_type", fmt.Sprintf("%T", err))
+		s.Log.ErrorContext(c.UserContext(), "internal error", "request_id", r.requestID, "error_type", fmt.Sprintf("%T", err))
 	}
 	r.code = p.Code
 	if r.sources == nil {

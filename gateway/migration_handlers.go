@@ -26,7 +26,7 @@ func migrationStep[B any](step func(*migrationService, context.Context, migratio
 		if err := r.decode(&body); err != nil {
 			return nil, err
 		}
-		v, err := step(s.gateway.migrations, r.ctx, r.migration(), body)
+		v, err := step(s.Migrations, r.ctx, r.migration(), body)
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +47,7 @@ func (s *Server) handlePlanMigration(r *request) (*response, error) {
 	if err := r.decode(&body); err != nil {
 		return nil, err
 	}
-	v, created, err := s.gateway.migrations.Plan(r.ctx, r.migration(), body)
+	v, created, err := s.Migrations.Plan(r.ctx, r.migration(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (s *Server) handlePlanMigration(r *request) (*response, error) {
 }
 
 func (s *Server) handleMigration(r *request) (*response, error) {
-	v, err := s.gateway.migrations.Get(r.ctx, r.migration())
+	v, err := s.Migrations.Get(r.ctx, r.migration())
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (s *Server) handleMigrations(r *request) (*response, error) {
 		NextCursor *string            `json:"next_cursor"`
 	}{Object: "list"}
 	var next string
-	if list.Data, next, err = s.gateway.migrations.List(r.ctx, r.migration(), q); err != nil {
+	if list.Data, next, err = s.Migrations.List(r.ctx, r.migration(), q); err != nil {
 		return nil, err
 	}
 	if next != "" {

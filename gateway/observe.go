@@ -18,7 +18,7 @@ import (
 // requestState is what the middlewares and the handler of one request share. It is used
 // by the goroutine of the request alone.
 type requestState struct {
-	config    *state // of the moment when the request began
+	settings  *serverSettings // of the moment when the request began
 	began     time.Time
 	requestID string
 	headers   *requestHeaders
@@ -42,7 +42,7 @@ var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // newRequestState keeps the caller's request id if it is a valid one.
 func (s *Server) newRequestState(c *fiber.Ctx) *requestState {
-	r := &requestState{config: s.gateway.state.Load(), began: time.Now(), headers: parseHeaders(&c.Request().Header)}
+	r := &requestState{settings: s.Current(), began: time.Now(), headers: parseHeaders(&c.Request().Header)}
 	if r.requestID = r.headers.first(headerRequestID); !validRequestID.MatchString(r.requestID) {
 		r.requestID = newRequestID(r.began)
 	}
@@ -63,10 +63,10 @@ func newRequestID(now time.Time) string {
 // and reports the request when it is answered.
 func (s *Server) observe(c *fiber.Ctx) error {
 	r := s.newRequestState(c)
-	ctx, span := s.gateway.telemetry.StartRequest(context.Background(), r.headers.first(headerTraceparent), r.headers.first(headerTracestate))
+	ctx, span := s.Telemetry.StartRequest(context.Background(), r.headers.first(headerTraceparent), r.headers.first(headerTracestate))
 	r.trace = span.SpanContext()
-	ctx, r.entry = s.gateway.journal.Start(ctx, r.requestID, r.began)
-	ctx, cancel := context.WithDeadline(ctx, r.began.Add(r.config.config.File.Server.RequestTimeout.D()))
+	ctx, r.entry = s.Telemetry.Journal.Start(ctx, r.requestID, r.began)
+	ctx, cancel := context.WithDeadline(ctx, r.began.Add(r.settings.RequestTimeout.D()))
 	defer cancel()
 	c.SetUserContext(ctx)
 
@@ -91,7 +91,7 @@ func (s *Server) finish(c *fiber.Ctx, r *requestState, span trace.Span) {
 		header.Set("RateLimit", r.limit.available(now))
 	}
 	status := c.Response().StatusCode()
-	s.gateway.telemetry.EndRequest(c.UserContext(), span, r.entry, telemetry.RequestEvent{
+	s.Telemetry.EndRequest(c.UserContext(), span, r.entry, telemetry.RequestEvent{
 		Method: c.Method(), Scheme: scheme(c), Route: r.route, Status: status, Code: string(r.code),
 		RequestID: r.requestID, KeyID: r.keyID, AgentID: r.about.ID, AgentName: r.about.Name,
 		Cache: string(r.cache), Sources: r.sources, IsClientError: isClientError(status, r.code),

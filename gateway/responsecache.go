@@ -104,7 +104,7 @@ func (c *responseCache) Generation() uint64 {
 }
 
 // Get returns the response of the key if it is valid at that time.
-func (c *responseCache) Get(key responseKey, snapshots *cache, now time.Time) (*cachedResponse, bool) {
+func (c *responseCache) Get(key responseKey, isFresh func(dependency, time.Time) bool, now time.Time) (*cachedResponse, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cached, ok := c.lru.Get(key)
@@ -112,7 +112,7 @@ func (c *responseCache) Get(key responseKey, snapshots *cache, now time.Time) (*
 		return nil, false
 	}
 	for _, d := range cached.dependencies {
-		if !snapshots.isFresh(d, now) {
+		if !isFresh(d, now) {
 			c.lru.Remove(key)
 			return nil, false
 		}
@@ -168,12 +168,12 @@ func (c *responseCache) Size() int64 {
 
 // recordHit reports a cached response to tracing, metrics and the request log exactly as
 // a hit in the snapshot cache would be.
-func (g *Gateway) recordHit(ctx context.Context, cached *cachedResponse, r *requestState) {
+func (s *Server) recordHit(ctx context.Context, cached *cachedResponse, r *requestState) {
 	for _, d := range cached.dependencies {
-		g.telemetry.CountCacheRead(d.backend, string(CacheHit))
+		s.Telemetry.CountCacheRead(d.backend, string(CacheHit))
 	}
 	if cached.response.about == (agentRef{}) {
-		_, span := g.telemetry.StartSpan(ctx, "fanout")
+		_, span := s.Telemetry.StartSpan(ctx, "fanout")
 		traceParts(span, cached.parts)
 		span.End()
 	}

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -66,11 +65,11 @@ func (s *Server) handleList(r *request) (*response, error) {
 		return nil, err
 	}
 	for _, name := range q.Providers {
-		if _, ok := s.gateway.providers[name]; !ok {
-			return nil, newProblem(CodeInvalidParameter, "provider=%q is not one of %s", normalize.Shorten(name), strings.Join(slices.Sorted(maps.Keys(s.gateway.providers)), ", "))
+		if known := s.providerNames(); !slices.Contains(known, name) {
+			return nil, newProblem(CodeInvalidParameter, "provider=%q is not one of %s", normalize.Shorten(name), strings.Join(known, ", "))
 		}
 	}
-	return respondAgents(s.gateway.agents.list(r.ctx, r.caller, q))
+	return respondAgents(s.Agents.list(r.ctx, r.caller, q))
 }
 
 func (s *Server) handleGet(r *request) (*response, error) {
@@ -82,7 +81,7 @@ func (s *Server) handleGet(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return respondAgents(s.gateway.agents.get(r.ctx, r.caller, GetQuery{ID: r.id, Raw: raw, Fresh: r.noCache, Original: original}))
+	return respondAgents(s.Agents.get(r.ctx, r.caller, GetQuery{ID: r.id, Raw: raw, Fresh: r.noCache, Original: original}))
 }
 
 func (s *Server) handleCreate(r *request) (*response, error) {
@@ -93,7 +92,7 @@ func (s *Server) handleCreate(r *request) (*response, error) {
 	if q.IdempotencyKey, err = r.idempotencyKey(); err != nil {
 		return nil, err
 	}
-	return respondAgents(s.gateway.agents.createOnce(r.ctx, r.caller, q))
+	return respondAgents(s.Agents.createOnce(r.ctx, r.caller, q))
 }
 
 func (s *Server) handlePatch(r *request) (*response, error) {
@@ -101,7 +100,7 @@ func (s *Server) handlePatch(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return respondAgents(s.gateway.agents.patch(r.ctx, r.caller, q))
+	return respondAgents(s.Agents.patch(r.ctx, r.caller, q))
 }
 
 func (s *Server) handleDelete(r *request) (*response, error) {
@@ -109,7 +108,7 @@ func (s *Server) handleDelete(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return respondAgents(s.gateway.agents.remove(r.ctx, r.caller, q))
+	return respondAgents(s.Agents.remove(r.ctx, r.caller, q))
 }
 
 // respondAgents turns what the agents' service returned into a response.
@@ -130,7 +129,7 @@ func (s *Server) handleBackend(r *request) (*response, error) {
 	return getBackend(r.caller, name)
 }
 
-func (s *Server) handleOpenAPI(*request) (*response, error) { return s.gateway.documentation.openAPI() }
+func (s *Server) handleOpenAPI(*request) (*response, error) { return s.docs.openAPI() }
 
 func (s *Server) handleDocs(*request) (*response, error) { return shown(docsite.Page()), nil }
 
@@ -143,5 +142,13 @@ func (s *Server) handleDocsAsset(r *request) (*response, error) {
 }
 
 func (s *Server) handleErrorsPage(*request) (*response, error) {
-	return s.gateway.documentation.errors(), nil
+	return s.docs.errors(), nil
+}
+
+func (s *Server) providerNames() []string {
+	names := make([]string, len(s.Providers))
+	for i, p := range s.Providers {
+		names[i] = p.Provider
+	}
+	return names
 }

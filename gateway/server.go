@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -11,16 +12,18 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
 // Server is the public listener.
 type Server struct {
-	gateway   *Gateway
+	serverOptions
 	app       *fiber.App
 	bodyLimit int64 // as it was at start
 
+	docs        *docs
 	connections *connections
 	leaving     atomic.Bool // responses close their connections
 	closing     atomic.Bool // new requests are refused
@@ -40,7 +43,33 @@ const (
 	writeTimeout   = 60 * time.Second // of a whole answer
 )
 
-// NewServer returns the public listener of a gateway. Its body limit is that of the current
+// serverOptions are what a Server is made of.
+type serverOptions struct {
+	Version    string
+	Providers  []*adapters.Info
+	Log        *slog.Logger
+	Telemetry  *telemetry.Telemetry
+	Agents     *agentService
+	Aliases    *aliasService
+	Migrations *migrationService
+	Responses  *responseCache
+	// IsFresh reports whether a cache entry is still what a response was made of.
+	IsFresh func(d dependency, now time.Time) bool
+	// Slots shares server.max_inflight among keys; InFlight counts the requests that run.
+	Slots    *shares
+	InFlight *atomic.Int64
+	// Current returns the settings of the moment.
+	Current func() *serverSettings
+}
+
+// serverSettings are what a Server takes from the configuration. A request uses the settings
+// of the moment when it began.
+type serverSettings struct {
+	config.Server
+	Keys *keyring
+}
+
+// newServer returns the public listener of a gateway. Its body limit is that of the current
 // configuration; everything else follows reloads.
 //
 // A request passes, in this order:
@@ -51,13 +80,14 @@ const (
 //	admit           server.max_inflight, shutdown, length of the target
 //	cors            server.cors.origins
 //	handle          the route: key, rate limit, fair share, scope, response cache, handler
-func NewServer(g *Gateway) *Server {
-	c := g.state.Load().config.File.Server
-	s := &Server{gateway: g, connections: &connections{
-		limits:    func() config.Server { return g.state.Load().config.File.Server },
-		telemetry: g.telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{},
+func newServer(o serverOptions) *Server {
+	c := o.Current().Server
+	s := &Server{serverOptions: o, connections: &connections{
+		limits:    func() config.Server { return o.Current().Server },
+		telemetry: o.Telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{},
 	}}
 	s.bodyLimit = int64(c.BodyLimit)
+	s.docs = newDocs(o.Version, o.Providers)
 	// Without Immutable, strings of a *fiber.Ctx alias buffers that the next request reuses:
 	// what outlives the handler is copied.
 	s.app = fiber.New(fiber.Config{

@@ -4,8 +4,8 @@ import (
 	"github.com/agentgw/agentgw/gateway/console"
 )
 
-// consoleState is what the gateway is like now, for the operators' page.
-func (g *Gateway) consoleState() console.State {
+// ConsoleState returns the state of the gateway for the operators' page.
+func (g *Gateway) ConsoleState() console.State {
 	s := g.state.Load()
 	entries, bytes := g.cache.store.size()
 	view := console.State{

@@ -60,7 +60,7 @@ func observedServer(t testing.TB, way, agents int, serve func(testing.TB, http.H
 		g.journal, g.cache.journal, g.telemetry.Journal = nil, nil, nil
 	}
 	conn := &turnConn{asked: make(chan []byte), answered: make(chan []byte, 1)}
-	server := NewServer(g)
+	server := g.NewServer()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

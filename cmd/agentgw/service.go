@@ -58,8 +58,8 @@ func newService(ctx context.Context, c *config.Config, log *slog.Logger, output 
 	if err != nil {
 		return nil, err
 	}
-	s := &service{config: c, load: load, log: log, telemetry: t, store: store, gateway: g, public: gateway.NewServer(g)}
-	s.admin = gateway.NewAdmin(g, s.reload)
+	s := &service{config: c, load: load, log: log, telemetry: t, store: store, gateway: g, public: g.NewServer()}
+	s.admin = g.NewAdmin(s.reload)
 	return s, nil
 }
 

@@ -179,8 +179,8 @@ func (l *Live) start(o Options) {
 	if l.Gateway, err = gateway.New(gateway.Options{Providers: all.Providers(), Version: "test", Log: log, Telemetry: recorded, Store: store}, c); err != nil {
 		l.t.Fatal(err)
 	}
-	l.admin = gateway.NewAdmin(l.Gateway, func() ([]string, error) { return nil, nil })
-	server := gateway.NewServer(l.Gateway)
+	l.admin = l.Gateway.NewAdmin(func() ([]string, error) { return nil, nil })
+	server := l.Gateway.NewServer()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		l.t.Fatal(err)
