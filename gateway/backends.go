@@ -14,19 +14,14 @@ import (
 
 // backendView is a backend as GET /v1/backends shows it.
 type backendView struct {
-	Object        string       `json:"object"`
-	Backend       string       `json:"backend"`
-	Provider      string       `json:"provider"`
-	Breaker       breakerView  `json:"breaker"`
-	Quota         *quotaView   `json:"quota"`
-	LastSuccessAt *time.Time   `json:"last_success_at"`
-	LastError     *failureNote `json:"last_error"`
+	Object        string        `json:"object"`
+	Backend       string        `json:"backend"`
+	Provider      string        `json:"provider"`
+	Breaker       BreakerStatus `json:"breaker"`
+	Quota         *quotaView    `json:"quota"`
+	LastSuccessAt *time.Time    `json:"last_success_at"`
+	LastError     *Failure      `json:"last_error"`
 	Capabilities  `json:",embed"`
-}
-
-type breakerView struct {
-	State       string `json:"state"`
-	RetryAfterS *int   `json:"retry_after_s"`
 }
 
 // Capabilities is a vendor's capability table as JSON.
@@ -111,25 +106,13 @@ func getBackend(caller *Caller, name string) (*response, error) {
 }
 
 func viewOf(b CallerBackend) backendView {
-	v := backendView{
+	status := b.Status()
+	return backendView{
 		Object: "backend", Backend: b.Name, Provider: b.Info.Provider,
-		Breaker:       b.breaker.view(),
-		Quota:         b.quotas.view(b.principal(b.Credential).quota, time.Now()),
-		LastSuccessAt: b.health.lastSuccess(),
-		LastError:     b.health.failure.Load(),
-		Capabilities:  CapabilitiesOf(b.Info),
+		Breaker: status.Breaker, Quota: b.Quota(b.Credential),
+		LastSuccessAt: status.LastSuccess, LastError: status.LastFailure,
+		Capabilities: CapabilitiesOf(b.Info),
 	}
-	return v
-}
-
-// view is the state, and while it is open in how many seconds to ask again.
-func (b *breaker) view() breakerView {
-	v := breakerView{State: b.state()}
-	if v.State == "open" {
-		s := retryAfterSeconds(b.retryAfter())
-		v.RetryAfterS = &s
-	}
-	return v
 }
 
 func jsonResponse(v any) (*response, error) {

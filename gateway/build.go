@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/agentgw/agentgw/adapters/upstream"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/journal"
+	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
 // Backend is one configured backend, assembled.
@@ -30,93 +32,132 @@ type Backend struct {
 	client     *upstream.Client
 }
 
-// build assembles a backend. This is the only place that says what stands
-// around a call, and in which order.
+// backendOptions are what all backends have in common.
+type backendOptions struct {
+	Version   string // of the gateway
+	Log       *slog.Logger
+	Telemetry *telemetry.Telemetry
+	// Cache returns the middleware that caches what a backend returns.
+	Cache func(*Backend) Middleware
+}
+
+// newBackend assembles a backend. This is the only place that says what stands around a
+// call, and in which order.
 //
 // A call passes, from the outside in:
 //
 //	recover   a panic becomes this call's error
-//	compose   a get is made of the list where the vendor's get is none, or lacks something
-//	cache     what is known is served; equal reads share one; a write drops what it changed
-//	adapter   the call becomes the vendor's requests
+//	compose   a get is made of the list where the provider's get is none, or lacks something
+//	cache     cached answers are served; equal reads share one; a write drops what it changed
+//	adapter   the call becomes the provider's requests
 //
 // and each of the adapter's requests, those below the retry each time that they
 // are sent:
 //
-//	unchanged a reply that is the same as before is not decoded again
-//	retry     a read whose failure may be a passing one is sent once more
-//	breaker   a backend that keeps failing is not asked
-//	bulkhead  a backend gets only so many requests at once, a credential its share
-//	quota     a credential gets only so many requests in a time
-//	health    notes the last success and the last failure of what does leave
-//	trace     a span, a measurement and a line of the journal
+//	unchanged a reply that equals the last one is not decoded again
+//	retry     a read whose failure may be transient is sent once more
+//	breaker   a backend that keeps failing is not called
+//	bulkhead  limits the concurrent requests of the backend and of each credential
+//	quota     limits the requests of a credential per window
+//	health    records the last success and the last failure of what was sent
+//	trace     a span, a measurement and an entry of the request log
 //	upstream  HTTP, within the backend's timeout
 //
-// TestOrder holds the code against this comment.
+// TestOrder checks the code against this comment.
 //
-// What a vendor has been asked and has said outlives a reload: a backend at the
-// same address takes over its predecessor's quotas, health, places in the bulkhead,
-// retry budget and, unless it is configured anew, breaker.
-func (g *Gateway) build(provider adapters.Provider, b config.ResolvedBackend, previous *Backend) *Backend {
-	name, info := b.Name, provider.Info
-	g.telemetry.ForgetBackend(name)
-	g.telemetry.InitBackendCounters(name)
-	backend := &Backend{
-		Name: name, Info: info, Config: b, newAdapter: provider.New, principals: newPrincipals(),
-		behind: newTurns(behindAtOnce(b.MaxConcurrent)), bulkhead: newBulkhead(info.Provider, b.MaxConcurrent),
+// A backend at the same address takes over its predecessor's quotas, health, concurrency
+// slots, retry budget and, if it is configured alike, circuit breaker: what a provider was
+// sent and answered outlives a reload.
+func newBackend(o backendOptions, provider adapters.Provider, c config.ResolvedBackend, previous *Backend) *Backend {
+	name, info := c.Name, provider.Info
+	o.Telemetry.ForgetBackend(name)
+	o.Telemetry.InitBackendCounters(name)
+	b := &Backend{
+		Name: name, Info: info, Config: c, newAdapter: provider.New, principals: newPrincipals(),
+		behind: newTurns(behindAtOnce(c.MaxConcurrent)), bulkhead: newBulkhead(info.Provider, c.MaxConcurrent),
 		quotas: newQuotas(), health: &health{}, retries: &retryBudget{},
 		client: upstream.New(upstream.Options{
-			Provider: info.Provider, BaseURL: b.BaseURL, Timeout: b.Timeout.D(),
-			MaxResponseBytes: int64(b.MaxResponseBytes), UserAgent: "agentgw/" + g.version,
+			Provider: info.Provider, BaseURL: c.BaseURL, Timeout: c.Timeout.D(),
+			MaxResponseBytes: int64(c.MaxResponseBytes), UserAgent: "agentgw/" + o.Version,
 		}),
 	}
-	if same := previous != nil && previous.Config.Provider == b.Provider && previous.Config.BaseURL.String() == b.BaseURL.String(); same {
-		backend.quotas, backend.health, backend.retries = previous.quotas, previous.health, previous.retries
-		backend.bulkhead.places = previous.bulkhead.places
-		previous.successor.Store(backend)
-		if previous.behind.size == backend.behind.size {
-			backend.behind = previous.behind
-		}
-		if previous.Config.Breaker == b.Breaker {
-			backend.breaker = previous.breaker
-		}
+	if previous != nil && previous.Config.Provider == c.Provider && previous.Config.BaseURL.String() == c.BaseURL.String() {
+		b.takeOver(previous)
 	}
-	if backend.breaker == nil {
-		backend.breaker = newBreaker(name, info.Provider, b.Breaker, g.breakerChanged(name))
+	if b.breaker == nil {
+		b.breaker = newBreaker(name, info.Provider, c.Breaker, o.breakerChanged(name))
 	}
-	backend.quotas.limit(b.Quota)
-	g.telemetry.ObserveBreaker(name, backend.breaker.state)
-	g.telemetry.ObserveQuota(name, backend.quotas.lowest)
-	retries := &retries{backend: name, timeout: b.Timeout.D(), closed: func() bool { return backend.breaker.state() == "closed" }, budget: backend.retries}
-	exchange := chainRoundTrip(backend.client.RoundTrip,
+	b.quotas.limit(c.Quota)
+	o.Telemetry.ObserveBreaker(name, b.breaker.state)
+	o.Telemetry.ObserveQuota(name, b.quotas.lowest)
+	retries := &retries{backend: name, timeout: c.Timeout.D(), closed: func() bool { return b.breaker.state() == "closed" }, budget: b.retries}
+	roundTrip := chainRoundTrip(b.client.RoundTrip,
 		skipUnchanged,
-		retries.middleware(g.telemetry),
-		backend.breaker.middleware(),
-		backend.bulkhead.middleware(backend),
-		backend.quotas.middleware(backend),
-		backend.health.middleware(name, g.log),
-		traceRoundTrip(g.telemetry, backend),
+		retries.middleware(o.Telemetry),
+		b.breaker.middleware(),
+		b.bulkhead.middleware(b),
+		b.quotas.middleware(b),
+		b.health.middleware(name, o.Log),
+		traceRoundTrip(o.Telemetry, b),
 	)
-	adapter := provider.New(adapters.Settings{Backend: name, RoundTrip: exchange})
-	backend.Endpoint = chain(callAdapter(adapter, backend),
-		recoverPanics(backend, g.log),
-		compose(backend, g.log),
-		g.cache.middleware(backend, func() time.Duration { return g.settings().ReadBudget() }, g.telemetry),
+	adapter := provider.New(adapters.Settings{Backend: name, RoundTrip: roundTrip})
+	b.Endpoint = chain(callAdapter(adapter, b),
+		recoverPanics(b, o.Log),
+		compose(b, o.Log),
+		o.Cache(b),
 	)
-	return backend
+	return b
 }
 
-// breakerChanged tells those who count, look and read of it. It runs under the breaker's
-// lock: nothing here may ask the breaker.
-func (g *Gateway) breakerChanged(backend string) func(from, to string, openFor time.Duration) {
+// takeOver continues with the state of the backend that was at the same address before.
+func (b *Backend) takeOver(previous *Backend) {
+	b.quotas, b.health, b.retries = previous.quotas, previous.health, previous.retries
+	b.bulkhead.places = previous.bulkhead.places
+	previous.successor.Store(b)
+	if previous.behind.size == b.behind.size {
+		b.behind = previous.behind
+	}
+	if previous.Config.Breaker == b.Config.Breaker {
+		b.breaker = previous.breaker
+	}
+}
+
+// IsConfiguredAs reports whether the backend has that configuration.
+func (b *Backend) IsConfiguredAs(c config.ResolvedBackend) bool {
+	own := b.Config
+	if (own.Quota == nil) != (c.Quota == nil) || own.Quota != nil && *own.Quota != *c.Quota {
+		return false
+	}
+	own.Quota, c.Quota = nil, nil
+	return own.BaseURL.String() == c.BaseURL.String() && own.Backend == c.Backend
+}
+
+// RetainCredentials forgets all credentials but those of these ids.
+func (b *Backend) RetainCredentials(ids map[string]bool) {
+	b.bulkhead.tenants.Store(int32(len(ids)))
+	b.bulkhead.places.forget(ids)
+	b.quotas.forget(ids)
+	b.principals.forget(ids)
+	b.client.Keep(ids)
+}
+
+// Close closes the connections to the backend.
+func (b *Backend) Close() { b.client.Close() }
+
+// BreakerState returns the state of the circuit breaker: closed, open or half_open.
+func (b *Backend) BreakerState() string { return b.breaker.state() }
+
+// breakerChanged reports a change of a breaker's state. It runs under the breaker's lock and
+// must not call the breaker.
+func (o backendOptions) breakerChanged(backend string) func(from, to string, openFor time.Duration) {
 	return func(from, to string, openFor time.Duration) {
-		g.telemetry.CountBreakerTransition(backend, from, to)
-		g.journal.AddEvent(journal.Event{Kind: "breaker", Backend: backend, From: from, To: to})
-		said := []any{"backend", backend, "from", from, "to", to}
+		o.Telemetry.CountBreakerTransition(backend, from, to)
+		o.Telemetry.Journal.AddEvent(journal.Event{Kind: "breaker", Backend: backend, From: from, To: to})
+		attributes := []any{"backend", backend, "from", from, "to", to}
 		if openFor > 0 {
-			said = append(said, "open_for", openFor.Round(time.Millisecond).String())
+			attributes = append(attributes, "open_for", openFor.Round(time.Millisecond).String())
 		}
-		g.log.Warn("breaker changed", said...)
+		o.Log.Warn("breaker changed", attributes...)
 	}
 }
 

@@ -186,15 +186,16 @@ func (g *Gateway) apply(c *config.Config) error {
 		return err
 	}
 	for _, b := range c.Backends {
-		if same := unchanged(previous, b); same != nil {
-			next.backends = append(next.backends, same)
+		old := named(previous, b.Name)
+		if old != nil && old.IsConfiguredAs(b) {
+			next.backends = append(next.backends, old)
 			continue
 		}
 		provider, ok := g.providers[b.Provider]
 		if !ok {
 			return fmt.Errorf("backends.%s.provider: there is no provider %q", b.Name, b.Provider)
 		}
-		next.backends = append(next.backends, g.build(provider, b, named(previous, b.Name)))
+		next.backends = append(next.backends, newBackend(g.backendOptions(), provider, b, old))
 	}
 	var ring *keyring
 	if previous != nil {
@@ -239,15 +240,6 @@ func named(s *state, name string) *Backend {
 	return nil
 }
 
-// unchanged is the backend of a state that is configured just so; nil for
-// none.
-func unchanged(s *state, b config.ResolvedBackend) *Backend {
-	if old := named(s, b.Name); old != nil && sameBackend(old.Config, b) {
-		return old
-	}
-	return nil
-}
-
 func backendNames(backends []*Backend) []string {
 	names := make([]string, len(backends))
 	for i, b := range backends {
@@ -256,12 +248,11 @@ func backendNames(backends []*Backend) []string {
 	return names
 }
 
-func sameBackend(a, b config.ResolvedBackend) bool {
-	if (a.Quota == nil) != (b.Quota == nil) || a.Quota != nil && *a.Quota != *b.Quota {
-		return false
-	}
-	a.Quota, b.Quota = nil, nil
-	return a.BaseURL.String() == b.BaseURL.String() && a.Backend == b.Backend
+// backendOptions returns what all backends have in common.
+func (g *Gateway) backendOptions() backendOptions {
+	return backendOptions{Version: g.version, Log: g.log, Telemetry: g.telemetry, Cache: func(b *Backend) Middleware {
+		return g.cache.middleware(b, func() time.Duration { return g.settings().ReadBudget() }, g.telemetry)
+	}}
 }
 
 // retire lets go of what the next state has no use for.
@@ -274,7 +265,7 @@ func (g *Gateway) retire(previous, next *state) {
 		if kept[b] {
 			continue
 		}
-		b.client.Close()
+		b.Close()
 		if named(next, b.Name) == nil {
 			g.telemetry.ForgetBackend(b.Name)
 		}
@@ -290,11 +281,7 @@ func (g *Gateway) share(s *state, inUse map[*principal]bool) {
 				ids[p.credential] = true
 			}
 		}
-		b.bulkhead.tenants.Store(int32(len(ids)))
-		b.bulkhead.places.forget(ids)
-		b.quotas.forget(ids)
-		b.principals.forget(ids)
-		b.client.Keep(ids)
+		b.RetainCredentials(ids)
 	}
 	keys := map[string]bool{}
 	for id := range s.keys.byID {
@@ -309,11 +296,8 @@ func (g *Gateway) Purge(backend, keyID string) int {
 	var visible map[*principal]bool
 	if keyID != "" {
 		visible = map[*principal]bool{}
-		for _, e := range g.state.Load().keys.byHash {
-			if e.caller.KeyID != keyID {
-				continue
-			}
-			for _, b := range e.caller.backends {
+		if caller := g.state.Load().keys.byID[keyID]; caller != nil {
+			for _, b := range caller.backends {
 				visible[b.principal(b.Credential)] = true
 			}
 		}
@@ -350,6 +334,6 @@ func (g *Gateway) Close() {
 	g.aliases.Close()
 	g.migrations.Close()
 	for _, b := range g.state.Load().backends {
-		b.client.Close()
+		b.Close()
 	}
 }

@@ -13,7 +13,7 @@ import (
 // health notes when a backend last answered and what last went wrong with it.
 type health struct {
 	success atomic.Int64 // in seconds since 1970; 0: it never did
-	failure atomic.Pointer[failureNote]
+	failure atomic.Pointer[Failure]
 	failing atomic.Bool
 }
 
@@ -27,7 +27,8 @@ func (h *health) lastSuccess() *time.Time {
 	return &at
 }
 
-type failureNote struct {
+// Failure is the last failure of a backend.
+type Failure struct {
 	Code string    `json:"code"`
 	At   time.Time `json:"at"`
 }
@@ -48,7 +49,7 @@ func (h *health) middleware(name string, log *slog.Logger) RoundTripMiddleware {
 					log.InfoContext(ctx, "backend answers again", "backend", name)
 				}
 			case kind != normalize.KindCanceled:
-				h.failure.Store(&failureNote{Code: string(outcomes[kind].code), At: now.UTC().Truncate(time.Second)})
+				h.failure.Store(&Failure{Code: string(outcomes[kind].code), At: now.UTC().Truncate(time.Second)})
 				if outcomes[kind].breaker == verdictFailure || kind == normalize.KindAuth || kind == normalize.KindNoRoute {
 					if !h.failing.Swap(true) {
 						log.WarnContext(ctx, "backend fails", "backend", name, "operation", string(req.Op), "reason", err.Error())

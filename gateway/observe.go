@@ -125,7 +125,7 @@ func sourcesOf(parts []part) []journal.Source {
 			s.Status = SourceOK
 		}
 		if p.failure != nil {
-			s.Code, s.Breaker = string(p.failure.Code), p.backend.breaker.state()
+			s.Code, s.Breaker = string(p.failure.Code), p.backend.BreakerState()
 		}
 		sources[i] = s
 	}

@@ -14,22 +14,22 @@ func (g *Gateway) ConsoleState() console.State {
 		Backends: make([]console.Backend, len(s.backends)),
 	}
 	for i, b := range s.backends {
-		view.Backends[i] = b.consoleState()
+		view.Backends[i] = consoleBackend(b)
 	}
 	return view
 }
 
-func (b *Backend) consoleState() console.Backend {
-	breaker := b.breaker.view()
+func consoleBackend(b *Backend) console.Backend {
+	s := b.Status()
 	v := console.Backend{
-		Name: b.Name, Provider: b.Info.Provider, Breaker: breaker.State, RetryAfterS: breaker.RetryAfterS, LastSuccessAt: b.health.lastSuccess(),
-		Running: b.bulkhead.places.running(), MaxConcurrent: b.bulkhead.limit, Credentials: int(b.bulkhead.tenants.Load()),
+		Name: b.Name, Provider: b.Info.Provider, Breaker: s.Breaker.State, RetryAfterS: s.Breaker.RetryAfterS, LastSuccessAt: s.LastSuccess,
+		Running: s.Running, MaxConcurrent: s.MaxConcurrent, Credentials: s.Credentials,
 	}
-	if left, limit, known := b.quotas.lowest(); known {
-		v.Quota = &console.Quota{Remaining: left, Limit: limit}
+	if s.LowestQuota != nil {
+		v.Quota = &console.Quota{Remaining: s.LowestQuota.Remaining, Limit: s.LowestQuota.Limit}
 	}
-	if failure := b.health.failure.Load(); failure != nil {
-		v.LastErrorAt, v.LastErrorCode = &failure.At, failure.Code
+	if s.LastFailure != nil {
+		v.LastErrorAt, v.LastErrorCode = &s.LastFailure.At, s.LastFailure.Code
 	}
 	return v
 }

@@ -94,7 +94,7 @@ func traceParts(span trace.Span, parts []part) {
 			attribute.String("agentgw.backend", p.backend.Name),
 			attribute.String("agentgw.provider", p.backend.Info.Provider),
 			attribute.String("agentgw.source.status", p.source.Status),
-			attribute.String("agentgw.breaker.state", p.backend.breaker.state()),
+			attribute.String("agentgw.breaker.state", p.backend.BreakerState()),
 		}
 		if p.cache != "" {
 			attributes = append(attributes, attribute.String("agentgw.cache", string(p.cache)))
