@@ -12,7 +12,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # runs every test, without it.
 RACE := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test soak fmt vet lint bench bench-compare benchmarks fuzz docs console check clean
+.PHONY: help build demo test-programs test soak fmt vet lint bench bench-compare benchmarks fuzz docs console check clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,11 +23,17 @@ build: ## Build bin/agentgw.
 demo: ## Run the gateway with the four vendors emulated; no account needed.
 	go run ./cmd/agentgw demo
 
-test: ## Run every test, in a random order, with the race detector where there is a C compiler.
-	go test -run '^(TestAllocations.*|TestNoTenantSeesAnother|TestKnownRows.*|TestSizesAreAboutRight|TestPaginate_ChangesAndFailuresBetweenPages)$$' ./gateway ./gateway/catalog # what the race detector would not have, or slows too much
+# Tests run these programs. Built before them, no compiler competes with a test.
+export TEST_PROGRAMS = $(CURDIR)/bin/test
+
+test-programs: build
+	go run ./test/internal/prebuilt/build $(TEST_PROGRAMS)
+
+test: test-programs ## Run every test, in a random order, with the race detector where there is a C compiler.
+	go test -run '^(TestAllocations.*|TestNoTenantSeesAnother|TestSizesAreAboutRight|TestPaginate_ChangesAndFailuresBetweenPages)$$' ./gateway ./gateway/catalog # not under the race detector: it allocates, or is too slow
 	go test $(RACE) -shuffle=on -timeout 10m ./...
 
-soak: ## Run mixed load and random faults for SOAK (30m), and fail on growth, leaks and answers outside the contract.
+soak: ## Run mixed load and random faults for SOAK (30m); fail on growth, leaks and responses outside the contract.
 	SOAK=$(or $(SOAK),30m) go test -count 1 -v -timeout 0 -run '^TestSoak$$' ./test/soak
 
 fmt: ## Fail if a file is not formatted by gofmt.
@@ -39,10 +45,10 @@ vet: ## Run go vet.
 lint: ## Run staticcheck.
 	go run $(STATICCHECK) ./...
 
-bench: ## Measure the whole gateway against bare limits, into docs/performance (needs wrk; ten minutes; with nginx it is measured, too).
+bench: ## Measure the gateway against bare limits, into docs/performance (needs wrk; ten minutes; measures nginx if it is installed).
 	go run ./test/bench
 
-bench-compare: ## Measure this tree against another commit, REF (needs wrk).
+bench-compare: ## Measure this tree and another commit, REF, in one run (needs wrk).
 	go run ./test/bench -ref $(or $(REF),HEAD)
 
 benchmarks: ## Run each Go benchmark, and a second of each case of bench, so that they keep working.

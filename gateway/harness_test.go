@@ -27,9 +27,9 @@ import (
 	"github.com/agentgw/agentgw/gateway/apikey"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/gateway/telemetry"
+	"github.com/agentgw/agentgw/internal/openapitest"
+	"github.com/agentgw/agentgw/internal/syncbuf"
 	"github.com/agentgw/agentgw/sandbox"
-	"github.com/agentgw/agentgw/test/described"
-	"github.com/agentgw/agentgw/test/locked"
 )
 
 func TestMain(m *testing.M) {
@@ -56,7 +56,7 @@ type bench struct {
 	// storeURL is where its store is.
 	storeURL string
 	vendors  map[string]sandbox.Emulator
-	log      *locked.Buffer
+	log      *syncbuf.Buffer
 	lines    *telemetry.LogQueue // that write to it
 	spans    *tracetest.InMemoryExporter
 	keys     map[string]string
@@ -81,7 +81,7 @@ func newBench(t *testing.T, perBackend string, providers ...adapters.Provider) *
 // newBenchOn is newBench with a store of its own.
 func newBenchOn(t *testing.T, storeURL, perBackend string, providers ...adapters.Provider) *bench {
 	t.Helper()
-	b := &bench{t: t, storeURL: storeURL, vendors: map[string]sandbox.Emulator{}, log: &locked.Buffer{}, spans: tracetest.NewInMemoryExporter(), keys: map[string]string{}, env: map[string]string{}}
+	b := &bench{t: t, storeURL: storeURL, vendors: map[string]sandbox.Emulator{}, log: &syncbuf.Buffer{}, spans: tracetest.NewInMemoryExporter(), keys: map[string]string{}, env: map[string]string{}}
 	var file strings.Builder
 	file.WriteString("server: {request_timeout: 10s, max_inflight: 2048}\nbackends:\n")
 	for _, v := range all.Entries() {
@@ -250,15 +250,15 @@ func (b *bench) ask(key, method, path, body string, headers ...string) reply {
 
 var (
 	documentOnce sync.Once
-	theDocument  *described.Document
+	theDocument  *openapitest.Document
 )
 
 // document is the gateway's OpenAPI document, the same for all of a process.
-func (b *bench) document() *described.Document {
+func (b *bench) document() *openapitest.Document {
 	documentOnce.Do(func() {
 		r, err := b.server.docs.openAPI()
 		if err == nil {
-			theDocument, err = described.Parse(r.body.Plain())
+			theDocument, err = openapitest.Parse(r.body.Plain())
 		}
 		if err != nil {
 			b.t.Fatal(err)

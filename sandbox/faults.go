@@ -6,18 +6,17 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong at a vendor. Its zero value matches every
-// request and does nothing.
+// Fault is a failure of a provider. Its zero value matches every request and does nothing.
 type Fault struct {
-	// Method and Path, where set, restrict it to requests that have both; Path
-	// is the whole escaped path.
+	// Method and Path, if they are set, restrict the fault to requests that have both. Path is
+	// the whole escaped path.
 	Method, Path string
-	// Skip lets so many matching requests pass before it begins; Times is how
-	// many it then spoils, 0 for all.
+	// Skip is the number of matching requests before the fault begins, and Times the number that
+	// it then affects, 0 for all.
 	Skip, Times int
 
-	// Done has the vendor do what it is asked before what follows; Late does it so
-	// much later, whether the client is still there or not, and breaks.
+	// Done makes the provider handle the request before the fault. Late makes it handle the
+	// request after that time, even if the client is gone, and then break the connection.
 	Done bool
 	Late time.Duration
 
@@ -25,33 +24,32 @@ type Fault struct {
 	Hang  bool          // accept the request and never answer
 	Reset bool          // break the connection before the first byte
 
-	// Status, Header and Body, where Status is set, are the answer in place of
-	// the vendor's own.
+	// Status, Header and Body replace the provider's response, if Status is set.
 	Status int
 	Header map[string]string
 	Body   string
 
-	// What becomes of the body, the vendor's or the fault's.
+	// What happens to the body of the response.
 	Drip   time.Duration       // one byte at a time, with this pause between
 	Cut    bool                // announce all of it, send half, and break
 	Change func([]byte) []byte // another body
 }
 
-// Fail adds a fault. Faults are tried in the order they were added.
+// Fail adds a fault. The first fault that matches a request is used.
 func (s *Server) Fail(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = append(s.faults, &f)
 }
 
-// Heal ends all faults.
+// Heal removes all faults.
 func (s *Server) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = nil
 }
 
-// takeFault is the fault that spoils this request; nil for none.
+// takeFault returns the fault for a request, or nil.
 func (s *Server) takeFault(r *http.Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +71,7 @@ func (s *Server) takeFault(r *http.Request) *Fault {
 	return nil
 }
 
-// interrupt does what happens before an answer; done means that there is none.
+// interrupt does what the fault does before a response. If it returns true, there is none.
 func (f *Fault) interrupt(w http.ResponseWriter, r *http.Request) (done bool) {
 	if f == nil {
 		return false
@@ -92,7 +90,7 @@ func (f *Fault) interrupt(w http.ResponseWriter, r *http.Request) (done bool) {
 	return false
 }
 
-// distort does what happens to an answer's body; done means that it was sent.
+// distort sends a response as the fault changes it. If it returns false, nothing was sent.
 func (f *Fault) distort(w http.ResponseWriter, r *http.Request, status int, body []byte) (done bool) {
 	if f == nil {
 		return false
@@ -127,10 +125,10 @@ func (f *Fault) distort(w http.ResponseWriter, r *http.Request, status int, body
 
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
 
-// abort breaks the connection; net/http knows the panic and logs nothing.
+// abort closes the connection. net/http does not log this panic.
 func abort(http.ResponseWriter) { panic(http.ErrAbortHandler) }
 
-// wait is false if the client left meanwhile.
+// wait waits for d. It returns false if the client leaves first.
 func wait(r *http.Request, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

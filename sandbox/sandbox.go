@@ -1,9 +1,8 @@
-// Package sandbox is what the emulated vendors have in common: keys with their
-// own data, faults, a record of every request, and strictness.
+// Package sandbox is the server of emulated providers: accounts by key, faults, a record of
+// every request, and violations of the provider's documentation.
 //
-// The emulators are written from the vendors' documentation, with the standard
-// library and types of their own. They must not know the adapters or package
-// normalize, so that one mistake cannot sit on both sides.
+// Emulators are written from the documentation with their own types. They import neither the
+// adapters nor package normalize, so that one mistake cannot be on both sides.
 package sandbox
 
 import (
@@ -18,7 +17,7 @@ import (
 	"time"
 )
 
-// Emulator is one emulated vendor.
+// Emulator is an emulated provider.
 type Emulator interface {
 	http.Handler
 	// Prefix is the path that belongs to the base URL, "/api/v1".
@@ -32,7 +31,7 @@ type Emulator interface {
 	Control() *Server
 }
 
-// Call is one request to an emulated vendor.
+// Call is a request to an emulated provider.
 type Call struct {
 	Key   string // the account's key
 	ID    string // {id} in the route, unescaped
@@ -40,7 +39,7 @@ type Call struct {
 	Body  []byte
 }
 
-// Reply is the answer to a Call. A nil Body is no body.
+// Reply is the response to a Call. Without a body, Body is nil.
 type Reply struct {
 	Status int
 	Header map[string]string
@@ -56,7 +55,7 @@ type Route struct {
 	Handle  func(*Call) Reply
 }
 
-// Config is what an emulator tells the Server of its vendor.
+// Config describes a provider to the Server.
 type Config struct {
 	Vendor string
 	Prefix string
@@ -81,7 +80,7 @@ type Request struct {
 	At     time.Time
 }
 
-// Server answers for an emulated vendor. It is safe for concurrent use.
+// Server serves an emulated provider. It is safe for concurrent use.
 type Server struct {
 	config Config
 
@@ -91,21 +90,20 @@ type Server struct {
 	faults     []*Fault
 }
 
-// NewServer makes a Server of the config.
+// NewServer returns a Server.
 func NewServer(c Config) *Server { return &Server{config: c} }
 
-// Prefix is the path that belongs to the vendor's base URL.
+// Prefix returns the path of the provider's base URL.
 func (s *Server) Prefix() string { return s.config.Prefix }
 
-// Control is the server itself, as an Emulator shows it.
+// Control returns the Server, for Emulator.
 func (s *Server) Control() *Server { return s }
 
-// maxRecorded bounds what a long-running demo remembers; a test never gets
-// there.
+// maxRecorded bounds the record of a long-running demo. No test reaches it.
 const maxRecorded = 100_000
 
-// StatusViolation is the answer to what the vendor does not document. No
-// vendor sends it, so that no client can take it for an answer.
+// StatusViolation is the response to a request that the provider does not document. No provider
+// sends it.
 const StatusViolation = 599
 
 // ServeHTTP answers as the vendor documents, or as a fault says.
@@ -134,7 +132,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.write(w, r, s.answer(r, body), fault)
 }
 
-// answer finds the route and lets it answer.
+// answer calls the route of a request.
 func (s *Server) answer(r *http.Request, body []byte) Reply {
 	route, id, ok := s.route(r)
 	if !ok {

@@ -17,7 +17,7 @@ import (
 	"github.com/agentgw/agentgw/sandbox/talkifai"
 )
 
-// emulators are all of them, each with the header that its key goes into.
+// emulators returns all emulators with the header for their key.
 func emulators() map[string]struct {
 	sandbox.Emulator
 	header, prefix string
@@ -46,9 +46,9 @@ func send(t *testing.T, url, method, header, value, body string) (int, string, e
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	// A connection of its own: on one that has served before, net/http sends a
-	// read again when it breaks.
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	// The timeout is a hang guard. Without keep-alive, net/http does not repeat a read whose
+	// connection breaks.
+	client := http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return 0, "", err
@@ -58,7 +58,7 @@ func send(t *testing.T, url, method, header, value, body string) (int, string, e
 	return resp.StatusCode, string(text), err
 }
 
-func TestDemoDataIsServedToItsKeyOnly(t *testing.T) {
+func TestDemoData_IsForItsKeyOnly(t *testing.T) {
 	for name, e := range emulators() {
 		e.SeedDemo("a")
 		e.Seed("b")
@@ -86,8 +86,9 @@ func TestDemoDataIsServedToItsKeyOnly(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotDocumentedIsAViolation: no test can pass by it.
-func TestWhatIsNotDocumentedIsAViolation(t *testing.T) {
+// TestViolation_UndocumentedRequest tests that a request that the provider does not document is
+// recorded, so that no test passes with it.
+func TestViolation_UndocumentedRequest(t *testing.T) {
 	for name, e := range emulators() {
 		e.SeedDemo("a")
 		server := httptest.NewServer(e)
@@ -153,7 +154,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestTalkifaiPages(t *testing.T) {
+func TestTalkifai_Pagination(t *testing.T) {
 	e := talkifai.New()
 	e.SeedDemo("a")
 	server := httptest.NewServer(e)

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agentgw/agentgw/test/locked"
-	"github.com/agentgw/agentgw/test/postgres"
+	"github.com/agentgw/agentgw/internal/syncbuf"
+	"github.com/agentgw/agentgw/internal/pgtest"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -27,16 +27,16 @@ func onEach(t *testing.T, test func(t *testing.T, url string)) {
 
 var (
 	serverOnce sync.Once
-	server     *postgres.Server
+	server     *pgtest.Server
 	lastTest   func()
 )
 
 // shared returns the PostgreSQL server of the package, which the first test starts.
-func shared(t *testing.T) *postgres.Server {
+func shared(t *testing.T) *pgtest.Server {
 	t.Helper()
 	serverOnce.Do(func() {
 		kept := &keeper{TB: t}
-		server, lastTest = postgres.Start(kept), kept.cleanUp
+		server, lastTest = pgtest.Start(kept), kept.cleanUp
 	})
 	if server == nil {
 		t.Skip("there is no PostgreSQL")
@@ -97,7 +97,7 @@ func TestOpen_ConcurrentInstances(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 8 {
 			wg.Go(func() {
-				log := &locked.Buffer{}
+				log := &syncbuf.Buffer{}
 				s, err := Open(t.Context(), url, slog.New(slog.NewTextHandler(log, nil)))
 				if err != nil {
 					t.Error(err)
@@ -140,14 +140,14 @@ func TestOpen_SchemaTooNew(t *testing.T) {
 // TestStore_DatabaseOutage: during an outage every operation returns ErrUnavailable. The
 // store reconnects by itself, also if the database was unreachable when it was opened.
 func TestStore_DatabaseOutage(t *testing.T) {
-	p := postgres.Start(t)
+	p := pgtest.Start(t)
 	url := p.Database(t)
 	s := open(t, url)
 	if _, err := put(t, s, "bot", "klen:1", 0); err != nil {
 		t.Fatal(err)
 	}
 	p.Stop(t)
-	log := &locked.Buffer{}
+	log := &syncbuf.Buffer{}
 	late, err := Open(t.Context(), url, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatalf("an unreachable database is an error of Open: %v", err)

@@ -1,5 +1,5 @@
-// Package architecture holds the tree against its own rules: which package may
-// know which, and which versions of the libraries are too old.
+// Package architecture tests rules of the source tree: which package may import which, which
+// library versions are too old, and what the program links.
 package architecture
 
 import (
@@ -16,7 +16,7 @@ import (
 
 const module = "github.com/agentgw/agentgw"
 
-// pkg is a package as `go list` sees it.
+// pkg is a package of `go list`.
 type pkg struct {
 	ImportPath   string
 	Dir          string
@@ -46,8 +46,7 @@ func packages(t *testing.T) []pkg {
 	return all
 }
 
-// rules say which packages of the project a package may import. A * stands for
-// one folder. What is not listed may import nothing of the project.
+// rules say which packages of the project a package may import. A * matches one folder.
 var rules = []struct {
 	pkg string
 	may []string
@@ -78,15 +77,18 @@ var rules = []struct {
 	{"cmd/agentgw", []string{"adapters", "adapters/all", "cmd/agentgw/*", "config", "gateway", "gateway/*", "gateway/migration/plan", "normalize", "sandbox"}, "the command line assembles"},
 	{"cmd/agentgw/cli", nil, "it knows how commands run, not what they do"},
 	{"cmd/agentgw/migratecli", []string{"adapters", "adapters/all", "cmd/agentgw/cli", "config", "gateway/migration/plan", "normalize"}, "a client of the API; the gateway itself stays out"},
+	{"internal/*", []string{"internal/*"}, "support of tests, of this package and of others"},
 	{"test/lossless", []string{"adapters", "config/secret", "normalize"}, "tests of any vendor"},
-	{"test/conformance", []string{"adapters", "adapters/upstream", "config/secret", "normalize", "sandbox"}, "tests of any vendor"},
-	{"test/described", nil, "answers, whoever gives them"},
-	{"test/locked", nil, "a leaf"},
+	{"test/conformance", []string{"adapters", "adapters/upstream", "config/secret", "internal/*", "normalize", "sandbox"}, "tests of any vendor"},
+	{"test/internal/gatewaytest", []string{"adapters/all", "config", "gateway", "gateway/*", "internal/*", "sandbox"}, "it assembles a gateway and knows no vendor"},
+	{"test/internal/*", []string{"test/internal/*"}, "support of suites, whatever they test"},
+	{"test/internal/*/*", []string{"test/internal/*"}, "programs that make runs"},
 	{"test/bench/*", []string{"adapters/all", "sandbox"}, "programs that a benchmark runs"},
-	{"test/*", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "gateway/migration/plan", "normalize", "sandbox", "test/live", "test/faults", "test/described", "test/locked", "test/node", "test/demo", "test/postgres"}, "tests of the whole"},
+	{"test/*", []string{"adapters", "adapters/all", "config", "gateway", "gateway/*", "gateway/migration/plan", "internal/*", "normalize", "sandbox", "test/faults", "test/internal/*"}, "tests of the whole"},
 }
 
-func TestDependenciesPointOneWay(t *testing.T) {
+// TestImports_FollowTheRules tests each package against the first rule that matches it.
+func TestImports_FollowTheRules(t *testing.T) {
 	for _, p := range packages(t) {
 		name := strings.TrimPrefix(p.ImportPath, module+"/")
 		rule := -1
@@ -126,9 +128,9 @@ func anyMatches(patterns []string, name string) bool {
 	return false
 }
 
-// TestSandboxIsStandardLibraryOnly: an emulator that shares a decoder with the
-// gateway would share its mistakes.
-func TestSandboxIsStandardLibraryOnly(t *testing.T) {
+// TestImports_Sandbox tests that emulators import the standard library only. One that shared a
+// decoder with the gateway would share its mistakes.
+func TestImports_Sandbox(t *testing.T) {
 	for _, p := range packages(t) {
 		name := strings.TrimPrefix(p.ImportPath, module+"/")
 		if name != "sandbox" && !strings.HasPrefix(name, "sandbox/") {
@@ -142,11 +144,11 @@ func TestSandboxIsStandardLibraryOnly(t *testing.T) {
 	}
 }
 
-// TestFiberStaysAtTheEdge: the rest of the gateway is not tied to it.
-func TestFiberStaysAtTheEdge(t *testing.T) {
+// TestImports_Fiber tests that only the HTTP server imports Fiber and fasthttp.
+func TestImports_Fiber(t *testing.T) {
 	edge := map[string]bool{"server.go": true, "handler.go": true, "headers.go": true, "middleware.go": true, "observe.go": true, "framing.go": true, "request.go": true, "response.go": true, "responsecache.go": true, "connections.go": true}
 	for _, p := range packages(t) {
-		if strings.HasPrefix(p.ImportPath, module+"/test/bench/") { // what it is measured against
+		if strings.HasPrefix(p.ImportPath, module+"/test/bench/") { // the programs that the gateway is measured against
 			continue
 		}
 		for _, file := range p.GoFiles {
@@ -165,7 +167,7 @@ func TestFiberStaysAtTheEdge(t *testing.T) {
 	}
 }
 
-func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+func TestPackages_HaveComments(t *testing.T) {
 	for _, p := range packages(t) {
 		if len(p.GoFiles) > 0 && p.Doc == "" {
 			t.Errorf("%s has no package comment", p.ImportPath)
@@ -173,9 +175,9 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	}
 }
 
-// TestNoVendorOutsideItsFolder: a difference between vendors is data in their
-// adapters.Info, never a name in the code.
-func TestNoVendorOutsideItsFolder(t *testing.T) {
+// TestProviders_AreNotNamed tests that shared code names no provider: a difference between
+// providers is data in their adapters.Info.
+func TestProviders_AreNotNamed(t *testing.T) {
 	for _, p := range packages(t) {
 		name := strings.TrimPrefix(p.ImportPath, module+"/")
 		if name != "gateway" && name != "normalize" && name != "adapters" && name != "adapters/wire" && name != "adapters/upstream" && name != "config" {
@@ -195,7 +197,7 @@ func TestNoVendorOutsideItsFolder(t *testing.T) {
 	}
 }
 
-// floors are the versions below which a library has a fault that we know of.
+// floors are the lowest versions of libraries without a known fault.
 var floors = map[string]struct{ version, why string }{
 	"github.com/gofiber/fiber/v2":  {"v2.52.15", "CVE-2025-48075, -54801, -66630, CVE-2026-25882, -42554"},
 	"github.com/valyala/fasthttp":  {"v1.72.0", "request smuggling up to 1.71, TLS verification; fiber alone asks for 1.51"},
@@ -205,7 +207,7 @@ var floors = map[string]struct{ version, why string }{
 	"github.com/sony/gobreaker/v2": {"v2.4.0", "IsExcluded, rolling buckets"},
 }
 
-func TestVersionFloors(t *testing.T) {
+func TestVersions_HaveNoKnownFault(t *testing.T) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Path}} {{.Version}}", "all").Output()
 	if err != nil {
 		t.Fatal(err)

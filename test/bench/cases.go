@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -17,23 +15,29 @@ const (
 	noCache = "Cache-Control: no-cache"
 )
 
-// comparison is a case: the gateway against a bare limit.
-type comparison struct {
-	name  string
-	bare  []string // flags of the program bare; none: the gateway's own list
-	of    *server
-	asked target
-	goal  float64 // of the ratio
-	nginx bool    // is measured, too, as a cache of the same
-	alike bool    // the bare limit is asked with the same header
+// closedCase is a request in a closed loop.
+type closedCase struct {
+	name     string
+	path     string
+	headers  []string
+	bare     func(backends map[string]string) []string // flags of the program bare; nil for none
+	inTurn   bool                                      // each request with another key
+	changing bool                                      // the providers never send the same reply twice
+	nginx    bool                                      // nginx's cache is measured too
+	goal     goal
 }
 
-// comparisons are the cases; the bodies that the bare limit answers are the gateway's own.
-// Asked anew, most backends say what they said before; changing ones never do.
-func (b *bench) comparisons() ([]comparison, error) {
+// cases returns the cases. The bodies that bare sends are the gateway's own. A key that reads
+// past the cache shares the call with another request of the same key, so these cases use
+// many keys in turn.
+func (b *bench) cases() ([]closedCase, error) {
+	g, err := b.server(setup{program: current})
+	if err != nil {
+		return nil, err
+	}
 	tag := ""
 	for name, path := range map[string]string{"list.json": list, "one.json": one} {
-		body, header, err := fetch(b.gateway.asked(path))
+		body, header, err := fetch(g.target(path))
 		if err != nil {
 			return nil, err
 		}
@@ -44,245 +48,211 @@ func (b *bench) comparisons() ([]comparison, error) {
 			return nil, err
 		}
 	}
-	withIDs, err := b.withIDs(b.gateway, one)
-	if err != nil {
-		return nil, err
+	fixed := func(name string) func(map[string]string) []string {
+		return func(map[string]string) []string { return []string{"-fixed", b.path(name)} }
 	}
-	cases := []comparison{
-		{name: "list from memory", bare: []string{"-fixed", b.path("list.json")}, of: b.gateway, asked: b.gateway.asked(list), goal: 1.25, nginx: true},
-		{name: "agent from memory", bare: []string{"-fixed", b.path("one.json")}, of: b.gateway, asked: b.gateway.asked(one), goal: 1.45, nginx: true},
-		{name: "agent from memory, ids each time", bare: []string{"-fixed", b.path("one.json")}, of: b.gateway, asked: withIDs, goal: 1.45, alike: true},
-		{name: "not modified, to the list", of: b.gateway, asked: b.gateway.asked(list, "If-None-Match: "+tag), goal: 1},
+	proxy := func(backends map[string]string) []string {
+		return []string{"-proxy", backends["krosai"] + "/agents/agent-1"}
 	}
-	changing, err := b.vendors(*agents, "0", "-changing")
-	if err != nil {
-		return nil, err
-	}
-	other, err := b.serve(setup{program: "agentgw", backends: changing, keys: manyKeys, observed: unsampled})
-	if err != nil {
-		return nil, err
-	}
-	for _, anew := range []struct {
-		of       *server
-		backends map[string]string
-		how      string
-	}{{b.gateway, b.backends, "asked anew"}, {other, changing, "asked anew, changed"}} {
-		oneAnew, err := b.inTurn(anew.of, one, noCache)
-		if err != nil {
-			return nil, err
-		}
-		listAnew, err := b.inTurn(anew.of, list, noCache)
-		if err != nil {
-			return nil, err
-		}
-		cases = append(cases,
-			comparison{name: "agent, " + anew.how, bare: []string{"-proxy", anew.backends["krosai"] + "/agents/agent-1"}, of: anew.of, asked: oneAnew, goal: 2},
-			comparison{name: "list of 4, " + anew.how, bare: []string{"-merge", strings.Join(lists(anew.backends), ",")}, of: anew.of, asked: listAnew, goal: 3.5},
-		)
-	}
-	return cases, nil
+	anew := []string{noCache}
+	return []closedCase{
+		{name: "list from memory", path: list, bare: fixed("list.json"), nginx: true, goal: goal{"observed", 1.15}},
+		{name: "agent from memory", path: one, bare: fixed("one.json"), nginx: true, goal: goal{"observed", 1.2}},
+		{name: "list, not modified", path: list, headers: []string{"If-None-Match: " + tag}, goal: goal{"200", 0.65}},
+		{name: "agent asked anew", path: one, headers: anew, bare: proxy, inTurn: true, goal: goal{"bare", 4}},
+		{name: "list of 4 asked anew", path: list, headers: anew, bare: merge, inTurn: true, goal: goal{"bare", 3.5}},
+		{name: "list of 4 asked anew, changed", path: list, headers: anew, bare: merge, inTurn: true, changing: true, goal: goal{"bare", 8}},
+	}, nil
 }
 
-// lists are the URLs of what is to be merged.
-func lists(backends map[string]string) (urls []string) {
+// merge returns the flags with which bare joins the lists of all providers.
+func merge(backends map[string]string) []string {
+	var urls []string
 	for _, name := range names(backends) {
 		urls = append(urls, backends[name]+"/agents")
 	}
-	return urls
+	return []string{"-merge", strings.Join(urls, ",")}
 }
 
-func fetch(t target) ([]byte, http.Header, error) {
-	req, err := http.NewRequest(http.MethodGet, t.url, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	for name, value := range t.headers {
-		req.Header.Set(name, value)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %d: %.200s", t.url, resp.StatusCode, body)
-	}
-	return body, resp.Header, err
-}
-
-// closedLoop measures the comparisons, and what the process is.
+// closedLoop measures the cases.
 func (b *bench) closedLoop(r *report) error {
-	ready, err := b.ready()
+	cases, err := b.cases()
 	if err != nil {
 		return err
 	}
-	r.Process = &processRow{ReadyMs: milliseconds(ready), IdleMiB: mebibytes(b.gateway.idle), BinaryMiB: mebibytes(b.size)}
-	comparisons, err := b.comparisons()
-	if err != nil {
-		return err
-	}
-	for _, c := range comparisons {
-		row, err := b.compare(c)
-		if err != nil {
+	for _, c := range cases {
+		row := &closedRow{Name: c.name, Goal: c.goal, Micros: map[string][]float64{}}
+		if err := b.closedCase(c, row); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		r.Closed = append(r.Closed, row)
 	}
-	loaded, err := b.gateway.memory()
-	r.Process.LoadedMiB = mebibytes(loaded)
-	return err
+	return nil
 }
 
-// ready is how long the gateway takes until it is, the middle one of as many starts as there
-// are rounds.
-func (b *bench) ready() (time.Duration, error) {
-	took := []time.Duration{b.gateway.up}
-	for len(took) < *rounds {
-		g, err := b.serve(b.usual())
-		if err != nil {
-			return 0, err
-		}
-		g.stop()
-		took = append(took, g.up)
-	}
-	slices.Sort(took)
-	return took[len(took)/2], nil
-}
-
-// compare has the sides take turns: the gateway, the bare limit, the same with what every
-// answer has to have, and nginx.
-func (b *bench) compare(c comparison) (closedRow, error) {
-	row := closedRow{Name: c.name, Goal: c.goal}
-	gateway := turn{c.of.process, c.asked, &row.Gateway}
-	if len(c.bare) == 0 {
-		return row, takeTurns([]turn{{b.gateway.process, b.gateway.asked(list), &row.Bare}, gateway})
-	}
-	bare, address, err := b.bare(c.bare...)
-	if err != nil {
-		return row, err
-	}
-	defer bare.stop()
-	observed, at, err := b.bare(append([]string{"-observed"}, c.bare...)...)
-	if err != nil {
-		return row, err
-	}
-	defer observed.stop()
-	row.Observed = &side{}
-	plain, keyed := target{url: address + "/x"}, target{url: at + "/x", headers: map[string]string{"Authorization": "Bearer bench"}}
-	if c.alike {
-		plain.headers, plain.script, keyed.script = c.asked.headers, c.asked.script, c.asked.script
-	}
-	sides := []turn{{bare, plain, &row.Bare}, gateway, {observed, keyed, row.Observed}}
-	if c.nginx {
-		proxy, at, err := b.nginx(address)
-		switch {
-		case err != nil:
-			return row, err
-		case proxy != nil:
-			defer proxy.stop()
-			row.Nginx = &side{}
-			sides = append(sides, turn{proxy, target{url: at + "/x"}, row.Nginx})
-		}
-	}
-	return row, takeTurns(sides)
-}
-
-// bare starts a bare limit, and says where it is.
-func (b *bench) bare(flags ...string) (*process, string, error) {
-	p, err := b.start(false, nil, "bare", flags...)
-	if err != nil {
-		return nil, "", err
-	}
-	address, err := p.line("http")
-	if err != nil {
-		p.stop()
-		return nil, "", err
-	}
-	return p, address, nil
-}
-
-// turn is a side of a comparison.
+// turn is one side of a case.
 type turn struct {
+	name   string
 	of     *process
 	target target
-	into   *side
 }
 
-func takeTurns(sides []turn) error {
-	for range *rounds {
-		for _, s := range sides {
-			cpu, rate, err := closed(s.target, s.of, *length)
+// closedCase lets the sides of a case take turns: bare, observed, nginx and each gateway.
+func (b *bench) closedCase(c closedCase, row *closedRow) error {
+	var sides []turn
+	if c.bare != nil {
+		flags := c.bare(b.backends(c.changing))
+		for name, more := range map[string][]string{"bare": nil, "observed": {"-observed"}} {
+			p, url, err := b.bare(append(more, flags...)...)
 			if err != nil {
 				return err
 			}
-			s.into.add(cpu, rate)
+			defer p.stop()
+			sides = append(sides, turn{name, p, target{url: url + "/x", headers: map[string]string{"Authorization": "Bearer bench"}}})
+			if !c.nginx || name != "bare" {
+				continue
+			}
+			cache, at, err := b.nginx(url)
+			if err != nil {
+				return err
+			}
+			if cache != nil {
+				defer cache.stop()
+				sides = append(sides, turn{"nginx", cache, target{url: at + "/x"}})
+			}
+		}
+	}
+	for _, program := range b.programs {
+		g, err := b.server(setup{program: program, changing: c.changing})
+		if err != nil {
+			return err
+		}
+		asked := g.target(c.path, c.headers...)
+		if c.inTurn {
+			if asked, err = b.inTurn(g, c.path, c.headers...); err != nil {
+				return err
+			}
+		}
+		sides = append(sides, turn{program, g.process, asked})
+		if c.goal.Of == "200" && program == current {
+			sides = append(sides, turn{"200", g.process, g.target(c.path)})
+		}
+	}
+	for range *rounds {
+		for _, s := range sides {
+			cpu, err := closed(s.target, s.of, *length)
+			if err != nil {
+				return err
+			}
+			row.Micros[s.name] = append(row.Micros[s.name], float64(cpu.Nanoseconds())/1000)
 		}
 	}
 	return nil
 }
 
-// observed is the list from memory in each way of observing it.
-func (b *bench) observed(r *report) error {
-	r.Observed = make([]observedRow, len(ways))
-	var sides []turn
-	for i, w := range ways {
-		r.Observed[i].Name = w.name
-		g, err := b.serve(setup{program: "agentgw", backends: b.backends, observed: w})
-		if err != nil {
-			return err
-		}
-		defer g.stop()
-		if err := g.warm(list); err != nil {
-			return err
-		}
-		sides = append(sides, turn{g.process, g.asked(list), &r.Observed[i].side})
-	}
-	return takeTurns(sides)
-}
-
-// slow is the list of vendors that take 20 ms, in an open loop, against the fan-out alone.
-func (b *bench) slow(r *report) error {
+// openLoop measures what a gateway adds to providers that take 20 ms, at a fixed rate.
+func (b *bench) openLoop(r *report) error {
 	const delay = 20 * time.Millisecond
+	r.Open = &openRow{PerSecond: 250, DelayMs: milliseconds(delay), Sides: map[string]*latencies{}}
+	if *short {
+		r.Open.PerSecond = 50
+	}
 	backends, err := b.vendors(*agents, delay.String())
 	if err != nil {
 		return err
 	}
-	bare, err := b.start(false, nil, "bare", "-merge", strings.Join(lists(backends), ","))
+	p, url, err := b.bare(merge(backends)...)
 	if err != nil {
 		return err
 	}
-	defer bare.stop()
-	address, err := bare.line("http")
-	if err != nil {
-		return err
+	defer p.stop()
+	targets := map[string]target{"bare": {url: url + "/x"}}
+	for _, program := range b.programs {
+		g, err := b.serve(program, backends, 1)
+		if err != nil {
+			return err
+		}
+		defer g.stop()
+		targets[program] = g.target(list, noCache)
 	}
-	g, err := b.serve(setup{program: "agentgw", backends: backends, observed: unsampled})
-	if err != nil {
-		return err
+	for range *rounds {
+		for name, target := range targets {
+			took, failed, err := open(target, r.Open.PerSecond, max(*length, 2*time.Second))
+			if err != nil {
+				return err
+			}
+			if r.Open.Sides[name] == nil {
+				r.Open.Sides[name] = &latencies{}
+			}
+			r.Open.Sides[name].add(took, failed)
+		}
 	}
-	defer g.stop()
-	rates := []int{250, 1000}
+	return nil
+}
+
+// memoryOfKeys measures the memory of a gateway in which a hundred keys, each with its own
+// credentials, have read four lists of 250 agents.
+func (b *bench) memoryOfKeys(r *report) error {
+	keys, agents := 100, 250
 	if *short {
-		rates = []int{50}
+		keys = 4
 	}
-	for _, perSecond := range rates {
-		row := openRow{PerSecond: perSecond, DelayMs: milliseconds(delay)}
-		for range *rounds {
-			for _, side := range []struct {
-				target target
-				into   *latencies
-			}{{target{url: address + "/x"}, &row.Bare}, {g.asked(list, noCache), &row.Gateway}} {
-				took, failed, err := open(side.target, perSecond, max(*length, 2*time.Second))
+	backends, err := b.vendors(agents, "0")
+	if err != nil {
+		return err
+	}
+	r.Memory = &memoryRow{Keys: keys, Agents: agents, MiB: map[string]float64{}}
+	for _, program := range b.programs {
+		g, err := b.serve(program, backends, keys)
+		if err != nil {
+			return err
+		}
+		defer g.stop()
+		if program == current {
+			encoded := 0
+			for _, name := range names(backends) {
+				body, _, err := fetch(g.target(list + "&backend=" + name))
 				if err != nil {
 					return err
 				}
-				row.Failed += failed
-				side.into.P50Ms = append(side.into.P50Ms, milliseconds(quantile(took, 0.5)))
-				side.into.P99Ms = append(side.into.P99Ms, milliseconds(quantile(took, 0.99)))
+				encoded += len(body) * keys
+			}
+			r.Memory.EncodedMiB = mebibytes(int64(encoded))
+		}
+		for i := range keys {
+			if _, _, err := fetch(g.as(i, "/v1/agents?limit=100")); err != nil {
+				return err
 			}
 		}
-		r.Open = append(r.Open, row)
+		memory, err := g.memory()
+		if err != nil {
+			return err
+		}
+		r.Memory.MiB[program] = mebibytes(memory)
+	}
+	return nil
+}
+
+// process measures how long a gateway takes until it listens, its memory then, and the size
+// of the program.
+func (b *bench) process(r *report) error {
+	for _, program := range b.programs {
+		info, err := os.Stat(b.path(program))
+		if err != nil {
+			return err
+		}
+		var ready []time.Duration
+		var idle []int64
+		for range *rounds {
+			g, err := b.serve(program, b.backends(false), manyKeys)
+			if err != nil {
+				return err
+			}
+			ready, idle = append(ready, g.ready), append(idle, g.idle)
+			g.stop()
+		}
+		slices.Sort(ready)
+		r.Process = append(r.Process, processRow{Program: program, ReadyMs: milliseconds(median(ready)), IdleMiB: mebibytes(median(idle)), BinaryMiB: mebibytes(info.Size())})
 	}
 	return nil
 }

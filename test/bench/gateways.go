@@ -14,101 +14,142 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/agentgw/agentgw/gateway/apikey"
 )
 
-// bench is what runs.
+// Programs in the folder of the benchmark.
+const (
+	current = "agentgw"       // of this tree
+	other   = "agentgw-other" // of the commit -ref
+)
+
+// bench has the programs and processes of a run.
 type bench struct {
-	folder    string // of the programs and files
+	folder    string   // of programs and files; temporary
+	worktree  string   // of the other commit; empty for none
+	programs  []string // current, and other if there is one
+	keys      []key
+	collector string            // URL of a collector that discards what it receives
+	same      map[string]string // base URLs of providers, by name
+	changing  map[string]string // of providers that never send the same reply twice
+	servers   map[setup]*server // started so far
 	configs   int
-	gateway   *server
-	backends  map[string]string // of the gateway: base URLs by name
-	collector string            // takes what it is sent and forgets it
-	size      int64             // of the program, in bytes
 
 	mu        sync.Mutex
 	processes []*process
 }
 
-// stop ends all of it; it may come at any time.
+// key is a key as `agentgw keys new --json` prints it.
+type key struct {
+	Key    string `json:"key"`
+	SHA256 string `json:"sha256"`
+}
+
+// stop ends all processes and removes all files. It may be called at any time.
 func (b *bench) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, p := range b.processes {
 		p.stop()
 	}
+	if b.worktree != "" {
+		_ = exec.Command("git", "worktree", "remove", "--force", b.worktree).Run()
+	}
 	_ = os.RemoveAll(b.folder)
 }
 
-// started has a process stopped in the end.
+// started makes stop end a process.
 func (b *bench) started(p *process) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.processes = append(b.processes, p)
 }
 
-// manyKeys are more than there are connections: what one key asks for anew, two requests at
-// the same time would share.
+// manyKeys are more than there are connections: concurrent requests of one key for the same
+// thing would share one request to the provider.
 const manyKeys = 128
 
-// prepare builds the programs and starts the vendors and the gateway.
+// prepare builds the programs and starts the providers.
 func (b *bench) prepare() (err error) {
 	if b.folder, err = os.MkdirTemp("", "agentgw-bench-"); err != nil {
 		return err
 	}
-	for name, from := range map[string]string{"agentgw": "./cmd/agentgw", "vendors": "./test/bench/vendors", "bare": "./test/bench/bare"} {
+	for name, from := range map[string]string{current: "./cmd/agentgw", "vendors": "./test/bench/vendors", "bare": "./test/bench/bare"} {
 		if err := b.build(".", name, from); err != nil {
 			return err
 		}
 	}
-	info, err := os.Stat(b.path("agentgw"))
-	if err != nil {
+	b.programs = []string{current}
+	if *ref != "" {
+		if err := b.buildOther(*ref); err != nil {
+			return err
+		}
+	}
+	if err := b.newKeys(); err != nil {
 		return err
 	}
-	b.size = info.Size()
 	sink, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	b.collector = "http://" + sink.Addr().String()
 	go func() {
-		_ = http.Serve(sink, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })) // until we end
+		_ = http.Serve(sink, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })) // until this process ends
 	}()
-	if b.backends, err = b.vendors(*agents, "0"); err != nil {
+	if b.same, err = b.vendors(*agents, "0"); err != nil {
 		return err
 	}
-	b.gateway, err = b.serve(b.usual())
+	b.changing, err = b.vendors(*agents, "0", "-changing")
 	return err
 }
 
-// usual is the gateway that is measured where nothing else is said.
-func (b *bench) usual() setup {
-	return setup{program: "agentgw", backends: b.backends, keys: manyKeys, observed: unsampled}
+// buildOther builds agentgw of another commit in a worktree. Only that program is used of the
+// commit, so its packages may differ.
+func (b *bench) buildOther(commit string) error {
+	b.worktree = b.path("worktree")
+	if out, err := exec.Command("git", "worktree", "add", "--detach", b.worktree, commit).CombinedOutput(); err != nil {
+		return fmt.Errorf("git worktree add: %w: %s", err, out)
+	}
+	b.programs = append(b.programs, other)
+	return b.build(b.worktree, other, "./cmd/agentgw")
 }
 
-// build makes one of our programs of the sources in a folder.
+// newKeys makes the keys of all gateways.
+func (b *bench) newKeys() error {
+	for range manyKeys {
+		out, err := exec.Command(b.path(current), "keys", "new", "--id", "bench", "--test", "--json").Output()
+		if err != nil {
+			return fmt.Errorf("agentgw keys new: %w", err)
+		}
+		var k key
+		if err := json.Unmarshal(out, &k); err != nil {
+			return err
+		}
+		b.keys = append(b.keys, k)
+	}
+	return nil
+}
+
+// build builds a program from the sources in a folder.
 func (b *bench) build(folder, name, from string) error {
 	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", b.path(name), from)
 	build.Dir = folder
-	if said, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", from, err, said)
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", from, err, out)
 	}
 	return nil
 }
 
 func (b *bench) path(name string) string { return filepath.Join(b.folder, name) }
 
-func (b *bench) start(errorsToo bool, environ []string, program string, arguments ...string) (*process, error) {
-	p, err := run(errorsToo, environ, b.path(program), arguments...)
+func (b *bench) start(stderr bool, environ []string, program string, arguments ...string) (*process, error) {
+	p, err := run(stderr, environ, b.path(program), arguments...)
 	if err == nil {
 		b.started(p)
 	}
 	return p, err
 }
 
-// vendors starts them with so many agents each, and is their base URLs. The other flags are
-// in pairs, beginning with the delay.
+// vendors starts emulated providers and returns their base URLs by name.
 func (b *bench) vendors(agents int, delay string, flags ...string) (map[string]string, error) {
 	p, err := b.start(false, nil, "vendors", append([]string{"-agents", strconv.Itoa(agents), "-delay", delay}, flags...)...)
 	if err != nil {
@@ -122,65 +163,68 @@ func (b *bench) vendors(agents int, delay string, flags ...string) (map[string]s
 	return backends, json.Unmarshal([]byte(line), &backends)
 }
 
-// way is a way to observe a gateway.
-type way struct {
-	name  string
-	level string // of the log
-	env   []string
-}
-
-var (
-	off       = way{"off", "warn", []string{"OTEL_SDK_DISABLED=true"}}
-	unsampled = way{"unsampled", "info", []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=0"}}
-	ways      = []way{
-		off, unsampled,
-		{"1 %", "info", []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=0.01"}},
-		{"100 %", "info", []string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_TRACES_SAMPLER=always_on"}},
+// backends returns the base URLs of providers that are not delayed.
+func (b *bench) backends(changing bool) map[string]string {
+	if changing {
+		return b.changing
 	}
-)
-
-// setup is a gateway to be started.
-type setup struct {
-	program  string            // "agentgw", or that of another commit
-	backends map[string]string // base URLs by name; a number behind a vendor's name makes another one
-	keys     int               // each with credentials of its own
-	observed way
+	return b.same
 }
 
-// server is a gateway that runs.
+// setup identifies a gateway that several cases use.
+type setup struct {
+	program  string
+	changing bool
+}
+
+// server is a running gateway.
 type server struct {
 	*process
-	api  string
-	keys []string
-	up   time.Duration // until it was ready
-	idle int64         // its memory then, in bytes
+	api   string
+	keys  []key
+	ready time.Duration // until it listened
+	idle  int64         // memory then, in bytes
 }
 
-// serve starts a gateway: key check, rate limit, breaker, cache, metrics, access log and
-// spans, as the setup has it.
-func (b *bench) serve(s setup) (*server, error) {
+// server returns the gateway of a setup, and starts it the first time.
+func (b *bench) server(s setup) (*server, error) {
+	if g := b.servers[s]; g != nil {
+		return g, nil
+	}
+	g, err := b.serve(s.program, b.backends(s.changing), manyKeys)
+	if err == nil {
+		b.servers[s] = g
+	}
+	return g, err
+}
+
+// serve starts a gateway as in production: keys, rate limits, breaker, cache, metrics by OTLP,
+// access log and spans, of which none is sampled. Each key has its own credentials.
+func (b *bench) serve(program string, backends map[string]string, keys int) (*server, error) {
 	listen, err := free()
 	if err != nil {
 		return nil, err
 	}
-	g := &server{api: "http://" + listen}
-	environ := append([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + b.collector, "OTEL_METRICS_EXPORTER=otlp"}, s.observed.env...)
+	g := &server{api: "http://" + listen, keys: b.keys[:keys]}
+	environ := []string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + b.collector, "OTEL_METRICS_EXPORTER=otlp",
+		"OTEL_TRACES_EXPORTER=otlp", "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=0",
+	}
 	var file strings.Builder
-	fmt.Fprintf(&file, "server: {listen: %q}\nadmin: {listen: \"127.0.0.1:0\"}\nlog: {level: %s, format: json}\ncache: {max_bytes: 4GiB}\nbackends:\n", listen, s.observed.level)
-	for _, name := range names(s.backends) {
-		fmt.Fprintf(&file, "  %s: {provider: %s, base_url: %q, max_concurrent: 512, max_response_bytes: 256MiB, cache: {ttl: 1h}}\n", name, strings.TrimRight(name, "0123456789"), s.backends[name])
+	fmt.Fprintf(&file, "server: {listen: %q}\nadmin: {listen: \"127.0.0.1:0\"}\nlog: {level: info, format: json}\ncache: {max_bytes: 4GiB}\nbackends:\n", listen)
+	for _, name := range names(backends) {
+		fmt.Fprintf(&file, "  %s: {provider: %[1]s, base_url: %q, max_concurrent: 512, max_response_bytes: 256MiB, cache: {ttl: 1h}}\n", name, backends[name])
 	}
 	file.WriteString("keys:\n")
-	for i := range max(s.keys, 1) {
+	for i, k := range g.keys {
 		id := fmt.Sprintf("bench%d", i)
-		g.keys = append(g.keys, apikey.Seal("agw_test_"+strings.Repeat("b", 32)+id))
 		environ = append(environ, strings.ToUpper(id)+"="+id)
 		var credentials []string
-		for _, name := range names(s.backends) {
+		for _, name := range names(backends) {
 			credentials = append(credentials, name+": env:"+strings.ToUpper(id))
 		}
-		fmt.Fprintf(&file, "  - {id: %s, sha256: \"%x\", scopes: [agents:read], rate_limit: {requests: 1000000, per: 1s, burst: 1000000}, credentials: {%s}}\n",
-			id, apikey.Hash(g.keys[i]), strings.Join(credentials, ", "))
+		fmt.Fprintf(&file, "  - {id: %s, sha256: %q, scopes: [agents:read], rate_limit: {requests: 1000000, per: 1s, burst: 1000000}, credentials: {%s}}\n",
+			id, k.SHA256, strings.Join(credentials, ", "))
 	}
 	b.configs++
 	config := b.path(fmt.Sprintf("config-%d.yaml", b.configs))
@@ -188,19 +232,33 @@ func (b *bench) serve(s setup) (*server, error) {
 		return nil, err
 	}
 	began := time.Now()
-	if g.process, err = b.start(true, environ, s.program, "serve", "--config", config); err != nil {
+	if g.process, err = b.start(true, environ, program, "serve", "--config", config); err != nil {
 		return nil, err
 	}
 	if err := listening(g.process, listen); err != nil {
 		return nil, err
 	}
-	g.up = time.Since(began)
+	g.ready = time.Since(began)
 	g.drain()
 	g.idle, err = g.memory()
 	return g, err
 }
 
-// free is an address of loopback that nobody has.
+// bare starts the program bare and returns its URL.
+func (b *bench) bare(flags ...string) (*process, string, error) {
+	p, err := b.start(false, nil, "bare", flags...)
+	if err != nil {
+		return nil, "", err
+	}
+	url, err := p.line("http")
+	if err != nil {
+		p.stop()
+		return nil, "", err
+	}
+	return p, url, nil
+}
+
+// free returns an address of loopback on which nothing listens.
 func free() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -210,9 +268,9 @@ func free() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// listening waits until a gateway answers at its address.
+// listening waits until a program accepts connections.
 func listening(p *process, address string) error {
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if conn, err := net.Dial("tcp", address); err == nil {
 			return conn.Close()
 		}
@@ -230,9 +288,12 @@ func names(backends map[string]string) []string {
 	return all
 }
 
-// asked is a target at the gateway.
-func (g *server) asked(path string, headers ...string) target {
-	t := target{url: g.api + path, headers: map[string]string{"Authorization": "Bearer " + g.keys[0]}}
+// target returns a request with the first key.
+func (g *server) target(path string, headers ...string) target { return g.as(0, path, headers...) }
+
+// as returns a request with a key.
+func (g *server) as(key int, path string, headers ...string) target {
+	t := target{url: g.api + path, headers: map[string]string{"Authorization": "Bearer " + g.keys[key].Key}}
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		t.headers[name] = value
@@ -240,22 +301,16 @@ func (g *server) asked(path string, headers ...string) target {
 	return t
 }
 
-// warm has the lists of every key in memory, and a page of them ready to be sent.
-func (g *server) warm(page string) error {
-	for _, key := range g.keys {
-		if _, _, err := fetch(target{url: g.api + page, headers: map[string]string{"Authorization": "Bearer " + key}}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// inTurn is a target that each key asks for in its turn; the two threads of wrk begin with
-// different ones.
+// inTurn returns a request that uses the keys in turn. The two threads of wrk begin with
+// different keys.
 func (b *bench) inTurn(g *server, path string, headers ...string) (target, error) {
-	t := g.asked(path, headers...)
+	t := g.target(path, headers...)
 	delete(t.headers, "Authorization")
 	t.script = b.path(fmt.Sprintf("keys-%d.lua", g.cmd.Process.Pid))
+	var keys []string
+	for _, k := range g.keys {
+		keys = append(keys, k.Key)
+	}
 	return t, os.WriteFile(t.script, []byte(fmt.Sprintf(`local keys = {"%s"}
 local threads = 0
 function setup(thread)
@@ -267,25 +322,5 @@ function request()
   wrk.headers["Authorization"] = "Bearer " .. keys[number %% #keys + 1]
   return wrk.format()
 end
-`, strings.Join(g.keys, `", "`))), 0o600)
-}
-
-// withIDs is a target that is asked for with a header as programs send it that trace, through a
-// proxy: two ids and an address are others each time.
-func (b *bench) withIDs(g *server, path string) (target, error) {
-	t := g.asked(path)
-	t.script = b.path("ids.lua")
-	return t, os.WriteFile(t.script, []byte(`local number = 0
-wrk.headers["User-Agent"] = "python-httpx/0.28.1"
-wrk.headers["Accept"] = "application/json"
-wrk.headers["X-Forwarded-Proto"] = "https"
-function request()
-  number = number + 1
-  local id = string.format("%032x", number)
-  wrk.headers["X-Request-Id"] = id
-  wrk.headers["traceparent"] = "00-" .. id .. "-b7ad6b7169203331-00"
-  wrk.headers["X-Forwarded-For"] = "192.0.2." .. number % 255
-  return wrk.format()
-end
-`), 0o600)
+`, strings.Join(keys, `", "`))), 0o600)
 }

@@ -1,15 +1,15 @@
-// Command bench measures the gateway, whole and as it is configured in production, against
-// the least that a program on the same libraries could do for the same answer, and how its
-// cost grows.
+// Command bench measures the gateway, configured as in production, against two programs on
+// the same libraries: bare, which does the least that can produce the same bytes, and
+// observed, which also does what every response needs (see command bare).
 //
-//	go run ./test/bench                    all of it, some fifteen minutes
-//	go run ./test/bench -only closed       one part: closed, observed, open, tenants, growth
-//	go run ./test/bench -ref main~3        this tree against another commit
-//	go run ./test/bench -short             a second of each, to see that it works
+//	go run ./test/bench              everything, about ten minutes
+//	go run ./test/bench -only closed one part: closed, open, memory, process
+//	go run ./test/bench -ref main~3  this tree and another commit, in one run
+//	go run ./test/bench -short       a second of each case, to test that it works
 //
-// The figure to trust is CPU time per request, user and system, of the server's process;
-// the two sides of each comparison take turns. It needs Linux and wrk; with nginx it is
-// measured, too.
+// The figure to compare is CPU time per request, user and system, of the server process. All
+// sides of a case take turns, so that they see the same machine. It needs Linux and wrk; if
+// nginx is installed, its cache is measured too.
 package main
 
 import (
@@ -26,17 +26,17 @@ import (
 )
 
 var (
-	short  = flag.Bool("short", false, "a second of each, once, and of what grows the smallest")
-	only   = flag.String("only", "", "parts, parted by commas; empty for all: "+strings.Join(parts, ", "))
+	short  = flag.Bool("short", false, "one round of a second each")
+	only   = flag.String("only", "", "parts, separated by commas; all if it is empty: "+strings.Join(parts, ", "))
 	ref    = flag.String("ref", "", "commit to compare this tree with")
-	agents = flag.Int("agents", 25, "agents of each of the four vendors")
+	agents = flag.Int("agents", 25, "agents of each of the four providers")
 	rounds = flag.Int("rounds", 5, "how often the sides take turns")
-	length = flag.Duration("for", 5*time.Second, "of each measurement")
-	out    = flag.String("out", "docs/performance", "folder for the figures; empty for none")
+	length = flag.Duration("for", 5*time.Second, "length of each measurement")
+	out    = flag.String("out", "docs/performance", "folder for the figures; none are written if it is empty")
 )
 
 // parts are what is measured.
-var parts = []string{"closed", "observed", "open", "tenants", "growth"}
+var parts = []string{"closed", "open", "memory", "process"}
 
 func main() {
 	log.SetFlags(0)
@@ -44,7 +44,7 @@ func main() {
 	if *short {
 		*rounds, *length = 1, time.Second
 	}
-	b := &bench{}
+	b := &bench{servers: map[setup]*server{}}
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	go func() {
@@ -62,36 +62,24 @@ func main() {
 	}
 }
 
-// measure does what is asked for, and says what came out.
+// measure measures the parts and prints the figures. It writes them if nothing was left out
+// and this tree alone was measured.
 func (b *bench) measure() error {
-	if *ref != "" {
-		rows, err := b.against(*ref)
-		if err == nil {
-			printAgainst(os.Stdout, *ref, rows)
-		}
-		return err
-	}
-	r := &report{At: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(), CPUs: runtime.NumCPU(), Agents: *agents}
+	r := &report{At: time.Now().UTC().Truncate(time.Second), Go: runtime.Version(), CPUs: runtime.NumCPU(), Agents: *agents, Ref: *ref}
 	for _, part := range parts {
 		if *only != "" && !slices.Contains(strings.Split(*only, ","), part) {
 			continue
 		}
-		if err := b.part(part)(r); err != nil {
+		run := map[string]func(*report) error{"closed": b.closedLoop, "open": b.openLoop, "memory": b.memoryOfKeys, "process": b.process}[part]
+		if err := run(r); err != nil {
 			return fmt.Errorf("%s: %w", part, err)
 		}
 	}
 	r.print(os.Stdout)
-	if *out == "" || *short || *only != "" {
+	if *out == "" || *short || *only != "" || *ref != "" {
 		return nil
 	}
 	return r.write(*out)
-}
-
-// part measures one of parts.
-func (b *bench) part(name string) func(*report) error {
-	return map[string]func(*report) error{
-		"closed": b.closedLoop, "observed": b.observed, "open": b.slow, "tenants": b.tenants, "growth": b.growth,
-	}[name]
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

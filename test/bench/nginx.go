@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// nginxConfig is a cache before an upstream: one process, and no log.
+// nginxConfig configures a cache in front of an upstream, in one process and without a log.
 const nginxConfig = `daemon off; master_process off; pid FOLDER/nginx.pid; error_log FOLDER/nginx.log;
 events { worker_connections 1024; }
 http {
@@ -18,7 +18,8 @@ http {
 }
 `
 
-// nginx starts one that has an upstream's answer in its cache; nil where there is none.
+// nginx starts an nginx that has an upstream's response in its cache. It returns nil if nginx
+// is not installed.
 func (b *bench) nginx(upstream string) (*process, string, error) {
 	program, err := exec.LookPath("nginx")
 	if err != nil {
@@ -45,6 +46,6 @@ func (b *bench) nginx(upstream string) (*process, string, error) {
 	if err := listening(p, address); err != nil {
 		return nil, "", fmt.Errorf("nginx: %w", err)
 	}
-	_, _, err = fetch(target{url: "http://" + address + "/x"}) // it has it from now on
+	_, _, err = fetch(target{url: "http://" + address + "/x"}) // fills the cache
 	return p, "http://" + address, err
 }

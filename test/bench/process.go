@@ -12,24 +12,24 @@ import (
 	"time"
 )
 
-// process is a program that runs.
+// process is a running program.
 type process struct {
 	cmd   *exec.Cmd
-	lines *bufio.Scanner // what it prints
+	lines *bufio.Scanner // of its output
 }
 
-// run starts a program that prints where it listens; its other output goes to the
-// terminal if it is not the one that is read.
-func run(errorsToo bool, environ []string, program string, arguments ...string) (*process, error) {
+// run starts a program. Its standard output can be read by line, or its standard error, if
+// stderr is set. The other one goes to the terminal.
+func run(stderr bool, environ []string, program string, arguments ...string) (*process, error) {
 	p := &process{cmd: exec.Command(program, arguments...)}
-	folder, err := os.MkdirTemp(filepath.Dir(program), "run-") // for what it keeps
+	folder, err := os.MkdirTemp(filepath.Dir(program), "run-") // for its files
 	if err != nil {
 		return nil, err
 	}
 	p.cmd.Dir = folder
 	p.cmd.Env = append(os.Environ(), environ...)
 	var out io.ReadCloser
-	if errorsToo {
+	if stderr {
 		out, err = p.cmd.StderrPipe()
 	} else {
 		p.cmd.Stderr = os.Stderr
@@ -45,17 +45,17 @@ func run(errorsToo bool, environ []string, program string, arguments ...string) 
 	return p, nil
 }
 
-// line is the next that it prints and that has this in it.
+// line returns the next line that contains with.
 func (p *process) line(with string) (string, error) {
 	for p.lines.Scan() {
 		if strings.Contains(p.lines.Text(), with) {
 			return p.lines.Text(), nil
 		}
 	}
-	return "", fmt.Errorf("%s ended before it said %q", filepath.Base(p.cmd.Path), with)
+	return "", fmt.Errorf("%s ended before it printed %q", filepath.Base(p.cmd.Path), with)
 }
 
-// drain reads the rest of what it prints, so that it never waits for a reader.
+// drain reads the rest of the output, so that the program never waits for a reader.
 func (p *process) drain() {
 	go func() {
 		for p.lines.Scan() {
@@ -68,16 +68,16 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
-// tick is what /proc counts CPU time in (USER_HZ, 100 on Linux).
+// tick is the unit of CPU time in /proc (USER_HZ, 100 on Linux).
 const tick = 10 * time.Millisecond
 
-// cpu is the user and system time that it has used (proc(5), stat).
+// cpu returns the user and system time that the process has used (proc(5), stat).
 func (p *process) cpu() (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
-	// The second field, the name in brackets, may hold anything.
+	// The second field, the name in brackets, may contain anything.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	user, err := strconv.Atoi(fields[11])
 	if err != nil {
@@ -90,7 +90,7 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * tick, nil
 }
 
-// memory is its resident memory in bytes (proc(5), status).
+// memory returns the resident memory in bytes (proc(5), status).
 func (p *process) memory() (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -102,5 +102,5 @@ func (p *process) memory() (int64, error) {
 			return kb << 10, err
 		}
 	}
-	return 0, fmt.Errorf("/proc says nothing of the memory of %d", p.cmd.Process.Pid)
+	return 0, fmt.Errorf("/proc/%d/status has no VmRSS", p.cmd.Process.Pid)
 }

@@ -15,160 +15,167 @@ import (
 
 // report is what was measured.
 type report struct {
-	At       time.Time     `json:"at"`
-	Go       string        `json:"go"`
-	CPUs     int           `json:"cpus"`
-	Agents   int           `json:"agents_per_backend"`
-	Closed   []closedRow   `json:"closed_loop,omitzero"`
-	Observed []observedRow `json:"list_from_memory_observed,omitzero"`
-	Open     []openRow     `json:"open_loop,omitzero"`
-	Process  *processRow   `json:"process,omitzero"`
-	Tenants  *tenantsRow   `json:"tenants,omitzero"`
-	Growth   []curve       `json:"growth,omitzero"`
+	At      time.Time    `json:"at"`
+	Go      string       `json:"go"`
+	CPUs    int          `json:"cpus"`
+	Agents  int          `json:"agents_per_backend"`
+	Ref     string       `json:"ref,omitzero"` // the other commit
+	Closed  []*closedRow `json:"closed_loop,omitzero"`
+	Open    *openRow     `json:"open_loop,omitzero"`
+	Memory  *memoryRow   `json:"memory,omitzero"`
+	Process []processRow `json:"process,omitzero"`
 }
 
+// goal is the largest ratio of the gateway's CPU time to that of another side.
+type goal struct {
+	Of  string  `json:"of"`
+	Max float64 `json:"max"`
+}
+
+// closedRow has the CPU time of a request in microseconds, by side, one value a round.
 type closedRow struct {
-	Name     string  `json:"name"`
-	Goal     float64 `json:"goal"` // of the ratio, at most
-	Bare     side    `json:"bare"`
-	Gateway  side    `json:"gateway"`
-	Observed *side   `json:"bare_observed,omitzero"` // the bare limit with what every answer has to have
-	Nginx    *side   `json:"nginx,omitzero"`         // as a cache of the same; nil where it was not there
+	Name   string               `json:"name"`
+	Goal   goal                 `json:"goal"`
+	Micros map[string][]float64 `json:"cpu_us_per_request"`
 }
 
-// side is one side of a comparison, a figure for each round.
-type side struct {
-	Micros    []float64 `json:"cpu_us_per_request"`
-	PerSecond []float64 `json:"requests_per_second"`
-}
-
-func (s *side) add(cpu time.Duration, perSecond float64) {
-	s.Micros = append(s.Micros, float64(cpu.Nanoseconds())/1000)
-	s.PerSecond = append(s.PerSecond, perSecond)
-}
-
-// String is the middle of its CPU time; empty where it was not measured.
-func (s *side) String() string {
-	if s == nil {
-		return ""
-	}
-	return fmt.Sprintf("%.1f", median(s.Micros))
-}
-
-// observedRow is a way to observe the list from memory.
-type observedRow struct {
-	Name string `json:"name"`
-	side
-}
-
-// openRow is both sides at a rate.
+// openRow has the latencies at a fixed rate, by side.
 type openRow struct {
-	PerSecond int       `json:"requests_per_second"`
-	DelayMs   float64   `json:"upstream_ms"`
-	Failed    int       `json:"failed"`
-	Bare      latencies `json:"bare"`
-	Gateway   latencies `json:"gateway"`
+	PerSecond int                   `json:"requests_per_second"`
+	DelayMs   float64               `json:"upstream_ms"`
+	Sides     map[string]*latencies `json:"sides"`
 }
 
-// latencies are a figure for each round.
+// latencies have one value a round.
 type latencies struct {
-	P50Ms []float64 `json:"p50_ms"`
-	P99Ms []float64 `json:"p99_ms"`
+	P50Ms  []float64 `json:"p50_ms"`
+	P99Ms  []float64 `json:"p99_ms"`
+	Failed int       `json:"failed"`
+}
+
+func (l *latencies) add(sorted []time.Duration, failed int) {
+	l.P50Ms = append(l.P50Ms, milliseconds(quantile(sorted, 0.5)))
+	l.P99Ms = append(l.P99Ms, milliseconds(quantile(sorted, 0.99)))
+	l.Failed += failed
+}
+
+// memoryRow has the memory of a gateway by program, and the size of all its lists in JSON.
+type memoryRow struct {
+	Keys       int                `json:"keys"`
+	Agents     int                `json:"agents_per_backend"`
+	EncodedMiB float64            `json:"encoded_mib"`
+	MiB        map[string]float64 `json:"mib"`
 }
 
 type processRow struct {
+	Program   string  `json:"program"`
 	ReadyMs   float64 `json:"ready_ms"`
 	IdleMiB   float64 `json:"idle_mib"`
-	LoadedMiB float64 `json:"after_load_mib"`
 	BinaryMiB float64 `json:"binary_mib"`
 }
 
+// Goals of the other parts.
+const (
+	goalP50Ms, goalP99Ms         = 0.7, 2.5
+	goalMemory, memoryBase       = 1.5, 25 // times the encoded lists, plus MiB
+	goalReadyMs, goalIdleMiB     = 100, 40
+	goalBinaryMiB            int = 32
+)
+
 func median[T cmp.Ordered](values []T) T {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
+	return slices.Sorted(slices.Values(values))[len(values)/2]
 }
 
-// ratio is of the medians, and its range over the rounds.
-func (r closedRow) ratio() (middle, low, high float64) {
-	var each []float64
-	for i := range r.Bare.Micros {
-		each = append(each, r.Gateway.Micros[i]/r.Bare.Micros[i])
+// cpu returns the median of a side, or an empty string if it was not measured.
+func (r *closedRow) cpu(side string) string {
+	if len(r.Micros[side]) == 0 {
+		return ""
 	}
-	return median(r.Gateway.Micros) / median(r.Bare.Micros), slices.Min(each), slices.Max(each)
+	return fmt.Sprintf("%.1f", median(r.Micros[side]))
+}
+
+// ratio returns the ratio of a program's median to that of another side, with its range over
+// the rounds, or an empty string if that side was not measured.
+func (r *closedRow) ratio(program, side string) string {
+	if len(r.Micros[side]) == 0 {
+		return ""
+	}
+	var each []float64
+	for i, micros := range r.Micros[side] {
+		each = append(each, r.Micros[program][i]/micros)
+	}
+	return fmt.Sprintf("%.2f (%.2f–%.2f)", median(r.Micros[program])/median(r.Micros[side]), slices.Min(each), slices.Max(each))
 }
 
 func (r *report) print(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	defer func() { _ = table.Flush() }() // to a terminal
 	if len(r.Closed) > 0 {
-		fmt.Fprintf(table, "closed loop, %d connections, 4 × %d agents\tbare, CPU µs\tgateway\tratio\trange\tgoal\tbare, observed\tnginx cache\n", connections, r.Agents)
-	}
-	for _, row := range r.Closed {
-		middle, low, high := row.ratio()
-		fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.2f\t%.2f–%.2f\t%.2f\t%s\t%s\n", row.Name, median(row.Bare.Micros), median(row.Gateway.Micros), middle, low, high, row.Goal, row.Observed, row.Nginx)
-	}
-	if p := r.Process; p != nil {
-		fmt.Fprintf(table, "\nprocess\tready in %.0f ms\tidle %.1f MiB\tafter load %.1f MiB\tbinary %.1f MiB\n", p.ReadyMs, p.IdleMiB, p.LoadedMiB, p.BinaryMiB)
-	}
-	for i, row := range r.Observed {
-		if i == 0 {
-			fmt.Fprintf(table, "\nlist from memory, telemetry\tCPU µs\tto off\trange\n")
-		}
-		of := closedRow{Bare: r.Observed[0].side, Gateway: row.side}
-		middle, low, high := of.ratio()
-		fmt.Fprintf(table, "%s\t%.1f\t%+.1f %%\t%+.1f–%+.1f\n", row.Name, median(row.Micros), 100*(middle-1), 100*(low-1), 100*(high-1))
-	}
-	for i, row := range r.Open {
-		if i == 0 {
-			fmt.Fprintf(table, "\nopen loop, list of 4 asked anew\tbare p50 / p99, ms\tgateway\tadded\tfailed\n")
-		}
-		bare50, bare99, ours50, ours99 := median(row.Bare.P50Ms), median(row.Bare.P99Ms), median(row.Gateway.P50Ms), median(row.Gateway.P99Ms)
-		fmt.Fprintf(table, "%d/s, upstreams at %.0f ms\t%.1f / %.1f\t%.1f / %.1f\t%.1f / %.1f\t%d\n",
-			row.PerSecond, row.DelayMs, bare50, bare99, ours50, ours99, ours50-bare50, ours99-bare99, row.Failed)
-	}
-	if t := r.Tenants; t != nil {
-		fmt.Fprintf(table, "\n%d keys, 4 × %d agents each\tone key %.1f µs\tin turn %.1f µs\tencoded %.1f MiB\tmemory %.1f MiB\t(%.2f × encoded + 25)\n",
-			t.Keys, t.Agents, t.OneMicros, t.EachMicros, t.EncodedMiB, t.MemoryMiB, (t.MemoryMiB-25)/t.EncodedMiB)
-	}
-	for _, c := range r.Growth {
-		fmt.Fprintf(table, "\n%s, %s\t", c.Over, c.Unit)
-		for _, at := range c.At {
-			fmt.Fprintf(table, "%.0f\t", at)
+		fmt.Fprintf(table, "closed loop, %d connections, 4 × %d agents, CPU µs\tbare\tobserved\tnginx\tgateway\tto bare\tto observed\tgoal\t", connections, r.Agents)
+		if r.Ref != "" {
+			fmt.Fprintf(table, "%s\tto bare\tto observed\tgateway to %[1]s\t", r.Ref)
 		}
 		fmt.Fprintln(table)
-		for _, s := range c.Series {
-			fmt.Fprintf(table, "%s\t", s.Name)
-			for _, value := range s.Values {
-				fmt.Fprintf(table, "%.1f\t", value)
+	}
+	for _, row := range r.Closed {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t", row.Name, row.cpu("bare"), row.cpu("observed"), row.cpu("nginx"), row.cpu(current), row.ratio(current, "bare"), row.ratio(current, "observed"))
+		fmt.Fprintf(table, "%.2f %s", row.Goal.Max, row.Goal.Of)
+		if row.Goal.Of == "200" {
+			fmt.Fprintf(table, ": %s", row.ratio(current, "200"))
+		}
+		if r.Ref != "" {
+			fmt.Fprintf(table, "\t%s\t%s\t%s\t%s", row.cpu(other), row.ratio(other, "bare"), row.ratio(other, "observed"), row.ratio(current, other))
+		}
+		fmt.Fprintln(table, "\t")
+	}
+	if o := r.Open; o != nil {
+		fmt.Fprintf(table, "\nlist of 4 asked anew, %d/s, providers at %.0f ms\tp50 ms\tp99 ms\tadded p50 / p99 ms\tfailed\tgoal\t\n", o.PerSecond, o.DelayMs)
+		bare := o.Sides["bare"]
+		for _, side := range []string{"bare", current, other} {
+			if l := o.Sides[side]; l != nil {
+				p50, p99 := median(l.P50Ms), median(l.P99Ms)
+				fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.1f / %.1f\t%d\t%.1f / %.1f\t\n", r.name(side), p50, p99, p50-median(bare.P50Ms), p99-median(bare.P99Ms), l.Failed, goalP50Ms, goalP99Ms)
 			}
-			fmt.Fprintln(table)
 		}
 	}
-	_ = table.Flush() // to a terminal
+	if m := r.Memory; m != nil {
+		fmt.Fprintf(table, "\nmemory of %d keys, 4 × %d agents each\tencoded MiB\tmemory MiB\ttimes encoded + %d\tgoal\t\n", m.Keys, m.Agents, int(memoryBase))
+		for _, side := range []string{current, other} {
+			if mib, ok := m.MiB[side]; ok {
+				fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.2f\t%.2f\t\n", r.name(side), m.EncodedMiB, mib, (mib-memoryBase)/m.EncodedMiB, goalMemory)
+			}
+		}
+	}
+	if len(r.Process) > 0 {
+		fmt.Fprintf(table, "\nprocess\tready ms\tidle MiB\tbinary MiB\tgoal\t\n")
+	}
+	for _, p := range r.Process {
+		fmt.Fprintf(table, "%s\t%.0f\t%.1f\t%.1f\t%d / %d / %d\t\n", r.name(p.Program), p.ReadyMs, p.IdleMiB, p.BinaryMiB, goalReadyMs, goalIdleMiB, goalBinaryMiB)
+	}
 }
 
-// write keeps the figures as JSON and as tables, and charts of them.
-func (r *report) write(folder string) error {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
+// name returns the name of a side for a reader.
+func (r *report) name(side string) string {
+	switch side {
+	case current:
+		return "gateway"
+	case other:
+		return r.Ref
 	}
+	return side
+}
+
+// write writes the figures as JSON and as tables.
+func (r *report) write(folder string) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
 	var tables strings.Builder
 	r.print(&tables)
-	files := map[string]string{
-		"bench.json": string(data) + "\n",
-		"bench.svg":  r.chart(),
-		"figures.md": fmt.Sprintf("# Figures\n\nBy `make bench` on %s, %s, %d CPUs. What they mean is in [README.md](README.md).\n\n```text\n%s```\n", r.At.Format(time.DateOnly), r.Go, r.CPUs, tables.String()),
+	text := fmt.Sprintf("# Figures\n\nBy `make bench` on %s, %s, %d CPUs. What they mean is in [README.md](README.md).\n\n```text\n%s```\n", r.At.Format(time.DateOnly), r.Go, r.CPUs, tables.String())
+	if err := os.WriteFile(filepath.Join(folder, "bench.json"), append(data, '\n'), 0o644); err != nil {
+		return err
 	}
-	for _, c := range r.Growth {
-		files[c.File] = c.chart()
-	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return os.WriteFile(filepath.Join(folder, "figures.md"), []byte(text), 0o644)
 }

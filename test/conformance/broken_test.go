@@ -49,10 +49,10 @@ func seed(id, name string) json.RawMessage {
 		"llm_model": "m", "knowledge_base_ids": ["kb"], "created_at": "2024-03-10T12:00:00Z", "updated_at": "2024-03-10T12:00:00Z", "created_by": "u"}`, id, name))
 }
 
-func TestTheGoodAdapterPasses(t *testing.T) { conformance.Run(t, good) }
+func TestRun_GoodAdapter(t *testing.T) { conformance.Run(t, good) }
 
-// TestBrokenAdaptersAreCaught: each mistake fails the check that is about it.
-func TestBrokenAdaptersAreCaught(t *testing.T) {
+// TestRun_BrokenAdapters tests that each mistake fails the check for it.
+func TestRun_BrokenAdapters(t *testing.T) {
 	for _, b := range []struct {
 		mistake string
 		check   string

@@ -1,6 +1,6 @@
 package conformance
 
-// Checks is the suite.
+// Checks returns the checks of the suite.
 func Checks() []Check {
 	return []Check{
 		{"list shows every agent once", listShowsEveryAgent},

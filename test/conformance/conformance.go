@@ -1,8 +1,7 @@
-// Package conformance is what every adapter must pass against an emulator of
-// its vendor. It reads as what the contract in package adapters means.
+// Package conformance is the test suite that every adapter must pass against an emulator of its
+// provider. It tests the contract of package adapters.
 //
-// It asks an adapter's Info what the vendor can do, and never which vendor it
-// is.
+// What a provider supports comes from its adapters.Info, never from its name.
 package conformance
 
 import (
@@ -19,11 +18,12 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/upstream"
 	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/normalize"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// Harness is what the suite needs to know of one vendor.
+// Harness is what the suite needs to know about a provider.
 type Harness struct {
 	Provider adapters.Provider
 	Emulator func() sandbox.Emulator
@@ -45,7 +45,7 @@ type Harness struct {
 	Errors []DocumentedError
 }
 
-// DocumentedError is an answer, and what it means.
+// DocumentedError is a documented error response, and how an adapter must classify it.
 type DocumentedError struct {
 	Status int
 	Header map[string]string
@@ -55,26 +55,22 @@ type DocumentedError struct {
 	Wait   time.Duration
 }
 
-// T is what a check reports to: a *testing.T, or what watches a broken
-// adapter.
+// T is what a check reports to: a *testing.T, or a recorder that tests a broken adapter.
 type T interface {
 	Helper()
 	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
 
-// Check is one thing that an adapter must do.
+// Check is one requirement of an adapter.
 type Check struct {
 	Name string
 	Run  func(t T, b *Bench)
 }
 
-// Timeout is each request's in the suite. What must time out does so; nothing
-// else comes near it.
-const Timeout = 400 * time.Millisecond
-
-// patient is the timeout of checks that wait for none.
-const patient = 30 * time.Second
+// timeout is the timeout of requests that nothing else ends. It leaves time for the header of
+// a response.
+const timeout = time.Second
 
 // Run runs every check as a subtest.
 func Run(t *testing.T, h Harness) {
@@ -88,11 +84,11 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
-// Bench is one adapter before one emulated vendor that serves nothing else.
+// Bench is an adapter with its own emulated provider.
 type Bench struct {
 	Harness
-	Adapter  adapters.Adapter // with a long timeout
-	Hasty    adapters.Adapter // with a short one
+	Adapter  adapters.Adapter // its timeout is a hang guard
+	Hasty    adapters.Adapter // its timeout is short
 	Vendor   sandbox.Emulator
 	Cred     adapters.Credential // of an account with the seeds
 	Empty    adapters.Credential // of an account without agents
@@ -101,17 +97,17 @@ type Bench struct {
 	clients  []*upstream.Client
 }
 
-// BackendName is what the suite calls its backend.
+// BackendName is the name of the backend in the suite.
 const BackendName = "backend-1"
 
-// Keys of the accounts; no answer of the adapter may hold one.
+// Keys of the accounts. No result of the adapter may contain one.
 const (
 	seededKey  = "canary-seeded-7d1f"
 	emptyKey   = "canary-empty-93ab"
 	unknownKey = "canary-unknown-c20e"
 )
 
-// NewBench starts the emulator and makes the adapter.
+// NewBench starts an emulator and creates an adapter for it.
 func NewBench(h Harness) *Bench {
 	b := &Bench{
 		Harness: h, Vendor: h.Emulator(),
@@ -122,12 +118,12 @@ func NewBench(h Harness) *Bench {
 	b.Vendor.Seed(seededKey, h.Seeds...)
 	b.Vendor.Seed(emptyKey)
 	b.server = httptest.NewServer(b.Vendor)
-	b.Adapter = b.adapter(patient)
-	b.Hasty = b.adapter(Timeout)
+	b.Adapter = b.adapter(waittest.HangGuard)
+	b.Hasty = b.adapter(timeout)
 	return b
 }
 
-// maxBody is small enough that a check can send more.
+// maxBody is the limit of a body. A check exceeds it.
 const maxBody = 1 << 20
 
 func (b *Bench) adapter(timeout time.Duration) adapters.Adapter {
@@ -142,8 +138,7 @@ func (b *Bench) adapter(timeout time.Duration) adapters.Adapter {
 	return b.Provider.New(adapters.Settings{Backend: BackendName, RoundTrip: client.RoundTrip})
 }
 
-// Close stops the emulator and reports what it was asked that the vendor does
-// not document.
+// Close stops the emulator and reports requests that the provider does not document.
 func (b *Bench) Close(t T) {
 	t.Helper()
 	for _, c := range b.clients {
@@ -156,15 +151,15 @@ func (b *Bench) Close(t T) {
 	}
 }
 
-// info is the vendor's capability table.
+// info returns the provider's capabilities.
 func (b *Bench) info() *adapters.Info { return b.Provider.Info }
 
-// native reports whether the vendor itself has the operation.
+// native reports whether the provider itself supports an operation.
 func (b *Bench) native(op adapters.Operation) bool {
 	return b.info().Operations[op] == adapters.Native
 }
 
-// operations are all of the adapter's, as calls that are alike.
+// operations returns all operations of the adapter as functions of one type.
 func (b *Bench) operations(a adapters.Adapter, cred adapters.Credential, id string) map[adapters.Operation]func(context.Context) error {
 	return map[adapters.Operation]func(context.Context) error{
 		adapters.OpList:   func(ctx context.Context) error { _, err := a.List(ctx, cred); return err },
@@ -189,7 +184,7 @@ func (b *Bench) update() normalize.Change {
 	return parse(b.Update)
 }
 
-// parse reads a body of the harness, which is right or the harness is wrong.
+// parse parses a body of the harness and panics if it is invalid.
 func parse(body string) normalize.Change {
 	parsed, violations, err := normalize.ParseBody([]byte(body))
 	if err != nil || len(violations) > 0 {
@@ -198,7 +193,7 @@ func parse(body string) normalize.Change {
 	return parsed.Change
 }
 
-// list reads all agents of the credential, or ends the check.
+// list returns all agents of an account. An error ends the check.
 func (b *Bench) list(t T, cred adapters.Credential) []*normalize.Agent {
 	t.Helper()
 	listing, err := b.Adapter.List(context.Background(), cred)
@@ -211,7 +206,7 @@ func (b *Bench) list(t T, cred adapters.Credential) []*normalize.Agent {
 	return listing.Agents
 }
 
-// read is one agent in as full a view as there is: the get, or the list's row.
+// read returns an agent in the fullest view: by Get, or from the list.
 func (b *Bench) read(t T, cred adapters.Credential, id string) *normalize.Agent {
 	t.Helper()
 	if !b.native(adapters.OpGet) {
@@ -229,7 +224,7 @@ func (b *Bench) read(t T, cred adapters.Credential, id string) *normalize.Agent 
 	return agent
 }
 
-// requests counts what the vendor has received since the last call.
+// requests returns the number of requests since the last call.
 func (b *Bench) requests() int {
 	n := len(b.Vendor.Control().Requests())
 	b.Vendor.Control().Forget()

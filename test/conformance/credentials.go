@@ -9,7 +9,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 )
 
-// allowedHeaders is all that goes out beside the credential's own.
+// allowedHeaders are the request headers that may be sent beside the credential.
 var allowedHeaders = []string{"Accept", "Accept-Encoding", "Content-Length", "Content-Type", "User-Agent"}
 
 func credentialPlace(t T, b *Bench) {

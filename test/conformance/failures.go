@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/normalize"
 	"github.com/agentgw/agentgw/sandbox"
 )
@@ -41,7 +41,7 @@ func documentedErrors(t T, b *Bench) {
 	}
 }
 
-// checkQuiet: no error holds a credential or a sentence of the backend's.
+// checkQuiet checks that an error contains neither a credential nor the provider's text.
 func checkQuiet(t T, err error, body string) {
 	t.Helper()
 	for e := err; e != nil; e = errors.Unwrap(e) {
@@ -60,20 +60,21 @@ func checkQuiet(t T, err error, body string) {
 
 func brokenAnswers(t T, b *Bench) {
 	id := b.list(t, b.Cred)[0].NativeID
-	f := func(name string, fault sandbox.Fault, reads normalize.Kind) {
+	check := func(a adapters.Adapter, name string, fault sandbox.Fault, want normalize.Kind) {
 		b.Vendor.Control().Forget()
 		b.Vendor.Control().Fail(fault)
-		for op, call := range b.operations(b.Hasty, b.Cred, id) {
+		for op, call := range b.operations(a, b.Cred, id) {
 			if !b.native(op) || op != adapters.OpList && op != adapters.OpGet {
 				continue
 			}
 			err := call(context.Background())
-			if normalize.KindOf(err) != reads || err == nil {
-				t.Errorf("%s, %s: %v, want %s", name, op, err, reads)
+			if normalize.KindOf(err) != want || err == nil {
+				t.Errorf("%s, %s: %v, want %s", name, op, err, want)
 			}
 			checkQuiet(t, err, fault.Body)
 		}
 	}
+	f := func(name string, fault sandbox.Fault, want normalize.Kind) { check(b.Adapter, name, fault, want) }
 	big := strings.Repeat(" ", maxBody) + "[]"
 	f("not JSON", sandbox.Fault{Status: 200, Body: "oops"}, normalize.KindBadResponse)
 	f("HTML", sandbox.Fault{Status: 200, Header: map[string]string{"Content-Type": "text/html"}, Body: "<html>502 from a proxy</html>"}, normalize.KindBadResponse)
@@ -92,8 +93,8 @@ func brokenAnswers(t T, b *Bench) {
 	}}, normalize.KindBadResponse)
 	f("a redirect", sandbox.Fault{Status: 302, Header: map[string]string{"Location": "/elsewhere"}}, normalize.KindRedirect)
 	f("a broken connection", sandbox.Fault{Reset: true}, normalize.KindReset)
-	f("silence", sandbox.Fault{Hang: true}, normalize.KindTimeout)
-	f("a dripping body", sandbox.Fault{Drip: Timeout / 20}, normalize.KindBodyTimeout)
+	check(b.Hasty, "silence", sandbox.Fault{Hang: true}, normalize.KindTimeout)
+	check(b.Hasty, "a dripping body", sandbox.Fault{Drip: timeout / 20}, normalize.KindBodyTimeout)
 }
 
 func cancelledCall(t T, b *Bench) {
@@ -122,14 +123,9 @@ func leavingCaller(t T, b *Bench) {
 		_, err := b.Adapter.List(ctx, b.Cred)
 		answered <- err
 	}()
-	waitFor(t, "the request to arrive", func() bool { return len(b.Vendor.Control().Requests()) > 0 })
+	waittest.Until(t, "the request to arrive", func() bool { return len(b.Vendor.Control().Requests()) > 0 })
 	cancel()
-	select {
-	case err := <-answered:
-		if normalize.KindOf(err) != normalize.KindCanceled {
-			t.Errorf("%v, want canceled", err)
-		}
-	case <-time.After(patient / 2):
-		t.Fatalf("List goes on after its caller left")
+	if err := waittest.Receive(t, "List to end after its caller left", answered); normalize.KindOf(err) != normalize.KindCanceled {
+		t.Errorf("%v, want canceled", err)
 	}
 }

@@ -88,7 +88,8 @@ func getShowsWhatListShows(t T, b *Bench) {
 	}
 }
 
-// fieldsAsDeclared holds the table against what is shown, both ways.
+// fieldsAsDeclared checks the capability table both ways: declared fields are there, others are
+// not.
 func fieldsAsDeclared(t T, b *Bench) {
 	rows := b.list(t, b.Cred)
 	check := func(agents []*normalize.Agent, in adapters.Ops, view string) {
@@ -122,7 +123,7 @@ func fieldsAsDeclared(t T, b *Bench) {
 	check(full, adapters.InGet, "get")
 }
 
-// unknownMembers: what a vendor adds tomorrow shows up without a release.
+// unknownMembers checks that members that a provider adds appear in extensions.
 func unknownMembers(t T, b *Bench) {
 	const member, value = "x_tomorrow", `{"Deep":[9007199254740993,345.50,{"KEY":null}]}`
 	id := b.list(t, b.Cred)[0].NativeID
@@ -147,8 +148,8 @@ func missingAgent(t T, b *Bench) {
 	}
 }
 
-// strangeIDs: an id is one segment of a path, whatever is in it. The emulator
-// reports every path that the vendor does not have.
+// strangeIDs checks that an id is one segment of the path, whatever it contains. The emulator
+// reports every path that the provider does not have.
 func strangeIDs(t T, b *Bench) {
 	for _, id := range []string{"", ".", "..", "../agents", "a/b", "a%2Fb", "%2e%2e", "a?b=c", "a#b", "a b", "ä", ":", "~", "\\", "\r\nX-Injected: 1", strings.Repeat("x", 300)} {
 		for op, call := range b.operations(b.Adapter, b.Cred, id) {

@@ -57,8 +57,8 @@ func createKeepsEveryField(t T, b *Bench) {
 	}
 }
 
-// createRequires holds what is declared as required against the vendor, both
-// ways: without it the vendor refuses, and without anything else it does not.
+// createRequires checks the required fields both ways: the provider refuses a create without
+// one, and accepts a create without any other.
 func createRequires(t T, b *Bench) {
 	if !b.native(adapters.OpCreate) {
 		return
@@ -102,7 +102,7 @@ func updateChanges(t T, b *Bench) {
 	}
 }
 
-// changeOne makes a change of one field and looks at all.
+// changeOne updates one field and checks all.
 func (b *Bench) changeOne(t T, id string, change normalize.Change) {
 	t.Helper()
 	before := b.read(t, b.Cred, id)
@@ -157,19 +157,21 @@ func deleteIsForGood(t T, b *Bench) {
 	}
 }
 
-// writesOnce counts at the vendor: a write that may have arrived is never sent
-// again.
+// writesOnce checks that a write that may have arrived is not sent again.
 func writesOnce(t T, b *Bench) {
 	id := b.list(t, b.Cred)[0].NativeID
 	for name, fault := range map[string]sandbox.Fault{
 		"500": {Status: 500}, "503": {Status: 503}, "429": {Status: 429}, "reset": {Reset: true}, "silence": {Hang: true}, "cut": {Cut: true, Status: 200, Body: `{"success":true}`},
 	} {
-		for op, call := range b.operations(b.Hasty, b.Cred, id) {
+		a := b.Adapter
+		if fault.Hang {
+			a = b.Hasty
+		}
+		for op, call := range b.operations(a, b.Cred, id) {
 			if !b.native(op) || op == adapters.OpList || op == adapters.OpGet {
 				continue
 			}
-			// A connection that has served before is the one that an HTTP
-			// client is tempted to replay on.
+			// HTTP clients may repeat a request on a connection that served another before.
 			b.Vendor.Control().Heal()
 			b.list(t, b.Cred)
 			b.requests()
@@ -184,8 +186,8 @@ func writesOnce(t T, b *Bench) {
 	}
 }
 
-// writesNeedAnAnswer: a page of HTML where the vendor's JSON should be is no
-// word that a write was done.
+// writesNeedAnAnswer checks that an HTML page instead of the provider's JSON does not count as
+// a successful write.
 func writesNeedAnAnswer(t T, b *Bench) {
 	id := b.list(t, b.Cred)[0].NativeID
 	b.Vendor.Control().Fail(sandbox.Fault{Status: 200, Header: map[string]string{"Content-Type": "text/html"}, Body: "<html>a login page</html>"})

@@ -1,5 +1,5 @@
-// Package docs holds the documentation against the program: its tables, its
-// commands, and the answers that it shows.
+// Package docs tests the documentation: its generated tables, its commands, and the responses
+// that it shows.
 package docs
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/agentgw/agentgw/test/faults"
 )
 
-var update = flag.Bool("update", false, "write the generated parts anew")
+var update = flag.Bool("update", false, "write the generated parts")
 
 const root = "../.."
 
@@ -31,8 +31,7 @@ func read(t *testing.T, path string) string {
 
 var generated = regexp.MustCompile(`(?s)(<!-- generated: ([a-z]+) -->\n).*?(<!-- /generated -->)`)
 
-// TestGenerated: the tables in the documentation are those of the capability
-// tables in the code.
+// TestGenerated tests that generated tables are up to date. With -update it writes them.
 func TestGenerated(t *testing.T) {
 	parts := map[string]string{"capabilities": capabilities(), "limits": limits(), "extensions": extensions(), "filters": filters(), "faults": faults.Markdown(), "errors": errorCodes(t), "required": required(), "metrics": metrics(t)}
 	used := map[string]bool{}
@@ -65,9 +64,8 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-// TestConfigFileExplainsEveryKey: the config.yaml that comes with the program is
-// good as it is, and names every key there is.
-func TestConfigFileExplainsEveryKey(t *testing.T) {
+// TestConfigFile tests that config.yaml is valid and names every setting.
+func TestConfigFile(t *testing.T) {
 	text := read(t, "config.yaml")
 	if _, err := config.Load(config.Source{Path: filepath.Join(root, "config.yaml"), Providers: all.Names()}); err != nil {
 		t.Errorf("%v", err)
@@ -92,7 +90,7 @@ func TestConfigFileExplainsEveryKey(t *testing.T) {
 	}
 }
 
-// keysOf are the names of every property in a schema.
+// keysOf returns the names of all properties in a schema.
 func keysOf(schema map[string]any) []string {
 	var keys []string
 	if properties, ok := schema["properties"].(map[string]any); ok {

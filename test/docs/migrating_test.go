@@ -17,25 +17,25 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agentgw/agentgw/test/demo"
+	"github.com/agentgw/agentgw/test/internal/demotest"
 )
 
-// guide is the page that TestMigrating goes through.
+// guide is the page that TestMigrating runs.
 const guide = "docs/migrating.md"
 
-// part is a piece of the guide that the test does something with.
+// part matches the comments and code blocks of the guide that the test reads.
 var part = regexp.MustCompile("(?ms)^<!-- (exit [0-9]|clients [a-z: ]+) -->$|^```([a-z]+)\n(.*?)^```$")
 
 var migrationID = regexp.MustCompile(`mig_[0-9a-z]{26}`)
 
-// TestMigrating goes through the guide as its reader would, block by block in one folder,
-// with clients at work where it says so. What is shown must be in the output, line by line.
+// TestMigrating runs the guide block by block in one folder, with clients where a comment says
+// so. Every line that the guide shows must be in the output.
 func TestMigrating(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("there is no bash on this machine to paste the guide's commands into")
 	}
-	sh(t, 0, "make build")
-	running := demo.Start(t, root)
+	makeBuild(t)
+	running := demotest.Start(t)
 	bin, err := filepath.Abs(filepath.Join(root, "bin"))
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestMigrating(t *testing.T) {
 			clients = beginClients(t, running, strings.HasSuffix(comment, "errors only"))
 		case comment == "clients end":
 			clients.end()
-		case language == "sh" && (strings.HasPrefix(text, theDemo) || strings.HasPrefix(text, "export ")): // it runs; env has them
+		case language == "sh" && (strings.HasPrefix(text, theDemo) || strings.HasPrefix(text, "export ")): // the demo runs, and env has the variables
 		case language == "sh":
 			ran++
 			cmd := exec.Command("bash", "-c", text)
@@ -80,7 +80,7 @@ func TestMigrating(t *testing.T) {
 	}
 }
 
-// shows checks that every line is in the output, in this order; … stands for anything.
+// shows checks that every line is in the output, in this order. … matches anything.
 func shows(t *testing.T, output, shown string) {
 	t.Helper()
 	rest := migrationID.ReplaceAllString(output, "mig_…")
@@ -95,12 +95,12 @@ func shows(t *testing.T, output, shown string) {
 			at++
 		}
 		if at == len(lines) {
-			t.Fatalf("%q is shown, and not said: %s", want, output)
+			t.Fatalf("%q is not in the output: %s", want, output)
 		}
 	}
 }
 
-// clients read and patch agents by their old ids, all the time.
+// clients read and update agents by their old ids until they are stopped.
 type clients struct {
 	t     *testing.T
 	stop  chan struct{}
@@ -108,7 +108,7 @@ type clients struct {
 	asked atomic.Int64
 }
 
-func beginClients(t *testing.T, d demo.Demo, errorsOnly bool) *clients {
+func beginClients(t *testing.T, d demotest.Demo, errorsOnly bool) *clients {
 	t.Helper()
 	c := &clients{t: t, stop: make(chan struct{})}
 	ask := func(method, path, body string) (int, map[string]any, string) {

@@ -13,12 +13,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/agentgw/agentgw/test/demo"
+	"github.com/agentgw/agentgw/internal/waittest"
+	"github.com/agentgw/agentgw/test/internal/demotest"
+	"github.com/agentgw/agentgw/test/internal/prebuilt"
 )
 
-// block is a fenced piece of the README.
+// block is a fenced code block.
 type block struct{ language, text string }
 
 var fence = regexp.MustCompile("(?ms)^```([a-z]+)\n(.*?)^```$")
@@ -31,25 +32,32 @@ func blocks(text string) []block {
 	return found
 }
 
-// pages are those whose commands are run. Their demo is fresh.
+// pages are the pages whose commands are run, each with its own demo.
 var pages = []string{"README.md", "docs/quick-start.md", "docs/keys.md", "docs/writing.md", "docs/lists.md", "docs/aliases.md", "docs/observability.md"}
 
-// TestPages runs every command of the documentation, page by page in its order, and
-// holds what it answers against what is shown. A command that nothing here can run
-// fails the test, and so does JSON that no command shows.
+// TestPages runs every command of the pages in order and checks that its output is what the
+// page shows. A command that the test cannot run fails it, as does JSON without a command.
 func TestPages(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil && os.Getenv("CI") == "" {
 		t.Skip("there is no curl on this machine to paste the documentation's commands into")
 	}
-	sh(t, 0, "make build")
+	makeBuild(t)
 	for _, page := range pages {
 		t.Run(page, func(t *testing.T) { runPage(t, page) })
 	}
 }
 
+// makeBuild runs `make build`, unless `make test` has run it before the tests.
+func makeBuild(t *testing.T) {
+	t.Helper()
+	if os.Getenv(prebuilt.Variable) == "" {
+		sh(t, 0, "make build")
+	}
+}
+
 func runPage(t *testing.T, page string) {
 	all := blocks(read(t, page))
-	running := demo.Start(t, root, flags(all)...)
+	running := demotest.Start(t, flags(all)...)
 	var exports []string
 	ran := 0
 	for i, b := range all {
@@ -62,10 +70,10 @@ func runPage(t *testing.T, page string) {
 		for _, command := range commands(b.text) {
 			ran++
 			switch {
-			case strings.HasPrefix(command, theDemo): // it runs: demo.Start
-			case command == "make test": // this is it
+			case strings.HasPrefix(command, theDemo): // runPage has started it
+			case command == "make test": // it runs this test
 			case command == "make build":
-				sh(t, 0, command)
+				makeBuild(t)
 			case strings.HasPrefix(command, "export "):
 				exports = append(exports, command)
 			case strings.HasPrefix(command, "curl "):
@@ -91,7 +99,7 @@ func runPage(t *testing.T, page string) {
 
 const theDemo = "go run ./cmd/agentgw demo"
 
-// flags are those that a page's demo is started with.
+// flags returns the flags of a page's demo.
 func flags(blocks []block) []string {
 	for _, b := range blocks {
 		for _, command := range commands(b.text) {
@@ -103,8 +111,8 @@ func flags(blocks []block) []string {
 	return nil
 }
 
-// TestNoJSONIsUnshown: a page whose commands are not run shows no answer.
-func TestNoJSONIsUnshown(t *testing.T) {
+// TestPages_AreComplete tests that no other page has commands or responses.
+func TestPages_AreComplete(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
 	if err != nil || len(files) < 5 {
 		t.Fatal(files, err)
@@ -116,13 +124,13 @@ func TestNoJSONIsUnshown(t *testing.T) {
 		}
 		for _, b := range blocks(generated.ReplaceAllString(read(t, page), "")) {
 			if (b.language == "sh" || b.language == "json") && !slices.Contains(pages, page) && page != guide {
-				t.Errorf("%s shows what nothing runs: %.60s", page, b.text)
+				t.Errorf("%s has a block that no test runs: %.60s", page, b.text)
 			}
 		}
 	}
 }
 
-// TestReferences: targets of the Makefile and pages that are named are there.
+// TestReferences tests that the make targets and pages that are named exist.
 func TestReferences(t *testing.T) {
 	for _, target := range regexp.MustCompile("`make ([a-z]+)`").FindAllStringSubmatch(read(t, "README.md"), -1) {
 		if !strings.Contains(read(t, "Makefile"), "\n"+target[1]+":") {
@@ -139,7 +147,7 @@ func TestReferences(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(read(t, page), -1) {
-			if strings.HasPrefix(link[1], "/") { // of a running gateway
+			if strings.HasPrefix(link[1], "/") { // a path of the gateway
 				continue
 			}
 			if _, err := os.Stat(filepath.Join(filepath.Dir(f), link[1])); err != nil {
@@ -149,7 +157,7 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// commands are the lines of a block, each with what it is continued on.
+// commands returns the lines of a block, joined with their continuations.
 func commands(text string) []string {
 	var found []string
 	for _, line := range strings.Split(strings.TrimSpace(strings.ReplaceAll(text, "\\\n", "")), "\n") {
@@ -158,16 +166,15 @@ func commands(text string) []string {
 	return found
 }
 
-// at points a command at the demo. The README shows the default ports, which may be
-// taken on the machine that tests.
-func at(d demo.Demo, command string) string {
+// at replaces the default addresses in a command by those of the demo.
+func at(d demotest.Demo, command string) string {
 	return strings.NewReplacer("http://127.0.0.1:8080", d.API, "http://127.0.0.1:9090", d.Admin, "curl ", "curl -sS ").Replace(command)
 }
 
-// sh runs a command in the project's root, as a reader would.
+// sh runs a command in the root of the project and returns its output.
 func sh(t *testing.T, wantCode int, command string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*waittest.HangGuard) // it may build
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", command)
 	cmd.Dir = root
@@ -178,8 +185,7 @@ func sh(t *testing.T, wantCode int, command string) string {
 	return string(out)
 }
 
-// serves starts the gateway with the project's own config.yaml, on free ports,
-// and ends it when it listens.
+// serves runs a serve command on free ports until it listens.
 func serves(t *testing.T, command string) {
 	t.Helper()
 	cmd := exec.Command("sh", "-c", "exec "+command)
@@ -204,8 +210,7 @@ func serves(t *testing.T, command string) {
 	}
 }
 
-// checkShown holds an answer against what the README shows of it: all that is
-// shown is there, just so.
+// checkShown checks that a response contains everything that the page shows of it.
 func checkShown(t *testing.T, command, got string, shown block) {
 	t.Helper()
 	switch shown.language {
@@ -233,6 +238,7 @@ func checkShown(t *testing.T, command, got string, shown block) {
 	}
 }
 
+// missing returns what is shown and is not in a response.
 func missing(at string, have, want any) []string {
 	switch want := want.(type) {
 	case map[string]any:
@@ -262,7 +268,7 @@ func missing(at string, have, want any) []string {
 		}
 		return found
 	}
-	// A text that ends in … is shown as far as it is always the same.
+	// A text that ends in … is a prefix.
 	if text, ok := want.(string); ok && strings.HasSuffix(text, "…") {
 		if got, ok := have.(string); ok && strings.HasPrefix(got, strings.TrimSuffix(text, "…")) {
 			return nil

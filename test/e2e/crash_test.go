@@ -7,12 +7,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/agentgw/agentgw/internal/waittest"
 )
 
-// killer ends the process with SIGKILL when the vendors get so many requests.
+// killer kills the process at a stage of a request to a provider.
 type killer struct {
 	process atomic.Pointer[process]
-	left    atomic.Int64 // requests until then
+	left    atomic.Int64 // requests until that one
 	at      stage
 	killed  atomic.Bool
 }
@@ -26,10 +28,10 @@ func (k *killer) on(_ string, _ *http.Request, at stage) {
 	}
 	p := k.process.Load()
 	_ = p.cmd.Process.Kill()
-	p.exited <- <-p.exited // it is gone before the vendor goes on
+	p.exited <- <-p.exited // the process is gone before the provider continues
 }
 
-// mover goes through a migration, with a process that may end at any time.
+// mover does a migration with a process that may end at any time.
 type mover struct {
 	t      *testing.T
 	w      *world
@@ -43,14 +45,14 @@ const movedSource = "krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890"
 
 func newMover(t *testing.T) *mover {
 	t.Helper()
-	w := newWorld(t, "timeout: 400ms", "breaker: {consecutive: 1000, min_requests: 1000}")
+	w := newWorld(t, "timeout: 1h", "breaker: {consecutive: 1000, min_requests: 1000}")
 	m := &mover{t: t, w: w, p: serve(t, w.env, w.path), name: "Moved"}
 	r := ask(t, w.key, "POST", m.p.api+"/v1/migrations", `{"source": "`+movedSource+`", "target_backend": "talkifai", "architecture": "text", "inputs": {"name": "Moved", "model.id": "gpt-4o"}}`).wants(t, 201, "")
 	m.id = r.body["id"].(string)
 	return m
 }
 
-// once does a step, whatever comes of it; status 0: the process is gone.
+// once does a step once. The status is 0 if the process is gone.
 func (m *mover) once(step string) (status int, body map[string]any) {
 	content := "{}"
 	if step == "apply" {
@@ -83,17 +85,17 @@ func (m *mover) get() map[string]any {
 	return ask(m.t, m.w.key, "GET", m.p.api+"/v1/migrations/"+m.id, "").wants(m.t, 200, "").body
 }
 
-// until does a step again until it is done.
+// until repeats a step until it succeeds.
 func (m *mover) until(step string) map[string]any {
 	m.t.Helper()
 	var body map[string]any
 	var status int
-	waitFor(m.t, step, func() bool { status, body = m.once(step); return status == 200 })
+	waittest.Until(m.t, step, func() bool { status, body = m.once(step); return status == 200 })
 	m.target, _ = body["target"].(string)
 	return body
 }
 
-// targets counts the agents that were made, as the vendor has them.
+// targets counts the agents that the migration created.
 func (m *mover) targets() (n int) {
 	m.t.Helper()
 	r := ask(m.t, m.w.key, "GET", m.p.api+"/v1/agents?backend=talkifai&require=all&limit=1000&q="+m.name, "").wants(m.t, 200, "")
@@ -105,16 +107,16 @@ func (m *mover) targets() (n int) {
 	return n
 }
 
-// TestKilledAtEveryStep kills the process at each request that a step sends, before the
-// vendor does it, after it did, and after it answered. Another process, with the same
-// store, does the step again and ends where one that was not killed would.
-func TestKilledAtEveryStep(t *testing.T) {
+// TestCrash_MigrationStep kills the process at each request that a step sends: before the
+// provider handles it, after that, and after the response. Another process with the same store
+// then does the step again, and must reach the state that an undisturbed one reaches.
+func TestCrash_MigrationStep(t *testing.T) {
 	points := atomic.Int64{}
 	for _, c := range []struct {
 		step   string
 		before []string
 		state  string
-		// change is what is done to the source before the step.
+		// change is a new system prompt of the source before the step.
 		change string
 		check  func(t *testing.T, m *mover, source reply)
 	}{
@@ -127,7 +129,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 			if source.body["status"] != "active" || source.body["system_prompt"] != "Changed meanwhile." {
 				t.Errorf("the target is %v, %v", source.body["status"], source.body["system_prompt"])
 			}
-			// It is known for ours still, whenever the process ended.
+			// The gateway still knows that it created the target.
 			m.until("rollback and delete")
 			ask(t, m.w.key, "GET", m.p.api+"/v1/agents/"+m.target, "").wants(t, 404, "agent_not_found")
 			if source.body["id"] != m.target || source.body["resolved_from"] != movedSource {
@@ -165,7 +167,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 					m.w.on.Store(&on)
 					m.once(c.step)
 					m.w.on.Store(nil)
-					if !k.killed.Load() { // there is no such request any more
+					if !k.killed.Load() { // the step sends fewer requests
 						_ = m.p.cmd.Process.Kill()
 						if request == 1 {
 							t.Error("it was never killed")
@@ -197,14 +199,15 @@ func TestKilledAtEveryStep(t *testing.T) {
 	t.Cleanup(func() { t.Logf("killed at %d points", points.Load()) })
 }
 
-// TestAKeySurvivesTheProcess: a create that was done, or may have been, is not done again
-// by the next process.
-func TestAKeySurvivesTheProcess(t *testing.T) {
+// TestCrash_IdempotencyKey tests that another process does not repeat a create that was done,
+// or may have been done, by one that was killed.
+func TestCrash_IdempotencyKey(t *testing.T) {
 	for _, at := range []stage{arrived, done, answered} {
 		t.Run(string(at), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, "timeout: 400ms")
-			w.write(strings.Replace(w.file, "shutdown_grace: 10s", "request_timeout: 1s, shutdown_grace: 10s", 1))
+			w := newWorld(t)
+			// The next process may create again when the killed request must be over.
+			w.write(strings.Replace(w.file, "shutdown_grace: 10s", "request_timeout: 5s, shutdown_grace: 10s", 1))
 			p := serve(t, w.env, w.path)
 			k := &killer{at: at}
 			k.left.Store(1)
@@ -232,9 +235,10 @@ func TestAKeySurvivesTheProcess(t *testing.T) {
 				t.Fatalf("it was not killed: %d", status)
 			}
 			w.on.Store(nil)
+			w.write(w.file)
 			p = serve(t, w.env, w.path)
 			var id any
-			waitFor(t, "the create", func() bool {
+			waittest.Until(t, "the create", func() bool {
 				status, made, _ := create()
 				id = made
 				return status == 201

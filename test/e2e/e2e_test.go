@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// TestEverything walks the whole API through the real binary: the list, each
-// get, each documented write, each 501.
-func TestEverything(t *testing.T) {
+// TestAPI uses every operation: the list, a get of each agent, each documented write, and each
+// operation that a provider does not support.
+func TestAPI(t *testing.T) {
 	w := newWorld(t)
 	p := serve(t, w.env, w.path)
 	agents := p.api + "/v1/agents"
@@ -116,8 +117,8 @@ func TestEverything(t *testing.T) {
 	}
 }
 
-// TestReload: a removed key stops, by SIGHUP, by a change of the file and by
-// the admin's route; a bad file leaves the old one running.
+// TestReload tests that a removed key stops working after a change of the file, SIGHUP or POST
+// /reload, and that an invalid file changes nothing.
 func TestReload(t *testing.T) {
 	w := newWorld(t)
 	p := serve(t, w.env, w.path)
@@ -127,11 +128,11 @@ func TestReload(t *testing.T) {
 		t.Fatal("the second key does not work")
 	}
 	w.write(without)
-	waitFor(t, "the removed key to stop", func() bool { return !works() })
+	waittest.Until(t, "the removed key to stop", func() bool { return !works() })
 	ask(t, w.key, "GET", p.api+"/v1/backends", "").wants(t, 200, "")
 
 	w.write(strings.Replace(w.file, "provider: krosai", "provider: crosai", 1))
-	waitFor(t, "the bad file to be refused", func() bool { return strings.Contains(p.stderr.String(), "keeping the current configuration") })
+	waittest.Until(t, "the bad file to be refused", func() bool { return strings.Contains(p.stderr.String(), "keeping the current configuration") })
 	if log := p.stderr.String(); !strings.Contains(log, `did you mean krosai?`) {
 		t.Errorf("the log does not say why: %s", log)
 	}
@@ -149,38 +150,34 @@ func TestReload(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the key to be back", works)
+	waittest.Until(t, "the key to be back", works)
 }
 
-// TestShutdown: what runs is finished, and the process exits 0.
-func TestShutdown(t *testing.T) {
+// TestShutdown_FinishesRequests tests that SIGTERM lets a running request finish, and that the
+// process exits with 0.
+func TestShutdown_FinishesRequests(t *testing.T) {
 	w := newWorld(t)
 	p := serve(t, w.env, w.path)
 	klen := w.vendors["klen"].Control()
 	klen.Fail(sandbox.Fault{Delay: time.Second})
 	answered := make(chan reply, 1)
 	go func() { answered <- ask(t, w.key, "GET", p.api+"/v1/agents?backend=klen", "") }()
-	waitFor(t, "the request to be at klen", func() bool { return len(klen.Requests()) > 0 })
+	waittest.Until(t, "the request to be at klen", func() bool { return len(klen.Requests()) > 0 })
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if got := <-answered; got.status != 200 {
 		t.Errorf("the running request got %d %s", got.status, got.text)
 	}
-	select {
-	case err := <-p.exited:
-		if err != nil {
-			t.Errorf("exit: %v\n%s", err, p.stderr)
-		}
-	case <-time.After(20 * time.Second):
-		t.Error("the process does not end")
+	if err := waittest.Receive(t, "the process to end", p.exited); err != nil {
+		t.Errorf("exit: %v\n%s", err, p.stderr)
 	}
 }
 
-// run is a command that ends by itself.
+// run runs a command that ends by itself.
 func run(t *testing.T, env []string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), waittest.HangGuard)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -290,7 +287,7 @@ func TestDemo(t *testing.T) {
 	out := &lines{}
 	read := make(chan struct{})
 	go func() { out.read(stdout); close(read) }()
-	waitFor(t, "the demo to explain itself", func() bool { return strings.Contains(out.String(), "Ctrl-C") })
+	waittest.Until(t, "the demo to explain itself", func() bool { return strings.Contains(out.String(), "Ctrl-C") })
 
 	// Every line that it prints to be pasted works.
 	commands := curls(out.String())
@@ -310,7 +307,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("Ctrl-C: %v, %s", err, errs.String())
 	}
 
-	// A busy default port is replaced, and said.
+	// A default port that is taken is replaced, and the demo prints that.
 	if busy, err := net.Listen("tcp", "127.0.0.1:8080"); err == nil { // else somebody else keeps it busy
 		defer busy.Close()
 	}
@@ -322,14 +319,14 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = second.Process.Kill() }()
-	said := &lines{}
+	output := &lines{}
 	ended := make(chan struct{})
-	go func() { said.read(stdout); close(ended) }()
-	waitFor(t, "the second demo to explain itself", func() bool { return strings.Contains(said.String(), "Ctrl-C") })
-	if !strings.Contains(said.String(), "127.0.0.1:8080 is in use; using a free port instead") {
-		t.Errorf("%s", said)
+	go func() { output.read(stdout); close(ended) }()
+	waittest.Until(t, "the second demo to explain itself", func() bool { return strings.Contains(output.String(), "Ctrl-C") })
+	if !strings.Contains(output.String(), "127.0.0.1:8080 is in use; using a free port instead") {
+		t.Errorf("%s", output)
 	}
-	if got := paste(t, curls(said.String())[0]); !strings.Contains(got, `"object":"list"`) {
+	if got := paste(t, curls(output.String())[0]); !strings.Contains(got, `"object":"list"`) {
 		t.Errorf("%s", got)
 	}
 	_ = second.Process.Signal(os.Interrupt)
@@ -343,8 +340,7 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// curls are the commands in a text that begin with curl, each with the lines
-// that it is continued on.
+// curls returns the curl commands in a text, each with its continuation lines.
 func curls(text string) []string {
 	var commands []string
 	rows := strings.Split(text, "\n")
@@ -362,7 +358,7 @@ func curls(text string) []string {
 	return commands
 }
 
-// paste runs a line in a shell, as a reader would.
+// paste runs a command in a shell.
 func paste(t *testing.T, command string) string {
 	t.Helper()
 	if _, err := exec.LookPath("curl"); err != nil {
@@ -371,7 +367,7 @@ func paste(t *testing.T, command string) string {
 		}
 		t.Skip("there is no curl on this machine to paste into")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), waittest.HangGuard)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "sh", "-c", strings.Replace(command, "curl ", "curl -sS ", 1)).CombinedOutput()
 	if err != nil {

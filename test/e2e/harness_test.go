@@ -1,5 +1,5 @@
-// Package e2e runs the real binary as a process, with a configuration file,
-// before emulated vendors.
+// Package e2e runs the built program as a process, with a configuration file and emulated
+// providers.
 package e2e
 
 import (
@@ -18,34 +18,27 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/internal/openapitest"
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
-	"github.com/agentgw/agentgw/test/described"
+	"github.com/agentgw/agentgw/test/internal/prebuilt"
 )
 
-// binary is the program under test, built once.
+// binary is the path of the program under test.
 var binary string
 
 func TestMain(m *testing.M) {
-	folder, err := os.MkdirTemp("", "agentgw-e2e")
-	if err != nil {
+	var err error
+	if binary, err = prebuilt.Agentgw(); err != nil {
 		panic(err)
 	}
-	binary = filepath.Join(folder, "agentgw")
-	build := exec.Command("go", "build", "-o", binary, "github.com/agentgw/agentgw/cmd/agentgw")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(folder)
-	os.Exit(code)
+	os.Exit(m.Run())
 }
 
-// process is a running gateway.
+// process is a running agentgw.
 type process struct {
 	t          *testing.T
 	cmd        *exec.Cmd
@@ -54,7 +47,7 @@ type process struct {
 	exited     chan error
 }
 
-// lines collects a process's output, line by line.
+// lines collects the output of a process.
 type lines struct {
 	mu  sync.Mutex
 	all []string
@@ -74,7 +67,7 @@ func (l *lines) String() string {
 	return strings.Join(l.all, "\n")
 }
 
-// start runs the binary and ends it with the test.
+// start starts the program. It ends with the test.
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(binary, args...), stderr: &lines{}, exited: make(chan error, 1)}
@@ -94,12 +87,11 @@ func start(t *testing.T, env []string, args ...string) *process {
 	return p
 }
 
-// serve starts the gateway with a configuration file and waits until it
-// listens.
+// serve starts a gateway with a configuration file and waits until it listens.
 func serve(t *testing.T, env []string, path string) *process {
 	t.Helper()
 	p := start(t, env, "serve", "--config", path)
-	waitFor(t, "the gateway to listen", func() bool {
+	waittest.Until(t, "the gateway to listen", func() bool {
 		for _, line := range strings.Split(p.stderr.String(), "\n") {
 			var entry struct{ Msg, Server, Admin string }
 			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "listening" {
@@ -112,17 +104,7 @@ func serve(t *testing.T, env []string, path string) *process {
 	return p
 }
 
-func waitFor(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		time.Sleep(5 * time.Millisecond) // between two looks at the condition
-	}
-}
-
-// world is everything that a gateway needs: vendors, a file, keys.
+// world is what a gateway needs: providers, a configuration file and keys.
 type world struct {
 	t       *testing.T
 	vendors map[string]sandbox.Emulator
@@ -131,21 +113,20 @@ type world struct {
 	key     string
 	second  string
 	env     []string
-	// on, where set, is told of every request to a vendor, before and after it is done and
-	// after it is answered.
+	// on, if it is set, is called at each stage of each request to a provider.
 	on atomic.Pointer[func(vendor string, r *http.Request, at stage)]
 }
 
-// stage is how far a request to a vendor came.
+// stage is the progress of a request to a provider.
 type stage string
 
 const (
 	arrived  stage = "arrived"
-	done     stage = "done"
+	done     stage = "done" // but not answered
 	answered stage = "answered"
 )
 
-// watched is a vendor whose requests w.on is told of.
+// watched wraps a provider so that w.on is called.
 func (w *world) watched(name string, vendor http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		on := w.on.Load()
@@ -154,18 +135,18 @@ func (w *world) watched(name string, vendor http.Handler) http.Handler {
 			return
 		}
 		(*on)(name, r, arrived)
-		kept := httptest.NewRecorder()
-		vendor.ServeHTTP(kept, r)
+		recorder := httptest.NewRecorder()
+		vendor.ServeHTTP(recorder, r)
 		(*on)(name, r, done)
-		maps.Copy(rw.Header(), kept.Header())
-		rw.WriteHeader(kept.Code)
-		_, _ = rw.Write(kept.Body.Bytes()) // who asked may be gone
+		maps.Copy(rw.Header(), recorder.Header())
+		rw.WriteHeader(recorder.Code)
+		_, _ = rw.Write(recorder.Body.Bytes()) // the caller may be gone
 		_ = http.NewResponseController(rw).Flush()
 		(*on)(name, r, answered)
 	})
 }
 
-// newWorld makes it; settings are YAML that goes under each backend.
+// newWorld returns a world with every provider. settings are YAML under each backend.
 func newWorld(t *testing.T, settings ...string) *world {
 	t.Helper()
 	w := &world{t: t, vendors: map[string]sandbox.Emulator{}, key: apikey.New(apikey.Live), second: apikey.New(apikey.Live)}
@@ -210,7 +191,7 @@ backends:
 	return w
 }
 
-// write replaces the file in one step, as an editor or orchestrator does.
+// write replaces the configuration file in one step, as an editor or orchestrator does.
 func (w *world) write(text string) {
 	w.t.Helper()
 	if err := os.WriteFile(w.path+".new", []byte(text), 0o600); err != nil {
@@ -228,27 +209,26 @@ type reply struct {
 	body   map[string]any
 }
 
-var client = &http.Client{Timeout: 30 * time.Second}
+var client = &http.Client{Timeout: waittest.HangGuard}
 
 var (
 	documentMu  sync.Mutex
-	theDocument *described.Document // of the program, whichever process of it
+	theDocument *openapitest.Document // shared by all processes
 )
 
-// document is the program's OpenAPI document; nil as long as only admin listeners, which
-// have none, were asked for it.
-func document(base string) *described.Document {
+// document returns the OpenAPI document, or nil until a public listener has returned it.
+func document(base string) *openapitest.Document {
 	documentMu.Lock()
 	defer documentMu.Unlock()
 	if theDocument == nil {
-		if d, err := described.Fetch(client, base); err == nil {
+		if d, err := openapitest.Fetch(client, base); err == nil {
 			theDocument = d
 		}
 	}
 	return theDocument
 }
 
-// adminPaths are the other listener's, which the document is not about.
+// adminPaths are paths of the admin listener, which the document does not describe.
 var adminPaths = []string{"/livez", "/readyz", "/metrics", "/reload", "/cache/purge"}
 
 // ask sends a request; headers are "Name: value".
@@ -279,7 +259,7 @@ func ask(t *testing.T, key, method, url, body string, headers ...string) reply {
 	}
 	if d := document(req.URL.Scheme + "://" + req.URL.Host); d != nil && !slices.Contains(adminPaths, req.URL.Path) {
 		if err := d.Check(resp, text); err != nil {
-			t.Errorf("%s %s answers %d, which /openapi.json does not describe: %v", method, url, resp.StatusCode, err)
+			t.Errorf("%s %s: status %d: /openapi.json does not describe the response: %v", method, url, resp.StatusCode, err)
 		}
 	}
 	r := reply{status: resp.StatusCode, header: resp.Header, text: string(text)}
@@ -291,6 +271,7 @@ func ask(t *testing.T, key, method, url, body string, headers ...string) reply {
 	return r
 }
 
+// wants checks the status, and the code of a problem, which may be empty.
 func (r reply) wants(t *testing.T, status int, code string) reply {
 	t.Helper()
 	if got, _ := r.body["code"].(string); r.status != status || got != code {

@@ -7,14 +7,16 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/agentgw/agentgw/test/postgres"
+	"github.com/agentgw/agentgw/internal/pgtest"
+	"github.com/agentgw/agentgw/internal/waittest"
 )
 
-// TestTwoInstancesAndOneStore: what is done at one instance holds at the other, and a
-// client that writes at one and reads at the other during a cutover sees what it wrote.
-func TestTwoInstancesAndOneStore(t *testing.T) {
+// TestInstances_ShareAStore tests that idempotency keys, aliases and migrations hold at every
+// instance, and that a client that writes at one and reads at another during a cutover reads
+// what it wrote.
+func TestInstances_ShareAStore(t *testing.T) {
 	t.Parallel()
-	server := postgres.Start(t)
+	server := pgtest.Start(t)
 	w := newWorld(t)
 	file := strings.Split(w.file, "\n")
 	for i, line := range file {
@@ -26,16 +28,16 @@ func TestTwoInstancesAndOneStore(t *testing.T) {
 	w.env = append(w.env, "STORE_URL="+server.Database(t))
 	one, two := serve(t, w.env, w.path), serve(t, w.env, w.path)
 
-	// A key of idempotency is one for both.
+	// Idempotency keys are shared.
 	once := func(p *process) reply {
 		return ask(t, w.key, "POST", p.api+"/v1/agents", `{"backend": "krosai", "name": "Once"}`, "Idempotency-Key: shared").wants(t, 201, "")
 	}
 	if first, again := once(one), once(two); again.body["id"] != first.body["id"] || again.header.Get("Idempotency-Replayed") != "true" {
 		t.Errorf("%v at one, %v at the other", first.body["id"], again.body["id"])
 	}
-	// So is an alias.
+	// Aliases are shared.
 	ask(t, w.key, "PUT", one.api+"/v1/aliases/support-bot", `{"target": "`+movedSource+`"}`).wants(t, 201, "")
-	waitFor(t, "the alias at the other instance", func() bool {
+	waittest.Until(t, "the alias at the other instance", func() bool {
 		return ask(t, w.key, "GET", two.api+"/v1/agents/support-bot", "").status == 200
 	})
 	ask(t, w.key, "PUT", two.api+"/v1/aliases/support-bot", `{"target": "`+movedSource+`"}`).wants(t, 409, "alias_conflict")
@@ -59,7 +61,7 @@ func TestTwoInstancesAndOneStore(t *testing.T) {
 				}
 				value := fmt.Sprintf("%s %d", field, n)
 				patched := ask(t, w.key, "PATCH", at[0]+"/v1/agents/support-bot", fmt.Sprintf(`{%q: %q}`, field, value))
-				// Another instance keeps what it read for a while; asked anew, it must be new.
+				// Another instance may serve a cached agent; with no-cache it must not.
 				read := ask(t, w.key, "GET", at[1]+"/v1/agents/"+movedSource, "", "Cache-Control: no-cache")
 				if patched.status != 200 || read.status != 200 || read.body[field] != value {
 					if wrong.Add(1) == 1 {
@@ -74,14 +76,14 @@ func TestTwoInstancesAndOneStore(t *testing.T) {
 	}
 	m.p = one
 	m.until("cutover")
-	waitFor(t, "clients to be at the target", func() bool { return moved.Load() > 10 })
+	waittest.Until(t, "clients to be at the target", func() bool { return moved.Load() > 10 })
 	close(stop)
 	wg.Wait()
 	if wrong.Load() > 0 {
 		t.Errorf("%d were wrong", wrong.Load())
 	}
 
-	// The database goes, and comes again: reads go on.
+	// While the database is down, reads work.
 	server.Stop(t)
 	for _, p := range []*process{one, two} {
 		if r := ask(t, w.key, "GET", p.api+"/v1/agents/support-bot", "").wants(t, 200, ""); r.body["id"] == movedSource {

@@ -15,9 +15,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/agentgw/agentgw/internal/waittest"
 )
 
-// migrates runs agentgw migrate against a process, and checks what it ends with.
+// migrates runs agentgw migrate against a process and checks the exit code.
 func (w *world) migrates(p *process, wantCode int, args ...string) (stdout, stderr string) {
 	w.t.Helper()
 	env := []string{"AGENTGW_URL=" + p.api, "AGENTGW_KEY=" + w.key}
@@ -30,15 +32,15 @@ func (w *world) migrates(p *process, wantCode int, args ...string) (stdout, stde
 
 var migrationID = regexp.MustCompile(`mig_[0-9a-z]{26}`)
 
-// plain makes an agent of which nothing is lost anywhere.
+// plain creates an agent that every provider can hold without loss.
 func (w *world) plain(p *process, name string) string {
 	w.t.Helper()
 	id, _ := ask(w.t, w.key, "POST", p.api+"/v1/agents", fmt.Sprintf(`{"backend": "krosai", "name": %q, "system_prompt": "Help.", "language": "en"}`, name)).wants(w.t, 201, "").body["id"].(string)
 	return id
 }
 
-// TestMigrateCommand: what each command says, and what it ends with.
-func TestMigrateCommand(t *testing.T) {
+// TestMigrate_Commands tests the output and the exit code of each command.
+func TestMigrate_Commands(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := serve(t, w.env, w.path)
@@ -108,7 +110,7 @@ func TestMigrateCommand(t *testing.T) {
 	says(0, "manual step: /phone/number", "cutover", migrationIn(t, w, p, lossy, "verify"))
 }
 
-// diverged changes a target, so that it is not as it was left.
+// diverged changes the target of a migration.
 func (w *world) diverged(p *process, id, target string) string {
 	w.t.Helper()
 	ask(w.t, w.key, "PATCH", p.api+"/v1/agents/"+target, `{"name": "Somebody else's"}`).wants(w.t, 200, "")
@@ -121,15 +123,15 @@ func migrationIn(t *testing.T, w *world, p *process, id, step string) string {
 	return id
 }
 
-// TestABatchObeysQuotas: where the vendor's quota is used up, the command waits as long as
-// it is told to.
-func TestABatchObeysQuotas(t *testing.T) {
+// TestMigrate_BatchWaitsForQuota tests that a batch waits for Retry-After when the quota of a
+// backend is used up.
+func TestMigrate_BatchWaitsForQuota(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "quota: {requests: 8, per: 1s}")
 	p := serve(t, w.env, w.path)
 	var first string
 	for i := range 6 {
-		waitFor(t, "room for another agent", func() bool {
+		waittest.Until(t, "room for another agent", func() bool {
 			r := ask(t, w.key, "POST", p.api+"/v1/agents", fmt.Sprintf(`{"backend": "talkifai", "name": "Agent %d", "architecture": "text", "system_prompt": "p", "model": {"id": "m"}}`, i))
 			first, _ = r.body["id"].(string)
 			return r.status == 201
@@ -166,9 +168,9 @@ func TestABatchObeysQuotas(t *testing.T) {
 	w.migrates(p, 2, "plan", "--all", "--from", "talkifai", "--to", "krosai", "--report", report+".pdf")
 }
 
-// TestABatchIsStoppedAndGoesOn: Ctrl-C ends it after the agent that it is at, and the same
+// TestMigrate_BatchCanBeInterrupted tests that Ctrl-C ends a batch after the current agent, and that the same
 // command does the rest, each of them once.
-func TestABatchIsStoppedAndGoesOn(t *testing.T) {
+func TestMigrate_BatchCanBeInterrupted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := serve(t, w.env, w.path)
@@ -184,7 +186,7 @@ func TestABatchIsStoppedAndGoesOn(t *testing.T) {
 			if creates.Add(1) == 3 {
 				close(third)
 			}
-			time.Sleep(20 * time.Millisecond) // a vendor is not instant
+			time.Sleep(20 * time.Millisecond) // so that the signal comes before the last agent
 		}
 	}
 	w.on.Store(&on)

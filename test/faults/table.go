@@ -1,6 +1,6 @@
-// Package faults is the contract's table of what a vendor can do wrong (section
-// 9), as a test runs it and as docs/reliability.md shows it: each fault, what
-// becomes of a read, a list and a write, and what that says of the backend.
+// Package faults has the contract's table of provider failures (section 9): each fault, the
+// response to a read, a list and a write, and whether the breaker counts it. A test runs
+// the table, and docs/reliability.md shows it.
 package faults
 
 import (
@@ -12,87 +12,85 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/sandbox"
-	"github.com/agentgw/agentgw/test/live"
+	"github.com/agentgw/agentgw/test/internal/gatewaytest"
 )
 
-// Stale is whether an older answer stands in.
+// Stale says whether an expired cache entry is served instead of an error.
 type Stale string
 
-// What can become of an older answer.
+// Values of Stale.
 const (
-	StaleYes   Stale = "yes"   // it stands in
-	StaleNo    Stale = "no"    // it does not, and is kept
-	StaleNever Stale = "never" // it does not, and is dropped
+	StaleYes   Stale = "yes"   // it is served
+	StaleNo    Stale = "no"    // it is not served, but kept
+	StaleNever Stale = "never" // it is dropped
 )
 
-// Verdict is what the breaker makes of a failure.
+// Verdict says how the breaker counts a failure.
 type Verdict string
 
-// What a breaker can make of a failure.
+// Values of Verdict.
 const (
 	Counts  Verdict = "fail"
 	Fine    Verdict = "ok"
 	Neutral Verdict = "neutral"
-	Unasked Verdict = "–" // nothing was sent
+	Unasked Verdict = "–" // no request is sent
 )
 
-// Outcome is what a caller gets, and how many requests the vendor gets for it.
+// Outcome is the response to the caller, and the number of requests to the provider.
 type Outcome struct {
 	Status   int
-	Code     string // of the problem, or of the list's source; empty for none
+	Code     string // of the problem, or of the list's source; may be empty
 	Requests int
 }
 
-// Fault is one row.
+// Fault is one row of the table.
 type Fault struct {
 	Name string
-	// Inject has the vendor fail from now on.
-	Inject func(*live.Live)
-	// Unseen: the requests do not come as far as the vendor; they are counted
-	// where they are sent.
+	// Inject makes the provider fail.
+	Inject func(*gatewaytest.Gateway)
+	// Unseen: the provider receives no request, so only the gateway can count them.
 	Unseen bool
-	TLS    bool // it takes https
-	// Waits: the gateway gives up on it only when its timeout is over. Where nobody
-	// waits for the timeout, it is one that a busy machine does not reach.
-	Waits bool
-	// Timeout is that of a request to the vendor, where it is not the others'.
+	TLS    bool // the provider uses https
+	// Timeout of a request to the provider. It is endless if it is 0.
 	Timeout time.Duration
 
 	Read, List, Write Outcome
 	Breaker           Verdict
-	// Where they differ from Breaker's.
+	// Verdicts that differ from Breaker, if any.
 	ListBreaker, WriteBreaker Verdict
 	Stale                     Stale
-	// Kept: a write that ends so leaves alone what is known.
+	// Kept: a write that ends so keeps the cached agent.
 	Kept bool
 }
 
-// The vendor that fails; it has every operation.
+// The provider that fails. It supports every operation.
 const (
 	vendor  = "talkifai"
 	agent   = "/v1/agents/talkifai:agent_abc123"
 	patched = "/v1/agents/agent_abc123"
 )
 
-// What the gateway that the table is about is configured with.
+// Settings of the gateway that the table is about.
 const (
-	matrixTimeout = 6 * time.Second // of a request to the gateway
-	waited        = 2 * time.Second // timeout of one request to a vendor that is waited for
-	unreached     = 5 * time.Second // timeout of one that answers, or fails, at once
+	// silent and slow are timeouts of a request to the provider, in faults that nothing else
+	// ends. Before silent is over, the request must be sent; before slow, the header of the
+	// response must arrive, too.
+	silent        = 10 * time.Second
+	slow          = 20 * time.Second
 	maxBytes      = 64 << 10
 	maxConcurrent = 1
 	consecutive   = 2 // failures open the breaker
 )
 
-func fails(f sandbox.Fault) func(*live.Live) {
-	return func(l *live.Live) { l.Vendors[vendor].Control().Fail(f) }
+func fails(f sandbox.Fault) func(*gatewaytest.Gateway) {
+	return func(g *gatewaytest.Gateway) { g.Vendors[vendor].Control().Fail(f) }
 }
 
-func toxic(json string) func(*live.Live) {
-	return func(l *live.Live) { l.Toxic(vendor, json) }
+func toxic(json string) func(*gatewaytest.Gateway) {
+	return func(g *gatewaytest.Gateway) { g.Toxic(vendor, json) }
 }
 
-func answers(status int, headers ...string) func(*live.Live) {
+func answers(status int, headers ...string) func(*gatewaytest.Gateway) {
 	f := sandbox.Fault{Status: status, Body: `{"success": false, "error": "canary text of the vendor", "code": "SOME_CODE"}`, Header: map[string]string{}}
 	for i := 0; i < len(headers); i += 2 {
 		f.Header[headers[i]] = headers[i+1]
@@ -100,9 +98,18 @@ func answers(status int, headers ...string) func(*live.Live) {
 	return fails(f)
 }
 
-// repeated is JSON of at least so many bytes.
+// repeated returns JSON of at least size bytes.
 func repeated(size int) string {
 	return `{"success": true, "data": ["` + strings.Repeat("x", size) + `"]}`
+}
+
+// padded appends so much white space to a body that it takes longer than slow.
+func padded(body []byte) []byte { return append(body, bytes.Repeat([]byte(" "), 8<<10)...) }
+
+// crawls makes the network slow: 40 bytes in 200 ms.
+func crawls(g *gatewaytest.Gateway) {
+	fails(sandbox.Fault{Change: padded})(g)
+	toxic(`{"type": "slicer", "stream": "downstream", "attributes": {"average_size": 40, "size_variation": 0, "delay": 200000}}`)(g)
 }
 
 func zipped(body string) string {
@@ -118,22 +125,22 @@ func zipped(body string) string {
 	return b.String()
 }
 
-// out is what becomes of a failure that the table gives one answer.
+// out returns an Outcome.
 func out(status int, code string, requests int) Outcome { return Outcome{status, code, requests} }
 
-// lost is a write of which nobody knows what became.
+// lost is the outcome of a write that may or may not have happened.
 var lost = Outcome{504, "write_outcome_unknown", 1}
 
-// Faults is the table.
+// Faults returns the table.
 func Faults() []Fault {
 	return []Fault{
 		{
-			Name: "name not found", Unseen: true, Inject: func(l *live.Live) { l.Gone(vendor) },
+			Name: "name not found", Unseen: true, Inject: func(g *gatewaytest.Gateway) { g.Unresolve(vendor) },
 			Read: out(502, "upstream_error", 2), List: out(200, "upstream_error", 2), Write: out(502, "upstream_error", 1),
 			Breaker: Counts, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "connection refused", Unseen: true, Inject: func(l *live.Live) { l.Proxies[vendor].Stop() },
+			Name: "connection refused", Unseen: true, Inject: func(g *gatewaytest.Gateway) { g.Proxies[vendor].Stop() },
 			Read: out(502, "upstream_error", 2), List: out(200, "upstream_error", 2), Write: out(502, "upstream_error", 1),
 			Breaker: Counts, Stale: StaleYes, Kept: true,
 		},
@@ -148,32 +155,32 @@ func Faults() []Fault {
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "TLS failure", Unseen: true, TLS: true, Inject: func(l *live.Live) { l.Plain(vendor) },
+			Name: "TLS failure", Unseen: true, TLS: true, Inject: func(g *gatewaytest.Gateway) { g.Plain(vendor) },
 			Read: out(502, "upstream_error", 1), List: out(200, "upstream_error", 1), Write: out(502, "upstream_error", 1),
 			Breaker: Counts, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "no connection in time", Waits: true, Unseen: true, TLS: true, Inject: toxic(`{"type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`),
+			Name: "no connection in time", Timeout: silent, Unseen: true, TLS: true, Inject: toxic(`{"type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`),
 			Read: out(504, "upstream_timeout", 2), List: out(200, "upstream_timeout", 2), Write: out(504, "upstream_timeout", 1),
 			Breaker: Counts, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "black hole", Waits: true, Unseen: true, Inject: toxic(`{"type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`),
+			Name: "black hole", Timeout: silent, Unseen: true, Inject: toxic(`{"type": "timeout", "stream": "upstream", "attributes": {"timeout": 0}}`),
 			Read: out(504, "upstream_timeout", 2), List: out(200, "upstream_timeout", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "accepts and never answers", Waits: true, Inject: fails(sandbox.Fault{Hang: true}),
+			Name: "accepts and never answers", Timeout: silent, Inject: fails(sandbox.Fault{Hang: true}),
 			Read: out(504, "upstream_timeout", 2), List: out(200, "upstream_timeout", 2), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "body drips", Waits: true, Inject: fails(sandbox.Fault{Drip: 100 * time.Millisecond}),
+			Name: "body drips", Timeout: slow, Inject: fails(sandbox.Fault{Change: padded, Drip: 100 * time.Millisecond}),
 			Read: out(504, "upstream_timeout", 1), List: out(200, "upstream_timeout", 1), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
 		{
-			Name: "body crawls", Waits: true, Inject: toxic(`{"type": "slicer", "stream": "downstream", "attributes": {"average_size": 40, "size_variation": 0, "delay": 200000}}`),
+			Name: "body crawls", Timeout: slow, Inject: crawls,
 			Read: out(504, "upstream_timeout", 1), List: out(200, "upstream_timeout", 1), Write: lost,
 			Breaker: Counts, Stale: StaleYes,
 		},
@@ -286,42 +293,42 @@ func Faults() []Fault {
 			Breaker: Unasked, Stale: StaleYes, Kept: true,
 		},
 		{
-			Name: "bulkhead full", Timeout: 10 * time.Second, Inject: fill,
+			Name: "bulkhead full", Inject: fill,
 			Read: out(503, "upstream_unavailable", 0), List: out(200, "upstream_unavailable", 0), Write: out(503, "upstream_unavailable", 0),
 			Breaker: Unasked, Stale: StaleYes, Kept: true,
 		},
 	}
 }
 
-// elsewhere is an agent that nothing else asks for.
+// elsewhere is an agent that no operation of the table uses.
 const elsewhere = "/v1/agents/talkifai:agent_elsewhere"
 
-// open fails until the breaker is open.
-func open(l *live.Live) {
-	control := l.Vendors[vendor].Control()
+// open makes requests fail until the breaker is open.
+func open(g *gatewaytest.Gateway) {
+	control := g.Vendors[vendor].Control()
 	control.Fail(sandbox.Fault{Status: 500})
 	for range consecutive {
-		if _, err := l.Ask(context.Background(), "acme", "GET", elsewhere, ""); err != nil {
+		if _, err := g.Ask(context.Background(), "acme", "GET", elsewhere, ""); err != nil {
 			panic(fmt.Sprintf("cannot open the breaker: %v", err))
 		}
 	}
 	control.Heal()
 }
 
-// fill has the vendor busy with as many requests as it may get at once.
-func fill(l *live.Live) {
-	control := l.Vendors[vendor].Control()
-	control.Fail(sandbox.Fault{Path: "/v1/agents/agent_elsewhere", Delay: time.Minute})
+// fill occupies every slot of the bulkhead with a request that hangs.
+func fill(g *gatewaytest.Gateway) {
+	control := g.Vendors[vendor].Control()
+	control.Fail(sandbox.Fault{Path: "/v1/agents/agent_elsewhere", Hang: true})
 	before := len(control.Requests())
 	for range maxConcurrent {
-		go func() { _, _ = l.Ask(context.Background(), "acme", "GET", elsewhere, "") }() // until its timeout
+		go func() { _, _ = g.Ask(context.Background(), "acme", "GET", elsewhere, "") }() // until the gateway ends
 	}
 	for len(control.Requests()) < before+maxConcurrent {
-		time.Sleep(time.Millisecond) // between two looks
+		time.Sleep(time.Millisecond)
 	}
 }
 
-// Operation is what is asked.
+// Operation is a kind of request.
 type Operation string
 
 // The operations of the table.
@@ -331,30 +338,30 @@ const (
 	Write Operation = "write"
 )
 
-// Cached is what is known when it is asked.
+// Cached is the state of the cache before the request.
 type Cached string
 
-// What can be known.
+// Values of Cached.
 const (
-	Cold  Cached = "cold"  // nothing
-	Fresh Cached = "fresh" // it was read within ttl
-	Old   Cached = "stale" // it was read longer ago, and may be served after an error
+	Cold  Cached = "cold"  // empty
+	Fresh Cached = "fresh" // the entry is younger than ttl
+	Old   Cached = "stale" // it is older, and may be served after an error
 )
 
-// Operations and states that every fault is tried in.
+// Every fault is tested with each of these.
 var (
 	Operations = []Operation{Read, List, Write}
 	States     = []Cached{Cold, Fresh, Old}
 )
 
-// Cell is what is asserted of a fault, an operation and a state.
+// Cell is what is expected of a fault, an operation and a state of the cache.
 type Cell struct {
 	Outcome
-	Cache  string // hit, stale, or empty: neither
+	Cache  string // hit, stale or empty
 	Source string // the source's status in a list
 }
 
-// Cell is what follows from the row.
+// Cell returns what the row says of an operation and a state.
 func (f Fault) Cell(op Operation, state Cached) Cell {
 	c := Cell{Outcome: map[Operation]Outcome{Read: f.Read, List: f.List, Write: f.Write}[op]}
 	switch {
@@ -373,18 +380,7 @@ func (f Fault) Cell(op Operation, state Cached) Cell {
 	return c
 }
 
-// timeout is that of each request to the vendor.
-func (f Fault) timeout() time.Duration {
-	switch {
-	case f.Timeout > 0:
-		return f.Timeout
-	case f.Waits:
-		return waited
-	}
-	return unreached
-}
-
-// Verdict is what the breaker makes of an operation that fails so.
+// Verdict returns how the breaker counts an operation that fails so.
 func (f Fault) Verdict(op Operation) Verdict {
 	switch {
 	case op == List && f.ListBreaker != "":

@@ -12,9 +12,8 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Fuzz feeds a decoder what a vendor may never send. Whatever it is, the
-// answer is agents that can be written and have an id, or an error with a kind
-// that does not quote the body.
+// Fuzz fuzzes a decoder. Whatever the body is, the result must be agents that have an id and
+// can be encoded, or an error that has a kind and does not quote the body.
 func Fuzz(f *testing.F, p adapters.Provider, op adapters.Operation, seeds ...string) {
 	for _, path := range seeds {
 		f.Add(File(f, path))

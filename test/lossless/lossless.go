@@ -1,8 +1,8 @@
-// Package lossless holds decoded agents against the payloads they came from:
-// every value of a payload is in exactly one place. Adapters' tests say where
-// each of their vendor's members belongs; all else belongs into extensions.
+// Package lossless tests that an adapter loses nothing: every value of a provider's payload must
+// be in exactly one place of the decoded agent. An adapter's test names the fields that its
+// provider's members map to; all other members belong in extensions.
 //
-// It must not know any vendor.
+// It knows no provider.
 package lossless
 
 import (
@@ -22,21 +22,21 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Place is where a vendor's value stands in the normalized agent.
+// Place is the field of the normalized agent that a provider's value maps to.
 type Place struct {
 	Core string // JSON pointer into the agent
-	// As is what the vendor's value becomes; nil for itself.
+	// As converts the value. If it is nil, the value is kept.
 	As func(jsontext.Value) jsontext.Value
 }
 
-// Mapping says where a vendor's values stand, by JSON pointers into the
-// vendor's agent. A pointer to an array or object covers what is below it.
+// Mapping has the places of a provider's values by JSON pointers into the provider's agent. A
+// pointer to an array or object covers everything in it.
 type Mapping map[string]Place
 
-// At is a value that is kept as it is.
+// At returns the place of a value that is kept.
 func At(core string) Place { return Place{Core: core} }
 
-// Quoted is an integer that becomes a string.
+// Quoted returns the place of an integer that becomes a string.
 func Quoted(core string) Place {
 	return Place{Core: core, As: func(v jsontext.Value) jsontext.Value {
 		if v.Kind() == 'n' {
@@ -46,7 +46,8 @@ func Quoted(core string) Place {
 	}}
 }
 
-// Words is a text that becomes another; one that is not listed stays.
+// Words returns the place of a text that is replaced by another. A text that is not listed is
+// kept.
 func Words(core string, words map[string]string) Place {
 	return Place{Core: core, As: func(v jsontext.Value) jsontext.Value {
 		if w, ok := words[string(v)]; ok {
@@ -56,8 +57,8 @@ func Words(core string, words map[string]string) Place {
 	}}
 }
 
-// Check walks the payload's JSON pointers and reports each value that is not
-// in exactly one of the agent's core and its extensions.
+// Check reports each value of the payload that is not in exactly one of the agent's core and
+// its extensions.
 func Check(t *testing.T, payload jsontext.Value, agent *normalize.Agent, mapping Mapping) {
 	t.Helper()
 	encoded, err := agent.Encode()
@@ -97,8 +98,8 @@ func Check(t *testing.T, payload jsontext.Value, agent *normalize.Agent, mapping
 
 func emptyObject(v jsontext.Value) bool { return len(normalize.Members(v)) == 0 }
 
-// find is the place of the longest pointer in the mapping that leads to the
-// value, and what of the pointer is then left.
+// find returns the place of the longest pointer in the mapping that covers a value, and the rest
+// of the pointer.
 func (m Mapping) find(pointer string) (place Place, rest string, ok bool) {
 	for at := pointer; at != ""; at = at[:strings.LastIndexByte(at, '/')] {
 		if place, ok := m[at]; ok {
@@ -108,7 +109,7 @@ func (m Mapping) find(pointer string) (place Place, rest string, ok bool) {
 	return Place{}, "", false
 }
 
-// Same compares two values: numbers by their literals, strings by their
+// Same reports whether two values are equal: numbers by their literals, strings by their
 // characters.
 func Same(a, b jsontext.Value) bool {
 	if a.Kind() == '"' && b.Kind() == '"' {
@@ -119,8 +120,8 @@ func Same(a, b jsontext.Value) bool {
 	return string(a) == string(b)
 }
 
-// Leaves is every scalar and every empty array or object of a JSON text, by
-// its JSON pointer.
+// Leaves returns every scalar and every empty array or object of a JSON text by its JSON
+// pointer.
 func Leaves(v jsontext.Value) map[string]jsontext.Value {
 	leaves := map[string]jsontext.Value{}
 	collect("", v, leaves)
@@ -148,14 +149,14 @@ func collect(pointer string, v jsontext.Value, leaves map[string]jsontext.Value)
 	}
 }
 
-// Answering is an adapter whose backend answers every request so.
+// Answering returns an adapter whose provider sends the same response to every request.
 func Answering(p adapters.Provider, status int, body []byte) adapters.Adapter {
 	return p.New(adapters.Settings{Backend: "b", RoundTrip: func(_ context.Context, req *adapters.Request) error {
 		return req.Receive(adapters.Response{Status: status, Body: append([]byte(nil), body...)})
 	}})
 }
 
-// List is what the adapter makes of a list's body.
+// List decodes the body of a list.
 func List(t testing.TB, p adapters.Provider, body []byte) []*normalize.Agent {
 	t.Helper()
 	listing, err := Answering(p, 200, body).List(context.Background(), Credential())
@@ -165,7 +166,7 @@ func List(t testing.TB, p adapters.Provider, body []byte) []*normalize.Agent {
 	return listing.Agents
 }
 
-// Get is what the adapter makes of a get's body.
+// Get decodes the body of a get.
 func Get(t testing.TB, p adapters.Provider, body []byte) *normalize.Agent {
 	t.Helper()
 	agent, err := Answering(p, 200, body).Get(context.Background(), Credential(), "1")
@@ -175,7 +176,7 @@ func Get(t testing.TB, p adapters.Provider, body []byte) *normalize.Agent {
 	return agent
 }
 
-// Created is what the adapter makes of the body that answers a create.
+// Created decodes the body of the response to a create.
 func Created(t testing.TB, p adapters.Provider, body []byte) *normalize.Agent {
 	t.Helper()
 	agent, err := Answering(p, 201, body).Create(context.Background(), Credential(), normalize.Change{})
@@ -185,8 +186,7 @@ func Created(t testing.TB, p adapters.Provider, body []byte) *normalize.Agent {
 	return agent
 }
 
-// Recording is an adapter whose backend answers every request so, and notes
-// the last one.
+// Recording is like Answering, and records the last request.
 func Recording(p adapters.Provider, status int, body []byte) (adapters.Adapter, *adapters.Request) {
 	last := &adapters.Request{}
 	return p.New(adapters.Settings{Backend: "b", RoundTrip: func(_ context.Context, req *adapters.Request) error {
@@ -195,10 +195,10 @@ func Recording(p adapters.Provider, status int, body []byte) (adapters.Adapter, 
 	}}), last
 }
 
-// Credential is any credential.
+// Credential returns some credential.
 func Credential() adapters.Credential { return adapters.NewCredential(secret.New("credential")) }
 
-// File reads a file of the test's own data.
+// File reads a file of testdata.
 func File(t testing.TB, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile("testdata/" + path)
@@ -208,8 +208,7 @@ func File(t testing.TB, path string) []byte {
 	return data
 }
 
-// EveryFile holds a table of the test's own data against the files that are
-// there: each sample of the vendor's is used, and said how.
+// EveryFile tests that a table names every file of testdata and how it is used.
 func EveryFile(t *testing.T, used map[string]string) {
 	t.Helper()
 	seen := map[string]bool{}
@@ -233,7 +232,7 @@ func EveryFile(t *testing.T, used map[string]string) {
 	}
 }
 
-// How a sample is accounted for.
+// Uses of a sample.
 const (
 	Agents   = "its agents are decoded, by Check"
 	Envelope = "an envelope without an agent"
@@ -241,7 +240,7 @@ const (
 	NotOurs  = "another endpoint's, or a request of the description that writes do not follow"
 )
 
-// Part is what stands at a JSON pointer of member names and indexes.
+// Part returns the value at a JSON pointer.
 func Part(t testing.TB, data []byte, pointer string) jsontext.Value {
 	t.Helper()
 	v := jsontext.Value(data)
@@ -269,14 +268,13 @@ func Part(t testing.TB, data []byte, pointer string) jsontext.Value {
 	return v
 }
 
-// Wrap puts an agent into the envelope of a reply: where the envelope has the
-// text AGENT.
+// Wrap replaces the text AGENT in the envelope of a response by an agent.
 func Wrap(envelope string, agent jsontext.Value) []byte {
 	return []byte(strings.Replace(envelope, "AGENT", string(agent), 1))
 }
 
-// Additions are members that no vendor documents: what a vendor may add
-// tomorrow, and what loses something in a careless decoder.
+// Additions are members that no provider documents. A provider may add such members, and a
+// careless decoder loses parts of them.
 var Additions = map[string]string{
 	"integer above 2^53": `{"big": 9007199254740993, "bigger": 123456789012345678901234567890}`,
 	"decimals":           `{"price": 345.50, "tiny": 1e-7, "large": 1.0E+2, "zero": -0}`,
@@ -287,7 +285,7 @@ var Additions = map[string]string{
 	"strings":            `{"s": "\u00e9\ud83d\ude00 \\ \" \u0000", "html": "<a href='x'>&</a>"}`,
 }
 
-// With adds members to an agent.
+// With returns an agent with members added.
 func With(t testing.TB, agent jsontext.Value, members string) jsontext.Value {
 	t.Helper()
 	out := agent.Clone()
@@ -300,7 +298,7 @@ func With(t testing.TB, agent jsontext.Value, members string) jsontext.Value {
 	return out
 }
 
-// Replace gives a member of an agent another value.
+// Replace returns an agent with another value of a member.
 func Replace(t testing.TB, agent jsontext.Value, name, value string) jsontext.Value {
 	t.Helper()
 	members := normalize.Members(agent)

@@ -2,8 +2,6 @@ package observability
 
 import (
 	"compress/gzip"
-	"crypto/sha256"
-	_ "embed"
 	"fmt"
 	"io"
 	"net"
@@ -15,66 +13,27 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	collectormetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	collectortraces "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/agentgw/agentgw/test/locked"
-	"github.com/agentgw/agentgw/test/node"
+	"github.com/agentgw/agentgw/internal/syncbuf"
+	"github.com/agentgw/agentgw/internal/waittest"
+	"github.com/agentgw/agentgw/test/internal/npmtest"
+	"github.com/agentgw/agentgw/test/internal/prebuilt"
 )
 
-// builder makes the collector of its modules.
-const builder = "go.opentelemetry.io/collector/cmd/builder@v0.162.0"
-
-//go:embed testdata/collector-builder.yaml
-var manifest []byte
-
-// built is the collector, built once for each manifest, into the user's cache.
-func built(t *testing.T) string {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-	cache = filepath.Join(cache, "agentgw-tests")
-	program := filepath.Join(cache, fmt.Sprintf("collector-%.16x", sha256.Sum256(manifest)))
-	if _, err := os.Stat(program); err == nil {
-		return program
-	}
-	folder := t.TempDir()
-	node.Write(t, folder, "builder.yaml", manifest)
-	node.Run(t, folder, nil, "go", "run", builder, "--config", "builder.yaml", "--skip-compilation")
-	node.Run(t, folder, []string{"GOGC=400"}, "go", "build", "-o", "collector", ".")
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(filepath.Join(folder, "collector"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Named last, so that who finds it finds all of it.
-	fresh := program + fmt.Sprintf(".%d", os.Getpid())
-	if err := os.WriteFile(fresh, data, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(fresh, program); err != nil {
-		t.Fatal(err)
-	}
-	return program
-}
-
-// collector is an OpenTelemetry Collector that runs, and what came out of it.
+// collector is a running OpenTelemetry Collector, and what it has exported.
 type collector struct {
-	endpoint string // to send to: "http://127.0.0.1:4318"
+	endpoint string // "http://127.0.0.1:4318"
 
 	mu      sync.Mutex
 	spans   []span
 	metrics map[string]bool // by name
 }
 
-// span is one, as it arrived.
+// span is an exported span.
 type span struct {
 	trace, id, parent, name, kind string
 	failed                        bool
@@ -82,8 +41,8 @@ type span struct {
 	resource                      map[string]string
 }
 
-// startCollector runs one with a configuration in which 127.0.0.1:4318 is where it listens
-// and 127.0.0.1:14318 where it sends to, until the test ends.
+// startCollector starts a collector that ends with the test. In its configuration it listens
+// on 127.0.0.1:4318 and exports to 127.0.0.1:14318; both are replaced.
 func startCollector(t *testing.T, configuration string) *collector {
 	t.Helper()
 	c := &collector{metrics: map[string]bool{}}
@@ -92,10 +51,10 @@ func startCollector(t *testing.T, configuration string) *collector {
 	listen := freeAddress(t)
 	folder := t.TempDir()
 	configuration = strings.NewReplacer("127.0.0.1:4318", listen, "http://127.0.0.1:14318", sink.URL).Replace(configuration)
-	node.Write(t, folder, "collector.yaml", []byte(configuration))
-	start(t, built(t), "--config="+filepath.Join(folder, "collector.yaml"))
+	npmtest.Write(t, folder, "collector.yaml", []byte(configuration))
+	start(t, prebuilt.Path(t, prebuilt.Collector), "--config="+filepath.Join(folder, "collector.yaml"))
 	c.endpoint = "http://" + listen
-	waitFor(t, "the collector", func() bool {
+	waittest.Until(t, "the collector", func() bool {
 		resp, err := http.Post(c.endpoint+"/v1/traces", "application/x-protobuf", nil)
 		if err != nil {
 			return false
@@ -106,7 +65,7 @@ func startCollector(t *testing.T, configuration string) *collector {
 	return c
 }
 
-// ServeHTTP takes what the collector passes on.
+// ServeHTTP receives what the collector exports.
 func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	unpacked, err := gzip.NewReader(r.Body) // as the collector sends it
 	if err != nil {
@@ -172,7 +131,7 @@ func (c *collector) takeMetrics(body []byte) error {
 	return nil
 }
 
-// arrived are the spans of a trace; of all, for "".
+// arrived returns the exported spans of a trace, or all of them for "".
 func (c *collector) arrived(trace string) []span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,16 +144,17 @@ func (c *collector) arrived(trace string) []span {
 	return found
 }
 
+// measured reports whether a metric was exported.
 func (c *collector) measured(name string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.metrics[name]
 }
 
-// start runs a program until the test ends; what it prints is shown if the test fails.
+// start starts a program that ends with the test. Its output is printed if the test fails.
 func start(t *testing.T, program string, arguments ...string) {
 	t.Helper()
-	var out locked.Buffer
+	var out syncbuf.Buffer
 	cmd := exec.Command(program, arguments...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -209,6 +169,7 @@ func start(t *testing.T, program string, arguments ...string) {
 	})
 }
 
+// freeAddress returns an address on which nothing listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -217,13 +178,4 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-func waitFor(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for %s", what)
-		}
-	}
 }

@@ -19,14 +19,13 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/agentgw/agentgw/test/demo"
-	"github.com/agentgw/agentgw/test/node"
+	"github.com/agentgw/agentgw/internal/waittest"
+	"github.com/agentgw/agentgw/test/internal/demotest"
+	"github.com/agentgw/agentgw/test/internal/npmtest"
 )
 
-const root = "../.."
-
-// tool is where one of Prometheus' programs is. A machine without it skips the test,
-// unless CI is set.
+// tool returns the path of one of Prometheus' programs. Without it the test is skipped, or
+// fails if CI is set.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -39,12 +38,13 @@ func tool(t *testing.T, name string) string {
 	return path
 }
 
-// TestPromtool: the configuration, the rules and the rules' own tests are in order.
+// TestPromtool tests that promtool accepts the configuration and the rules, that the rules'
+// own tests pass, and that each alert has a test that fires and one that does not.
 func TestPromtool(t *testing.T) {
 	promtool := tool(t, "promtool")
-	node.Run(t, deploy, nil, promtool, "check", "config", "prometheus.yaml")
-	node.Run(t, filepath.Join(deploy, "rules"), nil, promtool, "check", "rules", "agentgw.yaml")
-	node.Run(t, filepath.Join(deploy, "rules"), nil, promtool, "test", "rules", "agentgw_test.yaml")
+	npmtest.Run(t, deploy, nil, promtool, "check", "config", "prometheus.yaml")
+	npmtest.Run(t, filepath.Join(deploy, "rules"), nil, promtool, "check", "rules", "agentgw.yaml")
+	npmtest.Run(t, filepath.Join(deploy, "rules"), nil, promtool, "test", "rules", "agentgw_test.yaml")
 	tests := deployed(t, "rules/agentgw_test.yaml")
 	for _, r := range rules(t) {
 		if r.Alert != "" && strings.Count(tests, r.Alert) < 2 {
@@ -72,7 +72,7 @@ func rules(t *testing.T) []rule {
 	return all
 }
 
-// dashboard is what matters here of Grafana's JSON.
+// dashboard is the part of Grafana's JSON that is tested.
 type dashboard struct {
 	UID, Title string
 	Panels     []struct {
@@ -117,8 +117,8 @@ func dashboards(t *testing.T) map[string]dashboard {
 	return all
 }
 
-// TestDashboards: they have ids of their own, no panel lies on another, and each asks
-// something.
+// TestDashboards tests that ids are unique, that no panel overlaps another, and that each
+// panel has a query.
 func TestDashboards(t *testing.T) {
 	uids := map[string]string{}
 	for name, d := range dashboards(t) {
@@ -145,26 +145,26 @@ func TestDashboards(t *testing.T) {
 	}
 }
 
-// prometheus is one that runs.
+// prometheus is a running Prometheus.
 type prometheus struct{ url string }
 
-// startPrometheus runs deploy's configuration against a gateway, in a hurry, until the
-// test ends.
+// startPrometheus starts a Prometheus with deploy's configuration and short intervals. It
+// scrapes a gateway and ends with the test.
 func startPrometheus(t *testing.T, admin string) prometheus {
 	t.Helper()
 	folder := t.TempDir()
 	if err := os.Mkdir(filepath.Join(folder, "rules"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	node.Write(t, folder, "rules/agentgw.yaml", []byte(deployed(t, "rules/agentgw.yaml")))
+	npmtest.Write(t, folder, "rules/agentgw.yaml", []byte(deployed(t, "rules/agentgw.yaml")))
 	configuration := strings.NewReplacer("127.0.0.1:9090", strings.TrimPrefix(admin, "http://"), "scrape_interval: 5s", "scrape_interval: 1s", "evaluation_interval: 15s", "evaluation_interval: 1s").
 		Replace(deployed(t, "prometheus.yaml"))
-	node.Write(t, folder, "prometheus.yaml", []byte(configuration))
+	npmtest.Write(t, folder, "prometheus.yaml", []byte(configuration))
 	listen := freeAddress(t)
 	start(t, tool(t, "prometheus"), "--config.file="+filepath.Join(folder, "prometheus.yaml"), "--storage.tsdb.path="+filepath.Join(folder, "data"),
 		"--enable-feature=exemplar-storage", "--web.listen-address="+listen, "--log.level=warn")
 	p := prometheus{"http://" + listen}
-	waitFor(t, "Prometheus", func() bool {
+	waittest.Until(t, "Prometheus", func() bool {
 		resp, err := http.Get(p.url + "/-/ready")
 		if err != nil {
 			return false
@@ -175,7 +175,7 @@ func startPrometheus(t *testing.T, admin string) prometheus {
 	return p
 }
 
-// ask is an answer of Prometheus' HTTP API, without its envelope.
+// ask decodes the data of a response of Prometheus' HTTP API.
 func (p prometheus) ask(path string, query url.Values, into any) error {
 	resp, err := http.Get(p.url + path + "?" + query.Encode())
 	if err != nil {
@@ -199,7 +199,7 @@ func (p prometheus) ask(path string, query url.Values, into any) error {
 	return json.Unmarshal(answer.Data, into)
 }
 
-// samples are the values that an expression has now.
+// samples returns the current values of an expression.
 func (p prometheus) samples(expression string) ([]string, error) {
 	var data struct {
 		Result []struct{ Value [2]any }
@@ -214,18 +214,18 @@ func (p prometheus) samples(expression string) ([]string, error) {
 	return values, nil
 }
 
-// comparison makes of an alert's condition what it compares: 0 or 1, rather than nothing
-// as long as all is well.
+// comparison matches the comparison of an alert's condition. With the modifier bool it yields
+// 0 rather than nothing while the alert does not fire.
 var comparison = regexp.MustCompile(` ([<>]) ([0-9.]+)`)
 
-// TestEveryQueryReturnsData: each of each dashboard, and each rule, on a Prometheus that
-// reads a gateway with traffic; and exemplars lead to traces that a collector got.
-func TestEveryQueryReturnsData(t *testing.T) {
+// TestQueries_ReturnData tests each query of each dashboard and each rule on a Prometheus that
+// scrapes a gateway with traffic, and that exemplars name traces that a collector received.
+func TestQueries_ReturnData(t *testing.T) {
 	tool(t, "prometheus")
 	c := startCollector(t, deployed(t, "collector.yaml"))
 	sendTo(t, c.endpoint)
 	t.Setenv("OTEL_METRICS_EXPORTER", "none")
-	running := demo.Start(t, root, "--traffic", "25", "--log", "error")
+	running := demotest.Start(t, "--traffic", "25", "--log", "error")
 	p := startPrometheus(t, running.Admin)
 
 	queries := map[string]string{}
@@ -252,38 +252,30 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		queries["rule "+r.Alert+r.Record] = comparison.ReplaceAllString(r.Expr, " $1 bool $2")
 	}
 	t.Logf("%d queries", len(queries))
-	for deadline := time.Now().Add(2 * time.Minute); len(queries) > 0; time.Sleep(time.Second) {
-		for name, expression := range queries {
+	for name, expression := range queries {
+		waittest.Until(t, name+" to return data: "+expression, func() bool {
 			values, err := p.samples(expression)
 			if err != nil {
-				t.Errorf("%s: %s: %v", name, expression, err)
-				delete(queries, name)
+				t.Fatalf("%s: %s: %v", name, expression, err)
 			}
-			if slices.ContainsFunc(values, func(v string) bool { return v != "NaN" }) {
-				delete(queries, name)
-			}
-		}
-		if time.Now().After(deadline) {
-			for name, expression := range queries {
-				t.Errorf("%s returns nothing: %s", name, expression)
-			}
-			break
-		}
+			return slices.ContainsFunc(values, func(v string) bool { return v != "NaN" })
+		})
 	}
-	exemplarsLeadToTraces(t, p, c)
-	metricsAreAsPrometheusLikes(t, running.Admin)
+	checkExemplars(t, p, c)
+	checkMetricNames(t, running.Admin)
 
 	running.Stop()
-	waitFor(t, "AgentgwDown", func() bool {
+	waittest.Until(t, "AgentgwDown", func() bool {
 		values, err := p.samples(down)
 		return err == nil && len(values) > 0
 	})
 }
 
-func exemplarsLeadToTraces(t *testing.T, p prometheus, c *collector) {
+// checkExemplars tests that exemplars name spans that the collector received.
+func checkExemplars(t *testing.T, p prometheus, c *collector) {
 	t.Helper()
 	for _, metric := range []string{"http_server_request_duration_seconds_bucket", "http_client_request_duration_seconds_bucket"} {
-		waitFor(t, "an exemplar of "+metric+" whose trace arrived", func() bool {
+		waittest.Until(t, "an exemplar of "+metric+" whose trace arrived", func() bool {
 			var data []struct {
 				Exemplars []struct{ Labels map[string]string }
 			}
@@ -305,9 +297,9 @@ func exemplarsLeadToTraces(t *testing.T, p prometheus, c *collector) {
 	}
 }
 
-// metricsAreAsPrometheusLikes runs promtool over the page; what it says of names that are
-// OpenTelemetry's or Prometheus' own is not ours to change.
-func metricsAreAsPrometheusLikes(t *testing.T, admin string) {
+// checkMetricNames lints the page with promtool. Remarks on names that OpenTelemetry or
+// Prometheus define are ignored.
+func checkMetricNames(t *testing.T, admin string) {
 	t.Helper()
 	resp, err := http.Get(admin + "/metrics")
 	if err != nil {
@@ -316,7 +308,7 @@ func metricsAreAsPrometheusLikes(t *testing.T, admin string) {
 	defer resp.Body.Close()
 	cmd := exec.Command(tool(t, "promtool"), "check", "metrics")
 	cmd.Stdin = resp.Body
-	out, _ := cmd.CombinedOutput() // it fails for remarks, too
+	out, _ := cmd.CombinedOutput() // it fails for remarks too
 	for line := range strings.Lines(string(out)) {
 		if strings.HasPrefix(line, "agentgw_") || strings.Contains(line, "error while linting") {
 			t.Errorf("promtool says %s", line)

@@ -1,37 +1,33 @@
-// Package openapi holds /openapi.json and /docs against those who use them: a linter,
-// generators of clients, a browser, and requests made of the document itself.
+// Package openapi tests /openapi.json with the tools that consume it: a linter, client
+// generators for TypeScript and Go, and requests generated from its schemas.
 package openapi
 
 import (
 	"embed"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/agentgw/agentgw/test/demo"
-	"github.com/agentgw/agentgw/test/node"
+	"github.com/agentgw/agentgw/test/internal/demotest"
+	"github.com/agentgw/agentgw/test/internal/npmtest"
+	"github.com/agentgw/agentgw/test/internal/prebuilt"
 )
-
-const root = "../.."
 
 //go:embed testdata
 var testdata embed.FS
 
-// oapiCodegen makes the Go client.
-const oapiCodegen = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2"
-
+// put writes a file of testdata into a folder, under another name.
 func put(t *testing.T, folder, name, as string) {
 	t.Helper()
 	data, err := testdata.ReadFile("testdata/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	node.Write(t, folder, as, data)
+	npmtest.Write(t, folder, as, data)
 }
 
-// fetch puts the gateway's document into a folder.
+// fetch writes the document of the gateway at base into a folder.
 func fetch(t *testing.T, folder, base string) {
 	t.Helper()
 	resp, err := http.Get(base + "/openapi.json")
@@ -43,51 +39,42 @@ func fetch(t *testing.T, folder, base string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node.Write(t, folder, "openapi.json", data)
+	npmtest.Write(t, folder, "openapi.json", data)
 }
 
+// TestLint tests that Spectral finds nothing in the document, not even a hint.
 func TestLint(t *testing.T) {
-	folder := node.Folder(t)
-	fetch(t, folder, demo.Start(t, root).API)
-	node.Write(t, folder, ".spectral.json", []byte(`{"extends": ["spectral:oas"]}`))
-	t.Log(node.Run(t, folder, nil, "node_modules/.bin/spectral", "lint", "--fail-severity=hint", "openapi.json"))
+	folder := npmtest.Folder(t)
+	fetch(t, folder, demotest.Start(t).API)
+	npmtest.Write(t, folder, ".spectral.json", []byte(`{"extends": ["spectral:oas"]}`))
+	t.Log(npmtest.Run(t, folder, nil, "node_modules/.bin/spectral", "lint", "--fail-severity=hint", "openapi.json"))
 }
 
-// TestTypeScriptClient: the client compiles without a complaint, and walks the API.
+// TestTypeScriptClient tests that a generated TypeScript client compiles in strict mode and
+// can list agents.
 func TestTypeScriptClient(t *testing.T) {
-	folder, running := node.Folder(t), demo.Start(t, root)
+	folder, running := npmtest.Folder(t), demotest.Start(t)
 	fetch(t, folder, running.API)
-	node.Run(t, folder, nil, "node_modules/.bin/openapi-typescript", "openapi.json", "--output", "api.d.ts")
+	npmtest.Run(t, folder, nil, "node_modules/.bin/openapi-typescript", "openapi.json", "--output", "api.d.ts")
 	put(t, folder, "walk.ts", "walk.ts")
-	node.Run(t, folder, nil, "node_modules/.bin/tsc", "--strict", "--noUncheckedIndexedAccess", "--target", "es2022", "--module", "nodenext", "--lib", "es2022,dom", "--skipLibCheck", "walk.ts")
-	out := node.Run(t, folder, []string{"KEY=" + running.Key}, "node", "walk.js", running.API)
+	npmtest.Run(t, folder, nil, "node_modules/.bin/tsc", "--strict", "--noUncheckedIndexedAccess", "--target", "es2022", "--module", "nodenext", "--lib", "es2022,dom", "--skipLibCheck", "walk.ts")
+	out := npmtest.Run(t, folder, []string{"KEY=" + running.Key}, "node", "walk.js", running.API)
 	if !strings.Contains(out, "18 agents") {
-		t.Errorf("it saw %s", out)
+		t.Errorf("the client printed %s", out)
 	}
 }
 
-// TestGoClient: the same of a client in Go. What it needs is fetched by the go command.
+// TestGoClient tests that a generated Go client compiles, passes go vet, and can list agents.
 func TestGoClient(t *testing.T) {
-	folder, running := t.TempDir(), demo.Start(t, root)
+	folder, running := t.TempDir(), demotest.Start(t)
 	fetch(t, folder, running.API)
-	node.Write(t, folder, "go.mod", []byte("module client\n\ngo 1.26\n\nrequire github.com/oapi-codegen/runtime v1.8.0\n"))
-	node.Run(t, folder, nil, "go", "run", oapiCodegen, "-generate", "types,client", "-package", "main", "-o", "client.gen.go", "openapi.json")
+	npmtest.Run(t, folder, nil, prebuilt.Path(t, prebuilt.OAPICodegen), "-generate", "types,client", "-package", "main", "-o", "client.gen.go", "openapi.json")
+	put(t, folder, "go.mod.txt", "go.mod")
+	put(t, folder, "go.sum.txt", "go.sum")
 	put(t, folder, "walk.go.txt", "walk.go")
-	node.Run(t, folder, nil, "go", "mod", "tidy")
-	node.Run(t, folder, nil, "go", "vet", ".")
-	out := node.Run(t, folder, []string{"KEY=" + running.Key}, "go", "run", ".", running.API)
+	npmtest.Run(t, folder, nil, "go", "vet", ".")
+	out := npmtest.Run(t, folder, []string{"KEY=" + running.Key}, "go", "run", ".", running.API)
 	if !strings.Contains(out, "18 agents") {
-		t.Errorf("it saw %s", out)
-	}
-}
-
-// TestDocsPage: it loads without a complaint of the browser, from this gateway alone, and
-// what is tried there is done.
-func TestDocsPage(t *testing.T) {
-	folder, browser, running := node.Folder(t), node.Browser(t), demo.Start(t, root)
-	put(t, folder, "docs.mjs", "docs.mjs")
-	out := node.Run(t, folder, []string{"KEY=" + running.Key}, "node", "docs.mjs", running.API, browser, filepath.Join(node.Pictures(t), "docs.png"))
-	if !strings.Contains(out, "18 agents") {
-		t.Errorf("it saw %s", out)
+		t.Errorf("the client printed %s", out)
 	}
 }

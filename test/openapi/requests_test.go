@@ -13,29 +13,29 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/agentgw/agentgw/test/described"
-	"github.com/agentgw/agentgw/test/live"
+	"github.com/agentgw/agentgw/internal/openapitest"
+	"github.com/agentgw/agentgw/test/internal/gatewaytest"
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "3000"); err != nil { // fewer do not come to every answer
+	if err := flag.Set("rapid.checks", "3000"); err != nil { // fewer do not reach every kind of response
 		panic(err)
 	}
-	live.Main(m)
+	gatewaytest.Main(m)
 }
 
-// TestRequestsOfTheDocument: whatever a request is made of, by the document, its answer
-// is one that the document has; live.Ask holds each against it.
-func TestRequestsOfTheDocument(t *testing.T) {
-	l := live.Start(t, live.Options{Server: "request_timeout: 5s", PerBackend: "timeout: 2s\nmax_response_bytes: 1MiB"})
-	document, err := described.Fetch(l.Client, l.URL)
+// TestGeneratedRequests tests that the response to every request that the document allows is
+// one that the document describes. Gateway.Ask checks the responses.
+func TestGeneratedRequests(t *testing.T) {
+	g := gatewaytest.Start(t, gatewaytest.Options{PerBackend: "max_response_bytes: 1MiB"})
+	document, err := openapitest.Fetch(g.Client, g.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := generator{document}
+	made := generator{document}
 	statuses := map[string]int{}
 	paths := slices.Sorted(maps.Keys(document.Paths()))
-	for range 2 * len(paths) { // most of what there is to find is there
+	for range 2 * len(paths) { // weighted: it has the most kinds of responses
 		paths = append(paths, "/v1/agents/{id}")
 	}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -43,17 +43,17 @@ func TestRequestsOfTheDocument(t *testing.T) {
 		operations := document.Paths()[path].(map[string]any)
 		method := rapid.SampledFrom(slices.Sorted(maps.Keys(operations))).Draw(rt, "method")
 		operation := operations[method].(map[string]any)
-		target, headers := g.target(rt, path, operation)
+		target, headers := made.target(rt, path, operation)
 		body := ""
 		if request, ok := operation["requestBody"].(map[string]any); ok {
 			content := request["content"].(map[string]any)["application/json"].(map[string]any)
-			data, err := json.Marshal(g.value(rt, "body", content["schema"].(map[string]any)))
+			data, err := json.Marshal(made.value(rt, "body", content["schema"].(map[string]any)))
 			if err != nil {
 				rt.Fatal(err)
 			}
 			body = string(data)
 		}
-		r, err := l.Ask(context.Background(), "acme", strings.ToUpper(method), target, body, headers...)
+		r, err := g.Ask(context.Background(), "acme", strings.ToUpper(method), target, body, headers...)
 		if err != nil {
 			rt.Fatalf("%s %s %v %s: %v: %s", method, target, headers, body, err, r.Text)
 		}
@@ -64,14 +64,14 @@ func TestRequestsOfTheDocument(t *testing.T) {
 	})
 	t.Log(statuses)
 	for _, want := range []string{"get 200", "get 404", "post 201", "post 422", "patch 200", "delete 204"} {
-		if statuses[want] == 0 && !testing.Short() { // which is a fifth of them
-			t.Errorf("no request came to %s", want)
+		if statuses[want] == 0 && !testing.Short() { // with -short too few are made
+			t.Errorf("no request had the result %s", want)
 		}
 	}
 }
 
-// generator makes values of the document's schemas.
-type generator struct{ document *described.Document }
+// generator generates values of the document's schemas.
+type generator struct{ document *openapitest.Document }
 
 var agents = []string{"klen:123", "klen:assistant_abc123", "talkifai:agent_abc123", "krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890", "agenthuman:131", "krosai:none", "nonsense"}
 
@@ -110,7 +110,7 @@ func (g generator) target(t *rapid.T, path string, operation map[string]any) (st
 	return path, headers
 }
 
-// text is a value as a parameter has it.
+// text encodes a value as a parameter.
 func text(v any) string {
 	if several, ok := v.([]any); ok {
 		var words []string

@@ -9,7 +9,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// watcher reads every log line and every span, and keeps none.
+// watcher checks every log line and every span for forbidden words.
 type watcher struct {
 	soak *soak
 
@@ -29,11 +29,11 @@ func (w *watcher) words() []string {
 	return w.forbidden
 }
 
-// Write is the log's.
+// Write checks a log line.
 func (w *watcher) Write(line []byte) (int, error) {
 	for _, word := range w.words() {
 		if bytes.Contains(line, []byte(word)) {
-			w.soak.trouble("the log holds %.12s…", word)
+			w.soak.trouble("the log contains %.12s…", word)
 		}
 	}
 	if bytes.Contains(line, []byte("panic")) {
@@ -42,7 +42,7 @@ func (w *watcher) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// OnEnd is the spans'.
+// OnEnd checks a span.
 func (w *watcher) OnEnd(span sdktrace.ReadOnlySpan) {
 	var text strings.Builder
 	text.WriteString(span.Name() + " " + span.Status().Description)
@@ -57,12 +57,12 @@ func (w *watcher) OnEnd(span sdktrace.ReadOnlySpan) {
 	}
 	for _, word := range w.words() {
 		if strings.Contains(text.String(), word) {
-			w.soak.trouble("the span %s holds %.12s…", span.Name(), word)
+			w.soak.trouble("the span %s contains %.12s…", span.Name(), word)
 		}
 	}
 }
 
-// OnStart, Shutdown and ForceFlush have nothing to do.
+// OnStart, Shutdown and ForceFlush do nothing.
 func (*watcher) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
 func (*watcher) Shutdown(context.Context) error                  { return nil }
 func (*watcher) ForceFlush(context.Context) error                { return nil }

@@ -1,12 +1,12 @@
-// Command bare is the limits that the gateway is measured against: the least that a
-// program on the same libraries could do for the same answer.
+// Command bare does the least that a program on the gateway's libraries can do to produce the
+// same bytes. The gateway is measured against it.
 //
-//	bare -fixed body.json             a fixed body, from memory
-//	bare -proxy http://…/agents/1     one upstream's answer, unread
-//	bare -merge http://a,http://b,…   several upstreams' answers at once, joined unread
+//	bare -fixed body.json             sends a fixed body from memory
+//	bare -proxy http://…/agents/1     passes on the response of one upstream
+//	bare -merge http://a,http://b,…   joins the bodies of several upstreams without reading them
 //
-// With -observed it also does what every answer of a gateway has to have, and no more; see
-// observe. It prints its address and runs until it is killed.
+// With -observed it also does what every response of a gateway needs; see observe. It prints
+// its address and runs until it is killed.
 package main
 
 import (

@@ -1,11 +1,10 @@
-// Command vendors is the emulated vendors for benchmarks: each answer is asked of the
-// emulator once, and then given from memory, so that a benchmark measures the gateway and
-// not the emulator.
+// Command vendors serves emulated providers to benchmarks. It computes each response once and
+// then sends it from memory, so that the emulators take no CPU time from the gateway.
 //
 //	vendors -agents 25 -delay 20ms
 //
-// prints a JSON object, the base URL of each vendor by its name, and runs until it is
-// killed. The credential is "bench", with or without a number behind it.
+// prints a JSON object of base URLs by provider and runs until it is killed. The credential is
+// "bench", with or without a number behind it.
 package main
 
 import (
@@ -13,7 +12,6 @@ import (
 	_ "embed"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"log"
 	"math/rand/v2"
 	"net"
@@ -21,6 +19,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,16 +30,15 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// templates are an agent of each vendor, as its emulator takes it; %d is its number.
+// templates has an agent of each provider. %d is its number.
 //
 //go:embed agents.json
 var templates []byte
 
 func main() {
-	agents := flag.Int("agents", 25, "agents of each vendor")
-	delay := flag.Duration("delay", 0, "before each answer")
-	changing := flag.Bool("changing", false, "no reply is the same as the one before: one of its agents has another name")
-	text := flag.Int("text", 0, "bytes of an agent's longest text; 0: a few words")
+	agents := flag.Int("agents", 25, "agents of each provider")
+	delay := flag.Duration("delay", 0, "before each response")
+	changing := flag.Bool("changing", false, "in each response one agent has another name")
 	flag.Parse()
 	var of map[string]string
 	if err := json.Unmarshal(templates, &of); err != nil {
@@ -50,7 +48,7 @@ func main() {
 	for _, v := range all.Entries() {
 		name, emulator := v.Info.Provider, v.Emulator()
 		for i := range *agents {
-			emulator.Seed("bench", json.RawMessage(agent(of[name], i, *text)))
+			emulator.Seed("bench", json.RawMessage(strings.ReplaceAll(of[name], "%d", strconv.Itoa(i+1))))
 		}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -66,25 +64,7 @@ func main() {
 	select {}
 }
 
-// longest are the values of the longest text of an agent.
-var longest = strings.NewReplacer(
-	`"inbound agent"`, `"LONGEST"`, `"You are a helpful sales assistant."`, `"LONGEST"`, `"You are a product expert."`, `"LONGEST"`, `"systemPrompt": "p"`, `"systemPrompt": "LONGEST"`,
-)
-
-// agent is one of a vendor, by its template.
-func agent(template string, i, text int) string {
-	if text > 0 {
-		template = strings.ReplaceAll(longest.Replace(template), "LONGEST", strings.Repeat("Be helpful. ", text/12+1)[:text])
-	}
-	number := fmt.Sprint(i + 1)
-	template = strings.ReplaceAll(template, "%d", number)
-	if i%1000 == 7 { // few
-		template = strings.ReplaceAll(template, `"language": "en"`, `"language": "fr"`)
-	}
-	return template
-}
-
-// memory gives an emulator's answers.
+// memory sends the responses of an emulator.
 type memory struct {
 	emulator sandbox.Emulator
 	delay    time.Duration
@@ -102,7 +82,7 @@ type reply struct {
 
 var named = []byte(`"Agent `)
 
-// renameOne changes a letter of the name of one agent in a reply.
+// renameOne changes a letter in the name of one agent of a response.
 func renameOne(body []byte) {
 	agents := bytes.Count(body, named)
 	if agents == 0 {
@@ -139,7 +119,7 @@ func (m *memory) serve(c *fasthttp.RequestCtx) {
 	c.Response.SetBodyRaw(r.body)
 }
 
-// numbered are credentials of different keys. They all see the same.
+// numbered matches the credentials of different keys. All have the same account.
 var numbered = regexp.MustCompile(`bench\d+`)
 
 func (m *memory) ask(c *fasthttp.RequestCtx) *reply {
@@ -150,7 +130,7 @@ func (m *memory) ask(c *fasthttp.RequestCtx) *reply {
 	w := httptest.NewRecorder()
 	m.emulator.ServeHTTP(w, req)
 	for _, name := range []string{"Content-Length", "X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"} {
-		w.Header().Del(name) // nobody is limited here
+		w.Header().Del(name) // the benchmark is not limited
 	}
 	return &reply{w.Code, w.Header(), w.Body.Bytes()}
 }
