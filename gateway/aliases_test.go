@@ -2,11 +2,8 @@ package gateway
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
-	"weak"
 )
 
 const (
@@ -63,22 +60,6 @@ func TestAnAliasLeadsToItsAgent(t *testing.T) {
 	b.get("/v1/aliases/support-bot").wants(t, 404, "alias_not_found")
 	b.get("/v1/agents/support-bot").wants(t, 404, "agent_not_found")
 	b.ask(keyAcme, "DELETE", "/v1/aliases/support-bot", "").wants(t, 404, "alias_not_found")
-}
-
-// TestHeadsHoldNoRouting: where their ids led is known, and nothing else of a routing that is
-// over: it may have many thousand aliases.
-func TestHeadsHoldNoRouting(t *testing.T) {
-	b := newBench(t, "")
-	for range 3 {
-		b.get("/v1/agents/"+talkAgent, "Cache-Control: no-cache").wants(t, 200, "")
-	}
-	over := weak.Make(b.gateway.aliases.table.Load())
-	b.put("support-bot", talkAgent, 0).wants(t, 201, "")
-	for began := time.Now(); over.Value() != nil; runtime.GC() {
-		if time.Since(began) > time.Minute {
-			t.Fatal("a routing that is over is still there")
-		}
-	}
 }
 
 func TestAnIDThatIsAnAlias(t *testing.T) {

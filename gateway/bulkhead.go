@@ -17,8 +17,8 @@ type bulkhead struct {
 	tenants  atomic.Int32 // credentials that some key maps to
 }
 
-func newBulkhead(provider string, limit int) *bulkhead {
-	return &bulkhead{provider: provider, limit: limit, places: newShares()}
+func newBulkhead(provider string, maxConcurrent int) *bulkhead {
+	return &bulkhead{provider: provider, limit: maxConcurrent, places: newShares()}
 }
 
 func (b *bulkhead) middleware(of *Backend) RoundTripMiddleware {

@@ -59,6 +59,13 @@ func newCache(t *telemetry.Telemetry, j *journal.RequestLog) *cache {
 	return &cache{store: newStore(t), journal: j}
 }
 
+// Limit sets the bounds of the cache in entries and bytes. What is over them stays until
+// room is needed.
+func (c *cache) Limit(maxEntries int, maxBytes int64) { c.store.limit(maxEntries, maxBytes) }
+
+// Size returns the number of entries and the memory that they take, in bytes.
+func (c *cache) Size() (entries, bytes int64) { return c.store.size() }
+
 // isFresh reports whether an entry is still the version that a response was made of, and
 // fresh at that time.
 func (c *cache) isFresh(d dependency, now time.Time) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,15 +25,21 @@ import (
 // cached is a cache before a backend that the test plays.
 func cached(t *testing.T, ages config.BackendCache, next Endpoint) (*cache, Endpoint) {
 	t.Helper()
-	return cachedOf(t, playedBackend(ages), next)
+	return cachedOf(t, playedBackend(t, ages), next)
 }
 
-// playedBackend is one of which a test plays the endpoint, or the exchange.
-func playedBackend(ages config.BackendCache) *Backend {
-	return &Backend{
-		Name: "b", Info: &adapters.Info{Provider: "p"}, Config: config.ResolvedBackend{Backend: config.Backend{Cache: ages}},
-		principals: newPrincipals(), bulkhead: newBulkhead("p", 1), quotas: newQuotas(),
+// playedBackend returns a backend whose endpoint the test plays.
+func playedBackend(t *testing.T, ages config.BackendCache) *Backend {
+	t.Helper()
+	tel, err := telemetry.New(context.Background(), telemetry.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
 	}
+	none := func(*Backend) Middleware { return func(next Endpoint) Endpoint { return next } }
+	provider := adapters.Provider{Info: &adapters.Info{Provider: "p"}, New: func(adapters.Settings) adapters.Adapter { return nil }}
+	return newBackend(backendOptions{Log: slog.New(slog.DiscardHandler), Telemetry: tel, Cache: none}, provider, config.ResolvedBackend{
+		Name: "b", BaseURL: &url.URL{Scheme: "http", Host: "127.0.0.1:1"}, Backend: config.Backend{Cache: ages, MaxConcurrent: 1},
+	}, nil)
 }
 
 func cachedOf(t *testing.T, b *Backend, next Endpoint) (*cache, Endpoint) {
@@ -218,7 +225,7 @@ func TestOlderWholeGoesBeforeAPart(t *testing.T) {
 // TestWhatNoKeySeesIsNotKept: not even by a read that began while one did.
 func TestWhatNoKeySeesIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := playedBackend(seconds(10, 0, 0))
+		b := playedBackend(t, seconds(10, 0, 0))
 		c, endpoint := cachedOf(t, b, func(context.Context, Call) (Result, error) {
 			time.Sleep(time.Second)
 			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
@@ -253,7 +260,7 @@ func TestTTLOfZeroIsNeverServedUnasked(t *testing.T) {
 // of a failure make room, the oldest first.
 func TestFullCacheLetsGoOfWhatIsNotServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := playedBackend(seconds(10, 0, 10_000))
+		b := playedBackend(t, seconds(10, 0, 10_000))
 		c, endpoint := cachedOf(t, b, func(context.Context, Call) (Result, error) {
 			return Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: CacheMiss}, nil
 		})
@@ -312,7 +319,7 @@ func TestInterruptedListsAreNotKept(t *testing.T) {
 func TestCacheKeysNeverMeet(t *testing.T) {
 	seen := map[string]string{}
 	for i := range 3 {
-		backend := playedBackend(config.BackendCache{}) // the same name, after a reload
+		backend := playedBackend(t, config.BackendCache{}) // the same name, after a reload
 		for _, credential := range []string{"b", "bc", ""} {
 			for _, id := range []string{"", "c", "list"} {
 				for _, op := range []adapters.Operation{adapters.OpList, adapters.OpGet} {

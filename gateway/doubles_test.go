@@ -30,11 +30,4 @@ func (panicking) Get(_ context.Context, cred adapters.Credential, _ string) (*no
 }
 
 // callers finds a caller by the id of its key.
-func (s *state) callers(id string) *Caller {
-	for _, e := range s.keys.byHash {
-		if e.caller.KeyID == id {
-			return e.caller
-		}
-	}
-	return nil
-}
+func (s *state) callers(id string) *Caller { return s.keys.byID[id] }

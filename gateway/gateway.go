@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/gateway/console"
 	"github.com/agentgw/agentgw/gateway/journal"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
@@ -78,7 +80,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g.telemetry.InitCounters(labelValues)
 	g.telemetry.ObserveInFlight(g.running.Load)
 	g.telemetry.ObserveStore(func() (up bool, aliases int) { return g.aliases.State() })
-	g.telemetry.ObserveCache(g.cache.store.size, g.responses.Size)
+	g.telemetry.ObserveCache(g.cache.Size, g.responses.Size)
 	g.agents = newAgentService(agentOptions{
 		Log: o.Log, Telemetry: o.Telemetry, Store: o.Store,
 		Settings: g.settings, Cursors: func() *catalog.Sealer { return g.state.Load().cursors },
@@ -119,7 +121,7 @@ func (g *Gateway) infos() []*adapters.Info {
 // NewAdmin returns the operators' listener of the gateway. reload reads the configuration
 // again and returns the settings that changed and need a restart.
 func (g *Gateway) NewAdmin(reload func() (needRestart []string, err error)) *Admin {
-	return newAdmin(adminOptions{Gateway: g, Journal: g.journal, Metrics: g.telemetry.Metrics(), Migrations: g.migrations.ConsoleState, Reload: reload})
+	return newAdmin(adminOptions{Gateway: g, Journal: g.journal, Metrics: g.telemetry.Metrics(), Migrations: func(ctx context.Context, id string) console.Migrations { return g.migrations.ConsoleState(ctx, id) }, Reload: reload})
 }
 
 // ProfilingEnabled reports whether admin.pprof is on.
@@ -204,7 +206,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	next.keys = newKeyring(c.Keys, next.backends, g.byKey, ring)
 	// A quarter of the bytes is for encoded responses.
 	next.settings = &serverSettings{Server: c.File.Server, Keys: next.keys}
-	g.cache.store.limit(c.File.Cache.MaxEntries, int64(c.File.Cache.MaxBytes)*3/4)
+	g.cache.Limit(c.File.Cache.MaxEntries, int64(c.File.Cache.MaxBytes)*3/4)
 	g.responses.Limit(int64(c.File.Cache.MaxBytes) / 4)
 	inUse := next.keys.principals()
 	g.share(next, inUse)
@@ -214,7 +216,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	g.journal.RetainBackends(backendNames(next.backends))
 	if previous != nil {
 		g.retire(previous, next)
-		g.agents.records.forget(previous.keys, next.keys)
+		g.agents.ForgetKeys(previous.keys, next.keys)
 	}
 	return nil
 }
@@ -290,9 +292,9 @@ func (g *Gateway) share(s *state, inUse map[*principal]bool) {
 	g.byKey.forget(keys)
 }
 
-// Purge forgets what is cached, of one backend or of what one key sees where
-// they are named, and says how many entries that were.
-func (g *Gateway) Purge(backend, keyID string) int {
+// Purge drops what is cached, of one backend or of what one key sees if they are named,
+// and returns the number of entries.
+func (g *Gateway) Purge(backendName, keyID string) int {
 	var visible map[*principal]bool
 	if keyID != "" {
 		visible = map[*principal]bool{}
@@ -304,7 +306,7 @@ func (g *Gateway) Purge(backend, keyID string) int {
 	}
 	defer g.responses.Purge()
 	return g.cache.purge(func(p *principal) bool {
-		return (backend == "" || p.backend.Name == backend) && (visible == nil || visible[p])
+		return (backendName == "" || p.backend.Name == backendName) && (visible == nil || visible[p])
 	})
 }
 

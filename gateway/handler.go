@@ -39,7 +39,7 @@ func (s *Server) handle(route *route) fiber.Handler {
 // respond answers with the cached response if it is still valid, else with the handler's.
 func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *Caller) error {
 	id := strings.Clone(c.Params("id"))
-	key, cacheable := responseKeyOf(c, r, route, caller, id, s.Aliases.table.Load().number)
+	key, cacheable := responseKeyOf(c, r, route, caller, id, s.Aliases.Current().number)
 	generation := s.Responses.Generation()
 	if cacheable {
 		if cached, ok := s.Responses.Get(key, s.IsFresh, r.began); ok {

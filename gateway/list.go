@@ -239,11 +239,11 @@ func (p *part) fail(status string, op adapters.Operation, err error) {
 	}
 }
 
-func (p *part) failed(status string, problem *Problem) {
-	p.source.Status, p.failure = status, problem
-	p.source.Error = &SourceFailure{Code: problem.Code}
-	if problem.RetryAfter > 0 {
-		s := retryAfterSeconds(problem.RetryAfter)
+func (p *part) failed(status string, failure *Problem) {
+	p.source.Status, p.failure = status, failure
+	p.source.Error = &SourceFailure{Code: failure.Code}
+	if failure.RetryAfter > 0 {
+		s := retryAfterSeconds(failure.RetryAfter)
 		p.source.Error.RetryAfterS = &s
 	}
 }
@@ -262,9 +262,9 @@ func (s *agentService) settle(p *part, i int, page catalog.Page, q ListQuery) {
 		}
 	}
 	if found.EarlierCode != "" && (p.source.Status == SourceOK || p.source.Status == SourceStale && found.Omitted) {
-		problem := newProblem(Code(found.EarlierCode), "backend %s could not be read whole on an earlier page of this walk", p.backend.Name)
-		problem.Backend = &p.backend.Name
-		p.failed(SourcePartial, problem)
+		failure := newProblem(Code(found.EarlierCode), "backend %s could not be read in full on an earlier page", p.backend.Name)
+		failure.Backend = &p.backend.Name
+		p.failed(SourcePartial, failure)
 	}
 	if p.source.Unfiltered != nil && (p.source.Status == SourceOK || p.source.Status == SourceStale) {
 		p.source.Status = SourcePartial

@@ -44,7 +44,7 @@ func (s *migrationService) Apply(ctx context.Context, r migrationRequest, body a
 }
 
 func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
-	agents, b := m.service.Agents, m.target
+	b := m.target
 	try, err := m.attempt()
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 	}
 	var agent *normalize.Agent
 	if try.Lost {
-		agent, err = agents.reconcile(ctx, b, plan.Change, try)
+		agent, err = m.service.Agents.reconcile(ctx, b, plan.Change, try)
 		if gone := try.Native != "" && err != nil && problemOf(err).Code == CodeAgentNotFound; gone {
 			agent, err = nil, nil // it was made, and somebody deleted it
 		}
@@ -73,7 +73,7 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 		if err := m.keepSource(ctx); err != nil {
 			return err
 		}
-		if agent, err = agents.send(ctx, b, plan.Change, try); err != nil {
+		if agent, err = m.service.Agents.send(ctx, b, plan.Change, try); err != nil {
 			try.settled("")
 			return m.notMade(ctx, try, err)
 		}
@@ -85,7 +85,7 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 		return err
 	}
 	try.settled(agent.NativeID)
-	if detail, err := agents.freshly(ctx, b, agent.NativeID); err == nil {
+	if detail, err := m.service.Agents.freshly(ctx, b, agent.NativeID); err == nil {
 		m.doc.Left = detail.ETag()
 		m.look(detail, false)
 	} else {

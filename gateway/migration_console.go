@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/agentgw/agentgw/gateway/console"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
@@ -37,7 +35,7 @@ func (s *migrationService) ConsoleState(ctx context.Context, id string) console.
 		for _, severity := range migrate.Severities() {
 			m.Severities[string(severity)] = 0
 		}
-		findings := s.findings(row)
+		findings := s.Findings(row)
 		for _, f := range findings {
 			m.Severities[string(f.Severity)]++
 		}
@@ -47,16 +45,6 @@ func (s *migrationService) ConsoleState(ctx context.Context, id string) console.
 		}
 	}
 	return shown
-}
-
-// findings are those of a migration's plan; none if it cannot be opened.
-func (s *migrationService) findings(row sqlstore.Migration) []migrate.Finding {
-	var doc migrationDocument
-	opened, err := s.Cipher.open(row.ID, row.Document)
-	if err != nil || json.Unmarshal(opened, &doc) != nil {
-		return nil
-	}
-	return doc.Findings
 }
 
 func (s *migrationService) chosenMigration(ctx context.Context, row sqlstore.Migration, findings []migrate.Finding) *console.Details {
@@ -88,9 +76,9 @@ const (
 
 // shadowSeries are the counts, minute by minute, up to now or the last of them.
 func shadowSeries(row sqlstore.Migration, counts []sqlstore.ShadowCount, now time.Time) *console.Shadow {
-	s := &console.Shadow{Percent: row.ShadowPercent, Until: row.ShadowUntil, Reads: []int64{}, Fields: map[string][]int64{}}
+	shown := &console.Shadow{Percent: row.ShadowPercent, Until: row.ShadowUntil, Reads: []int64{}, Fields: map[string][]int64{}}
 	if len(counts) == 0 {
-		return s
+		return shown
 	}
 	last := now.Truncate(time.Minute)
 	if row.ShadowPercent == 0 || now.After(row.ShadowUntil) {
@@ -104,20 +92,20 @@ func shadowSeries(row sqlstore.Migration, counts []sqlstore.ShadowCount, now tim
 		first = latest
 	}
 	n := int(last.Sub(first)/time.Minute) + 1
-	s.Start, s.Reads = first.Unix(), make([]int64, n)
+	shown.Start, shown.Reads = first.Unix(), make([]int64, n)
 	for _, c := range counts {
 		i := int(c.Minute.Sub(first) / time.Minute)
 		if i < 0 || i >= n {
 			continue
 		}
 		if c.Field == "" {
-			s.Reads[i] += c.Count
+			shown.Reads[i] += c.Count
 			continue
 		}
-		if s.Fields[c.Field] == nil {
-			s.Fields[c.Field] = make([]int64, n)
+		if shown.Fields[c.Field] == nil {
+			shown.Fields[c.Field] = make([]int64, n)
 		}
-		s.Fields[c.Field][i] += c.Count
+		shown.Fields[c.Field][i] += c.Count
 	}
-	return s
+	return shown
 }

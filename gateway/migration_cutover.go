@@ -65,7 +65,7 @@ func (s *migrationService) Cutover(ctx context.Context, r migrationRequest, body
 // before anything is done; what is written holds it against the store once more.
 func (m *migration) namesAreFree() error {
 	for _, name := range m.doc.Names {
-		if a, ok := m.service.Aliases.table.Load().aliases[name]; ok && a.MigrationID != m.row.ID {
+		if a, ok := m.service.Aliases.Current().aliases[name]; ok && a.MigrationID != m.row.ID {
 			return m.notFree(name)
 		}
 	}
@@ -239,7 +239,7 @@ func (m *migration) canGoBack(ctx context.Context) error {
 	if err := m.service.Aliases.latest(ctx); err != nil {
 		return err
 	}
-	if on, moved := m.service.Aliases.table.Load().aliases[m.row.Target]; moved {
+	if on, moved := m.service.Aliases.Current().aliases[m.row.Target]; moved {
 		return newProblem(CodeMigrationState, "%s was moved on to %s: roll that migration back first", m.row.Target, on.Target)
 	}
 	_, err := m.readSource(ctx)
@@ -272,11 +272,10 @@ func (m *migration) findLost(ctx context.Context, abandon bool) error {
 }
 
 func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
-	agents, aliases := m.service.Agents, m.service.Aliases
 	var target *catalog.Detail
 	if m.row.Target != "" {
 		var err error
-		if target, err = agents.freshly(ctx, m.target, m.targetID().Native); err != nil && problemOf(err).Code != CodeAgentNotFound {
+		if target, err = m.service.Agents.freshly(ctx, m.target, m.targetID().Native); err != nil && problemOf(err).Code != CodeAgentNotFound {
 			return err
 		}
 	}
@@ -294,7 +293,7 @@ func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 		return err
 	}
 	if led {
-		aliases.ledElsewhere(ctx)
+		m.service.Aliases.ledElsewhere(ctx)
 	}
 	switch {
 	case target == nil:

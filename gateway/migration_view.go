@@ -10,6 +10,7 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -168,4 +169,15 @@ func bodyOf(backend string, c normalize.Change) jsontext.Value {
 		return body
 	}
 	return body
+}
+
+// Findings returns the findings of a migration's plan; none if its document cannot be
+// decrypted.
+func (s *migrationService) Findings(row sqlstore.Migration) []migrate.Finding {
+	var doc migrationDocument
+	opened, err := s.Cipher.open(row.ID, row.Document)
+	if err != nil || json.Unmarshal(opened, &doc) != nil {
+		return nil
+	}
+	return doc.Findings
 }

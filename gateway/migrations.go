@@ -355,7 +355,7 @@ func (s *migrationService) planned(ctx context.Context, r migrationRequest, body
 	if err != nil {
 		return nil, err
 	}
-	if a, ok := s.Aliases.table.Load().aliases[detail.Agent.ID]; ok && s.Aliases.concerns(r.Caller, a) {
+	if a, ok := s.Aliases.Current().aliases[detail.Agent.ID]; ok && s.Aliases.concerns(r.Caller, a) {
 		where := "elsewhere"
 		if s.Aliases.sees(r.Caller, a) {
 			where = "to " + a.Target

@@ -5,55 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/sandbox"
 )
-
-// TestPrincipals: keys with one credential are one principal at a backend. It is another one when
-// the backend is, with the quota and the places that the vendor's account had; and it is forgotten
-// when no key maps to it.
-func TestPrincipals(t *testing.T) {
-	b := newBench(t, "quota: {requests: 100, per: 1h}")
-	of := func(key string) *principal {
-		t.Helper()
-		backend, ok := b.gateway.state.Load().callers(key).Backend("klen")
-		if !ok {
-			t.Fatalf("%s does not map to klen", key)
-		}
-		p := backend.principal(backend.Credential)
-		if !p.live {
-			t.Errorf("%s: %+v is not live", key, p)
-		}
-		return p
-	}
-	acme, klen := of(keyAcme), of(keyKlen)
-	if of(keyRead) != acme || klen == acme {
-		t.Errorf("%s %p, %s %p, %s %p", keyAcme, acme, keyRead, of(keyRead), keyKlen, klen)
-	}
-	b.reload("request_timeout: 10s", "request_timeout: 9s")
-	if of(keyAcme) != acme {
-		t.Error("it is another one at a backend that is the same")
-	}
-	b.reload("requests: 100", "requests: 200")
-	next := of(keyAcme)
-	if next == acme || next.number == acme.number || next.quota != acme.quota || next.place != acme.place || acme.live {
-		t.Errorf("at another backend of the same name it is %+v, it was %+v", next, acme)
-	}
-	if cacheKey(next, adapters.OpList, "") == cacheKey(acme, adapters.OpList, "") {
-		t.Error("it would be served what the other backend said")
-	}
-
-	gone := of(keyKlen)
-	i, j := strings.Index(b.file, "  - id: "+keyKlen), strings.Index(b.file, "  - id: "+keyRead)
-	b.reload("requests: 100", "requests: 200", b.file[i:j], "")
-	at, id := gone.backend, gone.credential
-	if at.principals.of[id] != nil || at.quotas.byCredential[id] != nil || at.bulkhead.places.held[id] != nil || b.gateway.byKey.held[keyKlen] != nil || gone.live {
-		t.Error("one that no key maps to is not forgotten")
-	}
-	if n := len(at.principals.of); n != 1 || at.principals.of[acme.credential] != of(keyAcme) {
-		t.Errorf("%d are known", n)
-	}
-}
 
 // TestWhoRunsIsNotForgotten: places that are taken are counted until they are left, whoever is
 // gone meanwhile.

@@ -13,14 +13,13 @@ import (
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/config/secret"
 	"github.com/agentgw/agentgw/normalize"
-	"github.com/agentgw/agentgw/sandbox"
 )
 
 // limited is an exchange within a quota, before a vendor that answers with these
 // headers.
 func limited(rate *config.Rate, vendor func() (normalize.Kind, http.Header)) (*quotas, func(ctx context.Context) error) {
-	b := playedBackend(config.BackendCache{})
-	q := b.quotas
+	q := newQuotas()
+	b := &Backend{Name: "b", Info: &adapters.Info{Provider: "p"}, principals: newPrincipals(), bulkhead: newBulkhead("p", 1), quotas: q}
 	q.limit(rate)
 	exchange := q.middleware(b)(func(_ context.Context, req *adapters.Request) error {
 		kind, header := vendor()
@@ -310,61 +309,4 @@ func TestArrivalsStayWithinTheQuota(t *testing.T) {
 			t.Errorf("only %d were sent", len(arrived))
 		}
 	})
-}
-
-// TestFullViewLeavesRoomInTheQuota: the details of a list stop where a caller who
-// asks for one agent still gets it.
-func TestFullViewLeavesRoomInTheQuota(t *testing.T) {
-	b := newBench(t, "quota: {requests: 5, per: 1h}")
-	r := b.get("/v1/agents?view=full&backend=talkifai").wants(t, 200, "")
-	if s := r.source("talkifai"); s["status"] != "partial" || s["error"].(map[string]any)["code"] != "upstream_rate_limited" {
-		t.Errorf("%v", s)
-	}
-	if n := b.requests("talkifai"); n != 4 {
-		t.Errorf("%d requests of 5, one of which is for callers", n)
-	}
-	b.get("/v1/agents/talkifai:agent_other").wants(t, 404, "agent_not_found")
-	b.get("/v1/agents/talkifai:agent_another").wants(t, 429, "upstream_rate_limited")
-}
-
-// TestForesees: a vendor that counts and says what is left never has to say 429.
-func TestForesees(t *testing.T) {
-	b := newBench(t, "cache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
-	left := 10
-	for range 15 {
-		control := b.vendors["talkifai"].Control()
-		control.Heal()
-		control.Fail(sandbox.Fault{Status: 200, Body: `{"success": true, "data": [], "pagination": {"page": 1, "hasNext": false}}`, Header: map[string]string{
-			"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": fmt.Sprint(max(0, left-1)), "X-RateLimit-Reset": fmt.Sprint(time.Now().Add(time.Hour / 2).Unix()),
-		}})
-		before := b.requests("talkifai")
-		r := b.get("/v1/agents?backend=talkifai")
-		if sent := b.requests("talkifai") - before; sent != min(1, left) || (r.StatusCode == 200) != (left > 0) {
-			t.Errorf("with %d left: %d sent, %d", left, sent, r.StatusCode)
-		}
-		left = max(0, left-1)
-	}
-}
-
-// TestLowest: what is shown of a backend is of the credential with the smallest share left,
-// and of the window that leaves it.
-func TestLowest(t *testing.T) {
-	now := time.Now()
-	f := func(name string, rate *config.Rate, c *quota, wantLeft, wantLimit int64, wantKnown bool) {
-		t.Helper()
-		q := newQuotas()
-		q.limit(rate)
-		if c != nil {
-			q.byCredential["c"] = c
-		}
-		if left, limit, known := q.lowest(); left != wantLeft || limit != wantLimit || known != wantKnown {
-			t.Errorf("%s: %d of %d, known %v", name, left, limit, known)
-		}
-	}
-	rate := &config.Rate{Requests: 600, Per: config.Duration(time.Minute)}
-	f("nobody limits", nil, nil, 0, 0, false)
-	f("nothing was asked", rate, nil, 600, 600, true)
-	f("the vendor allows less", rate, &quota{told: &told{limit: 10, least: 9, until: now.Add(time.Minute)}}, 9, 10, true)
-	f("the vendor alone", nil, &quota{told: &told{limit: 10, least: 4, until: now.Add(time.Minute)}}, 4, 10, true)
-	f("told to rest, and nothing else is known", nil, &quota{restUntil: now.Add(time.Minute)}, 0, 1, true)
 }

@@ -39,6 +39,9 @@ func newAgentService(o agentOptions) *agentService {
 	return s
 }
 
+// ForgetKeys drops what is kept of the creates of keys that are gone.
+func (s *agentService) ForgetKeys(before, now *keyring) { s.records.forget(before, now) }
+
 // AgentResult is what a read or a write of agents gave. It is not changed once it was returned.
 type AgentResult struct {
 	Body  *payload.EncodedBody

@@ -137,6 +137,9 @@ func changedAgents(before, now map[string]sqlstore.Alias) (agents []string) {
 	return agents
 }
 
+// Current returns the table of the moment.
+func (s *aliasService) Current() *routing { return s.table.Load() }
+
 // State reports whether the store can be read, and the number of aliases.
 func (s *aliasService) State() (up bool, aliases int) {
 	return s.up.Load(), len(s.table.Load().aliases)

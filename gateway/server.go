@@ -159,6 +159,9 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.app.Listener(l)
 }
 
+// ServeConn serves one connection until it ends.
+func (s *Server) ServeConn(c net.Conn) error { return s.app.Server().ServeConn(c) }
+
 // Shutdown takes no new connections, lets what runs end, and returns when it
 // has, or after the grace. What comes on a connection that is still there is
 // told to go elsewhere.

@@ -57,7 +57,7 @@ func (s *shadowing) close() {
 // OnRead reads the target of an agent that is just being answered, if its share of the
 // reads says so. It reports whether the agent has such a target at all.
 func (s *migrationService) OnRead(caller *Caller, source CallerBackend, agent *normalize.Agent) (has bool) {
-	routing := s.Aliases.table.Load()
+	routing := s.Aliases.Current()
 	if len(routing.shadows) == 0 {
 		return false
 	}

@@ -7,7 +7,7 @@ import (
 // ConsoleState returns the state of the gateway for the operators' page.
 func (g *Gateway) ConsoleState() console.State {
 	s := g.state.Load()
-	entries, bytes := g.cache.store.size()
+	entries, bytes := g.cache.Size()
 	view := console.State{
 		Version: g.version, StartedAt: g.started.UTC(), Listen: s.config.File.Server.Listen,
 		InFlight: g.running.Load(), Keys: len(s.keys.byID), CacheEntries: entries, CacheBytes: bytes + g.responses.Size(),

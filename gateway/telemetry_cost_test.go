@@ -57,14 +57,14 @@ func observedServer(t testing.TB, way, agents int, serve func(testing.TB, http.H
 	}
 	g, _, _ := benchGatewayWith(t, log, time.Hour, agents, serve, vendors...)
 	if off {
-		g.journal, g.cache.journal, g.telemetry.Journal = nil, nil, nil
+		g.telemetry.Journal = nil
 	}
 	conn := &turnConn{asked: make(chan []byte), answered: make(chan []byte, 1)}
 	server := g.NewServer()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = server.app.Server().ServeConn(conn) // it ends with the requests
+		_ = server.ServeConn(conn) // it ends with the requests
 	}()
 	t.Cleanup(func() {
 		close(conn.asked)

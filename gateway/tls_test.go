@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/agentgw/agentgw/internal/waittest"
 )
 
 // writePair writes a self-signed certificate for 127.0.0.1 with that serial
@@ -100,5 +102,5 @@ func TestRenewedCertificateIsPickedUp(t *testing.T) {
 	if err := os.Chtimes(certFile, later, later); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the renewed certificate", func() bool { return served() == 2 })
+	waittest.Until(t, "the renewed certificate", func() bool { return served() == 2 })
 }

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agentgw/agentgw/internal/syncbuf"
 	"github.com/agentgw/agentgw/internal/pgtest"
+	"github.com/agentgw/agentgw/internal/syncbuf"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
