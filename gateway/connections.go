@@ -137,3 +137,9 @@ func (cs *connections) setReadDeadline(c *guardedConn, asked time.Time) error {
 		}
 	}
 }
+
+func (cs *connections) count() (connections, addresses int) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return len(cs.open), len(cs.byOrigin)
+}

@@ -116,9 +116,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 			kept = append(kept, b.dial())
 		}
 		waitFor(t, "all three to be accepted", func() bool {
-			b.server.connections.mu.Lock()
-			defer b.server.connections.mu.Unlock()
-			return len(b.server.connections.open) == 3
+			connections, _ := b.server.OpenConnections()
+			return connections == 3
 		})
 		over := b.dial()
 		if n, err := over.Read(make([]byte, 1)); n != 0 || err == nil {
@@ -139,9 +138,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 			conn.Close()
 		}
 		waitFor(t, "all to be forgotten", func() bool {
-			b.server.connections.mu.Lock()
-			defer b.server.connections.mu.Unlock()
-			return len(b.server.connections.open) == 0 && len(b.server.connections.byOrigin) == 0
+			connections, addresses := b.server.OpenConnections()
+			return connections == 0 && addresses == 0
 		})
 	}
 }
@@ -230,7 +228,7 @@ func TestDrainLosesNobody(t *testing.T) {
 	}
 	drained := make(chan struct{})
 	go func() { b.server.Drain(2 * time.Second); close(drained) }()
-	waitFor(t, "the drain to begin", func() bool { return b.server.leaving.Load() })
+	waitFor(t, "the drain to begin", func() bool { return b.get("/v1/backends").Close })
 	if resp := ask(); resp.StatusCode != 200 || !resp.Close {
 		t.Errorf("%d, closed %v", resp.StatusCode, resp.Close)
 	}
@@ -260,7 +258,13 @@ func TestShutdownTellsThoseWhoCome(t *testing.T) {
 	waitFor(t, "both connections", func() bool { return b.inFlight() == 1 })
 	done := make(chan error, 1)
 	go func() { done <- b.server.Shutdown(9 * time.Second) }()
-	waitFor(t, "the end to begin", func() bool { return b.server.closing.Load() })
+	waitFor(t, "the end to begin", func() bool {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil // the listener is closed
+	})
 	fmt.Fprint(late, "Host: h\r\nX-API-Key: "+b.keys[keyAcme]+"\r\n\r\n")
 	resp, err := http.ReadResponse(bufio.NewReader(late), nil)
 	if err != nil {
@@ -288,9 +292,8 @@ func TestTrickleDoesNotHoldTheEndUp(t *testing.T) {
 		fmt.Fprint(b.dial(), first)
 	}
 	waitFor(t, "all three to be accepted", func() bool {
-		b.server.connections.mu.Lock()
-		defer b.server.connections.mu.Unlock()
-		return len(b.server.connections.open) == 3
+		connections, _ := b.server.OpenConnections()
+		return connections == 3
 	})
 	if err := b.server.Shutdown(8 * time.Second); err != nil { // by themselves they have 10 and 30
 		t.Error(err)

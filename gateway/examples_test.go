@@ -134,7 +134,7 @@ func TestExamples(t *testing.T) {
 		{CodeUpstreamUnavailable, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 503})},
 		{CodeUpstreamTimeout, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Hang: true})},
 		{CodeWriteOutcomeUnknown, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, fails(sandbox.Fault{Reset: true})},
-		{CodeDraining, keyAcme, "GET", "/v1/agents", "", nil, func(b *bench) { b.server.closing.Store(true) }},
+		{CodeDraining, keyAcme, "GET", "/v1/agents", "", nil, func(b *bench) { b.server.RefuseRequests() }},
 		{CodeStoreUnavailable, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, func(b *bench) {
 			if err := b.store.Close(); err != nil {
 				t.Fatal(err)

@@ -119,7 +119,7 @@ type attempt struct {
 	warnings []Warning // of the answer
 	// save has the attempt outlive the process, before it is sent; nil where nobody will
 	// ask again.
-	save func(context.Context, *attempt) error
+	save func(context.Context, *attempt) error `json:"-"`
 	// settle says whose the agent is, once that is kept, or that nobody knows; nil if
 	// nothing was sent.
 	settle func(native string)

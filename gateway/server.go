@@ -159,15 +159,22 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.app.Listener(l)
 }
 
+// OpenConnections returns the number of open connections, and of the addresses that they
+// come from.
+func (s *Server) OpenConnections() (connections, addresses int) { return s.connections.count() }
+
 // ServeConn serves one connection until it ends.
 func (s *Server) ServeConn(c net.Conn) error { return s.app.Server().ServeConn(c) }
+
+// RefuseRequests answers every new request with 503 draining from now on.
+func (s *Server) RefuseRequests() { s.closing.Store(true) }
 
 // Shutdown takes no new connections, lets what runs end, and returns when it
 // has, or after the grace. What comes on a connection that is still there is
 // told to go elsewhere.
 func (s *Server) Shutdown(grace time.Duration) error {
 	s.leaving.Store(true)
-	s.closing.Store(true)
+	s.RefuseRequests()
 	s.mu.Lock()
 	s.stopped = true
 	l := s.listener
