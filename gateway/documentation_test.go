@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/agentgw/agentgw/gateway/problem"
 )
 
 // TestDocumentation: it is there without a key, compressed, with an entity tag, and
@@ -47,8 +49,8 @@ func TestDocumentIsComplete(t *testing.T) {
 	r := b.ask("", "GET", "/openapi.json", "")
 	page := b.ask("", "GET", "/docs/errors", "").text
 	// These no route answers: they are of requests that found none.
-	ofNoRoute := map[Code]bool{CodeMethodNotAllowed: true}
-	for _, c := range Codes() {
+	ofNoRoute := map[problem.Code]bool{problem.CodeMethodNotAllowed: true}
+	for _, c := range problem.Codes() {
 		if !ofNoRoute[c.Code] && !strings.Contains(r.text, "/docs/errors#"+string(c.Code)) {
 			t.Errorf("no answer has %s", c.Code)
 		}

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/agentgw/agentgw/gateway/api"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -143,29 +144,6 @@ func TestConnectionsAreBounded(t *testing.T) {
 		})
 	}
 }
-
-func TestOrigin(t *testing.T) {
-	for peer, want := range map[string]string{
-		"192.0.2.7:4000": "192.0.2.7", "[::ffff:192.0.2.7]:4000": "192.0.2.7", "[2001:db8:1:2:3:4:5:6]:4000": "2001:db8:1:2::", "[2001:db8:1:2:ffff::1]:4000": "2001:db8:1:2::",
-		"[fe80::1%eth0]:4000": "fe80::",
-	} {
-		address, err := net.ResolveTCPAddr("tcp", peer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := origin(addressed{address}).String(); got != want {
-			t.Errorf("%s is from %s, want %s", peer, got, want)
-		}
-	}
-	if origin(addressed{&net.UnixAddr{Name: "@"}}).IsValid() {
-		t.Error("a socket without addresses has one")
-	}
-}
-
-// addressed is a connection of which only the peer is known.
-type addressed struct{ peer net.Addr }
-
-func (a addressed) RemoteAddr() net.Addr { return a.peer }
 
 // TestOutOfDescriptors: fasthttp would end the listener for good.
 func TestOutOfDescriptors(t *testing.T) {
@@ -355,9 +333,9 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 			})
 		})
 	}
-	f("silent", "", headerTimeout)
-	f("headers", "GET /v1/agents HTTP/1.1\r\nHost: h\r\nX-Slow: ", headerTimeout)
-	f("body", "POST /v1/agents HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n", bodyTimeout)
+	f("silent", "", api.HeaderTimeout)
+	f("headers", "GET /v1/agents HTTP/1.1\r\nHost: h\r\nX-Slow: ", api.HeaderTimeout)
+	f("body", "POST /v1/agents HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n", api.BodyTimeout)
 }
 
 // TestTrailers: no field of a trailer says who asks, nor is it remembered for a head.

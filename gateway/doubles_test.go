@@ -5,6 +5,7 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/gateway/auth"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -30,4 +31,4 @@ func (panicking) Get(_ context.Context, cred adapters.Credential, _ string) (*no
 }
 
 // callers finds a caller by the id of its key.
-func (s *state) callers(id string) *Caller { return s.keys.byID[id] }
+func (s *state) callers(id string) *auth.Caller { return s.keys.ByID[id] }

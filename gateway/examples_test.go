@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -82,60 +83,60 @@ func TestExamples(t *testing.T) {
 	}
 	nothing := func(*bench) {}
 	for _, p := range []struct {
-		code       Code
+		code       problem.Code
 		key        string
 		method     string
 		path, body string
 		headers    []string
 		before     func(*bench)
 	}{
-		{CodeInvalidParameter, keyAcme, "GET", "/v1/agents?limti=5", "", nil, nothing},
-		{CodeInvalidBody, keyAcme, "POST", "/v1/agents", `{"name":`, nil, nothing},
-		{CodeCursorInvalid, keyAcme, "GET", "/v1/agents?cursor=nonsense", "", nil, nothing},
-		{CodeMethodNotAllowed, keyAcme, "PUT", "/v1/agents", "{}", nil, nothing},
-		{CodeBodyTooLarge, keyAcme, "POST", "/v1/agents", `"` + strings.Repeat("x", 2<<20) + `"`, nil, nothing},
-		{CodeHeadersTooLarge, keyAcme, "GET", "/v1/agents", "", []string{"Prefer: " + strings.Repeat("x", 20<<10)}, nothing},
-		{CodeIdempotencyInProgress, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, func(b *bench) {
+		{problem.CodeInvalidParameter, keyAcme, "GET", "/v1/agents?limti=5", "", nil, nothing},
+		{problem.CodeInvalidBody, keyAcme, "POST", "/v1/agents", `{"name":`, nil, nothing},
+		{problem.CodeCursorInvalid, keyAcme, "GET", "/v1/agents?cursor=nonsense", "", nil, nothing},
+		{problem.CodeMethodNotAllowed, keyAcme, "PUT", "/v1/agents", "{}", nil, nothing},
+		{problem.CodeBodyTooLarge, keyAcme, "POST", "/v1/agents", `"` + strings.Repeat("x", 2<<20) + `"`, nil, nothing},
+		{problem.CodeHeadersTooLarge, keyAcme, "GET", "/v1/agents", "", []string{"Prefer: " + strings.Repeat("x", 20<<10)}, nothing},
+		{problem.CodeIdempotencyInProgress, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, func(b *bench) {
 			b.vendors["krosai"].Control().Fail(sandbox.Fault{Hang: true})
 			meanwhile(t, func() { b.createOnce("desk", krosai) })
 			waitFor(t, "the first one to be on its way", func() bool { return b.posts("krosai") == 1 })
 		}},
-		{CodeOverloaded, keyAcme, "GET", "/v1/agents", "", nil, func(b *bench) {
+		{problem.CodeOverloaded, keyAcme, "GET", "/v1/agents", "", nil, func(b *bench) {
 			b.reload("max_inflight: 2048", "max_inflight: 1")
 			b.vendors["krosai"].Control().Fail(sandbox.Fault{Hang: true})
 			meanwhile(t, func() { b.get("/v1/agents/krosai:x") })
 			waitFor(t, "the first one to be on its way", func() bool { return b.requests("krosai") == 1 })
 		}},
-		{CodeUnauthenticated, "", "GET", "/v1/agents", "", nil, nothing},
-		{CodeScopeMissing, keyRead, "DELETE", "/v1/agents/krosai:x", "", nil, nothing},
-		{CodeAgentNotFound, keyAcme, "GET", "/v1/agents/krosai:none", "", nil, nothing},
-		{CodeBackendNotFound, keyAcme, "GET", "/v1/backends/krosia", "", nil, nothing},
-		{CodeNotFound, keyAcme, "GET", "/docs/assets/none", "", nil, nothing},
-		{CodeNotAcceptable, keyAcme, "GET", "/v1/agents", "", []string{"Accept: text/html"}, nothing},
-		{CodeUnsupportedMediaType, keyAcme, "POST", "/v1/agents", krosai, []string{"Content-Type: text/plain"}, nothing},
-		{CodeURITooLong, keyAcme, "GET", "/v1/agents?q=" + strings.Repeat("x", 9000), "", nil, nothing},
-		{CodeETagMismatch, keyAcme, "PATCH", "/v1/agents/krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890", `{"language":"fr"}`, []string{`If-Match: "of-yesterday"`}, nothing},
-		{CodeValidationFailed, keyAcme, "POST", "/v1/agents", `{"backend":"talkifai","name":"N","architecture":"pipeline","nmae":"x"}`, nil, nothing},
-		{CodeUnsupportedFields, keyAcme, "POST", "/v1/agents", `{"backend":"krosai","name":"Night Desk","greeting":"Hello"}`, nil, nothing},
-		{CodeImmutableField, keyAcme, "PATCH", "/v1/agents/talkifai:agent_abc123", `{"architecture":"text"}`, nil, nothing},
-		{CodeNoBackendFits, keyAcme, "POST", "/v1/agents", `{"name":"Night Desk","greeting":"Hello","knowledge_base_ids":["kb_1"]}`, nil, nothing},
-		{CodeIdempotencyKeyReused, keyAcme, "POST", "/v1/agents", `{"backend":"krosai","name":"Day Desk"}`, []string{"Idempotency-Key: desk"}, func(b *bench) { b.createOnce("desk", krosai).wants(t, 201, "") }},
-		{CodeUpstreamRejected, keyAcme, "POST", "/v1/agents", krosai, nil, fails(sandbox.Fault{Status: 422, Body: `{"error":"no"}`})},
-		{CodeRateLimited, keyAcme, "GET", "/v1/backends", "", nil, func(b *bench) {
+		{problem.CodeUnauthenticated, "", "GET", "/v1/agents", "", nil, nothing},
+		{problem.CodeScopeMissing, keyRead, "DELETE", "/v1/agents/krosai:x", "", nil, nothing},
+		{problem.CodeAgentNotFound, keyAcme, "GET", "/v1/agents/krosai:none", "", nil, nothing},
+		{problem.CodeBackendNotFound, keyAcme, "GET", "/v1/backends/krosia", "", nil, nothing},
+		{problem.CodeNotFound, keyAcme, "GET", "/docs/assets/none", "", nil, nothing},
+		{problem.CodeNotAcceptable, keyAcme, "GET", "/v1/agents", "", []string{"Accept: text/html"}, nothing},
+		{problem.CodeUnsupportedMediaType, keyAcme, "POST", "/v1/agents", krosai, []string{"Content-Type: text/plain"}, nothing},
+		{problem.CodeURITooLong, keyAcme, "GET", "/v1/agents?q=" + strings.Repeat("x", 9000), "", nil, nothing},
+		{problem.CodeETagMismatch, keyAcme, "PATCH", "/v1/agents/krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890", `{"language":"fr"}`, []string{`If-Match: "of-yesterday"`}, nothing},
+		{problem.CodeValidationFailed, keyAcme, "POST", "/v1/agents", `{"backend":"talkifai","name":"N","architecture":"pipeline","nmae":"x"}`, nil, nothing},
+		{problem.CodeUnsupportedFields, keyAcme, "POST", "/v1/agents", `{"backend":"krosai","name":"Night Desk","greeting":"Hello"}`, nil, nothing},
+		{problem.CodeImmutableField, keyAcme, "PATCH", "/v1/agents/talkifai:agent_abc123", `{"architecture":"text"}`, nil, nothing},
+		{problem.CodeNoBackendFits, keyAcme, "POST", "/v1/agents", `{"name":"Night Desk","greeting":"Hello","knowledge_base_ids":["kb_1"]}`, nil, nothing},
+		{problem.CodeIdempotencyKeyReused, keyAcme, "POST", "/v1/agents", `{"backend":"krosai","name":"Day Desk"}`, []string{"Idempotency-Key: desk"}, func(b *bench) { b.createOnce("desk", krosai).wants(t, 201, "") }},
+		{problem.CodeUpstreamRejected, keyAcme, "POST", "/v1/agents", krosai, nil, fails(sandbox.Fault{Status: 422, Body: `{"error":"no"}`})},
+		{problem.CodeRateLimited, keyAcme, "GET", "/v1/backends", "", nil, func(b *bench) {
 			b.reload("- id: "+keyAcme+"\n", "- id: "+keyAcme+"\n    rate_limit: {requests: 1, per: 1h}\n")
 			b.get("/v1/backends").wants(t, 200, "")
 		}},
-		{CodeUpstreamRateLimited, keyAcme, "POST", "/v1/agents", krosai, nil, fails(sandbox.Fault{Status: 429})},
-		{CodeInternal, keyAcme, "GET", "/v1/agents/klen:123", "", nil, nil},
-		{CodeOperationUnsupported, keyAcme, "DELETE", "/v1/agents/klen:123", "", nil, nothing},
-		{CodeUpstreamError, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 500})},
-		{CodeUpstreamBadResponse, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 200, Body: "<html>"})},
-		{CodeUpstreamAuthFailed, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 401})},
-		{CodeUpstreamUnavailable, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 503})},
-		{CodeUpstreamTimeout, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Hang: true})},
-		{CodeWriteOutcomeUnknown, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, fails(sandbox.Fault{Reset: true})},
-		{CodeDraining, keyAcme, "GET", "/v1/agents", "", nil, func(b *bench) { b.server.RefuseRequests() }},
-		{CodeStoreUnavailable, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, func(b *bench) {
+		{problem.CodeUpstreamRateLimited, keyAcme, "POST", "/v1/agents", krosai, nil, fails(sandbox.Fault{Status: 429})},
+		{problem.CodeInternal, keyAcme, "GET", "/v1/agents/klen:123", "", nil, nil},
+		{problem.CodeOperationUnsupported, keyAcme, "DELETE", "/v1/agents/klen:123", "", nil, nothing},
+		{problem.CodeUpstreamError, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 500})},
+		{problem.CodeUpstreamBadResponse, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 200, Body: "<html>"})},
+		{problem.CodeUpstreamAuthFailed, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 401})},
+		{problem.CodeUpstreamUnavailable, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Status: 503})},
+		{problem.CodeUpstreamTimeout, keyAcme, "GET", "/v1/agents/krosai:x", "", nil, fails(sandbox.Fault{Hang: true})},
+		{problem.CodeWriteOutcomeUnknown, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, fails(sandbox.Fault{Reset: true})},
+		{problem.CodeDraining, keyAcme, "GET", "/v1/agents", "", nil, func(b *bench) { b.server.RefuseRequests() }},
+		{problem.CodeStoreUnavailable, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, func(b *bench) {
 			if err := b.store.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -176,8 +177,8 @@ func TestExamples(t *testing.T) {
 }
 
 // statusOf returns the HTTP status of a code.
-func statusOf(code Code) int {
-	for _, info := range Codes() {
+func statusOf(code problem.Code) int {
+	for _, info := range problem.Codes() {
 		if info.Code == code {
 			return info.Status
 		}

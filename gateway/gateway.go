@@ -1,3 +1,9 @@
+// Package gateway assembles the gateway out of its parts, and swaps what a configuration
+// makes when it is reloaded.
+//
+// It is the only package that knows the whole configuration and all the services. It holds
+// no logic of a request: begin with [New], then go to gateway/api, which every request
+// passes first. docs/architecture.md has the way of each kind of request.
 package gateway
 
 import (
@@ -13,9 +19,18 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/admin"
+	"github.com/agentgw/agentgw/gateway/agents"
+	"github.com/agentgw/agentgw/gateway/alias"
+	"github.com/agentgw/agentgw/gateway/api"
+	"github.com/agentgw/agentgw/gateway/auth"
+	"github.com/agentgw/agentgw/gateway/backend"
+	"github.com/agentgw/agentgw/gateway/cache"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/console"
 	"github.com/agentgw/agentgw/gateway/journal"
+	"github.com/agentgw/agentgw/gateway/limit"
+	"github.com/agentgw/agentgw/gateway/migration"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/gateway/telemetry"
@@ -28,16 +43,16 @@ type Gateway struct {
 	providers  map[string]adapters.Provider
 	version    string
 	started    time.Time
-	running    atomic.Int64 // requests of callers
-	byKey      *shares      // those of each key
+	running    atomic.Int64         // requests of callers
+	byKey      *limit.FairSemaphore // those of each key
 	log        *slog.Logger
 	telemetry  *telemetry.Telemetry
 	journal    *journal.RequestLog
-	cache      *cache
-	responses  *responseCache
-	aliases    *aliasService
-	agents     *agentService
-	migrations *migrationService
+	cache      *cache.Cache
+	responses  *api.ResponseCache
+	aliases    *alias.Service
+	agents     *agents.Service
+	migrations *migration.Service
 
 	reloading sync.Mutex
 	state     atomic.Pointer[state]
@@ -46,9 +61,9 @@ type Gateway struct {
 // state is what a configuration makes; a reload swaps it whole.
 type state struct {
 	config   *config.Config
-	settings *serverSettings
-	backends []*Backend
-	keys     *keyring
+	settings *api.Settings
+	backends []*backend.Backend
+	keys     *auth.Keyring
 	cursors  *catalog.Sealer
 }
 
@@ -67,31 +82,31 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g := &Gateway{
 		providers: map[string]adapters.Provider{},
 		version:   o.Version, log: o.Log, telemetry: o.Telemetry, journal: o.Telemetry.Journal, started: time.Now(),
-		byKey: newShares(), responses: newResponseCache(),
+		byKey: limit.NewFairSemaphore(), responses: api.NewResponseCache(),
 	}
 	for _, p := range o.Providers {
 		g.providers[p.Info.Provider] = p
 	}
-	cipher, err := newVault(c.StoreKey)
+	cipher, err := migration.NewCipher(c.StoreKey)
 	if err != nil {
 		return nil, err
 	}
-	g.cache = newCache(o.Telemetry, g.journal)
+	g.cache = cache.New(o.Telemetry, g.journal)
 	g.telemetry.InitCounters(labelValues)
 	g.telemetry.ObserveInFlight(g.running.Load)
 	g.telemetry.ObserveStore(func() (up bool, aliases int) { return g.aliases.State() })
 	g.telemetry.ObserveCache(g.cache.Size, g.responses.Size)
-	g.agents = newAgentService(agentOptions{
+	g.agents = agents.New(agents.Options{
 		Log: o.Log, Telemetry: o.Telemetry, Store: o.Store,
 		Settings: g.settings, Cursors: func() *catalog.Sealer { return g.state.Load().cursors },
 	})
 	if err := g.apply(c); err != nil {
 		return nil, err
 	}
-	keys := func() *keyring { return g.state.Load().keys }
-	g.aliases = newAliasService(aliasOptions{Store: o.Store, Log: o.Log, Keys: keys, OnChange: g.dropAgents})
+	keys := func() *auth.Keyring { return g.state.Load().keys }
+	g.aliases = alias.New(alias.Options{Store: o.Store, Log: o.Log, Keys: keys, OnChange: g.dropAgents})
 	g.agents.Aliases = g.aliases
-	g.migrations = newMigrationService(migrationOptions{
+	g.migrations = migration.New(migration.Options{
 		Log: o.Log, Telemetry: o.Telemetry, Store: o.Store, Cipher: cipher, Aliases: g.aliases, Agents: g.agents, Keys: keys,
 	})
 	g.agents.OnRead = g.migrations.OnRead
@@ -99,12 +114,12 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 }
 
 // NewServer returns a public listener of the gateway.
-func (g *Gateway) NewServer() *Server {
-	return newServer(serverOptions{
+func (g *Gateway) NewServer() *api.Server {
+	return api.NewServer(api.Options{
 		Version: g.version, Providers: g.infos(), Log: g.log, Telemetry: g.telemetry,
 		Agents: g.agents, Aliases: g.aliases, Migrations: g.migrations,
-		Responses: g.responses, IsFresh: g.cache.isFresh, Slots: g.byKey, InFlight: &g.running,
-		Current: func() *serverSettings { return g.state.Load().settings },
+		Responses: g.responses, IsFresh: g.cache.IsFresh, Slots: g.byKey, InFlight: &g.running,
+		Current: func() *api.Settings { return g.state.Load().settings },
 	})
 }
 
@@ -120,8 +135,10 @@ func (g *Gateway) infos() []*adapters.Info {
 
 // NewAdmin returns the operators' listener of the gateway. reload reads the configuration
 // again and returns the settings that changed and need a restart.
-func (g *Gateway) NewAdmin(reload func() (needRestart []string, err error)) *Admin {
-	return newAdmin(adminOptions{Gateway: g, Journal: g.journal, Metrics: g.telemetry.Metrics(), Migrations: func(ctx context.Context, id string) console.Migrations { return g.migrations.ConsoleState(ctx, id) }, Reload: reload})
+func (g *Gateway) NewAdmin(reload func() (needRestart []string, err error)) *admin.Admin {
+	return admin.New(admin.Options{Gateway: g, Journal: g.journal, Metrics: g.telemetry.Metrics(), Migrations: func(ctx context.Context, id string) console.Migrations {
+		return admin.MigrationsState(g.migrations, ctx, id)
+	}, Reload: reload})
 }
 
 // ProfilingEnabled reports whether admin.pprof is on.
@@ -131,15 +148,15 @@ func (g *Gateway) settings() config.Server { return g.state.Load().config.File.S
 
 // dropAgents drops the agents of these ids from the cache, as every credential sees them.
 func (g *Gateway) dropAgents(ids []string) {
-	principals := g.state.Load().keys.principals()
+	principals := g.state.Load().keys.Tenants()
 	for _, text := range ids {
 		id, err := normalize.ParseID(text)
 		if err != nil {
 			continue // a slug
 		}
 		for p := range principals {
-			if p.backend.Name == id.Backend {
-				g.cache.drop(p, id.Native)
+			if p.Backend.Name == id.Backend {
+				g.cache.Drop(p, id.Native)
 			}
 		}
 	}
@@ -147,13 +164,13 @@ func (g *Gateway) dropAgents(ids []string) {
 
 // labelValues are what counters can be of.
 var labelValues = telemetry.LabelValues{
-	MigrationSteps: texts(migrate.Steps()),
-	Fields:         shadowFields(),
-	CacheResults:   []string{string(CacheHit), string(CacheMiss), string(CacheStale), string(CacheCoalesced), string(CacheBypass)},
-	AuthFailures:   []string{reasonMissing, reasonMalformed, reasonUnknown, reasonNotYet, reasonExpired},
-	Refusals:       []string{refusedInFlight, refusedShare, refusedConnections, refusedAddress},
+	MigrationSteps: api.Texts(migrate.Steps()),
+	Fields:         migration.ShadowFields(),
+	CacheResults:   []string{string(backend.CacheHit), string(backend.CacheMiss), string(backend.CacheStale), string(backend.CacheCoalesced), string(backend.CacheBypass)},
+	AuthFailures:   []string{auth.ReasonMissing, auth.ReasonMalformed, auth.ReasonUnknown, auth.ReasonNotYet, auth.ReasonExpired},
+	Refusals:       []string{api.RefusedInFlight, api.RefusedShare, api.RefusedConnections, api.RefusedAddress},
 	IdempotentCreates: []string{
-		idempotentInProgress, idempotentReused, idempotentRefused, idempotentReplayed, idempotentFound, idempotentCreated, idempotentLost, idempotentNotCreated,
+		agents.IdempotentInProgress, agents.IdempotentReused, agents.IdempotentRefused, agents.IdempotentReplayed, agents.IdempotentFound, agents.IdempotentCreated, agents.IdempotentLost, agents.IdempotentNotCreated,
 	},
 }
 
@@ -197,21 +214,21 @@ func (g *Gateway) apply(c *config.Config) error {
 		if !ok {
 			return fmt.Errorf("backends.%s.provider: there is no provider %q", b.Name, b.Provider)
 		}
-		next.backends = append(next.backends, newBackend(g.backendOptions(), provider, b, old))
+		next.backends = append(next.backends, backend.New(g.backendOptions(), provider, b, old))
 	}
-	var ring *keyring
+	var ring *auth.Keyring
 	if previous != nil {
 		ring = previous.keys
 	}
-	next.keys = newKeyring(c.Keys, next.backends, g.byKey, ring)
+	next.keys = auth.NewKeyring(c.Keys, next.backends, g.byKey, ring)
 	// A quarter of the bytes is for encoded responses.
-	next.settings = &serverSettings{Server: c.File.Server, Keys: next.keys}
+	next.settings = &api.Settings{Server: c.File.Server, Keys: next.keys}
 	g.cache.Limit(c.File.Cache.MaxEntries, int64(c.File.Cache.MaxBytes)*3/4)
 	g.responses.Limit(int64(c.File.Cache.MaxBytes) / 4)
-	inUse := next.keys.principals()
+	inUse := next.keys.Tenants()
 	g.share(next, inUse)
 	g.state.Store(next)
-	g.cache.keep(inUse)
+	g.cache.Retain(inUse)
 	g.responses.Purge() // a removed key leaves nothing behind
 	g.journal.RetainBackends(backendNames(next.backends))
 	if previous != nil {
@@ -230,7 +247,7 @@ func (g *Gateway) cursors(c *config.Config, previous *state) (*catalog.Sealer, e
 }
 
 // named is the backend of that name; nil for none.
-func named(s *state, name string) *Backend {
+func named(s *state, name string) *backend.Backend {
 	if s == nil {
 		return nil
 	}
@@ -242,7 +259,7 @@ func named(s *state, name string) *Backend {
 	return nil
 }
 
-func backendNames(backends []*Backend) []string {
+func backendNames(backends []*backend.Backend) []string {
 	names := make([]string, len(backends))
 	for i, b := range backends {
 		names[i] = b.Name
@@ -251,15 +268,15 @@ func backendNames(backends []*Backend) []string {
 }
 
 // backendOptions returns what all backends have in common.
-func (g *Gateway) backendOptions() backendOptions {
-	return backendOptions{Version: g.version, Log: g.log, Telemetry: g.telemetry, Cache: func(b *Backend) Middleware {
-		return g.cache.middleware(b, func() time.Duration { return g.settings().ReadBudget() }, g.telemetry)
+func (g *Gateway) backendOptions() backend.Options {
+	return backend.Options{Version: g.version, Log: g.log, Telemetry: g.telemetry, Cache: func(b *backend.Backend) backend.Middleware {
+		return g.cache.Middleware(b, func() time.Duration { return g.settings().ReadBudget() }, g.telemetry)
 	}}
 }
 
 // retire lets go of what the next state has no use for.
 func (g *Gateway) retire(previous, next *state) {
-	kept := map[*Backend]bool{}
+	kept := map[*backend.Backend]bool{}
 	for _, b := range next.backends {
 		kept[b] = true
 	}
@@ -275,38 +292,38 @@ func (g *Gateway) retire(previous, next *state) {
 }
 
 // share tells each backend who asks it, and forgets who asks no more.
-func (g *Gateway) share(s *state, inUse map[*principal]bool) {
+func (g *Gateway) share(s *state, inUse map[*backend.Tenant]bool) {
 	for _, b := range s.backends {
 		ids := map[string]bool{}
 		for p := range inUse {
-			if p.backend == b {
-				ids[p.credential] = true
+			if p.Backend == b {
+				ids[p.Credential] = true
 			}
 		}
 		b.RetainCredentials(ids)
 	}
 	keys := map[string]bool{}
-	for id := range s.keys.byID {
+	for id := range s.keys.ByID {
 		keys[id] = true
 	}
-	g.byKey.forget(keys)
+	g.byKey.Retain(keys)
 }
 
 // Purge drops what is cached, of one backend or of what one key sees if they are named,
 // and returns the number of entries.
 func (g *Gateway) Purge(backendName, keyID string) int {
-	var visible map[*principal]bool
+	var visible map[*backend.Tenant]bool
 	if keyID != "" {
-		visible = map[*principal]bool{}
-		if caller := g.state.Load().keys.byID[keyID]; caller != nil {
-			for _, b := range caller.backends {
-				visible[b.principal(b.Credential)] = true
+		visible = map[*backend.Tenant]bool{}
+		if caller := g.state.Load().keys.ByID[keyID]; caller != nil {
+			for _, b := range caller.Backends {
+				visible[b.Tenant(b.Credential)] = true
 			}
 		}
 	}
 	defer g.responses.Purge()
-	return g.cache.purge(func(p *principal) bool {
-		return (backendName == "" || p.backend.Name == backendName) && (visible == nil || visible[p])
+	return g.cache.Purge(func(p *backend.Tenant) bool {
+		return (backendName == "" || p.Backend.Name == backendName) && (visible == nil || visible[p])
 	})
 }
 
@@ -317,8 +334,8 @@ func (g *Gateway) UnknownName(backend, keyID string) string {
 	if backend != "" && named(s, backend) == nil {
 		return unknownName("backend", backend, backendNames(s.backends))
 	}
-	if keyID != "" && s.keys.byID[keyID] == nil {
-		return unknownName("key", keyID, slices.Collect(maps.Keys(s.keys.byID)))
+	if keyID != "" && s.keys.ByID[keyID] == nil {
+		return unknownName("key", keyID, slices.Collect(maps.Keys(s.keys.ByID)))
 	}
 	return ""
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/api"
 	"github.com/agentgw/agentgw/gateway/apikey"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/gateway/telemetry"
@@ -48,7 +49,7 @@ type bench struct {
 	t       *testing.T
 	url     string
 	gateway *Gateway
-	server  *Server
+	server  *api.Server
 	store   *sqlstore.Store
 	// storeURL is where its store is.
 	storeURL string

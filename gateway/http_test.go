@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -169,7 +170,7 @@ func TestErrorsPageHasEveryCode(t *testing.T) {
 	if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/html") {
 		t.Fatalf("%d %s", r.StatusCode, r.Header.Get("Content-Type"))
 	}
-	for _, c := range Codes() {
+	for _, c := range problem.Codes() {
 		if !strings.Contains(r.text, fmt.Sprintf(`<section id="%s">`, c.Code)) {
 			t.Errorf("no anchor for %s", c.Code)
 		}

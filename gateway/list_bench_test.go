@@ -20,7 +20,9 @@ import (
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/gateway/agents"
 	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/gateway/auth"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/payload"
 	"github.com/agentgw/agentgw/gateway/telemetry"
@@ -37,17 +39,17 @@ func BenchmarkList(b *testing.B) {
 	filtered := catalog.Query{Filters: []catalog.Filter{{Field: normalize.FieldLanguage, Values: []string{"en"}}}}
 	for _, c := range []struct {
 		name  string
-		query ListQuery
+		query agents.ListQuery
 		anew  bool // the page is made for each
 	}{
 		{name: "cached"},
-		{name: "cached-filter", query: ListQuery{Query: filtered}},
-		{name: "cached-search", query: ListQuery{Query: catalog.Query{Text: "agent 1"}}},
-		{name: "cached-ordered", query: ListQuery{Query: catalog.Query{Order: catalog.Order{By: catalog.ByName}}}},
-		{name: "cached-full", query: ListQuery{Full: true}},
+		{name: "cached-filter", query: agents.ListQuery{Query: filtered}},
+		{name: "cached-search", query: agents.ListQuery{Query: catalog.Query{Text: "agent 1"}}},
+		{name: "cached-ordered", query: agents.ListQuery{Query: catalog.Query{Order: catalog.Order{By: catalog.ByName}}}},
+		{name: "cached-full", query: agents.ListQuery{Full: true}},
 		{name: "made", anew: true},
-		{name: "made-filter", query: ListQuery{Query: filtered}, anew: true},
-		{name: "asked", query: ListQuery{Fresh: true}},
+		{name: "made-filter", query: agents.ListQuery{Query: filtered}, anew: true},
+		{name: "asked", query: agents.ListQuery{Fresh: true}},
 	} {
 		for _, agents := range []int{10, 100} {
 			g, caller, _ := benchGateway(b, agents, "krosai")
@@ -58,7 +60,7 @@ func BenchmarkList(b *testing.B) {
 					if c.anew {
 						g.responses.Purge()
 					}
-					r, err := g.agents.list(context.Background(), caller, c.query)
+					r, err := g.agents.List(context.Background(), caller, c.query)
 					if err != nil || len(r.Body.Plain()) < 1000 {
 						b.Fatal(err)
 					}
@@ -76,7 +78,7 @@ func BenchmarkCompressedList(b *testing.B) {
 		b.Run(string(coding), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				r, err := g.agents.list(context.Background(), caller, ListQuery{Limit: 1000})
+				r, err := g.agents.List(context.Background(), caller, agents.ListQuery{Limit: 1000})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -266,7 +268,7 @@ var benchKey = apikey.New(apikey.Test)
 
 // benchGateway is a gateway before some vendors with so many agents each, and
 // its one caller. What is read is fresh for a second where there are several.
-func benchGateway(b *testing.B, agents int, vendors ...string) (*Gateway, *Caller, []sandbox.Emulator) {
+func benchGateway(b *testing.B, agents int, vendors ...string) (*Gateway, *auth.Caller, []sandbox.Emulator) {
 	b.Helper()
 	ttl := time.Hour
 	if len(vendors) > 1 {
@@ -284,7 +286,7 @@ func served(b testing.TB, vendor http.Handler) string {
 
 // benchGatewayWith is the same with a log, with telemetry by the environment, and with the
 // vendors served in some way.
-func benchGatewayWith(b testing.TB, log *slog.Logger, ttl time.Duration, agents int, serve func(testing.TB, http.Handler) string, vendors ...string) (*Gateway, *Caller, []sandbox.Emulator) {
+func benchGatewayWith(b testing.TB, log *slog.Logger, ttl time.Duration, agents int, serve func(testing.TB, http.Handler) string, vendors ...string) (*Gateway, *auth.Caller, []sandbox.Emulator) {
 	b.Helper()
 	var emulators []sandbox.Emulator
 	file, credentials := "backends:\n", ""

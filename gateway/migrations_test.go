@@ -1,13 +1,11 @@
 package gateway
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/gateway/migration"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -437,45 +436,6 @@ func TestMigrationsAreSeenByTheirOwn(t *testing.T) {
 	}
 }
 
-// TestTheStoreHasNoPromptInTheClear: with a key, nothing of an agent can be read in it.
-func TestTheStoreHasNoPromptInTheClear(t *testing.T) {
-	for _, sealed := range []bool{true, false} {
-		key := secret.String{}
-		if sealed {
-			key = secret.New("a key of the operator's")
-		}
-		v, err := newVault(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		document := []byte(`{"system_prompt": "canary"}`)
-		kept := v.seal("mig_1", document)
-		if bytes.Contains(kept, []byte("canary")) == sealed {
-			t.Errorf("sealed %v: %q", sealed, kept)
-		}
-		if opened, err := v.open("mig_1", kept); err != nil || !slices.Equal(opened, document) {
-			t.Errorf("%q, %v", opened, err)
-		}
-		if _, err := v.open("mig_2", kept); (err != nil) != sealed {
-			t.Errorf("sealed %v: another's: %v", sealed, err)
-		}
-	}
-	one, _ := newVault(secret.New("a key of the operator's"))
-	other, _ := newVault(secret.New("another key of the operator's"))
-	none, _ := newVault(secret.String{})
-	kept := one.seal("m", []byte("canary"))
-	for _, v := range []vault{other, none} {
-		if _, err := v.open("m", kept); err == nil {
-			t.Error("opened with another key")
-		}
-	}
-	for cut := range kept {
-		if _, err := one.open("m", kept[:cut]); err == nil {
-			t.Errorf("opened, cut at %d", cut)
-		}
-	}
-}
-
 // TestAStoreThatFailsInTheMiddle: what was made and could not be written down is found, and
 // not made again; by an apply, and by a create with an Idempotency-Key.
 func TestAStoreThatFailsInTheMiddle(t *testing.T) {
@@ -627,13 +587,13 @@ func TestAMigrationThatNobodyCanFindOutAbout(t *testing.T) {
 func TestAnotherKeyOfTheStore(t *testing.T) {
 	b := newBench(t, "")
 	m := b.plan(toTalkifai)
-	v, err := newVault(secret.New("a key of the operator's"))
+	v, err := migration.NewCipher(secret.New("a key of the operator's"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.gateway.migrations.Cipher = v
 	sealed := b.plan(`{"source": "klen:123", "target_backend": "krosai"}`)
-	if v, err = newVault(secret.New("another key of the operator's")); err != nil {
+	if v, err = migration.NewCipher(secret.New("another key of the operator's")); err != nil {
 		t.Fatal(err)
 	}
 	b.gateway.migrations.Cipher = v

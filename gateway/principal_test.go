@@ -8,25 +8,6 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// TestWhoRunsIsNotForgotten: places that are taken are counted until they are left, whoever is
-// gone meanwhile.
-func TestWhoRunsIsNotForgotten(t *testing.T) {
-	s := newShares()
-	h := s.of("gone")
-	if !s.take(h, 8, true) {
-		t.Fatal("there is no place")
-	}
-	s.forget(map[string]bool{})
-	if s.of("gone") != h || s.running() != 1 {
-		t.Errorf("%d run; it holds another place", s.running())
-	}
-	s.leave(h)
-	s.forget(map[string]bool{"kept": true})
-	if s.of("gone") == h || s.running() != 0 {
-		t.Errorf("%d run; what is over is kept", s.running())
-	}
-}
-
 // TestWriteAcrossReloads: what was read while a write ran is not served after it, whoever its
 // caller has become at the backend meanwhile.
 func TestWriteAcrossReloads(t *testing.T) {

@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/agentgw/agentgw/config"
-	"github.com/agentgw/agentgw/normalize"
+	"github.com/agentgw/agentgw/gateway/agents"
+	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -92,42 +91,6 @@ func TestA429LetsTheCredentialRest(t *testing.T) {
 	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
 }
 
-// TestNoWindowHasMoreThanTheQuota slides a window over every request that was
-// let through.
-func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQuotas()
-		q.limit(&config.Rate{Requests: 5, Per: config.Duration(10 * time.Second)})
-		var sent []time.Time
-		for i := range 2000 {
-			time.Sleep(time.Duration(i*7919%2300) * time.Millisecond)
-			c := q.of("c")
-			request, wait := q.take(c, time.Now(), false)
-			if wait > 0 && i%3 == 0 { // the wait that was said is exact
-				time.Sleep(wait)
-				var again time.Duration
-				if request, again = q.take(c, time.Now(), false); again != 0 {
-					t.Fatalf("told to wait %s, then %s more", wait, again)
-				}
-				wait = 0
-			}
-			if wait > 0 {
-				continue
-			}
-			sent = append(sent, time.Now())
-			q.done(c, request, ending{sent: true}, time.Now())
-		}
-		for i := 5; i < len(sent); i++ {
-			if sent[i].Sub(sent[i-5]) < 10*time.Second {
-				t.Fatalf("six requests in %s", sent[i].Sub(sent[i-5]))
-			}
-		}
-		if len(sent) < 300 {
-			t.Errorf("only %d requests were let through", len(sent))
-		}
-	})
-}
-
 // TestOurOwnDeadlineIsNotTheBackendsFailure: a call that is cut short by the
 // request's own time, or never begun, says nothing of the backend.
 func TestOurOwnDeadlineIsNotTheBackendsFailure(t *testing.T) {
@@ -145,8 +108,8 @@ func TestOurOwnDeadlineIsNotTheBackendsFailure(t *testing.T) {
 	expired, cancelExpired := context.WithDeadline(context.Background(), time.Now())
 	defer cancelExpired()
 	for _, ctx := range []context.Context{ended, expired} {
-		_, err := b.gateway.agents.createOnce(ctx, b.gateway.state.Load().callers(keyAcme), WriteQuery{Body: []byte(`{"backend": "krosai", "name": "n"}`)})
-		if p := problemOf(err); err == nil || p.Code != CodeUpstreamTimeout {
+		_, err := b.gateway.agents.Create(ctx, b.gateway.state.Load().callers(keyAcme), agents.WriteQuery{Body: []byte(`{"backend": "krosai", "name": "n"}`)})
+		if p := problem.Of(err); err == nil || p.Code != problem.CodeUpstreamTimeout {
 			t.Errorf("a write that was never sent: %v", err)
 		}
 	}
@@ -166,23 +129,4 @@ func TestBulkhead(t *testing.T) {
 	}
 	(<-done).wants(t, 200, "")
 	b.get(krosaiAgent).wants(t, 200, "")
-}
-
-// TestOutcomes: every kind of failure has its line in the table, and every
-// line a code with that status.
-func TestOutcomes(t *testing.T) {
-	for _, k := range normalize.Kinds() {
-		o, ok := outcomes[k]
-		if !ok {
-			t.Errorf("no outcome for %s", k)
-			continue
-		}
-		info, ok := codeInfo[o.code]
-		if !ok || info.Status != o.status {
-			t.Errorf("%s: code %s has status %d, the outcome %d", k, o.code, info.Status, o.status)
-		}
-	}
-	if len(outcomes) != len(normalize.Kinds()) {
-		t.Errorf("%d outcomes, %d kinds", len(outcomes), len(normalize.Kinds()))
-	}
 }

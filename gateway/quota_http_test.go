@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -41,27 +40,4 @@ func TestForesees(t *testing.T) {
 		}
 		left = max(0, left-1)
 	}
-}
-
-// TestLowest: what is shown of a backend is of the credential with the smallest share left,
-// and of the window that leaves it.
-func TestLowest(t *testing.T) {
-	now := time.Now()
-	f := func(name string, rate *config.Rate, c *quota, wantLeft, wantLimit int64, wantKnown bool) {
-		t.Helper()
-		q := newQuotas()
-		q.limit(rate)
-		if c != nil {
-			q.byCredential["c"] = c
-		}
-		if left, limit, known := q.lowest(); left != wantLeft || limit != wantLimit || known != wantKnown {
-			t.Errorf("%s: %d of %d, known %v", name, left, limit, known)
-		}
-	}
-	rate := &config.Rate{Requests: 600, Per: config.Duration(time.Minute)}
-	f("nobody limits", nil, nil, 0, 0, false)
-	f("nothing was asked", rate, nil, 600, 600, true)
-	f("the vendor allows less", rate, &quota{told: &told{limit: 10, least: 9, until: now.Add(time.Minute)}}, 9, 10, true)
-	f("the vendor alone", nil, &quota{told: &told{limit: 10, least: 4, until: now.Add(time.Minute)}}, 4, 10, true)
-	f("told to rest, and nothing else is known", nil, &quota{restUntil: now.Add(time.Minute)}, 0, 1, true)
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"github.com/agentgw/agentgw/gateway/backend"
 	"github.com/agentgw/agentgw/gateway/console"
 )
 
@@ -10,7 +11,7 @@ func (g *Gateway) ConsoleState() console.State {
 	entries, bytes := g.cache.Size()
 	view := console.State{
 		Version: g.version, StartedAt: g.started.UTC(), Listen: s.config.File.Server.Listen,
-		InFlight: g.running.Load(), Keys: len(s.keys.byID), CacheEntries: entries, CacheBytes: bytes + g.responses.Size(),
+		InFlight: g.running.Load(), Keys: len(s.keys.ByID), CacheEntries: entries, CacheBytes: bytes + g.responses.Size(),
 		Backends: make([]console.Backend, len(s.backends)),
 	}
 	for i, b := range s.backends {
@@ -19,7 +20,7 @@ func (g *Gateway) ConsoleState() console.State {
 	return view
 }
 
-func consoleBackend(b *Backend) console.Backend {
+func consoleBackend(b *backend.Backend) console.Backend {
 	s := b.Status()
 	v := console.Backend{
 		Name: b.Name, Provider: b.Info.Provider, Breaker: s.Breaker.State, RetryAfterS: s.Breaker.RetryAfterS, LastSuccessAt: s.LastSuccess,

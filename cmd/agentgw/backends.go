@@ -15,6 +15,7 @@ import (
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway"
+	"github.com/agentgw/agentgw/gateway/backend"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -38,7 +39,7 @@ type backendRow struct {
 	Backend  string `json:"backend"`
 	Provider string `json:"provider"`
 	info     *adapters.Info
-	gateway.Capabilities
+	backend.Capabilities
 }
 
 func (b *backendsCommand) run(a *cli.App) error {
@@ -56,7 +57,7 @@ func (b *backendsCommand) run(a *cli.App) error {
 	var rows []backendRow
 	for _, configured := range loaded.Backends {
 		info := infos[configured.Provider]
-		rows = append(rows, backendRow{configured.Name, configured.Provider, info, gateway.CapabilitiesOf(info)})
+		rows = append(rows, backendRow{configured.Name, configured.Provider, info, backend.CapabilitiesOf(info)})
 	}
 	if b.JSON {
 		return a.PrintJSON(map[string]any{"object": "list", "data": rows})
@@ -90,7 +91,7 @@ func printBackends(a *cli.App, rows []backendRow) error {
 		}
 		fmt.Fprint(w, f.Name())
 		for _, r := range rows {
-			fmt.Fprintf(w, "\t%s", gateway.FieldCell(r.info, f))
+			fmt.Fprintf(w, "\t%s", backend.FieldCell(r.info, f))
 		}
 		fmt.Fprintln(w)
 	}

@@ -20,6 +20,8 @@ import (
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway"
+	"github.com/agentgw/agentgw/gateway/admin"
+	"github.com/agentgw/agentgw/gateway/api"
 	"github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
@@ -32,8 +34,8 @@ type service struct {
 	telemetry *telemetry.Telemetry
 	store     *store.Store
 	gateway   *gateway.Gateway
-	public    *gateway.Server
-	admin     *gateway.Admin
+	public    *api.Server
+	admin     *admin.Admin
 
 	reloadMu sync.Mutex // serializes reloads
 
@@ -71,7 +73,7 @@ func (s *service) listen() error {
 	}
 	public = s.public.Guard(public)
 	if files := s.config.File.Server.TLS; files.CertFile != "" {
-		tlsConfig, err := gateway.TLSConfig(files.CertFile, files.KeyFile)
+		tlsConfig, err := api.TLSConfig(files.CertFile, files.KeyFile)
 		if err != nil {
 			return err
 		}

@@ -15,9 +15,10 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
-	"github.com/agentgw/agentgw/gateway"
+	"github.com/agentgw/agentgw/gateway/backend"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/journal"
+	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -47,7 +48,7 @@ func capabilities() string {
 		}
 		fmt.Fprintf(&b, "| `%s`", f.Name())
 		for _, v := range all.Entries() {
-			fmt.Fprintf(&b, " | %s", gateway.FieldCell(v.Info, f))
+			fmt.Fprintf(&b, " | %s", backend.FieldCell(v.Info, f))
 		}
 		b.WriteString(" |\n")
 	}
@@ -67,7 +68,7 @@ func filters() string {
 		fmt.Fprintf(&b, "| `%s`", f.Name())
 		for _, v := range all.Entries() {
 			cell := "–"
-			switch view := gateway.ViewOf(v.Info, f); {
+			switch view := backend.ViewOf(v.Info, f); {
 			case view.List:
 				cell = "yes"
 			case view.Get:
@@ -143,7 +144,7 @@ func errorCodes(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	for _, c := range gateway.Codes() {
+	for _, c := range problem.Codes() {
 		again := ""
 		if c.Retryable {
 			again = " The same request may succeed later."

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agentgw/agentgw/gateway"
+	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/test/internal/gatewaytest"
 )
 
@@ -114,7 +114,7 @@ func (s *soak) judge(tenant string, q request, r gatewaytest.Reply) {
 }
 
 func judgeProblem(q request, r gatewaytest.Reply, wrong func(string, ...any)) {
-	known := slices.ContainsFunc(gateway.Codes(), func(c gateway.CodeInfo) bool {
+	known := slices.ContainsFunc(problem.Codes(), func(c problem.CodeInfo) bool {
 		return string(c.Code) == r.Code() && c.Status == r.Status
 	})
 	if !known || r.Header.Get("Content-Type") != "application/problem+json" {

@@ -26,6 +26,7 @@ import (
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway"
+	"github.com/agentgw/agentgw/gateway/admin"
 	"github.com/agentgw/agentgw/gateway/apikey"
 	"github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/gateway/telemetry"
@@ -65,7 +66,7 @@ type Gateway struct {
 	file    string
 	env     map[string]string
 	hosts   map[string]string // of proxied providers
-	admin   *gateway.Admin
+	admin   *admin.Admin
 	page    http.Handler // the admin listener's
 }
 

@@ -1,0 +1,112 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/agentgw/agentgw/gateway/console"
+	"github.com/agentgw/agentgw/gateway/migration"
+	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
+)
+
+// consoleMigrations is how many migrations the console lists.
+const consoleMigrations = 200
+
+// MigrationsState is what the console shows of migrations, of all keys: operators see how
+// far they are, and nothing that an agent holds.
+func MigrationsState(s *migration.Service, ctx context.Context, id string) console.Migrations {
+	shown := console.Migrations{Now: time.Now().UTC(), List: []console.Migration{}}
+	var counts map[string]int
+	var rows []sqlstore.Migration
+	if s.Store != nil {
+		var countErr, listErr error
+		counts, countErr = s.Store.CountMigrations(ctx)
+		rows, listErr = s.Store.Migrations(ctx, sqlstore.MigrationQuery{Limit: consoleMigrations})
+		shown.Available = countErr == nil && listErr == nil
+	}
+	for _, state := range migrate.States() {
+		shown.States = append(shown.States, console.StateCount{State: state, Count: counts[state]})
+	}
+	for _, row := range rows {
+		m := console.Migration{ID: row.ID, State: row.State, Source: row.Source, Target: row.Target, KeyID: row.KeyID, UpdatedAt: row.UpdatedAt, Severities: map[string]int{}}
+		if m.Target == "" {
+			m.Target = row.TargetBackend
+		}
+		for _, severity := range migrate.Severities() {
+			m.Severities[string(severity)] = 0
+		}
+		findings := s.Findings(row)
+		for _, f := range findings {
+			m.Severities[string(f.Severity)]++
+		}
+		shown.List = append(shown.List, m)
+		if row.ID == id {
+			shown.Chosen = migrationDetails(s, ctx, row, findings)
+		}
+	}
+	return shown
+}
+
+func migrationDetails(s *migration.Service, ctx context.Context, row sqlstore.Migration, findings []migrate.Finding) *console.Details {
+	one := &console.Details{ID: row.ID, Findings: []console.Finding{}, Trail: []console.MigrationStep{}}
+	for _, f := range findings {
+		one.Findings = append(one.Findings, console.Finding{Path: f.Path, Kind: string(f.Kind), Severity: string(f.Severity)})
+	}
+	trail, err := s.Store.AuditLog(ctx, row.ID)
+	if err != nil {
+		return one
+	}
+	for _, a := range trail {
+		one.Trail = append(one.Trail, console.MigrationStep{At: a.At, Step: a.Step, State: a.State, KeyID: a.KeyID, Detail: a.Detail})
+	}
+	if !row.ShadowUntil.IsZero() {
+		if counts, err := s.Store.ShadowCounts(ctx, row.ID); err == nil {
+			one.Shadow = shadowSeries(row, counts, time.Now())
+		}
+	}
+	return one
+}
+
+// shadowMinutes is how far back the console's charts of differences go, and leastMinutes
+// how long they are at least.
+const (
+	shadowMinutes = 120
+	leastMinutes  = 15
+)
+
+// shadowSeries are the counts, minute by minute, up to now or the last of them.
+func shadowSeries(row sqlstore.Migration, counts []sqlstore.ShadowCount, now time.Time) *console.Shadow {
+	shown := &console.Shadow{Percent: row.ShadowPercent, Until: row.ShadowUntil, Reads: []int64{}, Fields: map[string][]int64{}}
+	if len(counts) == 0 {
+		return shown
+	}
+	last := now.Truncate(time.Minute)
+	if row.ShadowPercent == 0 || now.After(row.ShadowUntil) {
+		last = counts[len(counts)-1].Minute
+	}
+	first := counts[0].Minute
+	if earliest := last.Add(-(shadowMinutes - 1) * time.Minute); first.Before(earliest) {
+		first = earliest
+	}
+	if latest := last.Add(-(leastMinutes - 1) * time.Minute); first.After(latest) {
+		first = latest
+	}
+	n := int(last.Sub(first)/time.Minute) + 1
+	shown.Start, shown.Reads = first.Unix(), make([]int64, n)
+	for _, c := range counts {
+		i := int(c.Minute.Sub(first) / time.Minute)
+		if i < 0 || i >= n {
+			continue
+		}
+		if c.Field == "" {
+			shown.Reads[i] += c.Count
+			continue
+		}
+		if shown.Fields[c.Field] == nil {
+			shown.Fields[c.Field] = make([]int64, n)
+		}
+		shown.Fields[c.Field][i] += c.Count
+	}
+	return shown
+}

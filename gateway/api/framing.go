@@ -1,0 +1,44 @@
+package api
+
+import (
+	"bytes"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/agentgw/agentgw/gateway/problem"
+)
+
+// checkFraming refuses a request whose end a proxy between the caller and the gateway may
+// have seen elsewhere than fasthttp does, and closes its connection (RFC 9112, sections
+// 2.2, 5.2, 6.1 and 6.3). fasthttp 1.74 accepts Transfer-Encoding beside Content-Length,
+// unfolds header lines, and lets them end with a bare LF.
+func checkFraming(c *fiber.Ctx) error {
+	header := &c.Request().Header
+	if version := string(header.Protocol()); version != "HTTP/1.1" && version != "HTTP/1.0" {
+		c.Context().SetConnectionClose()
+		return problem.New(problem.CodeInvalidParameter, "the request is not HTTP/1.1")
+	}
+	raw := header.RawHeaders()
+	length, encoding, malformed := false, false, false
+	for line := range bytes.Lines(raw) {
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		switch {
+		case line[0] == ' ' || line[0] == '\t' || !bytes.HasSuffix(line, []byte("\r\n")):
+			malformed = true // some programs read two headers where others read one
+		case bytes.EqualFold(name, []byte(fiber.HeaderContentLength)):
+			length = true
+		case bytes.EqualFold(name, []byte(fiber.HeaderTransferEncoding)):
+			encoding = true
+			length = length || !bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
+		}
+	}
+	if encoding && requestStateOf(c).headers.hasTrailer(raw) {
+		c.Context().SetConnectionClose()
+		return problem.New(problem.CodeInvalidParameter, "the trailer holds a field that must be in the header; send authentication, conditions and preferences in the header")
+	}
+	if length && encoding || malformed {
+		c.Context().SetConnectionClose()
+		return problem.New(problem.CodeInvalidParameter, "it is ambiguous where the request's headers or body end; send Content-Length or Transfer-Encoding: chunked, not both, and each header on one line that ends with CR LF")
+	}
+	return c.Next()
+}

@@ -1,0 +1,74 @@
+package api
+
+import (
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/agentgw/agentgw/gateway/agents"
+	"github.com/agentgw/agentgw/gateway/auth"
+	"github.com/agentgw/agentgw/gateway/problem"
+)
+
+// handle returns the Fiber handler of a route: it authenticates and limits the caller,
+// answers from the response cache if it can, and calls the route's own handler if not.
+func (s *Server) handle(route *route) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		r := requestStateOf(c)
+		r.route = route.name
+		var caller *auth.Caller
+		if !route.open {
+			var err error
+			if caller, err = s.authenticate(r); err != nil {
+				return err
+			}
+			if err := limitRate(r, caller); err != nil {
+				return err
+			}
+			if err := s.acquireSlot(r, caller); err != nil {
+				return err
+			}
+			defer s.Slots.Release(caller.Slots)
+			if !caller.HasScope(route.scope) {
+				return problem.New(problem.CodeScopeMissing, "the key lacks the scope %s", route.scope)
+			}
+			if !acceptsJSON(c) {
+				return problem.New(problem.CodeNotAcceptable, "responses are application/json")
+			}
+		}
+		return s.respond(c, r, route, caller)
+	}
+}
+
+// respond answers with the cached response if it is still valid, else with the handler's.
+func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *auth.Caller) error {
+	id := strings.Clone(c.Params("id"))
+	key, cacheable := responseKeyOf(c, r, route, caller, id, s.Aliases.Current().Number)
+	generation := s.Responses.Generation()
+	if cacheable {
+		if cached, ok := s.Responses.Get(key, s.IsFresh, r.began); ok {
+			s.recordHit(c.UserContext(), cached, r)
+			cached.response.write(c, r)
+			return nil
+		}
+	}
+	req, err := readRequest(c, r, route, id, caller)
+	if err != nil {
+		return err
+	}
+	made, err := route.handle(s, req)
+	if err != nil {
+		return err
+	}
+	r.sources, r.cache, r.about = agents.SourcesOf(made.parts), agents.LeastCached(made.parts), made.about
+	if cacheable && made.cacheable {
+		s.Responses.Put(key, newCachedResponse(made, r), generation)
+	}
+	made.write(c, r)
+	return nil
+}
+
+// acceptsJSON reports whether the caller accepts what the gateway sends (RFC 9110, section 12.5.1).
+func acceptsJSON(c *fiber.Ctx) bool {
+	return c.Accepts(fiber.MIMEApplicationJSON, "application/problem+json") != ""
+}

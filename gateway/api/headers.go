@@ -1,0 +1,112 @@
+package api
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+// requestHeader is the index of a request header that can change a response.
+type requestHeader int
+
+// The request headers that can change a response. A handler can read no others, so
+// the response cache's key, which is made from this list, cannot miss one.
+const (
+	headerAuthorization requestHeader = iota
+	headerAPIKey
+	headerRequestID
+	headerTraceparent
+	headerTracestate
+	headerOrigin
+	headerAcceptEncoding
+	headerIfNoneMatch
+	// From here on, the handlers see the values: they are part of the response cache's key.
+	headerAccept
+	headerPrefer
+	headerCacheControl
+	headerIfMatch
+	headerIdempotencyKey
+
+	headerCount
+	firstHandlerHeader = headerAccept
+)
+
+// headerNames has each name in the canonical form that fasthttp gives it.
+var headerNames = [headerCount]string{
+	headerAuthorization:  "Authorization",
+	headerAPIKey:         "X-Api-Key",
+	headerRequestID:      "X-Request-Id",
+	headerTraceparent:    "Traceparent",
+	headerTracestate:     "Tracestate",
+	headerOrigin:         "Origin",
+	headerAcceptEncoding: "Accept-Encoding",
+	headerIfNoneMatch:    "If-None-Match",
+	headerAccept:         "Accept",
+	headerPrefer:         "Prefer",
+	headerCacheControl:   "Cache-Control",
+	headerIfMatch:        "If-Match",
+	headerIdempotencyKey: "Idempotency-Key",
+}
+
+var headerIndex = func() map[string]requestHeader {
+	index := make(map[string]requestHeader, headerCount)
+	for i, name := range headerNames {
+		index[name] = requestHeader(i)
+	}
+	return index
+}()
+
+// requestHeaders holds the values of the headers above, one for each line. They are
+// copies: fasthttp reuses its buffers for the next request of the connection.
+type requestHeaders [headerCount][]string
+
+// parseHeaders reads the headers that can change a response.
+func parseHeaders(header *fasthttp.RequestHeader) *requestHeaders {
+	h := &requestHeaders{}
+	for name, value := range header.All() {
+		if i, ok := headerIndex[string(name)]; ok {
+			h[i] = append(h[i], string(value))
+		}
+	}
+	return h
+}
+
+// first returns the header's first value, or the empty string.
+func (h *requestHeaders) first(header requestHeader) string {
+	if len(h[header]) == 0 {
+		return ""
+	}
+	return h[header][0]
+}
+
+// cacheKey returns the values of the headers that handlers see, as one string.
+func (h *requestHeaders) cacheKey() string {
+	var key strings.Builder
+	for i := firstHandlerHeader; i < headerCount; i++ {
+		for _, value := range h[i] {
+			key.WriteString(headerNames[i])
+			key.WriteByte(':')
+			key.WriteString(value)
+			key.WriteByte('\n') // no value holds one
+		}
+	}
+	return key.String()
+}
+
+// hasTrailer reports whether one of the headers came in the trailer of a chunked body.
+// They must not (RFC 9110, section 6.5.1), and fasthttp merges them into the header.
+func (h *requestHeaders) hasTrailer(raw []byte) bool {
+	for i, name := range headerNames {
+		count := len(h[i])
+		for line := range bytes.Lines(raw) {
+			if field, _, _ := bytes.Cut(line, []byte{':'}); bytes.EqualFold(bytes.TrimSpace(field), []byte(name)) {
+				count--
+			}
+		}
+		if count > 0 {
+			return true
+		}
+	}
+	return false
+}

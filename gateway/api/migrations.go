@@ -1,0 +1,124 @@
+package api
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/gateway/auth"
+	"github.com/agentgw/agentgw/gateway/migration"
+	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
+	"github.com/agentgw/agentgw/gateway/payload"
+	"github.com/agentgw/agentgw/gateway/problem"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+func (r *request) migration() migration.Request {
+	return migration.Request{Caller: r.caller, ID: r.id, RequestID: r.requestID}
+}
+
+// migrationStep returns the handler of a step whose body is a B.
+func migrationStep[B any](step func(*migration.Service, context.Context, migration.Request, B) (*migration.View, error)) func(*Server, *request) (*response, error) {
+	return func(s *Server, r *request) (*response, error) {
+		var body B
+		if err := r.decode(&body); err != nil {
+			return nil, err
+		}
+		v, err := step(s.Migrations, r.ctx, r.migration(), body)
+		if err != nil {
+			return nil, err
+		}
+		return migrationResponse(200, v)
+	}
+}
+
+func migrationResponse(status int, v *migration.View) (*response, error) {
+	body, err := json.Marshal(v, json.Deterministic(true), jsontext.PreserveRawStrings(true))
+	if err != nil {
+		return nil, err
+	}
+	return &response{status: status, body: payload.New(body)}, nil
+}
+
+func (s *Server) handlePlanMigration(r *request) (*response, error) {
+	var body migration.PlanInput
+	if err := r.decode(&body); err != nil {
+		return nil, err
+	}
+	v, created, err := s.Migrations.Plan(r.ctx, r.migration(), body)
+	if err != nil {
+		return nil, err
+	}
+	if !created {
+		return migrationResponse(200, v)
+	}
+	answer, err := migrationResponse(201, v)
+	if err == nil {
+		answer.header("Location", "/v1/migrations/"+v.ID)
+	}
+	return answer, err
+}
+
+func (s *Server) handleMigration(r *request) (*response, error) {
+	v, err := s.Migrations.Get(r.ctx, r.migration())
+	if err != nil {
+		return nil, err
+	}
+	return migrationResponse(200, v)
+}
+
+// migrationID matches the id of a migration. The cursor of a page is the id of its last one.
+var migrationID = regexp.MustCompile(`^mig_[0-9a-z]{26}$`)
+
+func (s *Server) handleMigrations(r *request) (*response, error) {
+	q, err := r.migrationQuery()
+	if err != nil {
+		return nil, err
+	}
+	list := struct {
+		Object     string              `json:"object"`
+		Data       []migration.Summary `json:"data"`
+		NextCursor *string             `json:"next_cursor"`
+	}{Object: "list"}
+	var next string
+	if list.Data, next, err = s.Migrations.List(r.ctx, r.migration(), q); err != nil {
+		return nil, err
+	}
+	if next != "" {
+		list.NextCursor = &next
+	}
+	return jsonResponse(list)
+}
+
+func (r *request) migrationQuery() (sqlstore.MigrationQuery, error) {
+	q := sqlstore.MigrationQuery{Source: r.query["source"], SourceBackend: r.query["source_backend"], TargetBackend: r.query["target_backend"], After: r.query["cursor"]}
+	if _, err := normalize.ParseID(q.Source); q.Source != "" && err != nil {
+		return q, problem.New(problem.CodeInvalidParameter, "source=%q is not the id of an agent", normalize.Shorten(q.Source))
+	}
+	for name, backend := range map[string]string{"source_backend": q.SourceBackend, "target_backend": q.TargetBackend} {
+		if _, ok := r.caller.Backend(backend); backend != "" && !ok {
+			p := auth.UnknownBackend(r.caller, backend)
+			p.Detail = name + ": " + p.Detail
+			return q, p
+		}
+	}
+	if q.After != "" && !migrationID.MatchString(q.After) {
+		return q, problem.New(problem.CodeCursorInvalid, "cursor is not one that this gateway returned")
+	}
+	var err error
+	if q.States, err = r.values("state"); err != nil {
+		return q, err
+	}
+	for _, state := range q.States {
+		if !slices.Contains(migrate.States(), state) {
+			return q, problem.New(problem.CodeInvalidParameter, "state=%q is not one of %s", normalize.Shorten(state), strings.Join(migrate.States(), ", "))
+		}
+	}
+	q.Limit, err = r.limit()
+	return q, err
+}

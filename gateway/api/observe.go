@@ -1,0 +1,138 @@
+package api
+
+import (
+	"context"
+	"encoding/binary"
+	"math/rand/v2"
+	"regexp"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/oklog/ulid/v2"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/agentgw/agentgw/gateway/agents"
+	"github.com/agentgw/agentgw/gateway/auth"
+	"github.com/agentgw/agentgw/gateway/backend"
+	"github.com/agentgw/agentgw/gateway/journal"
+	"github.com/agentgw/agentgw/gateway/problem"
+	"github.com/agentgw/agentgw/gateway/telemetry"
+)
+
+// requestState is what the middlewares and the handler of one request share. It is used
+// by the goroutine of the request alone.
+type requestState struct {
+	settings  *Settings // of the moment when the request began
+	began     time.Time
+	requestID string
+	headers   *requestHeaders
+	trace     trace.SpanContext
+	entry     *journal.Entry
+
+	route   string // as the OpenAPI document writes it
+	keyID   string
+	code    problem.Code // of a problem
+	sources []journal.Source
+	limit   *auth.RateLimit // nil: the key has none
+	cache   backend.CacheStatus
+	about   agents.Ref
+}
+
+const requestStateLocal = "agentgw.request"
+
+func requestStateOf(c *fiber.Ctx) *requestState { return c.Locals(requestStateLocal).(*requestState) }
+
+var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// newRequestState keeps the caller's request id if it is a valid one.
+func (s *Server) newRequestState(c *fiber.Ctx) *requestState {
+	r := &requestState{settings: s.Current(), began: time.Now(), headers: parseHeaders(&c.Request().Header)}
+	if r.requestID = r.headers.first(headerRequestID); !validRequestID.MatchString(r.requestID) {
+		r.requestID = newRequestID(r.began)
+	}
+	c.Locals(requestStateLocal, r)
+	return r
+}
+
+// newRequestID returns a ULID, so that request ids sort by time.
+func newRequestID(now time.Time) string {
+	var id ulid.ULID
+	_ = id.SetTime(ulid.Timestamp(now)) // fails from the year 10889 on
+	binary.BigEndian.PutUint16(id[6:], uint16(rand.Uint32()))
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64())
+	return id.String()
+}
+
+// observe gives the request its id, span and deadline, turns every error into a problem,
+// and reports the request when it is answered.
+func (s *Server) observe(c *fiber.Ctx) error {
+	r := s.newRequestState(c)
+	ctx, span := s.Telemetry.StartRequest(context.Background(), r.headers.first(headerTraceparent), r.headers.first(headerTracestate))
+	r.trace = span.SpanContext()
+	ctx, r.entry = s.Telemetry.Journal.Start(ctx, r.requestID, r.began)
+	ctx, cancel := context.WithDeadline(ctx, r.began.Add(r.settings.RequestTimeout.D()))
+	defer cancel()
+	c.SetUserContext(ctx)
+
+	if err := c.Next(); err != nil {
+		s.writeProblem(c, r, err)
+	}
+	if s.leaving.Load() {
+		c.Context().SetConnectionClose()
+	}
+	s.finish(c, r, span)
+	return nil
+}
+
+// finish sets the headers that every response has, and reports the request to its span,
+// the metrics, the recent requests and the log.
+func (s *Server) finish(c *fiber.Ctx, r *requestState, span trace.Span) {
+	now := time.Now()
+	header := &c.Response().Header
+	header.Set("X-Request-Id", r.requestID)
+	if r.limit != nil {
+		header.Set("RateLimit-Policy", r.limit.Policy)
+		header.Set("RateLimit", r.limit.Available(now))
+	}
+	status := c.Response().StatusCode()
+	s.Telemetry.EndRequest(c.UserContext(), span, r.entry, telemetry.RequestEvent{
+		Method: c.Method(), Scheme: scheme(c), Route: r.route, Status: status, Code: string(r.code),
+		RequestID: r.requestID, KeyID: r.keyID, AgentID: r.about.ID, AgentName: r.about.Name,
+		Cache: string(r.cache), Sources: r.sources, IsClientError: isClientError(status, r.code),
+		Began: r.began, Ended: now,
+	})
+}
+
+// scheme is of the connection. Fiber would take it from a header, which callers write.
+func scheme(c *fiber.Ctx) string {
+	if c.Context().IsTLS() {
+		return "https"
+	}
+	return "http"
+}
+
+// isClientError reports whether the caller asked for something impossible: a 4xx, or an
+// operation that a backend does not have. A backend's spent quota is not the caller's error.
+func isClientError(status int, code problem.Code) bool {
+	return status >= 400 && status < 500 && code != problem.CodeUpstreamRateLimited || status == fiber.StatusNotImplemented
+}
+
+// sourcesOfProblem are the sources of a problem: those of a list, or the one backend that
+// the problem is about.
+func sourcesOfProblem(p *problem.Problem) []journal.Source {
+	if len(p.Sources) == 0 && p.Backend != nil {
+		status := problem.SourceError
+		if isClientError(p.Status, p.Code) {
+			status = problem.SourceOK
+		}
+		return []journal.Source{{Backend: *p.Backend, Status: status, Code: string(p.Code)}}
+	}
+	sources := make([]journal.Source, len(p.Sources))
+	for i, s := range p.Sources {
+		sources[i] = journal.Source{Backend: s.Backend, Status: s.Status}
+		if s.Error != nil {
+			sources[i].Code = string(s.Error.Code)
+		}
+	}
+	return sources
+}

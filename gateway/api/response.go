@@ -1,0 +1,168 @@
+package api
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/agentgw/agentgw/gateway/agents"
+	"github.com/agentgw/agentgw/gateway/backend"
+	"github.com/agentgw/agentgw/gateway/payload"
+	"github.com/agentgw/agentgw/gateway/problem"
+)
+
+// response is what a handler answers. It is not changed once it was written.
+type response struct {
+	status    int
+	headers   []field
+	media     string // empty: JSON
+	body      *payload.EncodedBody
+	etag      string
+	oldest    time.Time     // when the oldest part of it was read; zero: it has no Age
+	read      bool          // a read of the caller's own data
+	cacheable bool          // it stays the same while its dependencies do
+	parts     []agents.Part // the backends that were asked
+	cache     string        // Cache-Status of a cached response; else made of parts
+	timing    string        // Server-Timing, likewise
+	about     agents.Ref
+}
+
+// field is a header field.
+type field struct{ name, value string }
+
+func (r *response) header(name, value string) { r.headers = append(r.headers, field{name, value}) }
+
+// responseOf returns the result of a read or a write of agents as a response.
+func responseOf(result *agents.Result) *response {
+	if result == nil {
+		return &response{status: fiber.StatusNoContent}
+	}
+	r := &response{
+		status: fiber.StatusOK, body: result.Body, etag: result.ETag, oldest: result.ReadAt, read: result.Read,
+		cacheable: result.Cacheable, parts: result.Parts, about: result.Agent,
+	}
+	if result.Created {
+		r.status = fiber.StatusCreated
+		r.header(fiber.HeaderLocation, "/v1/agents/"+result.Agent.ID)
+	}
+	if result.Incomplete {
+		r.header("X-Agentgw-Complete", "false")
+	}
+	if result.Resolved != "" {
+		r.header("Content-Location", "/v1/agents/"+result.Resolved)
+	}
+	if result.Lenient {
+		r.header("Preference-Applied", "handling=lenient") // RFC 7240, section 3
+	}
+	if result.Replayed {
+		r.header("Idempotency-Replayed", "true")
+	}
+	return r
+}
+
+// write sends the response in the form that the request asks for: with the content coding
+// that it prefers, or as 304 if the caller has it already.
+func (r *response) write(c *fiber.Ctx, to *requestState) {
+	for _, f := range r.headers {
+		c.Set(f.name, f.value)
+	}
+	if r.read {
+		c.Set(fiber.HeaderCacheControl, "private, no-cache")
+		c.Vary("Authorization", "X-API-Key", "Accept-Encoding")
+	} else if r.body != nil && len(r.body.Plain()) > payload.MinSize {
+		c.Vary("Accept-Encoding")
+	}
+	cache, timing := r.cache, r.timing
+	if len(r.parts) > 0 {
+		cache, timing = cacheStatus(r.parts), serverTiming(r.parts)
+	}
+	if cache != "" {
+		c.Set("Cache-Status", cache)
+		c.Set("Server-Timing", timing)
+	}
+	if !r.oldest.IsZero() {
+		c.Set(fiber.HeaderAge, strconv.FormatInt(int64(max(0, time.Since(r.oldest)).Seconds()), 10))
+	}
+	if r.etag != "" {
+		c.Set(fiber.HeaderETag, r.etag)
+		if isSafe(c.Method()) && matchesAny(to.headers[headerIfNoneMatch], r.etag) {
+			c.Status(fiber.StatusNotModified)
+			return
+		}
+	}
+	c.Status(r.status)
+	if r.status == fiber.StatusNoContent {
+		return
+	}
+	media := r.media
+	if media == "" {
+		media = fiber.MIMEApplicationJSON
+	}
+	c.Set(fiber.HeaderContentType, media)
+	body, coding := r.body.In(preferredCoding(to.headers[headerAcceptEncoding]))
+	if coding != payload.Identity {
+		c.Set(fiber.HeaderContentEncoding, string(coding))
+	}
+	c.Response().SetBodyRaw(body)
+}
+
+func isSafe(method string) bool { return method == fiber.MethodGet || method == fiber.MethodHead }
+
+// problemResponse returns an error as it is sent (RFC 9457).
+func problemResponse(p *problem.Problem) *response {
+	r := &response{status: p.Status, media: "application/problem+json"}
+	switch p.Status {
+	case fiber.StatusUnauthorized:
+		r.header(fiber.HeaderWWWAuthenticate, `Bearer realm="agentgw"`)
+	case fiber.StatusMethodNotAllowed:
+		r.header(fiber.HeaderAllow, p.Allow)
+	}
+	if p.Replayed {
+		r.header("Idempotency-Replayed", "true")
+	}
+	if p.RetryAfter > 0 || problem.NeedsRetryAfter(p.Status) {
+		r.header(fiber.HeaderRetryAfter, strconv.Itoa(problem.RetryAfterSeconds(p.RetryAfter)))
+	}
+	r.header(fiber.HeaderCacheControl, "no-store")
+	body, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true))
+	if err != nil { // it holds nothing that JSON cannot express; the caller gets a status in any case
+		r.status, body = fiber.StatusInternalServerError, nil
+	}
+	r.body = payload.New(body)
+	return r
+}
+
+// cacheStatus returns the Cache-Status header (RFC 9211): of several backends, that of the
+// one that was furthest from a hit.
+func cacheStatus(parts []agents.Part) string {
+	if text, ok := cacheStatuses[agents.LeastCached(parts)]; ok {
+		return text
+	}
+	return cacheStatuses[backend.CacheMiss]
+}
+
+var cacheStatuses = map[backend.CacheStatus]string{
+	backend.CacheHit:       "agentgw; hit",
+	backend.CacheStale:     "agentgw; fwd=stale",
+	backend.CacheBypass:    "agentgw; fwd=request",
+	backend.CacheCoalesced: "agentgw; fwd=miss; collapsed",
+	backend.CacheMiss:      "agentgw; fwd=miss",
+}
+
+// serverTiming returns the Server-Timing header: one entry for each backend, in milliseconds.
+func serverTiming(parts []agents.Part) string {
+	entries := make([]string, len(parts))
+	for i, p := range parts {
+		status := string(p.Cache)
+		if status == "" {
+			status = problem.SourceError
+		}
+		entries[i] = fmt.Sprintf("%s;dur=%.1f;desc=%q", p.Backend.Name, float64(p.Took)/float64(time.Millisecond), status)
+	}
+	return strings.Join(entries, ", ")
+}

@@ -1,0 +1,158 @@
+package api
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/agentgw/agentgw/gateway/agents"
+	"github.com/agentgw/agentgw/gateway/auth"
+	"github.com/agentgw/agentgw/gateway/docsite"
+	"github.com/agentgw/agentgw/gateway/migration"
+	"github.com/agentgw/agentgw/gateway/problem"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// route is one thing that can be asked.
+type route struct {
+	method string
+	path   string // as Fiber has it: ":id"
+	name   string // as spans and metrics have it: "{id}"
+	open   bool   // needs no key
+	scope  string // beside a key; "" for any key
+	query  []string
+	body   []string // media types of the body it takes
+	// bodyless: it may come without one.
+	bodyless  bool
+	cacheable bool // its responses may be cached
+	handle    func(*Server, *request) (*response, error)
+}
+
+var (
+	listParameters  = []string{"backend", "provider", "status", "architecture", "direction", "visibility", "language", "modality", "q", "view", "include", "order_by", "limit", "cursor", "require", "collapse_migrated"}
+	writeParameters = []string{"dry_run"}
+	namedParameters = []string{"dry_run", "resolve"}
+	jsonTypes       = []string{"application/json"}
+	patchTypes      = []string{"application/merge-patch+json", "application/json"}
+)
+
+// routes is everything on the public listener.
+var routes = []route{
+	{method: "GET", path: "/v1/agents", name: "/v1/agents", scope: auth.ScopeRead, query: listParameters, cacheable: true, handle: (*Server).handleList},
+	{method: "GET", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: auth.ScopeRead, query: []string{"include", "resolve"}, cacheable: true, handle: (*Server).handleGet},
+	{method: "POST", path: "/v1/agents", name: "/v1/agents", scope: auth.ScopeWrite, query: writeParameters, body: jsonTypes, handle: (*Server).handleCreate},
+	{method: "PATCH", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: auth.ScopeWrite, query: namedParameters, body: patchTypes, handle: (*Server).handlePatch},
+	{method: "DELETE", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: auth.ScopeWrite, query: namedParameters, handle: (*Server).handleDelete},
+	{method: "GET", path: "/v1/backends", name: "/v1/backends", handle: (*Server).handleBackends},
+	{method: "GET", path: "/v1/backends/:id", name: "/v1/backends/{backend}", handle: (*Server).handleBackend},
+	{method: "GET", path: "/v1/aliases", name: "/v1/aliases", scope: auth.ScopeRead, handle: (*Server).handleAliases},
+	{method: "GET", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: auth.ScopeRead, handle: (*Server).handleAlias},
+	{method: "PUT", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: auth.ScopeAliases, body: jsonTypes, handle: (*Server).handlePutAlias},
+	{method: "DELETE", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: auth.ScopeAliases, query: []string{"version"}, handle: (*Server).handleDeleteAlias},
+	{method: "GET", path: "/v1/migrations", name: "/v1/migrations", scope: auth.ScopeMigrate, query: []string{"state", "source", "source_backend", "target_backend", "limit", "cursor"}, handle: (*Server).handleMigrations},
+	{method: "GET", path: "/v1/migrations/:id", name: "/v1/migrations/{id}", scope: auth.ScopeMigrate, handle: (*Server).handleMigration},
+	{method: "POST", path: "/v1/migrations", name: "/v1/migrations", scope: auth.ScopeMigrate, body: jsonTypes, handle: (*Server).handlePlanMigration},
+	{method: "POST", path: "/v1/migrations/:id/apply", name: "/v1/migrations/{id}/apply", scope: auth.ScopeMigrate, body: jsonTypes, handle: migrationStep((*migration.Service).Apply)},
+	{method: "POST", path: "/v1/migrations/:id/verify", name: "/v1/migrations/{id}/verify", scope: auth.ScopeMigrate, body: jsonTypes, bodyless: true, handle: migrationStep((*migration.Service).Verify)},
+	{method: "POST", path: "/v1/migrations/:id/shadow", name: "/v1/migrations/{id}/shadow", scope: auth.ScopeMigrate, body: jsonTypes, handle: migrationStep((*migration.Service).Shadow)},
+	{method: "POST", path: "/v1/migrations/:id/cutover", name: "/v1/migrations/{id}/cutover", scope: auth.ScopeMigrate, body: jsonTypes, bodyless: true, handle: migrationStep((*migration.Service).Cutover)},
+	{method: "POST", path: "/v1/migrations/:id/rollback", name: "/v1/migrations/{id}/rollback", scope: auth.ScopeMigrate, body: jsonTypes, bodyless: true, handle: migrationStep((*migration.Service).Rollback)},
+	{method: "GET", path: "/openapi.json", name: "/openapi.json", open: true, handle: (*Server).handleOpenAPI},
+	{method: "GET", path: "/docs", name: "/docs", open: true, handle: (*Server).handleDocs},
+	{method: "GET", path: "/docs/assets/:id", name: "/docs/assets/{file}", open: true, handle: (*Server).handleDocsAsset},
+	{method: "GET", path: "/docs/errors", name: "/docs/errors", open: true, handle: (*Server).handleErrorsPage},
+}
+
+func (s *Server) handleList(r *request) (*response, error) {
+	q, err := r.listQuery()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range q.Providers {
+		if known := s.providerNames(); !slices.Contains(known, name) {
+			return nil, problem.New(problem.CodeInvalidParameter, "provider=%q is not one of %s", normalize.Shorten(name), strings.Join(known, ", "))
+		}
+	}
+	return respondAgents(s.Agents.List(r.ctx, r.caller, q))
+}
+
+func (s *Server) handleGet(r *request) (*response, error) {
+	raw, err := r.includesRaw()
+	if err != nil {
+		return nil, err
+	}
+	original, err := r.original()
+	if err != nil {
+		return nil, err
+	}
+	return respondAgents(s.Agents.Get(r.ctx, r.caller, agents.GetQuery{ID: r.id, Raw: raw, Fresh: r.noCache, Original: original}))
+}
+
+func (s *Server) handleCreate(r *request) (*response, error) {
+	q, err := r.writeQuery()
+	if err != nil {
+		return nil, err
+	}
+	if q.IdempotencyKey, err = r.idempotencyKey(); err != nil {
+		return nil, err
+	}
+	return respondAgents(s.Agents.Create(r.ctx, r.caller, q))
+}
+
+func (s *Server) handlePatch(r *request) (*response, error) {
+	q, err := r.writeQuery()
+	if err != nil {
+		return nil, err
+	}
+	return respondAgents(s.Agents.Update(r.ctx, r.caller, q))
+}
+
+func (s *Server) handleDelete(r *request) (*response, error) {
+	q, err := r.writeQuery()
+	if err != nil {
+		return nil, err
+	}
+	return respondAgents(s.Agents.Delete(r.ctx, r.caller, q))
+}
+
+// respondAgents turns what the agents' service returned into a response.
+func respondAgents(result *agents.Result, err error) (*response, error) {
+	if err != nil {
+		return nil, err
+	}
+	return responseOf(result), nil
+}
+
+func (s *Server) handleBackends(r *request) (*response, error) { return listBackends(r.caller) }
+
+func (s *Server) handleBackend(r *request) (*response, error) {
+	name, err := url.PathUnescape(r.id)
+	if err != nil {
+		name = r.id
+	}
+	return getBackend(r.caller, name)
+}
+
+func (s *Server) handleOpenAPI(*request) (*response, error) { return s.documents.openAPI() }
+
+func (s *Server) handleDocs(*request) (*response, error) { return shown(docsite.Page()), nil }
+
+func (s *Server) handleDocsAsset(r *request) (*response, error) {
+	f, ok := docsite.Asset(r.id)
+	if !ok {
+		return nil, problem.New(problem.CodeNotFound, "there is no such file")
+	}
+	return shown(f), nil
+}
+
+func (s *Server) handleErrorsPage(*request) (*response, error) {
+	return s.documents.errors(), nil
+}
+
+func (s *Server) providerNames() []string {
+	names := make([]string, len(s.Providers))
+	for i, p := range s.Providers {
+		names[i] = p.Provider
+	}
+	return names
+}

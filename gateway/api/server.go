@@ -1,0 +1,211 @@
+// Package api is the public HTTP API: connections, middlewares, routes, parsing of requests,
+// responses and their cache.
+//
+// It is the only package that imports Fiber and fasthttp. It may not know how an agent is
+// read or written: handlers decode a request and call gateway/agents, gateway/alias or
+// gateway/migration. Begin with [NewServer], which lists what every request passes, and
+// routes.go, which lists what there is.
+package api
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/agents"
+	"github.com/agentgw/agentgw/gateway/alias"
+	"github.com/agentgw/agentgw/gateway/auth"
+	"github.com/agentgw/agentgw/gateway/backend"
+	"github.com/agentgw/agentgw/gateway/limit"
+	"github.com/agentgw/agentgw/gateway/migration"
+	"github.com/agentgw/agentgw/gateway/telemetry"
+)
+
+// Server is the public listener.
+type Server struct {
+	Options
+	app       *fiber.App
+	bodyLimit int64 // as it was at start
+
+	documents   *documents
+	connections *connections
+	leaving     atomic.Bool // responses close their connections
+	closing     atomic.Bool // new requests are refused
+
+	mu       sync.Mutex
+	listener net.Listener // nil before Serve
+	stopped  bool
+}
+
+// Bounds of the public listener that are not configured.
+const (
+	maxHeaderBytes = 16 << 10
+	maxURIBytes    = 8 << 10
+	idleTimeout    = 75 * time.Second
+	HeaderTimeout  = 10 * time.Second // of a request's headers
+	BodyTimeout    = 30 * time.Second // of its body
+	writeTimeout   = 60 * time.Second // of a whole answer
+)
+
+// Options are what a Server is made of.
+type Options struct {
+	Version    string
+	Providers  []*adapters.Info
+	Log        *slog.Logger
+	Telemetry  *telemetry.Telemetry
+	Agents     *agents.Service
+	Aliases    *alias.Service
+	Migrations *migration.Service
+	Responses  *ResponseCache
+	// IsFresh reports whether a cache entry is still what a response was made of.
+	IsFresh func(d backend.Dependency, now time.Time) bool
+	// Slots shares server.max_inflight among keys; InFlight counts the requests that run.
+	Slots    *limit.FairSemaphore
+	InFlight *atomic.Int64
+	// Current returns the settings of the moment.
+	Current func() *Settings
+}
+
+// Settings are what a Server takes from the configuration. A request uses the settings
+// of the moment when it began.
+type Settings struct {
+	config.Server
+	Keys *auth.Keyring
+}
+
+// NewServer returns the public listener of a gateway. Its body limit is that of the current
+// configuration; everything else follows reloads.
+//
+// A request passes, in this order:
+//
+//	observe         id, span, deadline; at the end access line, metrics, recent requests
+//	recoverPanic    a panic becomes a 500
+//	checkFraming    refuses requests whose end is ambiguous
+//	admit           server.max_inflight, shutdown, length of the target
+//	cors            server.cors.origins
+//	handle          the route: key, rate limit, fair share, scope, response cache, handler
+func NewServer(o Options) *Server {
+	c := o.Current().Server
+	s := &Server{Options: o, connections: &connections{
+		limits:    func() config.Server { return o.Current().Server },
+		telemetry: o.Telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{},
+	}}
+	s.bodyLimit = int64(c.BodyLimit)
+	s.documents = newDocuments(o.Version, o.Providers)
+	// Without Immutable, strings of a *fiber.Ctx alias buffers that the next request reuses:
+	// what outlives the handler is copied.
+	s.app = fiber.New(fiber.Config{
+		AppName:               "agentgw",
+		DisableStartupMessage: true,
+		ErrorHandler:          s.handleServerError,
+		RequestMethods:        append(slices.Clone(fiber.DefaultMethods), telemetry.OtherMethod),
+		BodyLimit:             int(c.BodyLimit),
+		ReadBufferSize:        maxHeaderBytes,
+		ReadTimeout:           HeaderTimeout,
+		WriteTimeout:          writeTimeout,
+		IdleTimeout:           idleTimeout,
+		StrictRouting:         true,
+		CaseSensitive:         true,
+	})
+	// The default answer to a malformed request quotes it, keys and all.
+	s.app.Server().SecureErrorLogMessage = true
+	s.app.Server().CloseOnShutdown = true
+	s.app.Server().Logger = discardLogger{}
+	s.app.Server().HeaderReceived = func(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
+		if n := header.ContentLength(); n != chunked && n <= 0 {
+			return fasthttp.RequestConfig{} // there is no body to wait for
+		}
+		return fasthttp.RequestConfig{ReadTimeout: BodyTimeout}
+	}
+
+	s.app.Use(s.observe, s.recoverPanic, checkFraming, s.admit, s.cors())
+	for i := range routes {
+		r := &routes[i]
+		s.app.Add(r.method, r.path, s.handle(r))
+		if r.method == fiber.MethodGet {
+			s.app.Add(fiber.MethodHead, r.path, s.handle(r))
+		}
+	}
+	s.app.Server().Handler = withKnownMethod(s.app.Handler())
+	return s
+}
+
+// withKnownMethod replaces methods that HTTP does not define, so that such a request passes
+// the middlewares. Fiber would answer it in plain text before them.
+func withKnownMethod(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(c *fasthttp.RequestCtx) {
+		if telemetry.KnownMethod(string(c.Method())) == telemetry.OtherMethod {
+			c.Request.Header.SetMethod(telemetry.OtherMethod)
+		}
+		next(c)
+	}
+}
+
+// chunked is what fasthttp has for the length of a body that says where it ends itself.
+const chunked = -1
+
+// discardLogger: fasthttp's own lines can quote a request.
+type discardLogger struct{}
+
+var _ fasthttp.Logger = discardLogger{}
+
+func (discardLogger) Printf(string, ...any) {}
+
+// Serve answers on the listener until Shutdown.
+func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	s.listener = l
+	stopped := s.stopped
+	s.mu.Unlock()
+	if stopped {
+		return l.Close()
+	}
+	return s.app.Listener(l)
+}
+
+// OpenConnections returns the number of open connections, and of the addresses that they
+// come from.
+func (s *Server) OpenConnections() (connections, addresses int) { return s.connections.count() }
+
+// ServeConn serves one connection until it ends.
+func (s *Server) ServeConn(c net.Conn) error { return s.app.Server().ServeConn(c) }
+
+// RefuseRequests answers every new request with 503 draining from now on.
+func (s *Server) RefuseRequests() { s.closing.Store(true) }
+
+// Shutdown takes no new connections, lets what runs end, and returns when it
+// has, or after the grace. What comes on a connection that is still there is
+// told to go elsewhere.
+func (s *Server) Shutdown(grace time.Duration) error {
+	s.leaving.Store(true)
+	s.RefuseRequests()
+	s.mu.Lock()
+	s.stopped = true
+	l := s.listener
+	s.mu.Unlock()
+	s.connections.end(time.Now().Add(lastRequests))
+	err := s.app.ShutdownWithTimeout(grace)
+	if l != nil {
+		_ = l.Close() // Serve may have been about to begin
+	}
+	return err
+}
+
+// Drain keeps serving for that time and closes each connection after its response, so that
+// callers and load balancers move to other instances before the listener closes.
+func (s *Server) Drain(d time.Duration) {
+	s.leaving.Store(true)
+	time.Sleep(d)
+}
+
+// lastRequests is how long a request may still arrive after the listener was closed.
+const lastRequests = time.Second

@@ -1,0 +1,372 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/gateway/problem"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// limited is an exchange within a quota, before a vendor that answers with these
+// headers.
+func limited(rate *config.Rate, vendor func() (normalize.Kind, http.Header)) (*quotas, func(ctx context.Context) error) {
+	q := newQuotas()
+	b := &Backend{Name: "b", Info: &adapters.Info{Provider: "p"}, tenants: newTenants(), bulkhead: newBulkhead("p", 1), quotas: q}
+	q.limit(rate)
+	exchange := q.middleware(b)(func(_ context.Context, req *adapters.Request) error {
+		kind, header := vendor()
+		if header == nil {
+			return &normalize.Error{Kind: kind} // it did not answer
+		}
+		return req.Receive(adapters.Response{Status: 200, Header: header})
+	})
+	cred := adapters.NewCredential(secret.New("c"))
+	return q, func(ctx context.Context) error {
+		return exchange(ctx, &adapters.Request{Op: adapters.OpList, Credential: cred, Decode: func(r adapters.Response) error {
+			if kind, _ := vendor(); kind != normalize.KindUnsupported {
+				return &normalize.Error{Kind: kind, Status: 429}
+			}
+			return nil
+		}})
+	}
+}
+
+const well = normalize.KindUnsupported // no vendor's answer is one
+
+func per(requests int, window time.Duration) *config.Rate {
+	return &config.Rate{Requests: requests, Per: config.Duration(window)}
+}
+
+func saying(remaining, resetSeconds int) http.Header {
+	return http.Header{"X-Ratelimit-Limit": {"60"}, "X-Ratelimit-Remaining": {fmt.Sprint(remaining)}, "X-Ratelimit-Reset": {fmt.Sprint(resetSeconds)}}
+}
+
+// TestVendorsWord: what its answers say is left bounds us, with a quota of our own
+// or without, until its window is over.
+func TestVendorsWord(t *testing.T) {
+	for _, rate := range []*config.Rate{nil, per(60, time.Minute)} {
+		synctest.Test(t, func(t *testing.T) {
+			header := saying(2, 30)
+			_, send := limited(rate, func() (normalize.Kind, http.Header) { return well, header })
+			if err := send(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			header = http.Header{}
+			for range 2 {
+				if err := send(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := send(context.Background())
+			failure, ok := err.(*normalize.Error)
+			if !ok || failure.Kind != normalize.KindRateLimited || failure.RetryAfter != 30*time.Second {
+				t.Fatalf("%v", err)
+			}
+			time.Sleep(30 * time.Second)
+			if err := send(context.Background()); err != nil {
+				t.Errorf("in the next window: %v", err)
+			}
+		})
+	}
+}
+
+// TestVendorsWordUnderway: an answer counts all that the vendor had got by then, and
+// perhaps none of what still runs.
+func TestVendorsWordUnderway(t *testing.T) {
+	q := newQuotas()
+	now := time.Now()
+	limit := func(remaining int) adapters.RateLimit {
+		return adapters.RateLimit{Known: true, Limit: 60, Remaining: remaining, Reset: time.Minute}
+	}
+	take := func() uint64 {
+		t.Helper()
+		number, wait := q.take(q.of("c"), now, false)
+		if wait > 0 {
+			t.Fatalf("refused for %s", wait)
+		}
+		return number
+	}
+	left := func(want int) {
+		t.Helper()
+		if got, _, known := q.remaining(q.byCredential["c"], now); !known || got != want {
+			t.Errorf("%d left, want %d", got, want)
+		}
+	}
+	said := func(number uint64, remaining int) {
+		q.done(q.byCredential["c"], number, ending{sent: true, limit: limit(remaining)}, now)
+	}
+	var four []uint64
+	for range 4 {
+		four = append(four, take())
+	}
+	said(four[1], 50)
+	left(50 - 3) // three run
+	said(four[3], 48)
+	left(48 - 2)
+	said(four[0], 51) // it was counted before the others, and came late
+	left(48 - 1)
+	last := take()
+	left(48 - 2)
+	q.done(q.byCredential["c"], four[2], ending{sent: true}, now) // it says nothing, and was one
+	left(47 - 1)
+	said(last, 46) // of after all that was said before: it is as it says, with four[2]
+	left(46)
+	q.done(q.byCredential["c"], take(), ending{}, now) // it did not leave
+	left(46)
+	// Forty at once, each told what the vendor has counted: it is all known.
+	var forty []uint64
+	for range 40 {
+		forty = append(forty, take())
+	}
+	left(46 - 40)
+	for i, number := range forty {
+		said(number, 45-(i*7)%40)
+	}
+	left(6)
+}
+
+// TestBusyIsNotUsedUp: where only what runs stands in the way the wait is short; a
+// word of the window before says nothing of this one; and what ended without a word
+// is not forgotten.
+func TestBusyIsNotUsedUp(t *testing.T) {
+	limit := func(remaining int, reset time.Duration) ending {
+		return ending{sent: true, limit: adapters.RateLimit{Known: true, Limit: 60, Remaining: remaining, Reset: reset}}
+	}
+	now := time.Now()
+	q := newQuotas()
+	take := func() uint64 { number, _ := q.take(q.of("c"), now, false); return number }
+	first, slow := take(), take()
+	for range 3 {
+		take()
+	}
+	q.done(q.byCredential["c"], first, limit(4, time.Hour), now)
+	if _, wait := q.take(q.of("c"), now, false); wait != toldSoon {
+		t.Errorf("four of four run: wait %s", wait)
+	}
+	q.done(q.byCredential["c"], slow, limit(0, 10*time.Second), now) // of a window that was over before
+	if left, _, _ := q.remaining(q.byCredential["c"], now); left != 4-3 {
+		t.Errorf("%d left", left)
+	}
+	q = newQuotas()
+	first = take()
+	for range 29 {
+		q.done(q.byCredential["c"], take(), ending{sent: true}, now)
+	}
+	q.done(q.byCredential["c"], first, limit(50, time.Minute), now)
+	if left, _, _ := q.remaining(q.byCredential["c"], now); left != 50-29 {
+		t.Errorf("%d left after 29 that said nothing", left)
+	}
+}
+
+// TestManyRefusedAtOnce are one refusal.
+func TestManyRefusedAtOnce(t *testing.T) {
+	q := newQuotas()
+	now := time.Now()
+	var numbers []uint64
+	for range 8 {
+		number, _ := q.take(q.of("c"), now, false)
+		numbers = append(numbers, number)
+	}
+	c := q.byCredential["c"]
+	for _, number := range numbers {
+		if rests := q.rest(c, 0, now); rests > 2*time.Second {
+			t.Errorf("rests %s", rests)
+		}
+		q.done(c, number, ending{sent: true, limited: true}, now)
+	}
+	if q.byCredential["c"].strikes != 1 {
+		t.Errorf("%d strikes", q.byCredential["c"].strikes)
+	}
+}
+
+// TestReserve: what nobody waits for leaves a fifth to those who do.
+func TestReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, send := limited(per(10, time.Minute), func() (normalize.Kind, http.Header) { return well, http.Header{} })
+		for i := range 10 {
+			err := send(WithBackgroundPriority(context.Background()))
+			if (err == nil) != (i < 8) {
+				t.Fatalf("background request %d: %v", i, err)
+			}
+		}
+		if v := q.view(q.of(adapters.NewCredential(secret.New("c")).ID()), time.Now()); v.Remaining != 2 || v.RetryAfterS != nil {
+			t.Errorf("%+v", v)
+		}
+		for i := range 3 {
+			if err := send(context.Background()); (err == nil) != (i < 2) {
+				t.Errorf("a caller's request %d: %v", i, err)
+			}
+		}
+		time.Sleep(time.Minute)
+		if err := send(WithBackgroundPriority(context.Background())); err != nil {
+			t.Errorf("in the next window: %v", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // and of what the vendor says
+		_, send := limited(nil, func() (normalize.Kind, http.Header) { return well, saying(12, 30) })
+		if err := send(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if err := send(WithBackgroundPriority(context.Background())); normalize.KindOf(err) != normalize.KindRateLimited {
+			t.Errorf("%v", err)
+		}
+		if err := send(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestRests: a 429 that does not say for how long rests longer each time in a row.
+func TestRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kind := normalize.KindRateLimited
+		_, send := limited(nil, func() (normalize.Kind, http.Header) { return kind, http.Header{} })
+		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+			err := send(context.Background())
+			failure := err.(*normalize.Error)
+			if least := want * time.Second; failure.Status == 0 || failure.RetryAfter < least || failure.RetryAfter > min(least*5/4, restMax) {
+				t.Errorf("rests %s, want about %ds", failure.RetryAfter, want)
+			}
+			if again := send(context.Background()).(*normalize.Error); again.Status != 0 || again.RetryAfter != failure.RetryAfter {
+				t.Errorf("meanwhile: %+v", again)
+			}
+			time.Sleep(failure.RetryAfter)
+		}
+		kind = well
+		if err := send(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		kind = normalize.KindRateLimited
+		if failure := send(context.Background()).(*normalize.Error); failure.RetryAfter > 2*time.Second {
+			t.Errorf("after a success: %s", failure.RetryAfter)
+		}
+	})
+}
+
+// TestWhatWasNotSentIsNotCounted, and what may have been is; nothing runs for ever.
+func TestWhatWasNotSentIsNotCounted(t *testing.T) {
+	for _, kind := range normalize.Kinds() {
+		q, send := limited(per(5, time.Hour), func() (normalize.Kind, http.Header) { return kind, nil })
+		_ = send(context.Background())
+		c := q.byCredential[adapters.NewCredential(secret.New("c")).ID()]
+		want := problem.Outcomes[kind].Lost || kind == normalize.KindRateLimited // which is an answer
+		if counted := len(c.ended) == 1; counted != want || c.running != 0 {
+			t.Errorf("%s: counted %v, %d running", kind, counted, c.running)
+		}
+	}
+	q, send := limited(per(5, time.Hour), func() (normalize.Kind, http.Header) { panic("in the exchange") })
+	func() {
+		defer func() { _ = recover() }()
+		_ = send(context.Background())
+	}()
+	if c := q.byCredential[adapters.NewCredential(secret.New("c")).ID()]; c.running != 0 || len(c.ended) != 1 {
+		t.Errorf("after a panic %d running, %d ended", c.running, len(c.ended))
+	}
+}
+
+// TestArrivalsStayWithinTheQuota: at the vendor, however long requests are on
+// their way.
+func TestArrivalsStayWithinTheQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuotas()
+		q.limit(per(5, 10*time.Second))
+		var mu sync.Mutex
+		var arrived []time.Time
+		for i := range 3000 {
+			time.Sleep(time.Duration(i*7919%1300) * time.Millisecond)
+			c := q.of("c")
+			request, wait := q.take(c, time.Now(), false)
+			if wait > 0 {
+				continue
+			}
+			go func() {
+				time.Sleep(time.Duration(i*104729%3000) * time.Millisecond)
+				mu.Lock()
+				arrived = append(arrived, time.Now())
+				mu.Unlock()
+				time.Sleep(time.Duration(i*1299709%3000) * time.Millisecond)
+				q.done(c, request, ending{sent: true}, time.Now())
+			}()
+			synctest.Wait()
+		}
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		for i := 5; i < len(arrived); i++ {
+			if arrived[i].Sub(arrived[i-5]) < 10*time.Second {
+				t.Fatalf("six arrive within %s", arrived[i].Sub(arrived[i-5]))
+			}
+		}
+		if len(arrived) < 300 {
+			t.Errorf("only %d were sent", len(arrived))
+		}
+	})
+}
+
+// TestLowest: what is shown of a backend is of the credential with the smallest share left,
+// and of the window that leaves it.
+func TestLowest(t *testing.T) {
+	now := time.Now()
+	f := func(name string, rate *config.Rate, c *quota, wantLeft, wantLimit int64, wantKnown bool) {
+		t.Helper()
+		q := newQuotas()
+		q.limit(rate)
+		if c != nil {
+			q.byCredential["c"] = c
+		}
+		if left, limit, known := q.lowest(); left != wantLeft || limit != wantLimit || known != wantKnown {
+			t.Errorf("%s: %d of %d, known %v", name, left, limit, known)
+		}
+	}
+	rate := &config.Rate{Requests: 600, Per: config.Duration(time.Minute)}
+	f("nobody limits", nil, nil, 0, 0, false)
+	f("nothing was asked", rate, nil, 600, 600, true)
+	f("the vendor allows less", rate, &quota{told: &told{limit: 10, least: 9, until: now.Add(time.Minute)}}, 9, 10, true)
+	f("the vendor alone", nil, &quota{told: &told{limit: 10, least: 4, until: now.Add(time.Minute)}}, 4, 10, true)
+	f("told to rest, and nothing else is known", nil, &quota{restUntil: now.Add(time.Minute)}, 0, 1, true)
+}
+
+// TestNoWindowHasMoreThanTheQuota slides a window over every request that was
+// let through.
+func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuotas()
+		q.limit(&config.Rate{Requests: 5, Per: config.Duration(10 * time.Second)})
+		var sent []time.Time
+		for i := range 2000 {
+			time.Sleep(time.Duration(i*7919%2300) * time.Millisecond)
+			c := q.of("c")
+			request, wait := q.take(c, time.Now(), false)
+			if wait > 0 && i%3 == 0 { // the wait that was said is exact
+				time.Sleep(wait)
+				var again time.Duration
+				if request, again = q.take(c, time.Now(), false); again != 0 {
+					t.Fatalf("told to wait %s, then %s more", wait, again)
+				}
+				wait = 0
+			}
+			if wait > 0 {
+				continue
+			}
+			sent = append(sent, time.Now())
+			q.done(c, request, ending{sent: true}, time.Now())
+		}
+		for i := 5; i < len(sent); i++ {
+			if sent[i].Sub(sent[i-5]) < 10*time.Second {
+				t.Fatalf("six requests in %s", sent[i].Sub(sent[i-5]))
+			}
+		}
+		if len(sent) < 300 {
+			t.Errorf("only %d requests were let through", len(sent))
+		}
+	})
+}

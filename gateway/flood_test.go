@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+// TestOneKeysFlood neither keeps another key out of the gateway, nor another
+// credential out of a backend.
+func TestOneKeysFlood(t *testing.T) {
+	b := newBench(t, "max_concurrent: 16\ntimeout: 9s")
+	b.reload("max_inflight: 2048", "max_inflight: 32")
+	release := make(chan struct{})
+	b.vendors["klen"].Control().Fail(sandbox.Fault{Change: func(body []byte) []byte { <-release; return body }})
+	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Change: func(body []byte) []byte { <-release; return body }})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	refused := map[string]int{}
+	for i := range 60 { // of agents that nobody else asks for: nothing is shared
+		path := "/v1/agents/talkifai:agent_" + string(rune('a'+i%26)) + string(rune('a'+i/26))
+		wg.Go(func() {
+			r := b.get(path)
+			mu.Lock()
+			defer mu.Unlock()
+			if code, _ := r.body["code"].(string); r.StatusCode == 503 {
+				refused[code]++
+			}
+		})
+	}
+	waitFor(t, "the flood to fill its share of the backend", func() bool { return b.requests("talkifai") == 16 })
+	waitFor(t, "the rest to be refused", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return refused["upstream_unavailable"]+refused["overloaded"] == 60-16
+	})
+	// klen-only has another credential, and klen another flood.
+	if r := b.ask(keyKlen, "GET", "/v1/backends", ""); r.StatusCode != 200 {
+		t.Errorf("another key: %d %s", r.StatusCode, r.text)
+	}
+	close(release)
+	wg.Wait()
+	for _, v := range b.vendors {
+		v.Control().Heal()
+	}
+	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
+}
+
+// TestFloodOfSlowRequests: a key that has every place it can get leaves one to the
+// next key.
+func TestFloodOfSlowRequests(t *testing.T) {
+	b := newBench(t, "timeout: 9s")
+	b.reload("max_inflight: 2048", "max_inflight: 32")
+	release := make(chan struct{})
+	b.vendors["krosai"].Control().Fail(sandbox.Fault{Change: func(body []byte) []byte { <-release; return body }})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	overloaded := 0
+	for range 60 {
+		wg.Go(func() {
+			r := b.get(krosaiAgent)
+			mu.Lock()
+			defer mu.Unlock()
+			if r.StatusCode == 503 && r.body["code"] == "overloaded" && r.Header.Get("Retry-After") != "" {
+				overloaded++
+			}
+		})
+	}
+	waitFor(t, "the flood to be cut off", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return overloaded == 60-28
+	})
+	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
+	close(release)
+	wg.Wait()
+	if !strings.Contains(b.metrics(), `agentgw_refused_total{reason="fair_share"}`) {
+		t.Error("the metric does not tell")
+	}
+	b.get(krosaiAgent).wants(t, 200, "")
+}

@@ -1,0 +1,186 @@
+package migration
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/agents"
+	"github.com/agentgw/agentgw/gateway/backend"
+	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
+	"github.com/agentgw/agentgw/gateway/problem"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// Summary is a migration as lists show it.
+type Summary struct {
+	Object        string               `json:"object"`
+	ID            string               `json:"id"`
+	State         string               `json:"state"`
+	Source        string               `json:"source"`
+	TargetBackend string               `json:"target_backend"`
+	Target        *string              `json:"target"` // null before there is one
+	KeyID         string               `json:"key_id"` // who planned it
+	Version       int64                `json:"version"`
+	PlanHash      string               `json:"plan_hash"`
+	Counts        map[migrate.Kind]int `json:"counts"`
+	Losses        []string             `json:"losses"` // as accept names them
+	Next          []migrate.Step       `json:"next"`
+	CreatedAt     time.Time            `json:"created_at"`
+	UpdatedAt     time.Time            `json:"updated_at"`
+}
+
+// View is the whole of it.
+type View struct {
+	Summary
+	Plan         planView           `json:"plan"`
+	Accepted     []string           `json:"accepted"`
+	Verification *verification      `json:"verification"`
+	Shadow       *shadowView        `json:"shadow"`
+	Manual       []migrate.Finding  `json:"manual"`
+	Warnings     []problem.Warning  `json:"warnings"`
+	Trail        []migrationOutcome `json:"trail"`
+}
+
+type planView struct {
+	SourceETag string            `json:"source_etag"`
+	Options    migrate.Options   `json:"options"`
+	Findings   []migrate.Finding `json:"findings"`
+	// Agent is the new one as POST /v1/agents would be given it, and Requests are what
+	// its backend is sent, once the plan is ready.
+	Agent    jsontext.Value      `json:"agent"`
+	Requests []agents.DryRequest `json:"requests"`
+	Activate bool                `json:"activate"`
+}
+
+// shadowView is what was seen of the target beside the source.
+type shadowView struct {
+	Percent     int64            `json:"percent"`
+	Until       time.Time        `json:"until"`
+	Reads       int64            `json:"reads"`
+	Differences map[string]int64 `json:"differences"` // by the field's JSON pointer
+	Note        string           `json:"note"`
+}
+
+const shadowNote = "equal configuration; how the agent behaves on a call is not compared"
+
+// migrationOutcome is a line of the trail.
+type migrationOutcome struct {
+	At        time.Time `json:"at"`
+	Step      string    `json:"step"`
+	State     string    `json:"state"`
+	KeyID     string    `json:"key_id"`
+	RequestID string    `json:"request_id"`
+	Detail    string    `json:"detail"`
+}
+
+func (m *migration) summary() Summary {
+	plan := m.doc.plan()
+	s := Summary{
+		Object: "migration", ID: m.row.ID, State: m.row.State, Source: m.row.Source, TargetBackend: m.row.TargetBackend, KeyID: m.row.KeyID,
+		Version: m.row.Version, PlanHash: m.row.PlanHash, Counts: plan.Count(), Losses: []string{}, Next: migrate.Next(m.row.State),
+		CreatedAt: m.row.CreatedAt, UpdatedAt: m.row.UpdatedAt,
+	}
+	if m.row.Target != "" {
+		s.Target = &m.row.Target
+	}
+	for _, kind := range migrate.Kinds() {
+		s.Counts[kind] += 0
+	}
+	for _, f := range plan.Losses() {
+		s.Losses = append(s.Losses, f.Loss())
+	}
+	if s.Next == nil {
+		s.Next = []migrate.Step{}
+	}
+	return s
+}
+
+// view returns the migration with its plan, its trail and its shadow reads.
+func (m *migration) view(ctx context.Context) (*View, error) {
+	v := &View{
+		Summary: m.summary(), Accepted: m.doc.Accepted, Verification: m.doc.Verification, Warnings: m.warnings,
+		Plan: planView{SourceETag: m.doc.ETag, Options: m.doc.Options, Findings: m.doc.Findings, Agent: bodyOf(m.target.Name, m.doc.Change.change()), Activate: m.doc.Activate},
+	}
+	for _, f := range m.doc.Findings {
+		if f.Kind == migrate.Manual && f.Severity == migrate.Warn {
+			v.Manual = append(v.Manual, f)
+		}
+	}
+	if plan := m.doc.plan(); plan.State() == migrate.Ready && !m.sealed { // an adapter is given only what was checked
+		requests, err := agents.RequestsOf(ctx, m.target, []backend.Call{{Op: adapters.OpCreate, Change: plan.Change}})
+		if err != nil {
+			return nil, problem.FromBackend(m.target.Name, adapters.OpCreate, err)
+		}
+		v.Plan.Requests = requests
+	}
+	trail, err := m.service.Store.AuditLog(context.WithoutCancel(ctx), m.row.ID)
+	if err != nil {
+		return nil, problem.StoreUnavailable(err)
+	}
+	for _, a := range trail {
+		v.Trail = append(v.Trail, migrationOutcome{At: a.At, Step: a.Step, State: a.State, KeyID: a.KeyID, RequestID: a.RequestID, Detail: a.Detail})
+	}
+	if !m.row.ShadowUntil.IsZero() {
+		v.Shadow = &shadowView{Percent: m.row.ShadowPercent, Until: m.row.ShadowUntil, Differences: map[string]int64{}, Note: shadowNote}
+		counts, err := m.service.Store.ShadowCounts(context.WithoutCancel(ctx), m.row.ID)
+		if err != nil {
+			return nil, problem.StoreUnavailable(err)
+		}
+		for _, c := range counts {
+			if c.Field == "" {
+				v.Shadow.Reads += c.Count
+			} else {
+				v.Shadow.Differences[c.Field] += c.Count
+			}
+		}
+	}
+	return v, nil
+}
+
+// bodyOf is a change as a body for POST /v1/agents.
+func bodyOf(backend string, c normalize.Change) jsontext.Value {
+	groups := map[string]jsontext.Value{}
+	body := normalize.AppendMember(nil, "backend", agents.Encode(backend))
+	for _, f := range normalize.AllFields() {
+		value, ok := c.Set[f]
+		if !ok {
+			continue
+		}
+		if group, leaf, nested := strings.Cut(f.Name(), "."); nested {
+			groups[group] = normalize.AppendMember(groups[group], leaf, value)
+			continue
+		}
+		body = normalize.AppendMember(body, f.Name(), value)
+	}
+	if len(c.Extensions) > 0 {
+		groups["extensions"] = agents.Encode(c.Extensions)
+	}
+	more, err := json.Marshal(groups, json.Deterministic(true))
+	if err != nil {
+		return body
+	}
+	for name, value := range normalize.Members(more) {
+		body = normalize.AppendMember(body, name, value)
+	}
+	if err := body.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false)); err != nil {
+		return body
+	}
+	return body
+}
+
+// Findings returns the findings of a migration's plan; none if its document cannot be
+// decrypted.
+func (s *Service) Findings(row sqlstore.Migration) []migrate.Finding {
+	var doc document
+	opened, err := s.Cipher.Open(row.ID, row.Document)
+	if err != nil || json.Unmarshal(opened, &doc) != nil {
+		return nil
+	}
+	return doc.Findings
+}

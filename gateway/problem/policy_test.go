@@ -1,0 +1,26 @@
+package problem
+
+import (
+	"testing"
+
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// TestOutcomes: every kind of failure has its line in the table, and every
+// line a code with that status.
+func TestOutcomes(t *testing.T) {
+	for _, k := range normalize.Kinds() {
+		o, ok := Outcomes[k]
+		if !ok {
+			t.Errorf("no outcome for %s", k)
+			continue
+		}
+		info, ok := infoByCode[o.Code]
+		if !ok || info.Status != o.status {
+			t.Errorf("%s: code %s has status %d, the outcome %d", k, o.Code, info.Status, o.status)
+		}
+	}
+	if len(Outcomes) != len(normalize.Kinds()) {
+		t.Errorf("%d outcomes, %d kinds", len(Outcomes), len(normalize.Kinds()))
+	}
+}
