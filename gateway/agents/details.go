@@ -7,7 +7,6 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/backend"
-	"github.com/agentgw/agentgw/gateway/cache"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/normalize"
@@ -176,7 +175,7 @@ func (p *Part) loadAtHand(ctx context.Context, row int) bool {
 // detail reads one agent, if there is still time.
 func (p *Part) detail(ctx context.Context, row int, fresh bool) (backend.Result, error) {
 	if ctx.Err() != nil {
-		return backend.Result{}, p.failureOf(cache.ContextKind(ctx), "there was no time left to read all agents in full; ask again to go on")
+		return backend.Result{}, p.failureOf(backend.ContextKind(ctx), "there was no time left to read all agents in full; ask again to go on")
 	}
 	call := p.call(row)
 	call.NoCache, call.Background = fresh, true

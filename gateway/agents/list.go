@@ -11,7 +11,6 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/auth"
 	"github.com/agentgw/agentgw/gateway/backend"
-	"github.com/agentgw/agentgw/gateway/cache"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/problem"
 )
@@ -147,7 +146,7 @@ func (s *Service) fanOut(ctx context.Context, backends []auth.CallerBackend, q L
 		if call.OnlyIfCached {
 			started := time.Now()
 			result, err := b.Endpoint(ctx, call)
-			if err != cache.ErrNotCached {
+			if err != backend.ErrNotCached {
 				parts[i] = partOf(b, result, err, time.Since(started))
 				continue
 			}

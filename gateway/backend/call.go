@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -100,4 +101,15 @@ type Dependency struct {
 	Backend string
 	Key     string
 	Version uint64
+}
+
+// ErrNotCached ends a read of what is cached only, where nothing is.
+var ErrNotCached = errors.New("not cached")
+
+// ContextKind returns why a caller waits no longer.
+func ContextKind(ctx context.Context) normalize.Kind {
+	if ctx.Err() == context.Canceled {
+		return normalize.KindCanceled
+	}
+	return normalize.KindDeadline
 }

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -33,9 +32,6 @@ type lookup struct {
 	led       atomic.Bool // the fetch was ours, not another reader's
 }
 
-// ErrNotCached ends a read of what is cached only, where nothing is.
-var ErrNotCached = errors.New("not cached")
-
 // read returns what is cached, or fetches it from the backend.
 func (r *lookup) read(ctx context.Context) (backend.Result, error) {
 	now := time.Now()
@@ -62,7 +58,7 @@ func (r *lookup) read(ctx context.Context) (backend.Result, error) {
 	}
 	switch {
 	case r.call.OnlyIfCached:
-		return backend.Result{}, ErrNotCached
+		return backend.Result{}, backend.ErrNotCached
 	case ctx.Err() != nil:
 		return backend.Result{}, r.failure(ctx)
 	}
@@ -205,15 +201,7 @@ func (r *lookup) recordShared(ctx context.Context, result backend.Result, began 
 }
 
 func (r *lookup) failure(ctx context.Context) error {
-	return &normalize.Error{Kind: ContextKind(ctx), Provider: r.backend.Info.Provider, Op: string(r.call.Op), Err: ctx.Err()}
-}
-
-// ContextKind returns why a caller waits no longer.
-func ContextKind(ctx context.Context) normalize.Kind {
-	if ctx.Err() == context.Canceled {
-		return normalize.KindCanceled
-	}
-	return normalize.KindDeadline
+	return &normalize.Error{Kind: backend.ContextKind(ctx), Provider: r.backend.Info.Provider, Op: string(r.call.Op), Err: ctx.Err()}
 }
 
 func withStatus(r backend.Result, s backend.CacheStatus) backend.Result {
