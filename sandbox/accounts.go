@@ -69,7 +69,7 @@ func (a *Accounts[T]) One(key string, meant func(T) bool, missing Reply, do func
 	return reply
 }
 
-// MustDecode reads a seed, which is the test's own: a member that the vendor
+// MustDecode reads a seed, which is the test's own: a member that the provider
 // does not document is a mistake there.
 func MustDecode[T any](data []byte) T {
 	var v T
@@ -82,7 +82,7 @@ func MustDecode[T any](data []byte) T {
 }
 
 // decodeBody reads the body of a write; undocumented names members that the
-// vendor does not document, err is what is no JSON object of the right types.
+// provider does not document, err is what is no JSON object of the right types.
 func decodeBody(body []byte, v any) (undocumented string, err error) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()

@@ -22,7 +22,7 @@ type Emulator interface {
 	http.Handler
 	// Prefix is the path that belongs to the base URL, "/api/v1".
 	Prefix() string
-	// Seed gives key an account and stores agents in it, each as the vendor
+	// Seed gives key an account and stores agents in it, each as the provider
 	// would hold it: an object with every documented member.
 	Seed(key string, agents ...json.RawMessage)
 	// SeedDemo gives key an account with agents that a company might have.
@@ -60,11 +60,11 @@ type Config struct {
 	Vendor string
 	Prefix string
 	Routes []Route
-	// Key finds the credential in a request, by the vendor's documented forms.
+	// Key finds the credential in a request, by the provider's documented forms.
 	Key func(*http.Request) string
 	// Known reports whether the key has an account.
 	Known func(key string) bool
-	// Error writes the vendor's documented error body.
+	// Error writes the provider's documented error body.
 	Error func(status int) Reply
 	// Header are headers that every reply carries; nil for none.
 	Header func() map[string]string
@@ -106,7 +106,7 @@ const maxRecorded = 100_000
 // sends it.
 const StatusViolation = 599
 
-// ServeHTTP answers as the vendor documents, or as a fault says.
+// ServeHTTP answers as the provider documents, or as a fault says.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -201,7 +201,7 @@ func match(pattern, path string) (id string, ok bool) {
 	return id, true
 }
 
-// Violate notes that a client did what the vendor does not document, and is
+// Violate notes that a client did what the provider does not document, and is
 // the reply to it.
 func (s *Server) Violate(format string, args ...any) Reply {
 	text := s.config.Vendor + ": " + fmt.Sprintf(format, args...)
@@ -224,7 +224,7 @@ func (s *Server) Decode(c *Call, v any) (reply Reply, ok bool) {
 	return Reply{}, true
 }
 
-// Timestamp is now, as the vendors write it: ISO 8601 with Z.
+// Timestamp is now, as the providers write it: ISO 8601 with Z.
 func Timestamp() string { return time.Now().UTC().Format(time.RFC3339) }
 
 func (s *Server) write(w http.ResponseWriter, r *http.Request, reply Reply, fault *Fault) {
@@ -278,7 +278,7 @@ func (s *Server) Requests() []Request {
 	return slices.Clone(s.requests)
 }
 
-// Violations is what clients did that the vendor does not document. A test
+// Violations is what clients did that the provider does not document. A test
 // that used the emulator fails if there are any.
 func (s *Server) Violations() []string {
 	s.mu.Lock()

@@ -116,7 +116,7 @@ type updateBody struct {
 	Status        *string         `json:"status"`
 }
 
-// avatars are the vendor's public ones: an agent's face, name and voice come
+// avatars are the provider's public ones: an agent's face, name and voice come
 // with the avatar_id.
 var avatars = map[int64]struct {
 	name, url string
@@ -128,7 +128,7 @@ var avatars = map[int64]struct {
 	3: {"Clinic Receptionist", "https://example.com/avatar3.jpg", text("EXAVITQu4vr4xnSDxMaL"), 4},
 }
 
-// Emulator is the emulated vendor.
+// Emulator is the emulated provider.
 type Emulator struct {
 	*sandbox.Server
 	sandbox.Accounts[stored]

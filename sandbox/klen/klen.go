@@ -28,7 +28,7 @@ type agent struct {
 	TeamID       *int64  `json:"team_id"`
 }
 
-// Emulator is the emulated vendor.
+// Emulator is the emulated provider.
 type Emulator struct {
 	*sandbox.Server
 	sandbox.Accounts[agent]

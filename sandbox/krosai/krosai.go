@@ -46,7 +46,7 @@ type body struct {
 	KnowledgeBaseIDs *[]string `json:"knowledge_base_ids"`
 }
 
-// Emulator is the emulated vendor.
+// Emulator is the emulated provider.
 type Emulator struct {
 	*sandbox.Server
 	sandbox.Accounts[agent]

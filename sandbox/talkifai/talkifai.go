@@ -83,7 +83,7 @@ type body struct {
 	FunctionCallingEnabled *bool     `json:"functionCallingEnabled"`
 }
 
-// Emulator is the emulated vendor.
+// Emulator is the emulated provider.
 type Emulator struct {
 	*sandbox.Server
 	sandbox.Accounts[agent]

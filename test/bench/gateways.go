@@ -149,7 +149,7 @@ func (b *bench) start(stderr bool, environ []string, program string, arguments .
 	return p, err
 }
 
-// vendors starts emulated providers and returns their base URLs by name.
+// providers starts emulated providers and returns their base URLs by name.
 func (b *bench) vendors(agents int, delay string, flags ...string) (map[string]string, error) {
 	p, err := b.start(false, nil, "vendors", append([]string{"-agents", strconv.Itoa(agents), "-delay", delay}, flags...)...)
 	if err != nil {

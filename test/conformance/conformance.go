@@ -28,11 +28,11 @@ type Harness struct {
 	Provider adapters.Provider
 	Emulator func() sandbox.Emulator
 	// Seeds are agents as the emulator stores them. Together they fill every
-	// field that the vendor shows.
+	// field that the provider shows.
 	Seeds []json.RawMessage
 	// Many makes n further agents.
 	Many func(n int) []json.RawMessage
-	// Missing is an id that the vendor could give and did not.
+	// Missing is an id that the provider could give and did not.
 	Missing string
 	// Creates are bodies of new agents in the gateway's words, by the
 	// architecture or another name; none where there is no create. Together
@@ -41,7 +41,7 @@ type Harness struct {
 	// Update is a patch in the gateway's words that sets every field and every
 	// extension that an update takes.
 	Update string
-	// Errors are answers that the vendor documents.
+	// Errors are answers that the provider documents.
 	Errors []DocumentedError
 }
 

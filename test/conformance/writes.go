@@ -119,7 +119,7 @@ func (b *Bench) changeOne(t T, id string, change normalize.Change) {
 		if !changed {
 			want = before.Value(f)
 		}
-		// The voice follows the avatar at vendors that join them.
+		// The voice follows the avatar at providers that join them.
 		if _, avatar := change.Set[normalize.FieldAvatarID]; avatar && f == normalize.FieldVoiceID {
 			continue
 		}

@@ -23,7 +23,7 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// vendorColumns begins a table that has a column for each vendor.
+// vendorColumns begins a table that has a column for each provider.
 func vendorColumns(b *strings.Builder) {
 	b.WriteString("|")
 	for _, v := range all.Entries() {
@@ -107,7 +107,7 @@ func extensions() string {
 	return b.String()
 }
 
-// required says what each vendor needs and takes in a create, by architecture.
+// required says what each provider needs and takes in a create, by architecture.
 func required() string {
 	var b strings.Builder
 	b.WriteString("| provider | agent | requires | also accepts |\n|---|---|---|---|\n")

@@ -23,7 +23,7 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// sample is an agent as a vendor's page shows it: in its list, and by itself where that
+// sample is an agent as a provider's page shows it: in its list, and by itself where that
 // shows something else.
 type sample struct {
 	provider, list, get string // files of the adapter's testdata
@@ -41,7 +41,7 @@ var samples = []sample{
 	{"talkifai", "", "endpoint_pages/get.json"},
 }
 
-// targets are the vendors that can create, and their architectures.
+// targets are the providers that can create, and their architectures.
 var targets = []struct{ provider, architecture string }{
 	{"agenthuman", ""}, {"krosai", ""}, {"talkifai", "pipeline"}, {"talkifai", "realtime"}, {"talkifai", "text"},
 }
@@ -57,7 +57,7 @@ func provider(t *testing.T, name string) adapters.Provider {
 	return adapters.Provider{}
 }
 
-// answering is the vendor's adapter before a backend that answers so.
+// answering is the provider's adapter before a backend that answers so.
 func answering(p adapters.Provider, body []byte) adapters.Adapter {
 	return p.New(adapters.Settings{Backend: "b", RoundTrip: func(_ context.Context, req *adapters.Request) error {
 		return req.Receive(adapters.Response{Status: 200, Body: bytes.Clone(body)})
@@ -66,7 +66,7 @@ func answering(p adapters.Provider, body []byte) adapters.Adapter {
 
 var credential = adapters.NewCredential(secret.New("credential"))
 
-// read is the sample's first agent in full view, by what the vendor answers to its list
+// read is the sample's first agent in full view, by what the provider answers to its list
 // and to its get.
 func read(p adapters.Provider, list, get []byte) (*normalize.Agent, error) {
 	var row, detail *normalize.Agent
@@ -282,7 +282,7 @@ func TestPlan_EveryValueIsInOneFinding(t *testing.T) {
 			}
 			for pointer := range encoded(t, agent) {
 				if f, ok := normalize.FieldByName(strings.ReplaceAll(strings.TrimPrefix(pointer, "/"), "/", ".")); ok && agent.Unavailable.Has(f) {
-					continue // the vendor has no such thing
+					continue // the provider has no such thing
 				}
 				if unavailableGroup(agent, pointer) {
 					continue

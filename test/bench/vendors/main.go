@@ -1,7 +1,7 @@
-// Command vendors serves emulated providers to benchmarks. It computes each response once and
+// Command providers serves emulated providers to benchmarks. It computes each response once and
 // then sends it from memory, so that the emulators take no CPU time from the gateway.
 //
-//	vendors -agents 25 -delay 20ms
+//	providers -agents 25 -delay 20ms
 //
 // prints a JSON object of base URLs by provider and runs until it is killed. The credential is
 // "bench", with or without a number behind it.

@@ -62,7 +62,7 @@ type Gateway struct {
 
 	t       testing.TB
 	core    *gateway.Gateway
-	servers map[string]*httptest.Server // of Vendors
+	servers map[string]*httptest.Server // of Providers
 	file    string
 	env     map[string]string
 	hosts   map[string]string // of proxied providers
