@@ -156,7 +156,7 @@ func (g *Gateway) dropAgents(ids []string) {
 		}
 		for p := range principals {
 			if p.Backend.Name == id.Backend {
-				g.cache.Drop(p, id.Native)
+				g.cache.Invalidate(p, id.Native)
 			}
 		}
 	}
@@ -297,7 +297,7 @@ func (g *Gateway) share(s *state, inUse map[*backend.Tenant]bool) {
 		ids := map[string]bool{}
 		for p := range inUse {
 			if p.Backend == b {
-				ids[p.Credential] = true
+				ids[p.CredentialID] = true
 			}
 		}
 		b.RetainCredentials(ids)

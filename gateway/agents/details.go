@@ -111,7 +111,7 @@ func (s *Service) loadDetails(ctx context.Context, p *Part, rows []int, fresh bo
 	var mu sync.Mutex
 	var refused error // so would all others be
 	var wg sync.WaitGroup
-	for range min(len(missing), p.Backend.Background.Size) {
+	for range min(len(missing), p.Backend.BackgroundSlots()) {
 		wg.Go(func() {
 			for row := range queue {
 				result, err := p.detail(ctx, row, fresh) // recovers from panics itself

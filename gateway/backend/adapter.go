@@ -10,7 +10,7 @@ import (
 )
 
 // read lists or gets with the adapter. If the backend's reply equals the one that
-// call.Previous was made of, the result is the previous one.
+// call.Previous was decoded from, it returns the previous snapshot or agent.
 func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapters.Info, call Call) (err error) {
 	tracker := &replyTracker{}
 	if call.Previous != nil {
@@ -37,12 +37,12 @@ func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapt
 		r.Detail, err = catalog.NewDetail(info, agent)
 	}
 	if listing.Partial != nil {
-		r.reply = nil // there may be more the next time
+		r.reply = nil // an equal reply may be followed by more pages the next time
 	}
 	return err
 }
 
-// CallAdapter is the innermost endpoint: the vendor's adapter.
+// CallAdapter returns the innermost endpoint of the chain, which calls the adapter.
 func CallAdapter(adapter adapters.Adapter, b *Backend) Endpoint {
 	return func(ctx context.Context, call Call) (Result, error) {
 		started := time.Now()

@@ -3,10 +3,11 @@
 // quota, health, tracing).
 //
 // It may not know callers, keys or HTTP requests to the gateway, and no provider by name.
-// Begin with [New], which is the only place that orders both chains.
+// Begin with [New], the only place that orders both chains.
 package backend
 
 import (
+	"context"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -19,70 +20,70 @@ import (
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
-// Backend is one configured backend, assembled.
+// Backend is one configured backend. It is safe for concurrent use.
 type Backend struct {
 	Name     string
 	Info     *adapters.Info
 	Config   config.ResolvedBackend
-	Endpoint Endpoint
+	Endpoint Endpoint // the outermost of the call's chain
 
+	// NewAdapter returns another adapter for the provider.
 	NewAdapter func(adapters.Settings) adapters.Adapter
 
-	tenants    *tenants
-	successor  atomic.Pointer[Backend] // at the same address, once it is configured anew
-	Background *limit.FairQueue        // of reading agents behind others
-	breaker    *breaker
-	bulkhead   *bulkhead
-	quotas     *quotas
-	health     *health
-	retries    *retryBudget
-	client     *upstream.Client
+	tenants     *tenants
+	successor   atomic.Pointer[Backend] // the backend at the same address after a reload
+	background  *limit.FairQueue        // gets with background priority
+	breaker     *breaker
+	bulkhead    *bulkhead
+	quotas      *quotas
+	health      *health
+	retryBudget *retryBudget
+	client      *upstream.Client
 }
 
-// Options are what all backends have in common.
+// Options are what all backends share.
 type Options struct {
 	Version   string // of the gateway
 	Log       *slog.Logger
 	Telemetry *telemetry.Telemetry
-	// Cache returns the middleware that caches what a backend returns.
+	// Cache returns the caching middleware of a backend.
 	Cache func(*Backend) Middleware
 }
 
-// New assembles a backend. This is the only place that says what stands around a
-// call, and in which order.
+// New returns a backend with its chains. This is the only place that defines which
+// middlewares there are and their order.
 //
 // A call passes, from the outside in:
 //
-//	recover   a panic becomes this call's error
-//	compose   a get is made of the list where the provider's get is none, or lacks something
-//	cache     cached answers are served; equal reads share one; a write drops what it changed
-//	adapter   the call becomes the provider's requests
+//	recover   turns a panic into an error of this call
+//	compose   completes a get with the list, or replaces it where the provider has none
+//	cache     serves cached results, coalesces equal reads, invalidates after writes
+//	adapter   turns the call into requests of the provider's API
 //
-// and each of the adapter's requests, those below the retry each time that they
-// are sent:
+// Each of the adapter's requests passes, from retry on once for each attempt:
 //
-//	unchanged a reply that equals the last one is not decoded again
-//	retry     a read whose failure may be transient is sent once more
-//	breaker   a backend that keeps failing is not called
+//	unchanged skips decoding a response that equals the last one
+//	retry     sends a read again after a failure that may be transient
+//	breaker   refuses requests while the backend keeps failing
 //	bulkhead  limits the concurrent requests of the backend and of each credential
 //	quota     limits the requests of a credential per window
-//	health    records the last success and the last failure of what was sent
-//	trace     a span, a measurement and an entry of the request log
-//	upstream  HTTP, within the backend's timeout
+//	health    records the last success and the last failure
+//	trace     records a span, metrics and an entry of the request log
+//	upstream  sends the request over HTTP, within the backend's timeout
 //
-// TestOrder checks the code against this comment.
+// TestNew_ChainOrderMatchesComment checks the code against this comment.
 //
-// A backend at the same address takes over its predecessor's quotas, health, concurrency
-// slots, retry budget and, if it is configured alike, circuit breaker: what a provider was
-// sent and answered outlives a reload.
+// A backend at the same address as previous takes over its quotas, health, concurrency
+// slots and retry budget and, if the breaker is configured alike, its circuit breaker: what
+// the provider received and returned outlives a reload.
 func New(o Options, provider adapters.Provider, c config.ResolvedBackend, previous *Backend) *Backend {
 	name, info := c.Name, provider.Info
 	o.Telemetry.ForgetBackend(name)
 	o.Telemetry.InitBackendCounters(name)
 	b := &Backend{
 		Name: name, Info: info, Config: c, NewAdapter: provider.New, tenants: newTenants(),
-		Background: limit.NewFairQueue(backgroundReads(c.MaxConcurrent)), bulkhead: newBulkhead(info.Provider, c.MaxConcurrent),
-		quotas: newQuotas(), health: &health{}, retries: &retryBudget{},
+		background: limit.NewFairQueue(backgroundSlots(c.MaxConcurrent)), bulkhead: newBulkhead(info.Provider, c.MaxConcurrent),
+		quotas: newQuotas(), health: &health{}, retryBudget: &retryBudget{},
 		client: upstream.New(upstream.Options{
 			Provider: info.Provider, BaseURL: c.BaseURL, Timeout: c.Timeout.D(),
 			MaxResponseBytes: int64(c.MaxResponseBytes), UserAgent: "agentgw/" + o.Version,
@@ -94,10 +95,10 @@ func New(o Options, provider adapters.Provider, c config.ResolvedBackend, previo
 	if b.breaker == nil {
 		b.breaker = newBreaker(name, info.Provider, c.Breaker, o.breakerChanged(name))
 	}
-	b.quotas.limit(c.Quota)
+	b.quotas.setRate(c.Quota)
 	o.Telemetry.ObserveBreaker(name, b.breaker.state)
 	o.Telemetry.ObserveQuota(name, b.quotas.lowest)
-	retries := &retries{backend: name, timeout: c.Timeout.D(), closed: func() bool { return b.breaker.state() == "closed" }, budget: b.retries}
+	retries := &retrier{backend: name, timeout: c.Timeout.D(), breakerClosed: func() bool { return b.breaker.state() == "closed" }, budget: b.retryBudget}
 	roundTrip := chainRoundTrip(b.client.RoundTrip,
 		skipUnchanged,
 		retries.middleware(o.Telemetry),
@@ -108,7 +109,7 @@ func New(o Options, provider adapters.Provider, c config.ResolvedBackend, previo
 		traceRoundTrip(o.Telemetry, b),
 	)
 	adapter := provider.New(adapters.Settings{Backend: name, RoundTrip: roundTrip})
-	b.Endpoint = Chain(CallAdapter(adapter, b),
+	b.Endpoint = chain(CallAdapter(adapter, b),
 		recoverPanics(b, o.Log),
 		compose(b, o.Log),
 		o.Cache(b),
@@ -116,20 +117,20 @@ func New(o Options, provider adapters.Provider, c config.ResolvedBackend, previo
 	return b
 }
 
-// takeOver continues with the state of the backend that was at the same address before.
+// takeOver continues with the state of the previous backend at the same address.
 func (b *Backend) takeOver(previous *Backend) {
-	b.quotas, b.health, b.retries = previous.quotas, previous.health, previous.retries
-	b.bulkhead.places = previous.bulkhead.places
+	b.quotas, b.health, b.retryBudget = previous.quotas, previous.health, previous.retryBudget
+	b.bulkhead.semaphore = previous.bulkhead.semaphore
 	previous.successor.Store(b)
-	if previous.Background.Size == b.Background.Size {
-		b.Background = previous.Background
+	if previous.background.Size() == b.background.Size() {
+		b.background = previous.background
 	}
 	if previous.Config.Breaker == b.Config.Breaker {
 		b.breaker = previous.breaker
 	}
 }
 
-// IsConfiguredAs reports whether the backend has that configuration.
+// IsConfiguredAs reports whether the backend was made from an equal configuration.
 func (b *Backend) IsConfiguredAs(c config.ResolvedBackend) bool {
 	own := b.Config
 	if (own.Quota == nil) != (c.Quota == nil) || own.Quota != nil && *own.Quota != *c.Quota {
@@ -139,12 +140,13 @@ func (b *Backend) IsConfiguredAs(c config.ResolvedBackend) bool {
 	return own.BaseURL.String() == c.BaseURL.String() && own.Backend == c.Backend
 }
 
-// RetainCredentials forgets all credentials but those of these ids.
+// RetainCredentials drops the state and the connections of all credentials but those with
+// these IDs.
 func (b *Backend) RetainCredentials(ids map[string]bool) {
-	b.bulkhead.tenants.Store(int32(len(ids)))
-	b.bulkhead.places.Retain(ids)
-	b.quotas.forget(ids)
-	b.tenants.forget(ids)
+	b.bulkhead.credentials.Store(int32(len(ids)))
+	b.bulkhead.semaphore.Retain(ids)
+	b.quotas.retain(ids)
+	b.tenants.retain(ids)
 	b.client.Keep(ids)
 }
 
@@ -154,8 +156,17 @@ func (b *Backend) Close() { b.client.Close() }
 // BreakerState returns the state of the circuit breaker: closed, open or half_open.
 func (b *Backend) BreakerState() string { return b.breaker.state() }
 
-// breakerChanged reports a change of a breaker's state. It runs under the breaker's lock and
-// must not call the breaker.
+// AcquireBackground waits for a slot for a get with background priority. Tenants take
+// turns. ok is false if ctx ended first; release must be called otherwise.
+func (b *Backend) AcquireBackground(ctx context.Context, t *Tenant) (release func(), ok bool) {
+	return b.background.Acquire(ctx.Done(), t.CredentialID)
+}
+
+// BackgroundSlots returns how many gets with background priority run at a time.
+func (b *Backend) BackgroundSlots() int { return b.background.Size() }
+
+// breakerChanged returns the function that reports changes of a breaker's state. It runs
+// under the breaker's lock and must not call the breaker.
 func (o Options) breakerChanged(backend string) func(from, to string, openFor time.Duration) {
 	return func(from, to string, openFor time.Duration) {
 		o.Telemetry.CountBreakerTransition(backend, from, to)
@@ -164,12 +175,12 @@ func (o Options) breakerChanged(backend string) func(from, to string, openFor ti
 		if openFor > 0 {
 			attributes = append(attributes, "open_for", openFor.Round(time.Millisecond).String())
 		}
-		o.Log.Warn("breaker changed", attributes...)
+		o.Log.Warn("circuit breaker state changed", attributes...)
 	}
 }
 
-// Chain puts the middlewares around the endpoint, the first outermost.
-func Chain(e Endpoint, ms ...Middleware) Endpoint {
+// chain wraps the endpoint in the middlewares, the first outermost.
+func chain(e Endpoint, ms ...Middleware) Endpoint {
 	for i := len(ms) - 1; i >= 0; i-- {
 		e = ms[i](e)
 	}
@@ -183,7 +194,6 @@ func chainRoundTrip(e adapters.RoundTrip, ms ...RoundTripMiddleware) adapters.Ro
 	return e
 }
 
-// backgroundReads is how many agents are read of a backend at a time for lists in
-// full view and refreshes, over all requests: the rest of what it can do at once
-// is for those who wait for a list, one agent or a write.
-func backgroundReads(maxConcurrent int) int { return max(1, min(8, maxConcurrent/2)) }
+// backgroundSlots returns how many gets with background priority may run at a time, so that
+// lists in full view and refreshes leave capacity for foreground requests.
+func backgroundSlots(maxConcurrent int) int { return max(1, min(8, maxConcurrent/2)) }

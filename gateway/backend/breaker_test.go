@@ -250,15 +250,15 @@ func TestShareOfSlowCalls(t *testing.T) {
 // TestWindowsOfAnyLength: none of them is too short, or too long, to be looked at.
 func TestWindowsOfAnyLength(t *testing.T) {
 	for _, length := range []time.Duration{1, time.Microsecond, time.Second, 24 * time.Hour, 1<<63 - 1} {
-		w := window{length: length}
+		w := outcomeWindow{length: length}
 		now := time.Now()
 		for range 20 {
 			w.add(now, false)
 		}
-		if calls, failures := w.counts(now); calls != 20 || failures != 20 || w.row != 20 {
-			t.Errorf("%s: %d of %d, %d in a row", length, failures, calls, w.row)
+		if calls, failures := w.counts(now); calls != 20 || failures != 20 || w.consecutive != 20 {
+			t.Errorf("%s: %d of %d, %d in a row", length, failures, calls, w.consecutive)
 		}
-		if calls, _ := w.counts(now.Add(length)); length < 1<<62 && length >= windowSteps && calls != 0 {
+		if calls, _ := w.counts(now.Add(length)); length < 1<<62 && length >= windowBuckets && calls != 0 {
 			t.Errorf("%s: %d calls are left after it", length, calls)
 		}
 	}

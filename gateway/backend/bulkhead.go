@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -9,27 +10,30 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// bulkhead lets a backend have only so many requests at once, and one credential
-// only its share of them; one more is refused rather than kept waiting.
+// bulkhead limits the concurrent requests to a backend and shares them fairly among its
+// credentials. A request beyond the limit is refused, not queued.
 type bulkhead struct {
-	provider string
-	limit    int
-	places   *limit.FairSemaphore
-	tenants  atomic.Int32 // credentials that some key maps to
+	provider    string
+	limit       int
+	semaphore   *limit.FairSemaphore
+	credentials atomic.Int32 // that keys map to
 }
 
 func newBulkhead(provider string, maxConcurrent int) *bulkhead {
-	return &bulkhead{provider: provider, limit: maxConcurrent, places: limit.NewFairSemaphore()}
+	return &bulkhead{provider: provider, limit: maxConcurrent, semaphore: limit.NewFairSemaphore()}
 }
 
 func (b *bulkhead) middleware(of *Backend) RoundTripMiddleware {
 	return func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
-			place := of.Tenant(req.Credential).place
-			if !b.places.Acquire(place, b.limit, b.tenants.Load() > 1) {
-				return &normalize.Error{Kind: normalize.KindBusy, Provider: b.provider, Op: string(req.Op), Message: "max_concurrent requests are running"}
+			slots := of.Tenant(req.Credential).slots
+			if !b.semaphore.Acquire(slots, b.limit, b.credentials.Load() > 1) {
+				return &normalize.Error{
+					Kind: normalize.KindBusy, Provider: b.provider, Op: string(req.Op),
+					Message: fmt.Sprintf("no request slot is free (max_concurrent: %d)", b.limit),
+				}
 			}
-			defer b.places.Release(place)
+			defer b.semaphore.Release(slots)
 			return next(ctx, req)
 		}
 	}

@@ -18,42 +18,41 @@ type Call struct {
 	Credential adapters.Credential
 	NativeID   string           // get, update, delete
 	Change     normalize.Change // create, update
-	// Row is the agent as the list shows it, where whoever gets it has it
-	// already: the list is not asked for again.
+	// Row is the agent's row of the list, if the caller of a get has it: the list is not
+	// requested then.
 	Row catalog.RowRef
-	// Previous is what the same read gave the last time, as far as it is kept: it is given
-	// again if the backend's reply is.
+	// Previous is the last result of the same read, or nil. Its snapshot or agent is used
+	// again if the backend's reply is the same.
 	Previous *Result
-	// NoCache asks the backend even if the answer is at hand; AtHand does not ask
-	// it at all, and ends with errNotAtHand if that would be needed.
-	NoCache, OnlyIfCached bool
-	// Background reads an agent when it is its turn among those that nobody asked
-	// for by name.
+	// NoCache sends a request even if a fresh result is cached.
+	NoCache bool
+	// OnlyIfCached sends no request: without a cached result the call is ErrNotCached
+	// (RFC 9111, section 5.2.1.7).
+	OnlyIfCached bool
+	// Background gives a get background priority, see [WithBackgroundPriority].
 	Background bool
 }
 
-// Result is what a Call gave. What it points to is shared and not changed.
+// Result is the result of a Call. What it points to is shared and must not be changed.
 type Result struct {
 	Snapshot *catalog.Snapshot // list
 	Detail   *catalog.Detail   // get
 	Created  *normalize.Agent  // create
-	Fetched  time.Time
+	Fetched  time.Time         // when the oldest part was requested
 	Cache    CacheStatus
-	// Stale is why an older answer stands in for the backend's; nil if it
-	// does not.
+	// Stale is the failure for which a stale result is served (stale-if-error), or nil.
 	Stale *normalize.Error
-	// Span is the span of the last request to the backend that it took; nil for none that was
-	// recorded.
+	// Span is the span of the last request to the backend; nil if none was recorded.
 	Span *trace.SpanContext
-	// Dependencies are the cache entries that it was served from, if all were fresh.
+	// Dependencies are the cache entries that the result was served from, if all were fresh.
 	Dependencies []Dependency
-	// reply is what it was made of; nil if that was more than one reply.
+	// reply is the hash of the reply that was decoded; nil if there were several.
 	reply *replyHash
-	// RequestID is the id of the request that this was done for.
+	// RequestID is the ID of the gateway's request that caused the call.
 	RequestID string
 }
 
-// Size is the memory that a result of a read takes, in bytes, by estimate.
+// Size estimates the memory of a read's result in bytes.
 func (r Result) Size() int64 {
 	switch {
 	case r.Snapshot != nil:
@@ -64,16 +63,16 @@ func (r Result) Size() int64 {
 	return 0
 }
 
-// CacheStatus is how a Result came about.
+// CacheStatus is how the cache took part in a Result.
 type CacheStatus string
 
-// How a Result can come about.
+// The values of CacheStatus.
 const (
-	CacheHit       CacheStatus = "hit"
-	CacheMiss      CacheStatus = "miss"
-	CacheStale     CacheStatus = "stale"
-	CacheCoalesced CacheStatus = "coalesced"
-	CacheBypass    CacheStatus = "bypass"
+	CacheHit       CacheStatus = "hit"       // cached; perhaps while a refresh runs
+	CacheMiss      CacheStatus = "miss"      // requested from the backend
+	CacheStale     CacheStatus = "stale"     // cached, because the backend failed
+	CacheCoalesced CacheStatus = "coalesced" // requested by another, concurrent read
+	CacheBypass    CacheStatus = "bypass"    // requested because of NoCache
 )
 
 // Endpoint performs a Call.
@@ -82,31 +81,32 @@ type Endpoint func(context.Context, Call) (Result, error)
 // Middleware wraps an Endpoint.
 type Middleware func(Endpoint) Endpoint
 
-// RoundTripMiddleware wraps one HTTP request to a backend.
+// RoundTripMiddleware wraps the sending of one HTTP request to a backend.
 type RoundTripMiddleware func(adapters.RoundTrip) adapters.RoundTrip
 
-// behindKey marks a context.
-type behindKey struct{}
+type backgroundKey struct{}
 
-// WithBackgroundPriority marks what is asked of a backend while nobody waits for it by name: a
-// refresh, or the agents of a list in full view. It leaves room for the others.
+// WithBackgroundPriority returns a context for requests that no caller asked for by name: a
+// refresh, or the agents of a list in full view. They leave a share of the quota and of the
+// concurrency to foreground requests.
 func WithBackgroundPriority(ctx context.Context) context.Context {
-	return context.WithValue(ctx, behindKey{}, true)
+	return context.WithValue(ctx, backgroundKey{}, true)
 }
 
-func HasBackgroundPriority(ctx context.Context) bool { return ctx.Value(behindKey{}) != nil }
+// HasBackgroundPriority reports whether ctx is of WithBackgroundPriority.
+func HasBackgroundPriority(ctx context.Context) bool { return ctx.Value(backgroundKey{}) != nil }
 
-// Dependency is an entry of the snapshot cache that a response was made of.
+// Dependency is one version of a cache entry that a response was made from.
 type Dependency struct {
 	Backend string
 	Key     string
 	Version uint64
 }
 
-// ErrNotCached ends a read of what is cached only, where nothing is.
+// ErrNotCached is the error of a call with OnlyIfCached that has no cached result.
 var ErrNotCached = errors.New("not cached")
 
-// ContextKind returns why a caller waits no longer.
+// ContextKind returns the kind of error for a context that ended.
 func ContextKind(ctx context.Context) normalize.Kind {
 	if ctx.Err() == context.Canceled {
 		return normalize.KindCanceled

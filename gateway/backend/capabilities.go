@@ -8,7 +8,7 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// CheckSupport is the problem of an operation that the backend does not have; nil if it has it.
+// CheckSupport returns the problem to report if the provider does not support the operation.
 func (b *Backend) CheckSupport(op adapters.Operation) error {
 	if b.Info.Supports(op) {
 		return nil
@@ -16,18 +16,20 @@ func (b *Backend) CheckSupport(op adapters.Operation) error {
 	return problem.FromBackend(b.Name, op, adapters.Unsupported(b.Info.Provider, op))
 }
 
-// Capabilities is a vendor's capability table as JSON.
+// Capabilities is what a provider supports, as the API shows it.
 type Capabilities struct {
 	Operations map[adapters.Operation]OperationView `json:"operations"`
 	Fields     OrderedFields                        `json:"fields"`
 	Extensions map[string]ExtensionView             `json:"extensions"`
 }
 
+// OperationView is how a provider supports an operation.
 type OperationView struct {
 	Support adapters.Support `json:"support"`
 }
 
-// FieldView is where one field stands in a vendor's API.
+// FieldView is which operations of a provider have a field. RequiredFor lists what a create
+// requires it for.
 type FieldView struct {
 	List        bool     `json:"list"`
 	Get         bool     `json:"get"`
@@ -36,19 +38,20 @@ type FieldView struct {
 	RequiredFor []string `json:"required_for"`
 }
 
+// ExtensionView is which operations of a provider accept an extension.
 type ExtensionView struct {
 	Create bool `json:"create"`
 	Update bool `json:"update"`
 }
 
-// CapabilitiesOf is a vendor's capability table.
+// CapabilitiesOf returns the capabilities of a provider.
 func CapabilitiesOf(info *adapters.Info) Capabilities {
 	c := Capabilities{Operations: map[adapters.Operation]OperationView{}, Extensions: map[string]ExtensionView{}}
 	for op, support := range info.Operations {
 		c.Operations[op] = OperationView{support}
 	}
 	for _, f := range normalize.AllFields() {
-		c.Fields = append(c.Fields, namedField{f.Name(), ViewOf(info, f)})
+		c.Fields = append(c.Fields, namedField{f.Name(), FieldViewOf(info, f)})
 	}
 	for _, e := range info.Extensions {
 		c.Extensions[e.Name] = ExtensionView{Create: e.In&adapters.InCreate != 0, Update: e.In&adapters.InUpdate != 0}
@@ -56,15 +59,15 @@ func CapabilitiesOf(info *adapters.Info) Capabilities {
 	return c
 }
 
-// ViewOf is where a field stands in a vendor's API. What every agent has is in
-// every answer and in no request.
-func ViewOf(info *adapters.Info, f normalize.Field) FieldView {
+// FieldViewOf returns which operations of a provider have a field. Fields that every agent
+// has are in every response and in no request.
+func FieldViewOf(info *adapters.Info, f normalize.Field) FieldView {
 	rule := info.Rule(f)
-	shown := !normalize.Optional.Has(f)
-	getsOfList := info.GetJoinsList && rule.In&adapters.InList != 0
+	always := !normalize.Optional.Has(f)
+	getFromList := info.GetJoinsList && rule.In&adapters.InList != 0
 	view := FieldView{
-		List:        shown || rule.In&adapters.InList != 0,
-		Get:         shown || rule.In&adapters.InGet != 0 || getsOfList,
+		List:        always || rule.In&adapters.InList != 0,
+		Get:         always || rule.In&adapters.InGet != 0 || getFromList,
 		Create:      info.Creates(f),
 		Update:      rule.In&adapters.InUpdate != 0,
 		RequiredFor: rule.RequiredFor,
@@ -78,17 +81,17 @@ func ViewOf(info *adapters.Info, f normalize.Field) FieldView {
 	return view
 }
 
-// FieldCell is a field's place in a vendor's API in a few characters: l, g, c
-// and u for list, get, create and update, and after ! what it is required for.
+// FieldCell returns a FieldView in a few characters: l, g, c and u for list, get, create and
+// update, then ! if a create requires the field, and for what (nothing: always).
 func FieldCell(info *adapters.Info, f normalize.Field) string {
-	v := ViewOf(info, f)
+	v := FieldViewOf(info, f)
 	cell := ""
-	for _, at := range []struct {
-		in     bool
+	for _, operation := range []struct {
+		has    bool
 		letter string
 	}{{v.List, "l"}, {v.Get, "g"}, {v.Create, "c"}, {v.Update, "u"}} {
-		if at.in {
-			cell += at.letter
+		if operation.has {
+			cell += operation.letter
 		}
 	}
 	switch {

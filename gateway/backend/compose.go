@@ -9,9 +9,8 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// compose makes a full view where the vendor's own get cannot: of the list's
-// row where there is no get, or of both where the get lacks what the list
-// shows.
+// compose serves gets from the list where the provider has no get, and completes them with
+// the list where the provider's get lacks fields that its list has.
 func compose(b *Backend, log *slog.Logger) Middleware {
 	info := b.Info
 	emulated := info.Operations[adapters.OpGet] == adapters.Emulated
@@ -31,7 +30,7 @@ func compose(b *Backend, log *slog.Logger) Middleware {
 }
 
 func getFromList(ctx context.Context, next Endpoint, call Call, info *adapters.Info) (Result, error) {
-	result, err := next(ctx, listOf(call))
+	result, err := next(ctx, listCall(call))
 	if err != nil {
 		return Result{}, err
 	}
@@ -43,15 +42,14 @@ func getFromList(ctx context.Context, next Endpoint, call Call, info *adapters.I
 	return result, nil
 }
 
-// listOf is the list that a get is made of.
-func listOf(get Call) Call {
+// listCall returns the list that a get needs.
+func listCall(get Call) Call {
 	return Call{Op: adapters.OpList, Credential: get.Credential, NoCache: get.NoCache, OnlyIfCached: get.OnlyIfCached, Background: get.Background}
 }
 
-// getJoined asks for both at once, unless the caller has the list's row.
-// Without the list the detail stands alone, and says what it could not load; a
-// list that is only an older one does not complete an answer that was asked for
-// afresh.
+// getJoined gets an agent and its list concurrently and joins them; if the call has the row,
+// it does not list. If the list fails, the agent is returned without the list's fields and
+// says what is missing. A stale list does not complete a call with NoCache.
 func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *slog.Logger) (Result, error) {
 	if !call.Row.IsZero() {
 		detail, err := next(ctx, call)
@@ -61,29 +59,29 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 		}
 		return detail, err
 	}
-	type answer struct {
+	type outcome struct {
 		result Result
 		err    error
 	}
-	listed := make(chan answer, 1)
+	listed := make(chan outcome, 1)
 	go func() {
-		var a answer
-		list := listOf(call)
+		var o outcome
+		list := listCall(call)
 		defer func() {
 			if p := recover(); p != nil {
-				a = answer{err: PanicError(ctx, b, list, p, log)}
+				o = outcome{err: PanicError(ctx, b, list, p, log)}
 			}
-			listed <- a
+			listed <- o
 		}()
-		a.result, a.err = next(ctx, list)
+		o.result, o.err = next(ctx, list)
 	}()
 	detail, err := next(ctx, call)
 	if err != nil {
-		return Result{}, err // whatever the list says
+		return Result{}, err // the list's outcome does not matter
 	}
 	list := <-listed
 	if list.err != nil || call.NoCache && list.result.Stale != nil {
-		detail.Dependencies = nil // the next read may complete it
+		detail.Dependencies = nil // the next read may have the list
 		return detail, nil
 	}
 	if i := list.result.Snapshot.Find(call.NativeID); i >= 0 {
@@ -91,8 +89,8 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 			return Result{}, err
 		}
 	}
-	detail.Dependencies = bothDependencies(detail.Dependencies, list.result.Dependencies)
-	if list.result.Fetched.Before(detail.Fetched) { // an answer is as old as its oldest part
+	detail.Dependencies = unionDependencies(detail.Dependencies, list.result.Dependencies)
+	if list.result.Fetched.Before(detail.Fetched) { // a result is as old as its oldest part
 		detail.Fetched = list.result.Fetched
 	}
 	if list.result.Stale != nil {
@@ -101,8 +99,8 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 	return detail, nil
 }
 
-// bothDependencies returns the union of two sets of dependencies, or nil if either is unknown.
-func bothDependencies(a, b []Dependency) []Dependency {
+// unionDependencies returns the union of two sets of dependencies, or nil if either is unknown.
+func unionDependencies(a, b []Dependency) []Dependency {
 	if len(a) == 0 || len(b) == 0 {
 		return nil
 	}

@@ -11,14 +11,15 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// health notes when a backend last answered and what last went wrong with it.
+// health records the last successful response of a backend and its last failure. It is safe
+// for concurrent use.
 type health struct {
-	success atomic.Int64 // in seconds since 1970; 0: it never did
+	success atomic.Int64 // Unix time in seconds; 0: never
 	failure atomic.Pointer[Failure]
-	failing atomic.Bool
+	failing atomic.Bool // logged as failing
 }
 
-// lastSuccess is when the backend last answered; nil if it never did.
+// lastSuccess returns when the backend last responded successfully, or nil if it never did.
 func (h *health) lastSuccess() *time.Time {
 	second := h.success.Load()
 	if second == 0 {
@@ -28,14 +29,14 @@ func (h *health) lastSuccess() *time.Time {
 	return &at
 }
 
-// Failure is the last failure of a backend.
+// Failure is a failure of a backend: the problem code and the time.
 type Failure struct {
 	Code string    `json:"code"`
 	At   time.Time `json:"at"`
 }
 
-// middleware notes how requests end, and logs when a backend begins to fail,
-// with the reason in our own words, and when it answers again.
+// middleware records how requests end. It logs when the backend starts to fail, with an
+// error text that quotes nothing of the response, and when it recovers.
 func (h *health) middleware(name string, log *slog.Logger) RoundTripMiddleware {
 	return func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
@@ -47,13 +48,13 @@ func (h *health) middleware(name string, log *slog.Logger) RoundTripMiddleware {
 					h.success.Store(second)
 				}
 				if h.failing.Swap(false) {
-					log.InfoContext(ctx, "backend answers again", "backend", name)
+					log.InfoContext(ctx, "backend recovered", "backend", name)
 				}
 			case kind != normalize.KindCanceled:
 				h.failure.Store(&Failure{Code: string(problem.Outcomes[kind].Code), At: now.UTC().Truncate(time.Second)})
 				if problem.Outcomes[kind].Breaker == problem.VerdictFailure || kind == normalize.KindAuth || kind == normalize.KindNoRoute {
 					if !h.failing.Swap(true) {
-						log.WarnContext(ctx, "backend fails", "backend", name, "operation", string(req.Op), "reason", err.Error())
+						log.WarnContext(ctx, "backend is failing", "backend", name, "operation", string(req.Op), "reason", err.Error())
 					}
 				}
 			}

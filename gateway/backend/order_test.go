@@ -7,22 +7,22 @@ import (
 	"testing"
 )
 
-// TestOrder holds build's comment against what build does.
-func TestOrder(t *testing.T) {
+// TestNew_ChainOrderMatchesComment compares the comment of New with its code.
+func TestNew_ChainOrderMatchesComment(t *testing.T) {
 	source, err := os.ReadFile("backend.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := string(source)
 	comment := regexp.MustCompile(`(?m)^//\t([a-z]+) `).FindAllStringSubmatch(text, -1)
-	var said []string
+	var names []string
 	for _, m := range comment {
-		said = append(said, m[1])
+		names = append(names, m[1])
 	}
-	if got := strings.Join(said, " "); got != "recover compose cache adapter unchanged retry breaker bulkhead quota health trace upstream" {
-		t.Fatalf("the comment says %s", got)
+	if got := strings.Join(names, " "); got != "recover compose cache adapter unchanged retry breaker bulkhead quota health trace upstream" {
+		t.Fatalf("the comment of New has %s", got)
 	}
-	// Each name's first mention in the code, in the chains' order.
+	// Each chain calls the middlewares in this order.
 	for _, order := range [][]string{
 		{"recoverPanics(", "compose(", "o.Cache(b)"},
 		{"skipUnchanged,", "retries.middleware(", "b.breaker.middleware(", "b.bulkhead.middleware(", "b.quotas.middleware(", "b.health.middleware(", "traceRoundTrip("},

@@ -5,7 +5,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// OrderedFields is an object whose members keep their order.
+// OrderedFields is a JSON object whose fields keep their order.
 type OrderedFields []namedField
 
 type namedField struct {
@@ -13,7 +13,7 @@ type namedField struct {
 	view FieldView
 }
 
-// MarshalJSONTo writes the object.
+// MarshalJSONTo implements json.MarshalerTo.
 func (o OrderedFields) MarshalJSONTo(enc *jsontext.Encoder) error {
 	if err := enc.WriteToken(jsontext.BeginObject); err != nil {
 		return err

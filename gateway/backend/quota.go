@@ -14,103 +14,119 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// quotas keep each credential of a backend within what the vendor allows it: by
-// configuration, by what the vendor's answers say is left, and by letting one
-// rest that the vendor asked to.
+// quotas limits the requests of each credential of a backend: to the configured rate, to
+// what the provider's rate-limit headers say is left, and, after a 429, to none until its
+// Retry-After has passed. It is safe for concurrent use.
 type quotas struct {
 	mu           sync.Mutex
-	rate         *config.Rate // nil: no limit but the vendor's own word
+	rate         *config.Rate // nil: no configured limit
 	byCredential map[string]*quota
 }
 
-// quota is one credential's. The requests of the window are a log rather than a
-// bucket of tokens, which lets twice its size through around a moment. A request
-// stays in the window from when it is let through until a window after it ended:
-// when in between the vendor counts it is not known.
+// quota is the state of one credential, guarded by quotas.mu.
+//
+// The configured rate is checked against a log of the window's requests and not with a
+// token bucket, which allows up to twice its size within one window. A request counts from
+// its start until one window after its end, because it is unknown when in between the
+// provider counts it.
 type quota struct {
-	running   int
-	ended     []time.Time // of the window, the oldest first
-	taken     uint64      // ever; the number of the last one
-	told      *told       // nil: the vendor said nothing that still holds
-	restUntil time.Time
-	strikes   int // 429s in a row that did not say how long
+	running         int
+	ended           []time.Time    // when requests of the window ended, oldest first
+	admitted        uint64         // requests so far; also the number of the last one
+	reported        *providerLimit // nil: no rate-limit header that is still valid
+	blockedUntil    time.Time      // because of a 429
+	unspecified429s int            // consecutive 429s without Retry-After
 }
 
-// told is what the vendor said last is left. It counts all that it had got by then:
-// of what was answered, nothing is to be taken off; of what runs, it may have seen
-// none.
-type told struct {
-	limit int
-	least int       // of what the answers said, less what ended without saying
-	until time.Time // it holds
-	asOf  uint64    // the last request that had been let through
+// providerLimit is the latest rate limit that the provider reported. It includes every
+// request that was answered before; running requests may or may not be included.
+type providerLimit struct {
+	limit     int
+	remaining int       // the lowest report, minus the requests that ended without one since
+	resetAt   time.Time // the report is valid until then
+	asOf      uint64    // the number of the last request admitted before the report
+}
+
+// requestOutcome is how a request ended, as far as quotas are concerned.
+type requestOutcome struct {
+	sent        bool // the provider may have counted it
+	rateLimited bool
+	rateLimit   adapters.RateLimit // from the response's headers
 }
 
 func newQuotas() *quotas { return &quotas{byCredential: map[string]*quota{}} }
 
-// limit sets what the vendor allows. What is known to have been sent counts;
-// without a limit, or beyond the window there was, nothing is noted.
-func (q *quotas) limit(rate *config.Rate) {
+const (
+	// The wait after a 429 without Retry-After. It doubles with each consecutive one.
+	minBackoff = time.Second
+	maxBackoff = time.Minute
+
+	// 1/foregroundReserve of a quota, rounded down, is not available to requests with
+	// background priority.
+	foregroundReserve = 5
+
+	// recheckAfter is the wait where running requests may account for all that is left:
+	// their responses soon tell.
+	recheckAfter = time.Second
+
+	// resetTolerance is by how much reports of the same window may differ in their reset
+	// times: providers round.
+	resetTolerance = 2 * time.Second
+)
+
+// setRate sets the configured limit; nil for none. Requests sent before still count, as far
+// back as the previous window reached.
+func (q *quotas) setRate(rate *config.Rate) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.rate = rate
 }
 
-// How long a credential rests after a 429 that does not say: twice as long each
-// time in a row.
-const (
-	restMin = time.Second
-	restMax = time.Minute
-)
-
-// callersShare of a quota, rounded down, is kept for callers: what nobody waits
-// for leaves it alone.
-const callersShare = 5
-
-func (q *quotas) middleware(of *Backend) RoundTripMiddleware {
+func (q *quotas) middleware(b *Backend) RoundTripMiddleware {
 	return func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
-			behind := HasBackgroundPriority(ctx)
-			c := of.Tenant(req.Credential).quota
-			number, wait := q.take(c, time.Now(), behind)
+			background := HasBackgroundPriority(ctx)
+			c := b.Tenant(req.Credential).quota
+			number, wait := q.acquire(c, time.Now(), background)
 			if wait > 0 {
-				said := "the quota for this credential is used up for %s"
-				if behind {
-					said = "what is left of the quota for this credential is kept for callers for %s"
-				}
-				return &normalize.Error{Kind: normalize.KindRateLimited, Provider: of.Info.Provider, Op: string(req.Op), RetryAfter: wait, Message: fmt.Sprintf(said, wait.Round(time.Millisecond))}
+				return quotaExhausted(b, req, wait, background)
 			}
-			e := ending{sent: true} // also if it panics
+			outcome := requestOutcome{sent: true} // also after a panic
 			defer func() {
 				now := time.Now()
 				if req.Response.Status != 0 {
-					e.limit = adapters.ReadRateLimit(req.Response.Header, now)
+					outcome.rateLimit = adapters.ReadRateLimit(req.Response.Header, now)
 				}
-				q.done(c, number, e, now)
+				q.release(c, number, outcome, now)
 			}()
 			err := next(ctx, req)
 			failure, ok := err.(*normalize.Error)
 			switch {
 			case !ok:
 			case failure.Kind == normalize.KindRateLimited:
-				e.limited = true
-				failure.RetryAfter = q.rest(c, failure.RetryAfter, time.Now())
+				outcome.rateLimited = true
+				failure.RetryAfter = q.block(c, failure.RetryAfter, time.Now())
 			case req.Response.Status == 0 && !problem.Outcomes[failure.Kind].Lost:
-				e.sent = false
+				outcome.sent = false
 			}
 			return err
 		}
 	}
 }
 
-// ending is how a request ended.
-type ending struct {
-	sent, limited bool
-	limit         adapters.RateLimit
+func quotaExhausted(b *Backend, req *adapters.Request, wait time.Duration, background bool) error {
+	message := "the quota of this credential is used up; retry in %s"
+	if background {
+		message = "the rest of this credential's quota is reserved for foreground requests; retry in %s"
+	}
+	return &normalize.Error{
+		Kind: normalize.KindRateLimited, Provider: b.Info.Provider, Op: string(req.Op),
+		RetryAfter: wait, Message: fmt.Sprintf(message, wait.Round(time.Millisecond)),
+	}
 }
 
-// of is the quota of a credential, by its ID.
-func (q *quotas) of(id string) *quota {
+// forCredential returns the quota of the credential with that ID.
+func (q *quotas) forCredential(id string) *quota {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := q.byCredential[id]
@@ -121,181 +137,147 @@ func (q *quotas) of(id string) *quota {
 	return c
 }
 
-// take counts a request of a credential, until done, and gives it a number; or says how long to
-// wait for the next. One that nobody waits for finds the reserve taken.
-func (q *quotas) take(c *quota, now time.Time, behind bool) (number uint64, wait time.Duration) {
+// acquire admits a request and returns its number, to be passed to release; or it returns
+// how long to wait.
+func (q *quotas) acquire(c *quota, now time.Time, background bool) (number uint64, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if wait := q.wait(c, now, behind); wait > 0 {
+	if wait := q.wait(c, now, background); wait > 0 {
 		return 0, wait
 	}
-	c.taken++
-	c.running++ // it stays while any runs
-	return c.taken, 0
+	c.admitted++
+	c.running++
+	return c.admitted, 0
 }
 
-// wait is how long until there is room for one more. It forgets what holds no
-// longer.
-func (q *quotas) wait(c *quota, now time.Time, behind bool) time.Duration {
-	wait := c.restUntil.Sub(now)
-	reserve := func(limit int) int {
-		if !behind {
-			return 0
-		}
-		return limit / callersShare
-	}
-	if c.told != nil && !c.told.until.After(now) {
-		c.told = nil
-	}
-	if c.told != nil && c.told.least-c.running <= reserve(c.told.limit) {
-		until := c.told.until.Sub(now)
-		if c.told.least > reserve(c.told.limit) { // some that run may have been counted, which is known soon
-			until = min(until, toldSoon)
-		}
-		wait = max(wait, until)
-	}
-	gone := len(c.ended)
+// wait returns how long until another request is admitted; zero or less if one is now. It
+// drops what is out of date first.
+func (q *quotas) wait(c *quota, now time.Time, background bool) time.Duration {
+	q.expire(c, now)
+	wait := max(c.blockedUntil.Sub(now), c.providerWait(now, background))
 	if q.rate != nil {
-		gone = 0
-		for gone < len(c.ended) && now.Sub(c.ended[gone]) >= q.rate.Per.D() {
-			gone++
-		}
-	}
-	c.ended = slices.Delete(c.ended, 0, gone)
-	if q.rate == nil {
-		return wait
-	}
-	if over := c.running + len(c.ended) - (q.rate.Requests - reserve(q.rate.Requests)); over >= 0 {
-		frees := now // the first of those that run cannot end sooner
-		if over < len(c.ended) {
-			frees = c.ended[over]
-		}
-		wait = max(wait, frees.Add(q.rate.Per.D()).Sub(now))
+		wait = max(wait, c.rateWait(q.rate, now, background))
 	}
 	return wait
 }
 
-const (
-	// toldSoon is when to ask again what may be known by then.
-	toldSoon = time.Second
-	// sameReset is how far the resets of one window can be apart: vendors round.
-	sameReset = 2 * time.Second
-)
+// expire drops an expired report and the requests that are no longer in the window, which
+// are all of them if no rate is configured.
+func (q *quotas) expire(c *quota, now time.Time) {
+	if c.reported != nil && !c.reported.resetAt.After(now) {
+		c.reported = nil
+	}
+	expired := len(c.ended)
+	if q.rate != nil {
+		expired = 0
+		for expired < len(c.ended) && now.Sub(c.ended[expired]) >= q.rate.Per.D() {
+			expired++
+		}
+	}
+	c.ended = slices.Delete(c.ended, 0, expired)
+}
 
-// done takes note of how a request ended, and of what its answer says is left.
-func (q *quotas) done(c *quota, number uint64, e ending, now time.Time) {
+// providerWait returns the wait by the reported limit.
+func (c *quota) providerWait(now time.Time, background bool) time.Duration {
+	if c.reported == nil {
+		return 0
+	}
+	reserved := reservedOf(c.reported.limit, background)
+	if c.reported.remaining-c.running > reserved {
+		return 0
+	}
+	untilReset := c.reported.resetAt.Sub(now)
+	if c.reported.remaining > reserved { // the report may include some of the running requests
+		return min(untilReset, recheckAfter)
+	}
+	return untilReset
+}
+
+// rateWait returns the wait by the configured rate.
+func (c *quota) rateWait(rate *config.Rate, now time.Time, background bool) time.Duration {
+	over := c.running + len(c.ended) - (rate.Requests - reservedOf(rate.Requests, background))
+	if over < 0 {
+		return 0
+	}
+	slotEnded := now // a running request ends now at the earliest
+	if over < len(c.ended) {
+		slotEnded = c.ended[over]
+	}
+	return slotEnded.Add(rate.Per.D()).Sub(now)
+}
+
+// reservedOf returns how much of a limit a request may not use.
+func reservedOf(limit int, background bool) int {
+	if !background {
+		return 0
+	}
+	return limit / foregroundReserve
+}
+
+// release ends an admitted request and records what its response reports.
+func (q *quotas) release(c *quota, number uint64, outcome requestOutcome, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c.running--
-	if !e.sent {
+	if !outcome.sent {
 		return
 	}
 	if q.rate != nil {
 		c.ended = append(c.ended, now)
 	}
-	if !e.limited {
-		c.strikes = 0
+	if !outcome.rateLimited {
+		c.unspecified429s = 0
 	}
+	c.record(number, outcome.rateLimit, now)
+}
+
+// record updates the reported limit with that of the response to a request.
+func (c *quota) record(number uint64, l adapters.RateLimit, now time.Time) {
+	resetAt := now.Add(l.Reset)
 	switch {
-	case e.limit.Known && (c.told == nil || number > c.told.asOf):
-		unsaid := max(0, int(c.taken-number)-c.running) // began later, and ended without a word
-		c.told = &told{limit: e.limit.Limit, least: e.limit.Remaining - unsaid, until: now.Add(e.limit.Reset), asOf: c.taken}
-	case e.limit.Known && now.Add(e.limit.Reset).Before(c.told.until.Add(-sameReset)): // it is of the window before
-	case e.limit.Known: // it ran beside the one that said so, and may be the older or the newer
-		c.told.least = min(c.told.least, e.limit.Remaining)
-	case c.told != nil:
-		c.told.least--
-	}
-}
-
-// rest lets a credential rest after a 429: for as long as the vendor says, or,
-// where it does not say, longer each time. It is how long that is.
-func (q *quotas) rest(c *quota, asked time.Duration, now time.Time) time.Duration {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if asked == 0 {
-		if left := c.restUntil.Sub(now); left > 0 {
-			return left // one of several at once
+	case !l.Known:
+		if c.reported != nil {
+			c.reported.remaining--
 		}
-		asked = restMin << min(c.strikes, 30)
-		asked = min(asked+rand.N(asked/4), restMax)
-		c.strikes++
+	case c.reported == nil || number > c.reported.asOf:
+		unreported := max(0, int(c.admitted-number)-c.running) // admitted later and already ended
+		c.reported = &providerLimit{limit: l.Limit, remaining: l.Remaining - unreported, resetAt: resetAt, asOf: c.admitted}
+	case resetAt.Before(c.reported.resetAt.Add(-resetTolerance)):
+		// The report is of an earlier window.
+	default:
+		// The request overlapped with the one that reported before: either may be newer.
+		c.reported.remaining = min(c.reported.remaining, l.Remaining)
 	}
-	if until := now.Add(asked); until.After(c.restUntil) {
-		c.restUntil = until
-	}
-	return asked
 }
 
-// QuotaView is a credential's quota as GET /v1/backends shows it.
-type QuotaView struct {
-	Requests    int     `json:"requests"`
-	PerS        float64 `json:"per_s"`
-	Remaining   int     `json:"remaining"`
-	RetryAfterS *int    `json:"retry_after_s"`
-}
-
-// view is nil where no quota is set.
-func (q *quotas) view(c *quota, now time.Time) *QuotaView {
+// block admits no request of the credential for retryAfter after a 429, or for an
+// exponential backoff if that is 0. It returns the wait.
+func (q *quotas) block(c *quota, retryAfter time.Duration, now time.Time) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.rate == nil {
-		return nil
-	}
-	v := &QuotaView{Requests: q.rate.Requests, PerS: q.rate.Per.D().Seconds()}
-	if wait := q.wait(c, now, false); wait > 0 {
-		s := problem.RetryAfterSeconds(wait)
-		v.RetryAfterS = &s
-	}
-	v.Remaining, _, _ = q.remaining(c, now)
-	return v
-}
-
-// remaining is what is left, and of how many, by whichever leaves less: the configuration
-// or the vendor's word; false if neither says anything. Of one who was told to rest it is
-// nothing, of one where nothing else is known.
-func (q *quotas) remaining(c *quota, now time.Time) (left, limit int, known bool) {
-	wait := q.wait(c, now, false)
-	if q.rate != nil {
-		left, limit, known = q.rate.Requests-c.running-len(c.ended), q.rate.Requests, true
-	}
-	if c.told != nil && (!known || c.told.least-c.running < left) {
-		left, limit, known = c.told.least-c.running, c.told.limit, true
-	}
-	if wait > 0 {
-		return 0, max(1, limit), true
-	}
-	return max(0, left), max(1, limit), known
-}
-
-// lowest is what the credential that has least left has left, and of how many; false if
-// nobody limits them.
-func (q *quotas) lowest() (left, limit int64, known bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.rate != nil {
-		left, limit, known = int64(q.rate.Requests), int64(q.rate.Requests), true
-	}
-	now := time.Now()
-	for _, c := range q.byCredential {
-		its, of, limited := q.remaining(c, now)
-		if limited && (!known || int64(its)*limit < left*int64(of)) { // the smaller share
-			left, limit, known = int64(its), int64(of), true
+	if retryAfter == 0 {
+		if left := c.blockedUntil.Sub(now); left > 0 {
+			return left // a concurrent request was refused before
 		}
+		retryAfter = minBackoff << min(c.unspecified429s, 30)
+		retryAfter = min(retryAfter+rand.N(retryAfter/4), maxBackoff)
+		c.unspecified429s++
 	}
-	return left, limit, known
+	if until := now.Add(retryAfter); until.After(c.blockedUntil) {
+		c.blockedUntil = until
+	}
+	return retryAfter
 }
 
-// forget drops the state of credentials that no key maps to any more, if it says nothing: a key
-// that comes back within the window has what was left. A list that is between two of its pages
-// then goes on with what it had; that a vendor asks it to rest is its own.
-func (q *quotas) forget(inUse map[string]bool) {
+// retain drops the state of credentials that are not in use, unless it still limits them: a
+// key that is removed and added again within the window gets no new quota.
+func (q *quotas) retain(inUse map[string]bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
 	for id, c := range q.byCredential {
-		q.wait(c, now, false)
-		if !inUse[id] && c.running == 0 && len(c.ended) == 0 && c.told == nil && !c.restUntil.After(now) {
+		q.expire(c, now)
+		if !inUse[id] && c.running == 0 && len(c.ended) == 0 && c.reported == nil && !c.blockedUntil.After(now) {
 			delete(q.byCredential, id)
 		}
 	}

@@ -21,7 +21,7 @@ import (
 func limited(rate *config.Rate, vendor func() (normalize.Kind, http.Header)) (*quotas, func(ctx context.Context) error) {
 	q := newQuotas()
 	b := &Backend{Name: "b", Info: &adapters.Info{Provider: "p"}, tenants: newTenants(), bulkhead: newBulkhead("p", 1), quotas: q}
-	q.limit(rate)
+	q.setRate(rate)
 	exchange := q.middleware(b)(func(_ context.Context, req *adapters.Request) error {
 		kind, header := vendor()
 		if header == nil {
@@ -89,7 +89,7 @@ func TestVendorsWordUnderway(t *testing.T) {
 	}
 	take := func() uint64 {
 		t.Helper()
-		number, wait := q.take(q.of("c"), now, false)
+		number, wait := q.acquire(q.forCredential("c"), now, false)
 		if wait > 0 {
 			t.Fatalf("refused for %s", wait)
 		}
@@ -102,7 +102,7 @@ func TestVendorsWordUnderway(t *testing.T) {
 		}
 	}
 	said := func(number uint64, remaining int) {
-		q.done(q.byCredential["c"], number, ending{sent: true, limit: limit(remaining)}, now)
+		q.release(q.byCredential["c"], number, requestOutcome{sent: true, rateLimit: limit(remaining)}, now)
 	}
 	var four []uint64
 	for range 4 {
@@ -116,11 +116,11 @@ func TestVendorsWordUnderway(t *testing.T) {
 	left(48 - 1)
 	last := take()
 	left(48 - 2)
-	q.done(q.byCredential["c"], four[2], ending{sent: true}, now) // it says nothing, and was one
+	q.release(q.byCredential["c"], four[2], requestOutcome{sent: true}, now) // it says nothing, and was one
 	left(47 - 1)
 	said(last, 46) // of after all that was said before: it is as it says, with four[2]
 	left(46)
-	q.done(q.byCredential["c"], take(), ending{}, now) // it did not leave
+	q.release(q.byCredential["c"], take(), requestOutcome{}, now) // it did not leave
 	left(46)
 	// Forty at once, each told what the vendor has counted: it is all known.
 	var forty []uint64
@@ -138,30 +138,30 @@ func TestVendorsWordUnderway(t *testing.T) {
 // word of the window before says nothing of this one; and what ended without a word
 // is not forgotten.
 func TestBusyIsNotUsedUp(t *testing.T) {
-	limit := func(remaining int, reset time.Duration) ending {
-		return ending{sent: true, limit: adapters.RateLimit{Known: true, Limit: 60, Remaining: remaining, Reset: reset}}
+	limit := func(remaining int, reset time.Duration) requestOutcome {
+		return requestOutcome{sent: true, rateLimit: adapters.RateLimit{Known: true, Limit: 60, Remaining: remaining, Reset: reset}}
 	}
 	now := time.Now()
 	q := newQuotas()
-	take := func() uint64 { number, _ := q.take(q.of("c"), now, false); return number }
+	take := func() uint64 { number, _ := q.acquire(q.forCredential("c"), now, false); return number }
 	first, slow := take(), take()
 	for range 3 {
 		take()
 	}
-	q.done(q.byCredential["c"], first, limit(4, time.Hour), now)
-	if _, wait := q.take(q.of("c"), now, false); wait != toldSoon {
+	q.release(q.byCredential["c"], first, limit(4, time.Hour), now)
+	if _, wait := q.acquire(q.forCredential("c"), now, false); wait != recheckAfter {
 		t.Errorf("four of four run: wait %s", wait)
 	}
-	q.done(q.byCredential["c"], slow, limit(0, 10*time.Second), now) // of a window that was over before
+	q.release(q.byCredential["c"], slow, limit(0, 10*time.Second), now) // of a window that was over before
 	if left, _, _ := q.remaining(q.byCredential["c"], now); left != 4-3 {
 		t.Errorf("%d left", left)
 	}
 	q = newQuotas()
 	first = take()
 	for range 29 {
-		q.done(q.byCredential["c"], take(), ending{sent: true}, now)
+		q.release(q.byCredential["c"], take(), requestOutcome{sent: true}, now)
 	}
-	q.done(q.byCredential["c"], first, limit(50, time.Minute), now)
+	q.release(q.byCredential["c"], first, limit(50, time.Minute), now)
 	if left, _, _ := q.remaining(q.byCredential["c"], now); left != 50-29 {
 		t.Errorf("%d left after 29 that said nothing", left)
 	}
@@ -173,18 +173,18 @@ func TestManyRefusedAtOnce(t *testing.T) {
 	now := time.Now()
 	var numbers []uint64
 	for range 8 {
-		number, _ := q.take(q.of("c"), now, false)
+		number, _ := q.acquire(q.forCredential("c"), now, false)
 		numbers = append(numbers, number)
 	}
 	c := q.byCredential["c"]
 	for _, number := range numbers {
-		if rests := q.rest(c, 0, now); rests > 2*time.Second {
+		if rests := q.block(c, 0, now); rests > 2*time.Second {
 			t.Errorf("rests %s", rests)
 		}
-		q.done(c, number, ending{sent: true, limited: true}, now)
+		q.release(c, number, requestOutcome{sent: true, rateLimited: true}, now)
 	}
-	if q.byCredential["c"].strikes != 1 {
-		t.Errorf("%d strikes", q.byCredential["c"].strikes)
+	if q.byCredential["c"].unspecified429s != 1 {
+		t.Errorf("%d strikes", q.byCredential["c"].unspecified429s)
 	}
 }
 
@@ -198,7 +198,7 @@ func TestReserve(t *testing.T) {
 				t.Fatalf("background request %d: %v", i, err)
 			}
 		}
-		if v := q.view(q.of(adapters.NewCredential(secret.New("c")).ID()), time.Now()); v.Remaining != 2 || v.RetryAfterS != nil {
+		if v := q.view(q.forCredential(adapters.NewCredential(secret.New("c")).ID()), time.Now()); v.Remaining != 2 || v.RetryAfterS != nil {
 			t.Errorf("%+v", v)
 		}
 		for i := range 3 {
@@ -233,7 +233,7 @@ func TestRests(t *testing.T) {
 		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			err := send(context.Background())
 			failure := err.(*normalize.Error)
-			if least := want * time.Second; failure.Status == 0 || failure.RetryAfter < least || failure.RetryAfter > min(least*5/4, restMax) {
+			if least := want * time.Second; failure.Status == 0 || failure.RetryAfter < least || failure.RetryAfter > min(least*5/4, maxBackoff) {
 				t.Errorf("rests %s, want about %ds", failure.RetryAfter, want)
 			}
 			if again := send(context.Background()).(*normalize.Error); again.Status != 0 || again.RetryAfter != failure.RetryAfter {
@@ -278,13 +278,13 @@ func TestWhatWasNotSentIsNotCounted(t *testing.T) {
 func TestArrivalsStayWithinTheQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQuotas()
-		q.limit(per(5, 10*time.Second))
+		q.setRate(per(5, 10*time.Second))
 		var mu sync.Mutex
 		var arrived []time.Time
 		for i := range 3000 {
 			time.Sleep(time.Duration(i*7919%1300) * time.Millisecond)
-			c := q.of("c")
-			request, wait := q.take(c, time.Now(), false)
+			c := q.forCredential("c")
+			request, wait := q.acquire(c, time.Now(), false)
 			if wait > 0 {
 				continue
 			}
@@ -294,7 +294,7 @@ func TestArrivalsStayWithinTheQuota(t *testing.T) {
 				arrived = append(arrived, time.Now())
 				mu.Unlock()
 				time.Sleep(time.Duration(i*1299709%3000) * time.Millisecond)
-				q.done(c, request, ending{sent: true}, time.Now())
+				q.release(c, request, requestOutcome{sent: true}, time.Now())
 			}()
 			synctest.Wait()
 		}
@@ -319,7 +319,7 @@ func TestLowest(t *testing.T) {
 	f := func(name string, rate *config.Rate, c *quota, wantLeft, wantLimit int64, wantKnown bool) {
 		t.Helper()
 		q := newQuotas()
-		q.limit(rate)
+		q.setRate(rate)
 		if c != nil {
 			q.byCredential["c"] = c
 		}
@@ -330,9 +330,9 @@ func TestLowest(t *testing.T) {
 	rate := &config.Rate{Requests: 600, Per: config.Duration(time.Minute)}
 	f("nobody limits", nil, nil, 0, 0, false)
 	f("nothing was asked", rate, nil, 600, 600, true)
-	f("the vendor allows less", rate, &quota{told: &told{limit: 10, least: 9, until: now.Add(time.Minute)}}, 9, 10, true)
-	f("the vendor alone", nil, &quota{told: &told{limit: 10, least: 4, until: now.Add(time.Minute)}}, 4, 10, true)
-	f("told to rest, and nothing else is known", nil, &quota{restUntil: now.Add(time.Minute)}, 0, 1, true)
+	f("the vendor allows less", rate, &quota{reported: &providerLimit{limit: 10, remaining: 9, resetAt: now.Add(time.Minute)}}, 9, 10, true)
+	f("the vendor alone", nil, &quota{reported: &providerLimit{limit: 10, remaining: 4, resetAt: now.Add(time.Minute)}}, 4, 10, true)
+	f("told to rest, and nothing else is known", nil, &quota{blockedUntil: now.Add(time.Minute)}, 0, 1, true)
 }
 
 // TestNoWindowHasMoreThanTheQuota slides a window over every request that was
@@ -340,16 +340,16 @@ func TestLowest(t *testing.T) {
 func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQuotas()
-		q.limit(&config.Rate{Requests: 5, Per: config.Duration(10 * time.Second)})
+		q.setRate(&config.Rate{Requests: 5, Per: config.Duration(10 * time.Second)})
 		var sent []time.Time
 		for i := range 2000 {
 			time.Sleep(time.Duration(i*7919%2300) * time.Millisecond)
-			c := q.of("c")
-			request, wait := q.take(c, time.Now(), false)
+			c := q.forCredential("c")
+			request, wait := q.acquire(c, time.Now(), false)
 			if wait > 0 && i%3 == 0 { // the wait that was said is exact
 				time.Sleep(wait)
 				var again time.Duration
-				if request, again = q.take(c, time.Now(), false); again != 0 {
+				if request, again = q.acquire(c, time.Now(), false); again != 0 {
 					t.Fatalf("told to wait %s, then %s more", wait, again)
 				}
 				wait = 0
@@ -358,7 +358,7 @@ func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
 				continue
 			}
 			sent = append(sent, time.Now())
-			q.done(c, request, ending{sent: true}, time.Now())
+			q.release(c, request, requestOutcome{sent: true}, time.Now())
 		}
 		for i := 5; i < len(sent); i++ {
 			if sent[i].Sub(sent[i-5]) < 10*time.Second {

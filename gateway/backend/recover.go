@@ -10,8 +10,8 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// recoverPanics turns a panic below into this call's error. It covers the
-// goroutine that it runs in: whoever starts another recovers there.
+// recoverPanics turns a panic in the chain below into an error of this call. It only covers
+// its own goroutine: code that starts another one must recover there.
 func recoverPanics(b *Backend, log *slog.Logger) Middleware {
 	return func(next Endpoint) Endpoint {
 		return func(ctx context.Context, call Call) (result Result, err error) {
@@ -25,7 +25,8 @@ func recoverPanics(b *Backend, log *slog.Logger) Middleware {
 	}
 }
 
-// RecoverPanic turns a panic in a goroutine of our own into an error.
+// RecoverPanic calls do and returns its panic, if any, as an error. Use it in goroutines
+// that call a backend.
 func RecoverPanic(ctx context.Context, b *Backend, op adapters.Operation, log *slog.Logger, do func()) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -36,8 +37,8 @@ func RecoverPanic(ctx context.Context, b *Backend, op adapters.Operation, log *s
 	return nil
 }
 
-// PanicError logs a panic by its type and place. Its value may quote a vendor or
-// a credential and is not written anywhere.
+// PanicError logs the type and the stack of a panic p and returns an error for it. The value
+// is not logged: it may contain a credential or a provider's data.
 func PanicError(ctx context.Context, b *Backend, call Call, p any, log *slog.Logger) error {
 	log.ErrorContext(ctx, "panic in a backend's call", "backend", b.Name, "operation", string(call.Op), "panic_type", fmt.Sprintf("%T", p), "stack", telemetry.Stack())
 	return &normalize.Error{Kind: normalize.KindInternal, Provider: b.Info.Provider, Op: string(call.Op), Message: "a panic"}

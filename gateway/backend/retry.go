@@ -12,70 +12,68 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// retries send a read that failed once more, where its failure may be a passing
-// one. A write is never sent twice.
-type retries struct {
-	backend string
-	timeout time.Duration // of one request
-	closed  func() bool   // the breaker is: neither is the backend out, nor is this its probe
-	budget  *retryBudget
+// retrier sends a read once more if its failure may be transient. It never sends a write
+// twice.
+type retrier struct {
+	backend       string
+	timeout       time.Duration // of one request
+	breakerClosed func() bool   // a probe of a half-open breaker is not retried
+	budget        *retryBudget
 }
 
-// How long a retry waits: long enough for a passing failure to pass, and for
-// many retries not to come at once.
 const (
+	// The delay before a retry is random between these.
 	retryDelayMin = 20 * time.Millisecond
 	retryDelayMax = 120 * time.Millisecond
-	// retryPatience is how long a wait that the backend asks for can be for the
-	// caller to be kept waiting.
-	retryPatience = time.Second
+	// maxRetryAfter is the longest Retry-After that is waited for while the caller waits.
+	maxRetryAfter = time.Second
 )
 
-func (r *retries) middleware(t *telemetry.Telemetry) RoundTripMiddleware {
+func (r *retrier) middleware(t *telemetry.Telemetry) RoundTripMiddleware {
 	return func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
-			decode, header := req.Decode, req.Header // what wraps one attempt must not wrap the next
+			decode, header := req.Decode, req.Header // the middlewares below replace them in each attempt
 			err := next(ctx, req)
 			if !notSent(err) {
-				r.budget.called()
+				r.budget.deposit()
 			}
 			failure, ok := err.(*normalize.Error)
-			if !ok || !problem.Outcomes[failure.Kind].Retry || !isRead(req.Op) || !r.closed() {
+			if !ok || !problem.Outcomes[failure.Kind].Retry || !isRead(req.Op) || !r.breakerClosed() {
 				return err
 			}
 			delay := failure.RetryAfter + retryDelayMin + rand.N(retryDelayMax-retryDelayMin)
-			if failure.RetryAfter > retryPatience || !r.inTime(ctx, delay) {
+			if failure.RetryAfter > maxRetryAfter || !r.hasTime(ctx, delay) {
 				return err
 			}
-			// A kept connection that turns out to be dead says nothing of the backend.
-			if !failure.StaleConnection && !r.budget.take(time.Now()) {
+			// A pooled connection that was closed is no sign of trouble at the backend.
+			if !failure.StaleConnection && !r.budget.withdraw(time.Now()) {
 				return err
 			}
 			if !Sleep(ctx, delay) {
 				return err
 			}
-			again := *req
-			again.Decode, again.Header, again.Response, again.Resend = decode, header, adapters.Response{}, 1
-			last := next(ctx, &again)
-			if notSent(last) {
+			second := *req
+			second.Decode, second.Header, second.Response, second.Resend = decode, header, adapters.Response{}, 1
+			secondErr := next(ctx, &second)
+			if notSent(secondErr) {
 				return err
 			}
 			t.CountRetry(r.backend)
-			return last
+			return secondErr
 		}
 	}
 }
 
-// inTime reports whether a request that begins after the delay would have a
-// chance to end in time.
-func (r *retries) inTime(ctx context.Context, delay time.Duration) bool {
+// hasTime reports whether a request that starts after the delay has a quarter of the
+// request timeout left before the deadline.
+func (r *retrier) hasTime(ctx context.Context, delay time.Duration) bool {
 	deadline, ok := ctx.Deadline()
 	return !ok || time.Until(deadline) > delay+r.timeout/4
 }
 
 func isRead(op adapters.Operation) bool { return op == adapters.OpList || op == adapters.OpGet }
 
-// notSent reports whether a request was refused by ourselves.
+// notSent reports whether the request never left the gateway.
 func notSent(err error) bool {
 	failure, ok := err.(*normalize.Error)
 	if !ok {
@@ -85,12 +83,12 @@ func notSent(err error) bool {
 	case normalize.KindBreakerOpen, normalize.KindBusy:
 		return true
 	case normalize.KindRateLimited:
-		return failure.Status == 0
+		return failure.Status == 0 // by our own quota
 	}
 	return failure.Unsent
 }
 
-// Sleep is false if ctx ended first.
+// Sleep waits for d. It returns false if ctx ended first.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -102,10 +100,10 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// retryBudget bounds retries to a tenth of the calls, and at least one a second
-// (as Finagle has it, and the SRE book's chapter on overload): a backend that fails
-// everybody must not be asked twice as often for it. What good times leave unused is
-// kept for a few retries only, so that an outage begins with no more.
+// retryBudget bounds retries to a tenth of the requests sent, but allows one each second, so
+// that retries do not double the load on a failing backend (as in Finagle; see also the SRE
+// book, "Handling Overload"). At most maxRetryTokens accumulate. It is safe for concurrent
+// use.
 type retryBudget struct {
 	mu     sync.Mutex
 	tokens float64
@@ -113,18 +111,19 @@ type retryBudget struct {
 }
 
 const (
-	retryShare  = 0.1 // of the calls
-	retryTokens = 10  // at most kept
+	retryRatio     = 0.1 // of the requests sent
+	maxRetryTokens = 10
 )
 
-func (b *retryBudget) called() {
+// deposit counts a request that was sent.
+func (b *retryBudget) deposit() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.tokens = min(b.tokens+retryShare, retryTokens)
+	b.tokens = min(b.tokens+retryRatio, maxRetryTokens)
 }
 
-// take counts a retry if there is room for one.
-func (b *retryBudget) take(now time.Time) bool {
+// withdraw reports whether a retry is allowed, and counts it.
+func (b *retryBudget) withdraw(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {

@@ -14,7 +14,7 @@ import (
 
 func retriesOf(t *testing.T, closed bool, next adapters.RoundTrip) adapters.RoundTrip {
 	t.Helper()
-	r := &retries{backend: "b", timeout: 4 * time.Second, closed: func() bool { return closed }, budget: &retryBudget{}}
+	r := &retrier{backend: "b", timeout: 4 * time.Second, breakerClosed: func() bool { return closed }, budget: &retryBudget{}}
 	return r.middleware(quiet(t))(next)
 }
 
@@ -162,7 +162,7 @@ func TestRetryBudget(t *testing.T) {
 		began, last := time.Now(), time.Time{}
 		retries, calls := 0, 0
 		beyond := func() float64 {
-			return float64(retries) - retryShare*float64(calls) - time.Since(began).Seconds()
+			return float64(retries) - retryRatio*float64(calls) - time.Since(began).Seconds()
 		}
 		least := 0.0
 		for i := range 50_000 {
@@ -171,7 +171,7 @@ func TestRetryBudget(t *testing.T) {
 				pace = 4 * time.Millisecond
 			}
 			time.Sleep(rand.N(pace))
-			b.called()
+			b.deposit()
 			calls++
 			if rand.IntN(3) == 0 {
 				continue
@@ -179,13 +179,13 @@ func TestRetryBudget(t *testing.T) {
 			now := time.Now()
 			least = min(least, beyond())
 			switch {
-			case b.take(now):
+			case b.withdraw(now):
 				retries++
 				last = now
 			case now.Sub(last) >= time.Second:
 				t.Fatal("not even one a second")
 			}
-			if over := beyond() - least; over > retryTokens+1 {
+			if over := beyond() - least; over > maxRetryTokens+1 {
 				t.Fatalf("%.1f retries too many", over)
 			}
 		}

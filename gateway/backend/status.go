@@ -9,15 +9,14 @@ import (
 
 // Status is the state of a backend at one moment.
 type Status struct {
-	Breaker BreakerStatus
-	// LastSuccess and LastFailure are nil for none.
-	LastSuccess   *time.Time
-	LastFailure   *Failure
-	Running       int // requests
+	Breaker       BreakerStatus
+	LastSuccess   *time.Time // nil: none yet
+	LastFailure   *Failure   // nil: none yet
+	Running       int        // requests
 	MaxConcurrent int
-	Credentials   int // that some key maps to
-	// LowestQuota is that of the credential that has the fewest requests left; nil if no
-	// quota is known.
+	Credentials   int // that keys map to
+	// LowestQuota is that of the credential with the smallest share left; nil if no quota is
+	// known.
 	LowestQuota *QuotaStatus
 }
 
@@ -31,7 +30,7 @@ type BreakerStatus struct {
 func (b *Backend) Status() Status {
 	s := Status{
 		Breaker: b.breaker.status(), LastSuccess: b.health.lastSuccess(), LastFailure: b.health.failure.Load(),
-		Running: b.bulkhead.places.Running(), MaxConcurrent: b.bulkhead.limit, Credentials: int(b.bulkhead.tenants.Load()),
+		Running: b.bulkhead.semaphore.InUse(), MaxConcurrent: b.bulkhead.limit, Credentials: int(b.bulkhead.credentials.Load()),
 	}
 	if left, limit, known := b.quotas.lowest(); known {
 		s.LowestQuota = &QuotaStatus{Remaining: left, Limit: limit}
@@ -39,15 +38,15 @@ func (b *Backend) Status() Status {
 	return s
 }
 
-// QuotaStatus is how many requests a window has, and how many are left.
+// QuotaStatus is the limit of a window in requests, and how many remain.
 type QuotaStatus struct{ Remaining, Limit int64 }
 
-// Quota returns the quota of a credential; nil where none is known.
+// Quota returns the quota of a credential, or nil if none is configured.
 func (b *Backend) Quota(c adapters.Credential) *QuotaView {
 	return b.quotas.view(b.Tenant(c).quota, time.Now())
 }
 
-// status returns the state, and while it is open in how many seconds to try again.
+// status returns the state and, while it is open, in how many seconds to try again.
 func (b *breaker) status() BreakerStatus {
 	s := BreakerStatus{State: b.state()}
 	if s.State == "open" {

@@ -9,63 +9,58 @@ import (
 	"github.com/agentgw/agentgw/gateway/limit"
 )
 
-// Tenant is who asks a backend, as the vendor sees it: one of its credentials. What is kept of
-// it lives as long as the backend's configuration.
+// Tenant is one credential at one backend: the unit by which quota, concurrency slots and
+// cached data are isolated. It is replaced when its backend is configured anew, or when its
+// credential is removed and added again.
 type Tenant struct {
-	Number     uint64 // tells it from all others of this process
-	Backend    *Backend
-	Credential string       // its ID
-	place      *limit.Slots // in the bulkhead; as the quota, it outlives a reload
-	quota      *quota
-
-	// Of the cache, under its lock: how many writes there were, so that no read that began
-	// before one is kept, and whether some key maps to it.
-	Writes uint64
-	Live   bool
+	ID           uint64 // unique in this process
+	Backend      *Backend
+	CredentialID string
+	slots        *limit.Slots // of the bulkhead; shared with the predecessor and successor
+	quota        *quota       // shared likewise
 }
 
-// tenants are those of one backend, by the credential's ID. They are safe for concurrent use.
+// tenants are those of one backend, by credential ID. It is safe for concurrent use.
 type tenants struct {
-	mu sync.Mutex
-	of map[string]*Tenant
+	mu   sync.Mutex
+	byID map[string]*Tenant
 }
 
-func newTenants() *tenants { return &tenants{of: map[string]*Tenant{}} }
+func newTenants() *tenants { return &tenants{byID: map[string]*Tenant{}} }
 
-// numbered is how many principals there were in this process.
-var numbered atomic.Uint64
+// lastTenantID is the ID of the newest tenant of any backend.
+var lastTenantID atomic.Uint64
 
-// Tenant is who the credential is at this backend.
+// Tenant returns the tenant of a credential at this backend.
 func (b *Backend) Tenant(c adapters.Credential) *Tenant {
 	b.tenants.mu.Lock()
 	defer b.tenants.mu.Unlock()
 	id := c.ID()
-	p := b.tenants.of[id]
-	if p == nil {
-		p = &Tenant{Number: numbered.Add(1), Backend: b, Credential: id, place: b.bulkhead.places.Slots(id), quota: b.quotas.of(id)}
-		b.tenants.of[id] = p
+	t := b.tenants.byID[id]
+	if t == nil {
+		t = &Tenant{ID: lastTenantID.Add(1), Backend: b, CredentialID: id, slots: b.bulkhead.semaphore.Slots(id), quota: b.quotas.forCredential(id)}
+		b.tenants.byID[id] = t
 	}
-	return p
+	return t
 }
 
-// Successor is who the credential is now, if it is somebody else: its backend was configured anew,
-// or its key had gone and came back. nil for nobody.
-func (p *Tenant) Successor() *Tenant {
-	b := p.Backend
+// Successor returns the tenant that replaced t, or nil if none did.
+func (t *Tenant) Successor() *Tenant {
+	b := t.Backend
 	for next := b.successor.Load(); next != nil; next = next.successor.Load() {
 		b = next
 	}
 	b.tenants.mu.Lock()
 	defer b.tenants.mu.Unlock()
-	if now := b.tenants.of[p.Credential]; now != p {
-		return now
+	if current := b.tenants.byID[t.CredentialID]; current != t {
+		return current
 	}
 	return nil
 }
 
-// forget drops those who are not in use any more.
-func (p *tenants) forget(inUse map[string]bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	maps.DeleteFunc(p.of, func(id string, _ *Tenant) bool { return !inUse[id] })
+// retain drops the tenants of credentials that are not in use.
+func (t *tenants) retain(inUse map[string]bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.byID, func(id string, _ *Tenant) bool { return !inUse[id] })
 }

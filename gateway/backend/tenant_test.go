@@ -43,14 +43,14 @@ func TestTenant_OutlivesAReload(t *testing.T) {
 	}
 	next := testBackend(t, hourly(200), b)
 	after := next.Tenant(credential)
-	if after == tenant || after.Number == tenant.Number || after.quota != tenant.quota || after.place != tenant.place {
+	if after == tenant || after.ID == tenant.ID || after.quota != tenant.quota || after.slots != tenant.slots {
 		t.Errorf("at the backend configured anew it is %+v, it was %+v", after, tenant)
 	}
 	if tenant.Successor() != after || after.Successor() != nil {
 		t.Error("the tenant does not know its successor")
 	}
 	next.RetainCredentials(map[string]bool{other.ID(): true})
-	if next.tenants.of[credential.ID()] != nil || next.quotas.byCredential[credential.ID()] != nil || next.Tenant(credential) == after {
+	if next.tenants.byID[credential.ID()] != nil || next.quotas.byCredential[credential.ID()] != nil || next.Tenant(credential) == after {
 		t.Error("a credential that no key has is not forgotten")
 	}
 }

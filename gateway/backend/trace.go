@@ -28,9 +28,9 @@ func traceRoundTrip(t *telemetry.Telemetry, b *Backend) RoundTripMiddleware {
 		return func(ctx context.Context, req *adapters.Request) error {
 			ctx, span := t.StartCall(ctx, b.Info.Provider, string(req.Op))
 			defer span.End() // EndCall does not run after a panic
-			recordLastCall(ctx, span)
+			recordLastSpan(ctx, span)
 			if b.Config.PropagateTrace {
-				req.Header = req.Header.Clone() // it may be sent again with another trace
+				req.Header = req.Header.Clone() // a retry sends the request with another span
 				for name, value := range telemetry.PropagationHeaders(ctx) {
 					req.Header.Set(name, value)
 				}
@@ -42,7 +42,7 @@ func traceRoundTrip(t *telemetry.Telemetry, b *Backend) RoundTripMiddleware {
 			call.Took = time.Since(call.Began)
 			call.Status = req.Response.Status
 			if failure, ok := err.(*normalize.Error); ok && call.Status == 0 {
-				call.Status = failure.Status // its body did not arrive
+				call.Status = failure.Status // the body did not arrive
 			}
 			call.BreakerState = b.breaker.state()
 			if err != nil {
@@ -55,7 +55,7 @@ func traceRoundTrip(t *telemetry.Telemetry, b *Backend) RoundTripMiddleware {
 	}
 }
 
-// ErrorType is the kind of a failure; empty for none.
+// ErrorType returns the kind of a failure, for the attribute error.type; empty for nil.
 func ErrorType(err error) string {
 	if err == nil {
 		return ""
@@ -63,22 +63,19 @@ func ErrorType(err error) string {
 	return normalize.KindOf(err).String()
 }
 
-// lastCall is the last recorded span of the upstream calls of one fetch, so that readers
-// who share the fetch can link to it.
-type lastCall struct {
-	atomic.Pointer[trace.SpanContext]
+type lastSpanKey struct{}
+
+// WithLastSpan returns a context that keeps the last recorded span of the requests sent with
+// it, so that reads which share a result can link to it, and a function that returns that
+// span, or nil.
+func WithLastSpan(ctx context.Context) (context.Context, func() *trace.SpanContext) {
+	last := new(atomic.Pointer[trace.SpanContext])
+	return context.WithValue(ctx, lastSpanKey{}, last), last.Load
 }
 
-type lastCallKey struct{}
-
-func WithLastCall(ctx context.Context) (context.Context, *lastCall) {
-	last := &lastCall{}
-	return context.WithValue(ctx, lastCallKey{}, last), last
-}
-
-// recordLastCall keeps a recorded span for the fetch that the context belongs to, if any.
-func recordLastCall(ctx context.Context, span trace.Span) {
-	if last, ok := ctx.Value(lastCallKey{}).(*lastCall); ok && span.IsRecording() {
+// recordLastSpan keeps a recorded span in a context of WithLastSpan.
+func recordLastSpan(ctx context.Context, span trace.Span) {
+	if last, ok := ctx.Value(lastSpanKey{}).(*atomic.Pointer[trace.SpanContext]); ok && span.IsRecording() {
 		sc := span.SpanContext()
 		last.Store(&sc)
 	}

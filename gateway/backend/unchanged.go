@@ -12,16 +12,16 @@ import (
 // replyHash is the SHA-256 of a backend's reply: its Content-Type and its body.
 type replyHash [sha256.Size]byte
 
-// replyTracker hashes the replies of one read. If the only reply equals the one of
-// the last read, what was decoded then is used again: decoding and encoding are
-// most of a read's cost. A read of several replies never matches, because the
-// later ones are unknown until the first is decoded. It is safe for concurrent use.
+// replyTracker hashes the replies of one read. If the only reply equals that of the last
+// read, what was decoded then is used again: decoding is most of a read's cost. A read of
+// several pages never matches, because the later ones are unknown until the first is
+// decoded. It is safe for concurrent use.
 type replyTracker struct {
-	previous *replyHash // the reply of the last read; nil: nothing can match
+	previous *replyHash // of the last read; nil: nothing can match
 
 	mu      sync.Mutex
 	replies int
-	other   bool // some reply was not a 200
+	not200  bool // of some reply
 	last    replyHash
 	matched bool
 }
@@ -31,17 +31,17 @@ var errUnchanged = errors.New("the reply is the same as the last one")
 
 type replyTrackerKey struct{}
 
-// hash returns the hash of the only reply, or nil if there were others, or none.
+// hash returns the hash of the reply, or nil unless there was exactly one with status 200.
 func (t *replyTracker) hash() *replyHash {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case t.replies != 1 || t.other:
+	case t.replies != 1 || t.not200:
 		return nil
 	case t.matched:
 		return t.previous
 	}
-	last := t.last // a copy, or the result would hold on to every tracker before it
+	last := t.last // a pointer into t would keep t and all trackers before it in memory
 	return &last
 }
 
@@ -55,19 +55,19 @@ func (t *replyTracker) unchanged() bool {
 // observe hashes a reply and reports whether it equals the one of the last read.
 func (t *replyTracker) observe(r adapters.Response) bool {
 	h := sha256.New()
-	_, _ = h.Write([]byte(r.Header.Get("Content-Type") + "\n")) // it never fails
+	_, _ = h.Write([]byte(r.Header.Get("Content-Type") + "\n")) // a hash never returns an error
 	_, _ = h.Write(r.Body)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.replies++
-	t.other = t.other || r.Status != 200
+	t.not200 = t.not200 || r.Status != 200
 	h.Sum(t.last[:0])
-	t.matched = t.replies == 1 && !t.other && t.previous != nil && t.last == *t.previous
+	t.matched = t.replies == 1 && !t.not200 && t.previous != nil && t.last == *t.previous
 	return t.matched
 }
 
-// skipUnchanged does not have a reply decoded that equals the one of the last read.
-// The backend has answered well; the adapter's read ends with errUnchanged.
+// skipUnchanged does not decode a reply that equals the one of the last read. For the
+// middlewares below that is a success; the adapter gets errUnchanged.
 func skipUnchanged(next adapters.RoundTrip) adapters.RoundTrip {
 	return func(ctx context.Context, req *adapters.Request) error {
 		tracker, ok := ctx.Value(replyTrackerKey{}).(*replyTracker)

@@ -53,7 +53,7 @@ func cachedOf(t *testing.T, b *backend.Backend, next backend.Endpoint) (*Cache, 
 	}
 	c := New(tel, journal.New(time.Now))
 	c.entries.limit(3, 1<<20)
-	return c, backend.Chain(next, c.Middleware(b, func() time.Duration { return 5 * time.Second }, tel))
+	return c, c.Middleware(b, func() time.Duration { return 5 * time.Second }, tel)(next)
 }
 
 func entries(c *Cache) int64 {

@@ -20,41 +20,24 @@ import (
 
 // lookup is one read through the cache.
 type lookup struct {
-	cache     *Cache
-	backend   *backend.Backend
-	next      backend.Endpoint
-	budget    func() time.Duration // of one fetch
-	telemetry *telemetry.Telemetry
-	tenant    *backend.Tenant
-	call      backend.Call
-	key       string
-	known     *entry      // what was cached when it began; nil for nothing
-	led       atomic.Bool // the fetch was ours, not another reader's
+	cache        *Cache
+	backend      *backend.Backend
+	next         backend.Endpoint
+	fetchTimeout func() time.Duration
+	telemetry    *telemetry.Telemetry
+	tenant       *backend.Tenant
+	call         backend.Call
+	key          string
+	cached       *entry      // the entry when the read began, or nil
+	isLeader     atomic.Bool // this read does the fetch that others share
 }
 
 // read returns what is cached, or fetches it from the backend.
 func (r *lookup) read(ctx context.Context) (backend.Result, error) {
 	now := time.Now()
-	known, ok := r.cache.entries.get(r.key)
-	r.known = known
-	served, servedKey := known, r.key
-	if ok && known.besidePartial {
-		if odd, found := r.cache.entries.get(partialKey(r.key)); found {
-			served, servedKey = odd, partialKey(r.key)
-		}
-	}
-	if served != nil && !r.call.NoCache {
-		if now.Before(served.fresh) {
-			hit := withStatus(served.result, backend.CacheHit)
-			hit.Dependencies = []backend.Dependency{{Backend: r.backend.Name, Key: servedKey, Version: served.version}}
-			return hit, nil
-		}
-		if now.Before(served.revalidate) {
-			if !now.Before(served.refresh) {
-				r.fetch(ctx, true) // its result is for later readers
-			}
-			return withStatus(served.result, backend.CacheHit), nil
-		}
+	r.cached, _ = r.cache.entries.get(r.key)
+	if hit, ok := r.hit(ctx, now); ok {
+		return hit, nil
 	}
 	switch {
 	case r.call.OnlyIfCached:
@@ -63,13 +46,13 @@ func (r *lookup) read(ctx context.Context) (backend.Result, error) {
 		return backend.Result{}, r.failure(ctx)
 	}
 	result, err := r.wait(ctx, now, r.fetch(ctx, false))
-	if err != nil && normalize.KindOf(err) == normalize.KindInternal && !r.led.Load() {
-		result, err = r.wait(ctx, time.Now(), r.fetch(ctx, false)) // another reader's panic is not ours
+	if err != nil && normalize.KindOf(err) == normalize.KindInternal && !r.isLeader.Load() {
+		result, err = r.wait(ctx, time.Now(), r.fetch(ctx, false)) // the leader panicked: fetch again
 	}
 	failure := staleReason(result, err)
 	switch {
-	case failure != nil && ok && now.Before(known.ifError):
-		stale := withStatus(known.result, backend.CacheStale)
+	case failure != nil && r.cached != nil && now.Before(r.cached.ifErrorUntil):
+		stale := withStatus(r.cached.result, backend.CacheStale)
 		stale.Stale = failure
 		return stale, nil
 	case err != nil:
@@ -80,9 +63,34 @@ func (r *lookup) read(ctx context.Context) (backend.Result, error) {
 	return result, nil
 }
 
-// staleReason returns why the backend could not be read, for all of it or for the rest of
-// a list; nil if it could, or if the failure allows no stale answer. A complete older list
-// is better than the part of a new one that happened to arrive.
+// hit returns the cached result if it may be served without waiting for the backend. It
+// starts a refresh if the result is stale.
+func (r *lookup) hit(ctx context.Context, now time.Time) (_ backend.Result, ok bool) {
+	served, key := r.cached, r.key
+	if served != nil && served.hasNewerPartial {
+		if partial, found := r.cache.entries.get(partialKey(r.key)); found {
+			served, key = partial, partialKey(r.key)
+		}
+	}
+	switch {
+	case served == nil || r.call.NoCache:
+		return backend.Result{}, false
+	case now.Before(served.freshUntil):
+		result := withStatus(served.result, backend.CacheHit)
+		result.Dependencies = []backend.Dependency{{Backend: r.backend.Name, Key: key, Version: served.version}}
+		return result, true
+	case now.Before(served.revalidateUntil):
+		if !now.Before(served.nextRefresh) {
+			r.fetch(ctx, true) // for later reads
+		}
+		return withStatus(served.result, backend.CacheHit), true
+	}
+	return backend.Result{}, false
+}
+
+// staleReason returns the failure because of which a stale result may be served, or nil: the
+// read failed, or its list was interrupted. A complete older list is preferred to an
+// interrupted new one.
 func staleReason(r backend.Result, err error) *normalize.Error {
 	failure, _ := err.(*normalize.Error)
 	if r.Snapshot != nil && r.Snapshot.Interrupted {
@@ -95,14 +103,14 @@ func staleReason(r backend.Result, err error) *normalize.Error {
 }
 
 // fetch reads from the backend. Concurrent fetches of the same key share one upstream
-// request. It has a deadline of its own and ends by it even if its caller leaves. A fetch
-// does not join one that began before a write or a purge, nor does one that a caller waits
-// for join a refresh: a refresh has background priority.
+// request. It has its own deadline and continues if its caller leaves. A fetch does not
+// share one that began before a write or a purge, nor a refresh, which has background
+// priority, unless it is a refresh itself.
 func (r *lookup) fetch(ctx context.Context, refresh bool) <-chan singleflight.Result {
 	generation := r.cache.generation(r.tenant)
 	background := refresh || r.call.Background
-	key := fmt.Sprintf("%s/%d/%d/%t/%t", r.key, generation.writes, generation.purges, r.call.NoCache, background)
-	deadline := time.Now().Add(r.budget())
+	key := fmt.Sprintf("%s/%d/%t/%t", r.key, generation, r.call.NoCache, background)
+	deadline := time.Now().Add(r.fetchTimeout())
 	return r.cache.inFlight.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 		defer cancel()
@@ -113,8 +121,8 @@ func (r *lookup) fetch(ctx context.Context, refresh bool) <-chan singleflight.Re
 	})
 }
 
-// fetchShared does the fetch for everybody who waits for it. A panic becomes its error: it
-// would end the process otherwise.
+// fetchShared does the fetch for all reads that wait for it. It turns a panic into an error:
+// singleflight would end the process.
 func (r *lookup) fetchShared(ctx context.Context, began generation, refresh bool) (result backend.Result, err error) {
 	kept := false
 	if !refresh {
@@ -127,7 +135,7 @@ func (r *lookup) fetchShared(ctx context.Context, began generation, refresh bool
 		ctx, end = r.traceRefresh(ctx)
 		defer func() {
 			if !kept {
-				r.cache.postpone(r, started, retryAfterOf(err))
+				r.cache.postponeRefresh(r, started, retryAfterOf(err))
 			}
 			end(err)
 		}()
@@ -137,42 +145,42 @@ func (r *lookup) fetchShared(ctx context.Context, began generation, refresh bool
 			err = backend.PanicError(ctx, r.backend, r.call, p, r.telemetry.Log())
 		}
 	}()
-	r.led.Store(true)
+	r.isLeader.Store(true)
 	if r.call.Op == adapters.OpGet && backend.HasBackgroundPriority(ctx) {
-		release, ok := r.backend.Background.Acquire(ctx.Done(), r.tenant.Credential)
+		release, ok := r.backend.AcquireBackground(ctx, r.tenant)
 		if !ok {
 			return backend.Result{}, r.failure(ctx)
 		}
 		defer release()
 	}
 	call := r.call
-	if r.known != nil {
-		call.Previous = &r.known.result
+	if r.cached != nil {
+		call.Previous = &r.cached.result
 	}
-	ctx, lastCall := backend.WithLastCall(ctx)
+	ctx, lastSpan := backend.WithLastSpan(ctx)
 	result, err = r.next(ctx, call)
-	result.Span, result.RequestID = lastCall.Load(), journal.RequestID(ctx) // of a failure too, for those who share it
+	result.Span, result.RequestID = lastSpan(), journal.RequestID(ctx) // also of a failure, for the reads that share it
 	if err != nil {
-		r.cache.void(r, normalize.KindOf(err))
+		r.cache.afterFailedRead(r, normalize.KindOf(err))
 		return result, err
 	}
 	kept = r.cache.put(r, began, result)
 	return result, nil
 }
 
-// recheck returns an entry stored after this read missed, or nil: another reader may have
+// recheck returns an entry stored after this read missed, or nil: another read may have
 // finished the same fetch in between.
 func (r *lookup) recheck() *entry {
 	if r.call.NoCache {
 		return nil
 	}
-	if e, ok := r.cache.entries.get(r.key); ok && time.Now().Before(e.fresh) {
+	if e, ok := r.cache.entries.get(r.key); ok && time.Now().Before(e.freshUntil) {
 		return e
 	}
 	return nil
 }
 
-// wait waits for a fetch that began then.
+// wait returns the result of a fetch that this read has waited for since began.
 func (r *lookup) wait(ctx context.Context, began time.Time, fetched <-chan singleflight.Result) (backend.Result, error) {
 	var done singleflight.Result
 	select {
@@ -181,7 +189,7 @@ func (r *lookup) wait(ctx context.Context, began time.Time, fetched <-chan singl
 	case done = <-fetched:
 	}
 	result := done.Val.(backend.Result)
-	if !r.led.Load() {
+	if !r.isLeader.Load() {
 		r.recordShared(ctx, result, began)
 		result.Cache = backend.CacheCoalesced
 	}
@@ -191,7 +199,8 @@ func (r *lookup) wait(ctx context.Context, began time.Time, fetched <-chan singl
 	return result, nil
 }
 
-// recordShared reports that the result, or the failure, is of another reader's fetch.
+// recordShared reports to metrics, tracing and the request log that the outcome is that of
+// another read's fetch.
 func (r *lookup) recordShared(ctx context.Context, result backend.Result, began time.Time) {
 	r.telemetry.CountCoalescedRead(r.backend.Name)
 	r.cache.journal.AddCall(ctx, journal.Call{Backend: r.backend.Name, Operation: string(r.call.Op), Began: began, Took: time.Since(began), Shared: result.RequestID})
@@ -200,6 +209,7 @@ func (r *lookup) recordShared(ctx context.Context, result backend.Result, began 
 	}
 }
 
+// failure returns the error of a read whose context ended.
 func (r *lookup) failure(ctx context.Context) error {
 	return &normalize.Error{Kind: backend.ContextKind(ctx), Provider: r.backend.Info.Provider, Op: string(r.call.Op), Err: ctx.Err()}
 }
@@ -209,8 +219,8 @@ func withStatus(r backend.Result, s backend.CacheStatus) backend.Result {
 	return r
 }
 
-// traceRefresh gives a refresh, which is nobody's request, a trace of its own, linked to
-// the request that caused it, and an entry among the recent requests.
+// traceRefresh starts a trace for a refresh, linked to the request that caused it, and an
+// entry in the log of recent requests. end records the outcome.
 func (r *lookup) traceRefresh(ctx context.Context) (_ context.Context, end func(error)) {
 	ctx, entry := r.cache.journal.Refresh(ctx)
 	ctx, span := r.telemetry.Tracer.Start(ctx, "refresh", trace.WithNewRoot(), trace.WithLinks(trace.LinkFromContext(ctx)), trace.WithAttributes(
@@ -227,7 +237,7 @@ func (r *lookup) traceRefresh(ctx context.Context) (_ context.Context, end func(
 	}
 }
 
-// retryAfterOf returns how long the backend asks to wait after a failure.
+// retryAfterOf returns the Retry-After of a failure; 0 for none.
 func retryAfterOf(err error) time.Duration {
 	if failure, ok := err.(*normalize.Error); ok {
 		return failure.RetryAfter

@@ -11,10 +11,10 @@ import (
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
-// store keeps entries within a number and a size. go-cache has no bound of its
-// own, so admission counts: what has expired makes room first, then what is only
-// kept for the case that its backend fails. What is still served goes for
-// nobody; what finds no room is refused.
+// store holds entries within a number and a size in bytes, which go-cache does not bound. If
+// it is full, expired entries are dropped first, then those that are only kept for
+// stale-if-error, oldest first. Entries that are still served are never evicted; a new one
+// without room is refused. It is safe for concurrent use.
 type store struct {
 	mu         sync.Mutex
 	items      *gocache.Cache
@@ -22,20 +22,20 @@ type store struct {
 	maxEntries int
 	maxBytes   int64
 	bytes      int64
-	nextScan   time.Time // when a full store is looked through again
+	nextScan   time.Time // no search for evictable entries before then
 }
 
 func newStore(t *telemetry.Telemetry) *store {
-	// No janitor: it would be a goroutine to stop. What is expired goes when
-	// room is needed.
+	// Without go-cache's janitor there is no goroutine to stop. Expired entries are dropped
+	// when room is needed.
 	s := &store{items: gocache.New(gocache.NoExpiration, 0), telemetry: t}
-	s.items.OnEvicted(func(_ string, v any) { // always under mu
+	s.items.OnEvicted(func(_ string, v any) { // called under mu
 		s.bytes -= v.(*entry).size
 	})
 	return s
 }
 
-// limit sets the bounds; what is over them stays until room is needed.
+// limit sets the bounds. If the store holds more, entries are evicted by the next put.
 func (s *store) limit(maxEntries int, maxBytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,21 +50,21 @@ func (s *store) get(key string) (*entry, bool) {
 	return v.(*entry), true
 }
 
-// put keeps an entry for that time, in place of the one of the key. It reports whether
-// there was room.
-func (s *store) put(key string, e *entry, keep time.Duration) bool {
+// put stores an entry for ttl, in place of the key's entry. It reports whether there was
+// room; if not, the old entry stays.
+func (s *store) put(key string, e *entry, ttl time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	entries, size := 1, e.size
 	if old, ok := s.get(key); ok {
 		entries, size = 0, e.size-old.size
 	}
-	if !s.room(key, entries, size) {
+	if !s.makeRoom(key, entries, size) {
 		s.telemetry.CountCacheRefusal(e.owner.Backend.Name)
 		return false
 	}
-	s.items.Delete(key) // so that its size is subtracted
-	s.items.Set(key, e, keep)
+	s.items.Delete(key) // Set alone would not subtract the old entry's size
+	s.items.Set(key, e, ttl)
 	s.bytes += e.size
 	return true
 }
@@ -77,7 +77,7 @@ func (s *store) delete(keys ...string) {
 	}
 }
 
-// deleteWhere deletes what matches and says how many entries that were.
+// deleteWhere deletes the entries whose owner matches and returns their number.
 func (s *store) deleteWhere(matches func(*backend.Tenant) bool) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,19 +92,19 @@ func (s *store) deleteWhere(matches func(*backend.Tenant) bool) int {
 	return deleted
 }
 
-// size is how much is kept.
+// size returns the number of entries and their size in bytes.
 func (s *store) size() (entries, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return int64(s.items.ItemCount()), s.bytes
 }
 
-// scanEvery bounds how often a full store is looked through.
-const scanEvery = time.Second
+// scanInterval is the least time between two searches of a full store.
+const scanInterval = time.Second
 
-// room reports whether so many more entries and bytes fit, and makes room if it must. It
-// never drops the entry of the key, which is about to be replaced.
-func (s *store) room(key string, entries int, size int64) bool {
+// makeRoom reports whether so many more entries and bytes fit, and evicts entries if they
+// must. It never evicts the entry of the key, which is about to be replaced.
+func (s *store) makeRoom(key string, entries int, size int64) bool {
 	fits := func(entries int, size int64) bool {
 		return s.items.ItemCount()+entries <= s.maxEntries && s.bytes+size <= s.maxBytes
 	}
@@ -115,31 +115,31 @@ func (s *store) room(key string, entries int, size int64) bool {
 	if s.maxEntries == 0 || now.Before(s.nextScan) {
 		return false
 	}
-	s.nextScan = now.Add(scanEvery)
+	s.nextScan = now.Add(scanInterval)
 	s.items.DeleteExpired()
-	type spare struct {
+	type candidate struct {
 		key   string
 		entry *entry
 	}
-	var spares []spare
-	var spareBytes int64
+	var evictable []candidate
+	var evictableBytes int64
 	for other, item := range s.items.Items() {
-		if e := item.Object.(*entry); other != key && now.After(e.revalidate) {
-			spares = append(spares, spare{other, e})
-			spareBytes += e.size
+		if e := item.Object.(*entry); other != key && now.After(e.revalidateUntil) {
+			evictable = append(evictable, candidate{other, e})
+			evictableBytes += e.size
 		}
 	}
-	if !fits(entries-len(spares), size-spareBytes) {
-		return false // nothing is lost in vain
+	if !fits(entries-len(evictable), size-evictableBytes) {
+		return false // evicting would not help
 	}
-	slices.SortFunc(spares, func(a, b spare) int { return a.entry.result.Fetched.Compare(b.entry.result.Fetched) })
-	for _, spare := range spares {
-		// A sixteenth at once, so that the next entries need no scan.
+	slices.SortFunc(evictable, func(a, b candidate) int { return a.entry.result.Fetched.Compare(b.entry.result.Fetched) })
+	for _, c := range evictable {
+		// A sixteenth of the bounds at once, so that the next entries need no search.
 		if fits(entries+s.maxEntries/16, size) && fits(entries, max(size, s.maxBytes/16)) {
 			break
 		}
-		s.items.Delete(spare.key)
-		s.telemetry.CountCacheEviction(spare.entry.owner.Backend.Name)
+		s.items.Delete(c.key)
+		s.telemetry.CountCacheEviction(c.entry.owner.Backend.Name)
 	}
 	return fits(entries, size)
 }

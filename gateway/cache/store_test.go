@@ -38,7 +38,7 @@ func testStore(t *testing.T, maxEntries int, maxBytes int64) (*store, func(metri
 // keptEntry is an entry that is served for a minute and then kept for the case of a
 // failure.
 func keptEntry(size int64) *entry {
-	return &entry{owner: &backend.Tenant{Backend: &backend.Backend{Name: "b"}}, result: backend.Result{Fetched: time.Now()}, size: size, serving: serving{revalidate: time.Now().Add(time.Minute)}}
+	return &entry{owner: &backend.Tenant{Backend: &backend.Backend{Name: "b"}}, result: backend.Result{Fetched: time.Now()}, size: size, freshness: freshness{revalidateUntil: time.Now().Add(time.Minute)}}
 }
 
 func TestStoreIsBoundedInBytes(t *testing.T) {

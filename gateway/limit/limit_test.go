@@ -21,7 +21,7 @@ func TestShares(t *testing.T) {
 			}
 		}
 		if len(taken) != want {
-			t.Errorf("%s got %d places, want %d", name, len(taken), want)
+			t.Errorf("%s got %d slots, want %d", name, len(taken), want)
 		}
 		return taken
 	}
@@ -44,8 +44,8 @@ func TestShares(t *testing.T) {
 	leave(flood)
 	leave(a)
 	leave(b)
-	if s.taken != 0 || s.names != 0 {
-		t.Errorf("%d taken, %d names hold any", s.taken, s.names)
+	if s.inUse != 0 || s.holders != 0 {
+		t.Errorf("%d taken, %d names hold any", s.inUse, s.holders)
 	}
 	leave(take("alone", 200, 80, false))
 	for limit, most := range map[int]int{1: 1, 2: 1, 7: 6} { // one is kept back where there is more than one
@@ -56,7 +56,7 @@ func TestShares(t *testing.T) {
 			}
 		}
 		if got != most || s.Acquire(s.Slots("y"), limit, true) == (limit == 1) || s.Acquire(s.Slots("z"), limit, true) {
-			t.Errorf("%d of %d places for one name, then %d names", got, limit, s.names)
+			t.Errorf("%d of %d slots for one name, then %d names", got, limit, s.holders)
 		}
 		s = NewFairSemaphore()
 	}
@@ -109,8 +109,8 @@ func TestTurns(t *testing.T) {
 		if len(order) != 53 || most != 2 {
 			t.Errorf("%d worked, %d at a time", len(order), most)
 		}
-		if turns.running != 0 || len(turns.names) != 0 || len(turns.waiting) != 0 {
-			t.Errorf("left over: %d %v %v", turns.running, turns.names, turns.waiting)
+		if turns.running != 0 || len(turns.order) != 0 || len(turns.waiting) != 0 {
+			t.Errorf("left over: %d %v %v", turns.running, turns.order, turns.waiting)
 		}
 	})
 	// Leaving in the moment that the turn comes loses none.
@@ -132,7 +132,7 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestWhoRunsIsNotForgotten: places that are taken are counted until they are left, whoever is
+// TestWhoRunsIsNotForgotten: slots that are taken are counted until they are left, whoever is
 // gone meanwhile.
 func TestWhoRunsIsNotForgotten(t *testing.T) {
 	s := NewFairSemaphore()
@@ -141,12 +141,12 @@ func TestWhoRunsIsNotForgotten(t *testing.T) {
 		t.Fatal("there is no place")
 	}
 	s.Retain(map[string]bool{})
-	if s.Slots("gone") != h || s.Running() != 1 {
-		t.Errorf("%d run; it holds another place", s.Running())
+	if s.Slots("gone") != h || s.InUse() != 1 {
+		t.Errorf("%d run; it holds another place", s.InUse())
 	}
 	s.Release(h)
 	s.Retain(map[string]bool{"kept": true})
-	if s.Slots("gone") == h || s.Running() != 0 {
-		t.Errorf("%d run; what is over is kept", s.Running())
+	if s.Slots("gone") == h || s.InUse() != 0 {
+		t.Errorf("%d run; what is over is kept", s.InUse())
 	}
 }

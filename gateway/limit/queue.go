@@ -5,78 +5,83 @@ import (
 	"sync"
 )
 
-// FairQueue let so many work at a time and the others wait, one of each name after
-// the other, whatever their numbers.
+// FairQueue is a semaphore whose waiters are served round-robin by name, so that a name with
+// many waiters cannot starve the others. It is safe for concurrent use.
 type FairQueue struct {
-	Size int
+	size int
 
 	mu      sync.Mutex
 	running int
-	names   []string // that wait, in the order of their turns
+	order   []string // names that wait, in the order of their turns
 	waiting map[string][]chan struct{}
 }
 
+// NewFairQueue returns a queue that lets size holders run at a time.
 func NewFairQueue(size int) *FairQueue {
-	return &FairQueue{Size: size, waiting: map[string][]chan struct{}{}}
+	return &FairQueue{size: size, waiting: map[string][]chan struct{}{}}
 }
 
-// Acquire waits for a turn, until end is called. It is false if done came first.
-func (t *FairQueue) Acquire(done <-chan struct{}, name string) (end func(), ok bool) {
-	t.mu.Lock()
-	if t.running < t.Size {
-		t.running++
-		t.mu.Unlock()
-		return t.release, true
+// Size returns how many can run at a time.
+func (q *FairQueue) Size() int { return q.size }
+
+// Acquire waits until the name has its turn. ok is false if done was closed first; release
+// must be called otherwise.
+func (q *FairQueue) Acquire(done <-chan struct{}, name string) (release func(), ok bool) {
+	q.mu.Lock()
+	if q.running < q.size {
+		q.running++
+		q.mu.Unlock()
+		return q.release, true
 	}
 	ready := make(chan struct{})
-	if len(t.waiting[name]) == 0 {
-		t.names = append(t.names, name)
+	if len(q.waiting[name]) == 0 {
+		q.order = append(q.order, name)
 	}
-	t.waiting[name] = append(t.waiting[name], ready)
-	t.mu.Unlock()
+	q.waiting[name] = append(q.waiting[name], ready)
+	q.mu.Unlock()
 	select {
 	case <-ready:
-		return t.release, true
+		return q.release, true
 	case <-done:
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if i := slices.Index(t.waiting[name], ready); i >= 0 {
-		t.waiting[name] = slices.Delete(t.waiting[name], i, i+1)
-		if len(t.waiting[name]) == 0 {
-			t.forget(name)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if i := slices.Index(q.waiting[name], ready); i >= 0 {
+		q.waiting[name] = slices.Delete(q.waiting[name], i, i+1)
+		if len(q.waiting[name]) == 0 {
+			q.remove(name)
 		}
 		return nil, false
 	}
-	t.next() // it was ready in the same moment
+	q.next() // the turn came at the same moment: pass it on
 	return nil, false
 }
 
-// release gives the turn to who is next.
-func (t *FairQueue) release() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.next()
+func (q *FairQueue) release() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.next()
 }
 
-func (t *FairQueue) next() {
-	if len(t.names) == 0 {
-		t.running--
+// next passes a turn to the first waiter of the next name, if any waits.
+func (q *FairQueue) next() {
+	if len(q.order) == 0 {
+		q.running--
 		return
 	}
-	name := t.names[0]
-	next := t.waiting[name][0]
-	t.waiting[name] = t.waiting[name][1:]
-	t.names = t.names[1:]
-	if len(t.waiting[name]) > 0 {
-		t.names = append(t.names, name)
+	name := q.order[0]
+	ready := q.waiting[name][0]
+	q.waiting[name] = q.waiting[name][1:]
+	q.order = q.order[1:]
+	if len(q.waiting[name]) > 0 {
+		q.order = append(q.order, name)
 	} else {
-		delete(t.waiting, name)
+		delete(q.waiting, name)
 	}
-	close(next)
+	close(ready)
 }
 
-func (t *FairQueue) forget(name string) {
-	delete(t.waiting, name)
-	t.names = slices.DeleteFunc(t.names, func(n string) bool { return n == name })
+func (q *FairQueue) remove(name string) {
+	delete(q.waiting, name)
+	q.order = slices.DeleteFunc(q.order, func(n string) bool { return n == name })
 }

@@ -1,7 +1,7 @@
 // Package limit shares a bounded number of slots fairly among names: a semaphore that
 // refuses and a queue that waits.
 //
-// It may not know who the names are.
+// It may not know what the names are: keys, credentials or anything else.
 package limit
 
 import (
@@ -9,58 +9,60 @@ import (
 	"sync"
 )
 
-// FairSemaphore give out places, of which there are only so many at once, to those who
-// ask under a name: callers by their keys, credentials at a backend. The last
-// eighth of them, at least one, is for names that hold less than their fair share,
-// and half of that for names that hold none, so that no flood keeps the others out.
+// FairSemaphore bounds concurrency in total and per name. The last eighth of the slots (at
+// least one) is reserved for names below their fair share, half of it for names that hold
+// none, so that no name can keep the others out. It refuses instead of waiting. It is safe
+// for concurrent use.
 type FairSemaphore struct {
-	mu    sync.Mutex
-	held  map[string]*Slots
-	names int // that hold any
-	taken int
+	mu      sync.Mutex
+	byName  map[string]*Slots
+	holders int // names that hold any slot
+	inUse   int // slots
 }
 
-// Slots is how many places a name holds. Who comes often has it at hand.
-type Slots struct{ places int }
+// Slots are those that one name holds of a FairSemaphore.
+type Slots struct{ held int }
 
-func NewFairSemaphore() *FairSemaphore { return &FairSemaphore{held: map[string]*Slots{}} }
+// NewFairSemaphore returns a semaphore of which no slot is in use.
+func NewFairSemaphore() *FairSemaphore { return &FairSemaphore{byName: map[string]*Slots{}} }
 
-// Slots is what the name holds.
+// Slots returns the slots of a name, to be passed to Acquire and Release. They are the same
+// on each call until Retain drops them.
 func (s *FairSemaphore) Slots(name string) *Slots {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.held[name]
-	if h == nil {
-		h = &Slots{}
-		s.held[name] = h
+	slots := s.byName[name]
+	if slots == nil {
+		slots = &Slots{}
+		s.byName[name] = slots
 	}
-	return h
+	return slots
 }
 
-// Retain drops the names that are not in use any more, once they hold nothing.
+// Retain drops the names that are not in use and hold no slot.
 func (s *FairSemaphore) Retain(inUse map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	maps.DeleteFunc(s.held, func(name string, h *Slots) bool { return !inUse[name] && h.places == 0 })
+	maps.DeleteFunc(s.byName, func(name string, slots *Slots) bool { return !inUse[name] && slots.held == 0 })
 }
 
-// reservedShare of all places is for names below their fair share.
+// 1/reservedShare of all slots is for names below their fair share.
 const reservedShare = 8
 
-// Acquire takes a place of the limit for who holds h, until leave; false if there is none. others
-// says whether there may be any other name at all.
-func (s *FairSemaphore) Acquire(h *Slots, limit int, others bool) bool {
+// Acquire takes one of limit slots and reports whether it could. Release must be called then.
+// If shared is false, no other name can come, and nothing is reserved for any.
+func (s *FairSemaphore) Acquire(slots *Slots, limit int, shared bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	free := limit - s.taken
-	names := s.names + 1 // whoever comes next
-	if h.places == 0 {
+	free := limit - s.inUse
+	names := s.holders + 1 // one more for a name that may come next
+	if slots.held == 0 {
 		names++
 	}
 	reserved := 0
 	switch {
-	case !others || h.places == 0:
-	case h.places < limit/names:
+	case !shared || slots.held == 0:
+	case slots.held < limit/names:
 		reserved = limit / reservedShare / 2
 	default:
 		reserved = max(1, limit/reservedShare)
@@ -68,26 +70,26 @@ func (s *FairSemaphore) Acquire(h *Slots, limit int, others bool) bool {
 	if free <= reserved {
 		return false
 	}
-	s.taken++
-	if h.places++; h.places == 1 {
-		s.names++
+	s.inUse++
+	if slots.held++; slots.held == 1 {
+		s.holders++
 	}
 	return true
 }
 
-// Running is how many places are taken.
-func (s *FairSemaphore) Running() int {
+// InUse returns the number of slots in use.
+func (s *FairSemaphore) InUse() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.taken
+	return s.inUse
 }
 
-// Release gives the place back.
-func (s *FairSemaphore) Release(h *Slots) {
+// Release gives a slot back.
+func (s *FairSemaphore) Release(slots *Slots) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.taken--
-	if h.places--; h.places == 0 {
-		s.names--
+	s.inUse--
+	if slots.held--; slots.held == 0 {
+		s.holders--
 	}
 }

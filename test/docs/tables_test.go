@@ -68,7 +68,7 @@ func filters() string {
 		fmt.Fprintf(&b, "| `%s`", f.Name())
 		for _, v := range all.Entries() {
 			cell := "–"
-			switch view := backend.ViewOf(v.Info, f); {
+			switch view := backend.FieldViewOf(v.Info, f); {
 			case view.List:
 				cell = "yes"
 			case view.Get:

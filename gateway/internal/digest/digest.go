@@ -1,4 +1,5 @@
-// Package digest hashes lists of fields so that no two different lists give the same input.
+// Package digest encodes lists of values for hashing, so that no two different lists have
+// the same encoding.
 package digest
 
 import (
@@ -6,14 +7,18 @@ import (
 	"encoding/binary"
 )
 
-// Fields are written so that no choice of them makes two lists of fields meet. Each is
-// appended, so that a list on the stack stays there.
+// Fields is the encoding of a list of values. Each method appends a value and returns the
+// longer list, as append does. Texts are preceded by their length, so that the border
+// between two of them cannot move.
 type Fields []byte
 
+// Number appends n.
 func (f Fields) Number(n uint64) Fields { return binary.BigEndian.AppendUint64(f, n) }
 
+// Text appends s with its length.
 func (f Fields) Text(s string) Fields { return append(f.Number(uint64(len(s))), s...) }
 
+// Texts appends the number of texts and each text.
 func (f Fields) Texts(list []string) Fields {
 	f = f.Number(uint64(len(list)))
 	for _, s := range list {
@@ -22,6 +27,7 @@ func (f Fields) Texts(list []string) Fields {
 	return f
 }
 
+// Flag appends b.
 func (f Fields) Flag(b bool) Fields {
 	if b {
 		return append(f, 1)
@@ -29,4 +35,5 @@ func (f Fields) Flag(b bool) Fields {
 	return append(f, 0)
 }
 
+// Sum returns the SHA-256 of the list.
 func (f Fields) Sum() [32]byte { return sha256.Sum256(f) }
