@@ -14,7 +14,8 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-func quiet(t *testing.T) *telemetry.Telemetry {
+// testTelemetry returns telemetry that is not exported.
+func testTelemetry(t *testing.T) *telemetry.Telemetry {
 	t.Helper()
 	tel, err := telemetry.New(context.Background(), telemetry.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -23,33 +24,34 @@ func quiet(t *testing.T) *telemetry.Telemetry {
 	return tel
 }
 
-// script is an exchange that ends as it is told to, and counts.
-type script struct {
-	kind normalize.Kind
-	well bool
-	sent int
-	took time.Duration
+// scriptedBackend ends requests as its fields say, and counts them.
+type scriptedBackend struct {
+	kind    normalize.Kind // of the failure
+	success bool
+	sent    int
+	latency time.Duration
 }
 
-func (s *script) exchange(_ context.Context, req *adapters.Request) error {
+func (s *scriptedBackend) roundTrip(_ context.Context, req *adapters.Request) error {
 	s.sent++
-	time.Sleep(s.took)
-	if s.well {
+	time.Sleep(s.latency)
+	if s.success {
 		return nil
 	}
 	return &normalize.Error{Kind: s.kind}
 }
 
-func breakerOf(t *testing.T, c config.Breaker) (*breaker, *script, func() normalize.Kind) {
+// newTestBreaker returns a breaker, the backend behind it and a function that sends a request.
+func newTestBreaker(t *testing.T, c config.Breaker) (*breaker, *scriptedBackend, func() normalize.Kind) {
 	t.Helper()
 	b := newBreaker("b", "p", c, func(string, string, time.Duration) {})
-	s := &script{kind: normalize.KindUpstream}
-	exchange := b.middleware()(s.exchange)
+	s := &scriptedBackend{kind: normalize.KindUpstream}
+	roundTrip := b.middleware()(s.roundTrip)
 	return b, s, func() normalize.Kind {
-		if err := exchange(context.Background(), &adapters.Request{Op: adapters.OpList}); err != nil {
+		if err := roundTrip(context.Background(), &adapters.Request{Op: adapters.OpList}); err != nil {
 			return normalize.KindOf(err)
 		}
-		return normalize.KindUnsupported // stands for none: no backend's exchange ends so
+		return normalize.KindUnsupported // stands for no failure: no request ends with it
 	}
 }
 
@@ -58,11 +60,11 @@ func breakerConfig() config.Breaker {
 	return config.Breaker{FailureRatio: 0.5, MinRequests: 20, Window: s(10), Consecutive: 5, OpenFor: s(5), MaxOpenFor: s(60)}
 }
 
-// TestPausesGrow: each time that the probe fails, up to the longest, and shrink
-// again while the breaker stays closed.
-func TestPausesGrow(t *testing.T) {
+// The backoff doubles each time that the probe fails, up to max_open_for, and halves again for
+// each window during which the breaker stays closed.
+func TestBreaker_BackoffGrowsAndShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, s, send := breakerOf(t, breakerConfig())
+		b, s, send := newTestBreaker(t, breakerConfig())
 		for range 5 {
 			send()
 		}
@@ -91,30 +93,30 @@ func TestPausesGrow(t *testing.T) {
 		}
 		// It closes, and opens again at once: as long as before.
 		opening(60 * time.Second)
-		s.well = true
+		s.success = true
 		send()
 		if got := b.state(); got != "closed" {
-			t.Fatalf("after a good probe it is %s", got)
+			t.Fatalf("after a successful probe it is %s", got)
 		}
-		s.well = false
+		s.success = false
 		for range 5 {
 			send()
 		}
 		opening(60 * time.Second)
 		// After three windows without trouble it is an eighth, doubled.
-		s.well = true
+		s.success = true
 		send()
 		time.Sleep(35 * time.Second)
-		s.well = false
+		s.success = false
 		for range 5 {
 			send()
 		}
 		opening(15 * time.Second)
 		// And long after it is as at first.
-		s.well = true
+		s.success = true
 		send()
 		time.Sleep(24 * time.Hour)
-		s.well = false
+		s.success = false
 		for range 5 {
 			send()
 		}
@@ -122,16 +124,16 @@ func TestPausesGrow(t *testing.T) {
 	})
 }
 
-// TestOneProbe: while it runs nobody else is let through, and what says nothing of
-// the backend decides nothing.
-func TestOneProbe(t *testing.T) {
+// While the probe runs all other requests are refused. Failures that are not the backend's
+// leave the breaker half open.
+func TestBreaker_SingleProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, s, send := breakerOf(t, breakerConfig())
+		b, s, send := newTestBreaker(t, breakerConfig())
 		for range 5 {
 			send()
 		}
 		time.Sleep(6 * time.Second)
-		s.well, s.took = true, time.Second
+		s.success, s.latency = true, time.Second
 		sent := s.sent
 		for range 10 {
 			go send()
@@ -144,7 +146,7 @@ func TestOneProbe(t *testing.T) {
 		if got := b.state(); got != "closed" {
 			t.Errorf("the breaker is %s", got)
 		}
-		s.well, s.took = false, 0
+		s.success, s.latency = false, 0
 		for range 5 {
 			send()
 		}
@@ -155,25 +157,25 @@ func TestOneProbe(t *testing.T) {
 				t.Errorf("%s: the breaker is %s", neutral, b.state())
 			}
 		}
-		s.kind = normalize.KindNotFound // it is well enough to say so
+		s.kind = normalize.KindNotFound // a response like any other
 		if send(); b.state() != "closed" {
 			t.Errorf("the breaker is %s", b.state())
 		}
 	})
 }
 
-// TestSlowFailuresInARow open it as fast ones do: a backend that hangs is out.
-func TestSlowFailuresInARow(t *testing.T) {
+// Consecutive failures open the breaker however long each takes: also if the backend hangs.
+func TestBreaker_OpensOnConsecutiveSlowFailures(t *testing.T) {
 	for _, took := range []time.Duration{0, time.Second, 2500 * time.Millisecond, 5 * time.Second, 12 * time.Second, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
-			b, s, send := breakerOf(t, breakerConfig())
-			s.took = took
+			b, s, send := newTestBreaker(t, breakerConfig())
+			s.latency = took
 			for range 4 {
 				send()
 			}
-			s.well = true
+			s.success = true
 			send()
-			s.well = false
+			s.success = false
 			for i := range 5 {
 				if got := b.state(); got != "closed" {
 					t.Fatalf("%s each: open after %d", took, i)
@@ -187,19 +189,18 @@ func TestSlowFailuresInARow(t *testing.T) {
 	}
 }
 
-// TestShareInTheWindow: the share of failures counts from so many calls on, within
-// the window alone.
-func TestShareInTheWindow(t *testing.T) {
+// The share of failures counts from min_requests on, and only within the window.
+func TestBreaker_OpensOnFailureRatioInWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := breakerConfig()
 		c.Consecutive = 1000
-		b, s, send := breakerOf(t, c)
-		s.well = true
+		b, s, send := newTestBreaker(t, c)
+		s.success = true
 		for range 10_000 {
 			send()
 		}
-		time.Sleep(11 * time.Second) // old successes hide nothing
-		s.well = false
+		time.Sleep(11 * time.Second) // the successes leave the window
+		s.success = false
 		for i := range 20 {
 			if got := b.state(); got != "closed" {
 				t.Fatalf("open after %d failures", i)
@@ -212,9 +213,9 @@ func TestShareInTheWindow(t *testing.T) {
 	})
 }
 
-// TestShareOfSlowCalls: a backend on which half of the calls hang is out, however
-// long that takes each of them, and whatever the length of the window.
-func TestShareOfSlowCalls(t *testing.T) {
+// The share of failures counts calls that hang, whatever their duration and the length of the
+// window.
+func TestBreaker_FailureRatioCountsHangingCalls(t *testing.T) {
 	for _, c := range []struct{ window, hangs time.Duration }{
 		{10 * time.Second, 5 * time.Second}, {10 * time.Second, 9 * time.Second}, {10 * time.Second, 14 * time.Second}, {2 * time.Second, 5 * time.Second},
 	} {
@@ -223,7 +224,7 @@ func TestShareOfSlowCalls(t *testing.T) {
 			settings.Window, settings.Consecutive = config.Duration(c.window), 1_000_000
 			b := newBreaker("b", "p", settings, func(string, string, time.Duration) {})
 			calls := 0
-			exchange := b.middleware()(func(context.Context, *adapters.Request) error {
+			roundTrip := b.middleware()(func(context.Context, *adapters.Request) error {
 				if calls++; calls%5 < 2 {
 					return nil
 				}
@@ -235,7 +236,7 @@ func TestShareOfSlowCalls(t *testing.T) {
 				if b.state() == "open" {
 					break
 				}
-				wg.Go(func() { _ = exchange(context.Background(), &adapters.Request{Op: adapters.OpList}) })
+				wg.Go(func() { _ = roundTrip(context.Background(), &adapters.Request{Op: adapters.OpList}) })
 				synctest.Wait()
 				time.Sleep(50 * time.Millisecond)
 			}
@@ -247,8 +248,7 @@ func TestShareOfSlowCalls(t *testing.T) {
 	}
 }
 
-// TestWindowsOfAnyLength: none of them is too short, or too long, to be looked at.
-func TestWindowsOfAnyLength(t *testing.T) {
+func TestOutcomeWindow_AnyLength(t *testing.T) {
 	for _, length := range []time.Duration{1, time.Microsecond, time.Second, 24 * time.Hour, 1<<63 - 1} {
 		w := outcomeWindow{length: length}
 		now := time.Now()
@@ -259,7 +259,7 @@ func TestWindowsOfAnyLength(t *testing.T) {
 			t.Errorf("%s: %d of %d, %d in a row", length, failures, calls, w.consecutive)
 		}
 		if calls, _ := w.counts(now.Add(length)); length < 1<<62 && length >= windowBuckets && calls != 0 {
-			t.Errorf("%s: %d calls are left after it", length, calls)
+			t.Errorf("%s: %d calls are left after the window", length, calls)
 		}
 	}
 }

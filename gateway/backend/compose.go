@@ -69,7 +69,7 @@ func getJoined(ctx context.Context, next Endpoint, call Call, b *Backend, log *s
 		list := listCall(call)
 		defer func() {
 			if p := recover(); p != nil {
-				o = outcome{err: PanicError(ctx, b, list, p, log)}
+				o = outcome{err: PanicError(ctx, b, list.Op, p, log)}
 			}
 			listed <- o
 		}()

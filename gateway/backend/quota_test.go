@@ -16,23 +16,23 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// limited is an exchange within a quota, before a vendor that answers with these
-// headers.
-func limited(rate *config.Rate, vendor func() (normalize.Kind, http.Header)) (*quotas, func(ctx context.Context) error) {
+// quotaChain returns quotas and a function that sends a request through them to a provider.
+// The provider's kind is the failure of its response; without headers it does not respond.
+func quotaChain(rate *config.Rate, provider func() (normalize.Kind, http.Header)) (*quotas, func(ctx context.Context) error) {
 	q := newQuotas()
 	b := &Backend{Name: "b", Info: &adapters.Info{Provider: "p"}, tenants: newTenants(), bulkhead: newBulkhead("p", 1), quotas: q}
 	q.setRate(rate)
-	exchange := q.middleware(b)(func(_ context.Context, req *adapters.Request) error {
-		kind, header := vendor()
+	roundTrip := q.middleware(b)(func(_ context.Context, req *adapters.Request) error {
+		kind, header := provider()
 		if header == nil {
-			return &normalize.Error{Kind: kind} // it did not answer
+			return &normalize.Error{Kind: kind} // no response
 		}
 		return req.Receive(adapters.Response{Status: 200, Header: header})
 	})
 	cred := adapters.NewCredential(secret.New("c"))
 	return q, func(ctx context.Context) error {
-		return exchange(ctx, &adapters.Request{Op: adapters.OpList, Credential: cred, Decode: func(r adapters.Response) error {
-			if kind, _ := vendor(); kind != normalize.KindUnsupported {
+		return roundTrip(ctx, &adapters.Request{Op: adapters.OpList, Credential: cred, Decode: func(r adapters.Response) error {
+			if kind, _ := provider(); kind != success {
 				return &normalize.Error{Kind: kind, Status: 429}
 			}
 			return nil
@@ -40,23 +40,23 @@ func limited(rate *config.Rate, vendor func() (normalize.Kind, http.Header)) (*q
 	}
 }
 
-const well = normalize.KindUnsupported // no vendor's answer is one
+const success = normalize.KindUnsupported // stands for no failure: no response is one
 
 func per(requests int, window time.Duration) *config.Rate {
 	return &config.Rate{Requests: requests, Per: config.Duration(window)}
 }
 
-func saying(remaining, resetSeconds int) http.Header {
+func rateLimitHeaders(remaining, resetSeconds int) http.Header {
 	return http.Header{"X-Ratelimit-Limit": {"60"}, "X-Ratelimit-Remaining": {fmt.Sprint(remaining)}, "X-Ratelimit-Reset": {fmt.Sprint(resetSeconds)}}
 }
 
-// TestVendorsWord: what its answers say is left bounds us, with a quota of our own
-// or without, until its window is over.
-func TestVendorsWord(t *testing.T) {
+// The remaining requests that the provider reports are a limit until its window ends, with
+// and without a configured quota.
+func TestQuota_RateLimitHeadersLimitRequests(t *testing.T) {
 	for _, rate := range []*config.Rate{nil, per(60, time.Minute)} {
 		synctest.Test(t, func(t *testing.T) {
-			header := saying(2, 30)
-			_, send := limited(rate, func() (normalize.Kind, http.Header) { return well, header })
+			header := rateLimitHeaders(2, 30)
+			_, send := quotaChain(rate, func() (normalize.Kind, http.Header) { return success, header })
 			if err := send(context.Background()); err != nil {
 				t.Fatal(err)
 			}
@@ -79,9 +79,9 @@ func TestVendorsWord(t *testing.T) {
 	}
 }
 
-// TestVendorsWordUnderway: an answer counts all that the vendor had got by then, and
-// perhaps none of what still runs.
-func TestVendorsWordUnderway(t *testing.T) {
+// A report includes all requests that were answered before it; running ones are subtracted,
+// because it may include none of them.
+func TestQuota_ReportsOfConcurrentRequests(t *testing.T) {
 	q := newQuotas()
 	now := time.Now()
 	limit := func(remaining int) adapters.RateLimit {
@@ -101,43 +101,42 @@ func TestVendorsWordUnderway(t *testing.T) {
 			t.Errorf("%d left, want %d", got, want)
 		}
 	}
-	said := func(number uint64, remaining int) {
+	report := func(number uint64, remaining int) {
 		q.release(q.byCredential["c"], number, requestOutcome{sent: true, rateLimit: limit(remaining)}, now)
 	}
 	var four []uint64
 	for range 4 {
 		four = append(four, take())
 	}
-	said(four[1], 50)
-	left(50 - 3) // three run
-	said(four[3], 48)
+	report(four[1], 50)
+	left(50 - 3) // three are running
+	report(four[3], 48)
 	left(48 - 2)
-	said(four[0], 51) // it was counted before the others, and came late
+	report(four[0], 51) // counted before the others, received late
 	left(48 - 1)
 	last := take()
 	left(48 - 2)
-	q.release(q.byCredential["c"], four[2], requestOutcome{sent: true}, now) // it says nothing, and was one
+	q.release(q.byCredential["c"], four[2], requestOutcome{sent: true}, now) // no report: counts as one
 	left(47 - 1)
-	said(last, 46) // of after all that was said before: it is as it says, with four[2]
+	report(last, 46) // newer than all other reports; includes four[2]
 	left(46)
-	q.release(q.byCredential["c"], take(), requestOutcome{}, now) // it did not leave
+	q.release(q.byCredential["c"], take(), requestOutcome{}, now) // not sent
 	left(46)
-	// Forty at once, each told what the vendor has counted: it is all known.
+	// Forty concurrent requests with one report each: all are accounted for.
 	var forty []uint64
 	for range 40 {
 		forty = append(forty, take())
 	}
 	left(46 - 40)
 	for i, number := range forty {
-		said(number, 45-(i*7)%40)
+		report(number, 45-(i*7)%40)
 	}
 	left(6)
 }
 
-// TestBusyIsNotUsedUp: where only what runs stands in the way the wait is short; a
-// word of the window before says nothing of this one; and what ended without a word
-// is not forgotten.
-func TestBusyIsNotUsedUp(t *testing.T) {
+// If only running requests are in the way the wait is short; a report of an earlier window is
+// ignored; requests that ended without a report are subtracted from an earlier one.
+func TestQuota_RunningRequestsAreNotExhaustion(t *testing.T) {
 	limit := func(remaining int, reset time.Duration) requestOutcome {
 		return requestOutcome{sent: true, rateLimit: adapters.RateLimit{Known: true, Limit: 60, Remaining: remaining, Reset: reset}}
 	}
@@ -150,9 +149,9 @@ func TestBusyIsNotUsedUp(t *testing.T) {
 	}
 	q.release(q.byCredential["c"], first, limit(4, time.Hour), now)
 	if _, wait := q.acquire(q.forCredential("c"), now, false); wait != recheckAfter {
-		t.Errorf("four of four run: wait %s", wait)
+		t.Errorf("four of four are running: wait %s", wait)
 	}
-	q.release(q.byCredential["c"], slow, limit(0, 10*time.Second), now) // of a window that was over before
+	q.release(q.byCredential["c"], slow, limit(0, 10*time.Second), now) // of an earlier window
 	if left, _, _ := q.remaining(q.byCredential["c"], now); left != 4-3 {
 		t.Errorf("%d left", left)
 	}
@@ -163,12 +162,12 @@ func TestBusyIsNotUsedUp(t *testing.T) {
 	}
 	q.release(q.byCredential["c"], first, limit(50, time.Minute), now)
 	if left, _, _ := q.remaining(q.byCredential["c"], now); left != 50-29 {
-		t.Errorf("%d left after 29 that said nothing", left)
+		t.Errorf("%d left after 29 without a report", left)
 	}
 }
 
-// TestManyRefusedAtOnce are one refusal.
-func TestManyRefusedAtOnce(t *testing.T) {
+// Concurrent 429s count as one.
+func TestQuota_Concurrent429sBackOffOnce(t *testing.T) {
 	q := newQuotas()
 	now := time.Now()
 	var numbers []uint64
@@ -178,20 +177,20 @@ func TestManyRefusedAtOnce(t *testing.T) {
 	}
 	c := q.byCredential["c"]
 	for _, number := range numbers {
-		if rests := q.block(c, 0, now); rests > 2*time.Second {
-			t.Errorf("rests %s", rests)
+		if wait := q.block(c, 0, now); wait > 2*time.Second {
+			t.Errorf("blocked for %s", wait)
 		}
 		q.release(c, number, requestOutcome{sent: true, rateLimited: true}, now)
 	}
 	if q.byCredential["c"].unspecified429s != 1 {
-		t.Errorf("%d strikes", q.byCredential["c"].unspecified429s)
+		t.Errorf("%d counted", q.byCredential["c"].unspecified429s)
 	}
 }
 
-// TestReserve: what nobody waits for leaves a fifth to those who do.
-func TestReserve(t *testing.T) {
+// Background requests leave a fifth of the quota to foreground requests.
+func TestQuota_ForegroundReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, send := limited(per(10, time.Minute), func() (normalize.Kind, http.Header) { return well, http.Header{} })
+		q, send := quotaChain(per(10, time.Minute), func() (normalize.Kind, http.Header) { return success, http.Header{} })
 		for i := range 10 {
 			err := send(WithBackgroundPriority(context.Background()))
 			if (err == nil) != (i < 8) {
@@ -203,7 +202,7 @@ func TestReserve(t *testing.T) {
 		}
 		for i := range 3 {
 			if err := send(context.Background()); (err == nil) != (i < 2) {
-				t.Errorf("a caller's request %d: %v", i, err)
+				t.Errorf("foreground request %d: %v", i, err)
 			}
 		}
 		time.Sleep(time.Minute)
@@ -211,8 +210,8 @@ func TestReserve(t *testing.T) {
 			t.Errorf("in the next window: %v", err)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // and of what the vendor says
-		_, send := limited(nil, func() (normalize.Kind, http.Header) { return well, saying(12, 30) })
+	synctest.Test(t, func(t *testing.T) { // of the reported limit, too
+		_, send := quotaChain(nil, func() (normalize.Kind, http.Header) { return success, rateLimitHeaders(12, 30) })
 		if err := send(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -225,23 +224,23 @@ func TestReserve(t *testing.T) {
 	})
 }
 
-// TestRests: a 429 that does not say for how long rests longer each time in a row.
-func TestRests(t *testing.T) {
+// The wait after a 429 without Retry-After doubles with each consecutive one.
+func TestQuota_BackoffWithoutRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kind := normalize.KindRateLimited
-		_, send := limited(nil, func() (normalize.Kind, http.Header) { return kind, http.Header{} })
+		_, send := quotaChain(nil, func() (normalize.Kind, http.Header) { return kind, http.Header{} })
 		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			err := send(context.Background())
 			failure := err.(*normalize.Error)
 			if least := want * time.Second; failure.Status == 0 || failure.RetryAfter < least || failure.RetryAfter > min(least*5/4, maxBackoff) {
-				t.Errorf("rests %s, want about %ds", failure.RetryAfter, want)
+				t.Errorf("blocked for %s, want about %ds", failure.RetryAfter, want)
 			}
 			if again := send(context.Background()).(*normalize.Error); again.Status != 0 || again.RetryAfter != failure.RetryAfter {
 				t.Errorf("meanwhile: %+v", again)
 			}
 			time.Sleep(failure.RetryAfter)
 		}
-		kind = well
+		kind = success
 		if err := send(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -252,18 +251,19 @@ func TestRests(t *testing.T) {
 	})
 }
 
-// TestWhatWasNotSentIsNotCounted, and what may have been is; nothing runs for ever.
-func TestWhatWasNotSentIsNotCounted(t *testing.T) {
+// Requests that the provider may have received are counted, others are not; none counts as
+// running after it ended.
+func TestQuota_CountsRequestsThatMayHaveBeenSent(t *testing.T) {
 	for _, kind := range normalize.Kinds() {
-		q, send := limited(per(5, time.Hour), func() (normalize.Kind, http.Header) { return kind, nil })
+		q, send := quotaChain(per(5, time.Hour), func() (normalize.Kind, http.Header) { return kind, nil })
 		_ = send(context.Background())
 		c := q.byCredential[adapters.NewCredential(secret.New("c")).ID()]
-		want := problem.Outcomes[kind].Lost || kind == normalize.KindRateLimited // which is an answer
+		want := problem.Outcomes[kind].Lost || kind == normalize.KindRateLimited // which is a response
 		if counted := len(c.ended) == 1; counted != want || c.running != 0 {
 			t.Errorf("%s: counted %v, %d running", kind, counted, c.running)
 		}
 	}
-	q, send := limited(per(5, time.Hour), func() (normalize.Kind, http.Header) { panic("in the exchange") })
+	q, send := quotaChain(per(5, time.Hour), func() (normalize.Kind, http.Header) { panic("in the round trip") })
 	func() {
 		defer func() { _ = recover() }()
 		_ = send(context.Background())
@@ -273,9 +273,8 @@ func TestWhatWasNotSentIsNotCounted(t *testing.T) {
 	}
 }
 
-// TestArrivalsStayWithinTheQuota: at the vendor, however long requests are on
-// their way.
-func TestArrivalsStayWithinTheQuota(t *testing.T) {
+// The rate also holds where the provider receives the requests, whatever their latency.
+func TestQuota_HoldsAtTheProvider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQuotas()
 		q.setRate(per(5, 10*time.Second))
@@ -303,7 +302,7 @@ func TestArrivalsStayWithinTheQuota(t *testing.T) {
 		defer mu.Unlock()
 		for i := 5; i < len(arrived); i++ {
 			if arrived[i].Sub(arrived[i-5]) < 10*time.Second {
-				t.Fatalf("six arrive within %s", arrived[i].Sub(arrived[i-5]))
+				t.Fatalf("six requests arrived within %s", arrived[i].Sub(arrived[i-5]))
 			}
 		}
 		if len(arrived) < 300 {
@@ -312,9 +311,8 @@ func TestArrivalsStayWithinTheQuota(t *testing.T) {
 	})
 }
 
-// TestLowest: what is shown of a backend is of the credential with the smallest share left,
-// and of the window that leaves it.
-func TestLowest(t *testing.T) {
+// lowest returns the smaller of the configured and the reported limit.
+func TestQuota_Lowest(t *testing.T) {
 	now := time.Now()
 	f := func(name string, rate *config.Rate, c *quota, wantLeft, wantLimit int64, wantKnown bool) {
 		t.Helper()
@@ -328,16 +326,15 @@ func TestLowest(t *testing.T) {
 		}
 	}
 	rate := &config.Rate{Requests: 600, Per: config.Duration(time.Minute)}
-	f("nobody limits", nil, nil, 0, 0, false)
-	f("nothing was asked", rate, nil, 600, 600, true)
-	f("the vendor allows less", rate, &quota{reported: &providerLimit{limit: 10, remaining: 9, resetAt: now.Add(time.Minute)}}, 9, 10, true)
-	f("the vendor alone", nil, &quota{reported: &providerLimit{limit: 10, remaining: 4, resetAt: now.Add(time.Minute)}}, 4, 10, true)
-	f("told to rest, and nothing else is known", nil, &quota{blockedUntil: now.Add(time.Minute)}, 0, 1, true)
+	f("no limit", nil, nil, 0, 0, false)
+	f("no request yet", rate, nil, 600, 600, true)
+	f("the reported limit is lower", rate, &quota{reported: &providerLimit{limit: 10, remaining: 9, resetAt: now.Add(time.Minute)}}, 9, 10, true)
+	f("only a reported limit", nil, &quota{reported: &providerLimit{limit: 10, remaining: 4, resetAt: now.Add(time.Minute)}}, 4, 10, true)
+	f("only blocked by a 429", nil, &quota{blockedUntil: now.Add(time.Minute)}, 0, 1, true)
 }
 
-// TestNoWindowHasMoreThanTheQuota slides a window over every request that was
-// let through.
-func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
+// No window, wherever it starts, has more requests than the quota.
+func TestQuota_HoldsInEveryWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQuotas()
 		q.setRate(&config.Rate{Requests: 5, Per: config.Duration(10 * time.Second)})
@@ -346,11 +343,11 @@ func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
 			time.Sleep(time.Duration(i*7919%2300) * time.Millisecond)
 			c := q.forCredential("c")
 			request, wait := q.acquire(c, time.Now(), false)
-			if wait > 0 && i%3 == 0 { // the wait that was said is exact
+			if wait > 0 && i%3 == 0 { // the wait is exact
 				time.Sleep(wait)
 				var again time.Duration
 				if request, again = q.acquire(c, time.Now(), false); again != 0 {
-					t.Fatalf("told to wait %s, then %s more", wait, again)
+					t.Fatalf("wait %s, then %s more", wait, again)
 				}
 				wait = 0
 			}
@@ -366,7 +363,7 @@ func TestNoWindowHasMoreThanTheQuota(t *testing.T) {
 			}
 		}
 		if len(sent) < 300 {
-			t.Errorf("only %d requests were let through", len(sent))
+			t.Errorf("only %d requests were admitted", len(sent))
 		}
 	})
 }

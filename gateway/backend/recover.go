@@ -17,7 +17,7 @@ func recoverPanics(b *Backend, log *slog.Logger) Middleware {
 		return func(ctx context.Context, call Call) (result Result, err error) {
 			defer func() {
 				if p := recover(); p != nil {
-					result, err = Result{}, PanicError(ctx, b, call, p, log)
+					result, err = Result{}, PanicError(ctx, b, call.Op, p, log)
 				}
 			}()
 			return next(ctx, call)
@@ -30,7 +30,7 @@ func recoverPanics(b *Backend, log *slog.Logger) Middleware {
 func RecoverPanic(ctx context.Context, b *Backend, op adapters.Operation, log *slog.Logger, do func()) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = PanicError(ctx, b, Call{Op: op}, p, log)
+			err = PanicError(ctx, b, op, p, log)
 		}
 	}()
 	do()
@@ -39,7 +39,7 @@ func RecoverPanic(ctx context.Context, b *Backend, op adapters.Operation, log *s
 
 // PanicError logs the type and the stack of a panic p and returns an error for it. The value
 // is not logged: it may contain a credential or a provider's data.
-func PanicError(ctx context.Context, b *Backend, call Call, p any, log *slog.Logger) error {
-	log.ErrorContext(ctx, "panic in a backend's call", "backend", b.Name, "operation", string(call.Op), "panic_type", fmt.Sprintf("%T", p), "stack", telemetry.Stack())
-	return &normalize.Error{Kind: normalize.KindInternal, Provider: b.Info.Provider, Op: string(call.Op), Message: "a panic"}
+func PanicError(ctx context.Context, b *Backend, op adapters.Operation, p any, log *slog.Logger) error {
+	log.ErrorContext(ctx, "panic in a backend's call", "backend", b.Name, "operation", string(op), "panic_type", fmt.Sprintf("%T", p), "stack", telemetry.Stack())
+	return &normalize.Error{Kind: normalize.KindInternal, Provider: b.Info.Provider, Op: string(op), Message: "the call panicked; the stack is in the gateway's log"}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 )
 
-// TestReplyTracker_WhichRepliesMatch: only a single reply, a 200 with the same type and body.
+// Only a single reply matches, a 200 with the same Content-Type and body.
 func TestReplyTracker_WhichRepliesMatch(t *testing.T) {
 	before := &replyTracker{}
 	before.observe(adapters.Response{Status: 200, Body: []byte("{}")})
@@ -16,7 +16,7 @@ func TestReplyTracker_WhichRepliesMatch(t *testing.T) {
 		t.Fatal("one reply has no hash")
 	}
 	if first == &before.last {
-		t.Error("the hash holds on to its tracker, which holds on to the hash before it, and so on")
+		t.Error("the hash keeps its tracker in memory, and with it all trackers before it")
 	}
 	for name, r := range map[string]adapters.Response{
 		"another body": {Status: 200, Body: []byte("{ }")},

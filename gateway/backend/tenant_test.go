@@ -13,7 +13,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
-// testBackend returns a backend that nothing answers for.
+// testBackend returns a backend that sends no request.
 func testBackend(t *testing.T, quota *config.Rate, previous *Backend) *Backend {
 	t.Helper()
 	tel, err := telemetry.New(context.Background(), telemetry.Options{Log: slog.New(slog.DiscardHandler)})
@@ -31,26 +31,26 @@ func testBackend(t *testing.T, quota *config.Rate, previous *Backend) *Backend {
 	return b
 }
 
-// TestTenant_OutlivesAReload: a credential at a backend that is configured anew is another
-// tenant, with the quota and the concurrency slots that the provider's account had.
-func TestTenant_OutlivesAReload(t *testing.T) {
+// After a reload a credential is another tenant, with the quota and the concurrency slots of
+// its predecessor.
+func TestTenant_KeepsQuotaAndSlotsAcrossReload(t *testing.T) {
 	hourly := func(n int) *config.Rate { return &config.Rate{Requests: n, Per: config.Duration(time.Hour)} }
 	b := testBackend(t, hourly(100), nil)
 	credential, other := adapters.NewCredential(secret.New("one")), adapters.NewCredential(secret.New("other"))
 	tenant := b.Tenant(credential)
 	if b.Tenant(adapters.NewCredential(secret.New("one"))) != tenant || b.Tenant(other) == tenant {
-		t.Error("a tenant is not one credential")
+		t.Error("tenants and credentials do not correspond")
 	}
 	next := testBackend(t, hourly(200), b)
 	after := next.Tenant(credential)
 	if after == tenant || after.ID == tenant.ID || after.quota != tenant.quota || after.slots != tenant.slots {
-		t.Errorf("at the backend configured anew it is %+v, it was %+v", after, tenant)
+		t.Errorf("after the reload it is %+v, before %+v", after, tenant)
 	}
 	if tenant.Successor() != after || after.Successor() != nil {
 		t.Error("the tenant does not know its successor")
 	}
 	next.RetainCredentials(map[string]bool{other.ID(): true})
 	if next.tenants.byID[credential.ID()] != nil || next.quotas.byCredential[credential.ID()] != nil || next.Tenant(credential) == after {
-		t.Error("a credential that no key has is not forgotten")
+		t.Error("the state of a credential that is not in use was kept")
 	}
 }

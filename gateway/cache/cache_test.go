@@ -23,29 +23,30 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// cached is a cache before a backend that the test plays.
-func cached(t *testing.T, ages config.BackendCache, next backend.Endpoint) (*Cache, backend.Endpoint) {
+// newTestCache returns a cache and the endpoint that it makes of next.
+func newTestCache(t *testing.T, c config.BackendCache, next backend.Endpoint) (*Cache, backend.Endpoint) {
 	t.Helper()
-	return cachedOf(t, playedBackend(t, ages), next)
+	return newTestCacheFor(t, newTestBackend(t, c), next)
 }
 
-// playedBackend returns a backend whose endpoint the test plays.
-func playedBackend(t *testing.T, ages config.BackendCache) *backend.Backend {
+// newTestBackend returns a backend that sends no request.
+func newTestBackend(t *testing.T, c config.BackendCache) *backend.Backend {
 	t.Helper()
 	tel, err := telemetry.New(context.Background(), telemetry.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	none := func(*backend.Backend) backend.Middleware {
+	noCache := func(*backend.Backend) backend.Middleware {
 		return func(next backend.Endpoint) backend.Endpoint { return next }
 	}
 	provider := adapters.Provider{Info: &adapters.Info{Provider: "p"}, New: func(adapters.Settings) adapters.Adapter { return nil }}
-	return backend.New(backend.Options{Log: slog.New(slog.DiscardHandler), Telemetry: tel, Cache: none}, provider, config.ResolvedBackend{
-		Name: "b", BaseURL: &url.URL{Scheme: "http", Host: "127.0.0.1:1"}, Backend: config.Backend{Cache: ages, MaxConcurrent: 1},
+	return backend.New(backend.Options{Log: slog.New(slog.DiscardHandler), Telemetry: tel, Cache: noCache}, provider, config.ResolvedBackend{
+		Name: "b", BaseURL: &url.URL{Scheme: "http", Host: "127.0.0.1:1"}, Backend: config.Backend{Cache: c, MaxConcurrent: 1},
 	}, nil)
 }
 
-func cachedOf(t *testing.T, b *backend.Backend, next backend.Endpoint) (*Cache, backend.Endpoint) {
+// newTestCacheFor is newTestCache for a given backend. The cache has room for three entries.
+func newTestCacheFor(t *testing.T, b *backend.Backend, next backend.Endpoint) (*Cache, backend.Endpoint) {
 	t.Helper()
 	tel, err := telemetry.New(context.Background(), telemetry.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -70,19 +71,20 @@ func seconds(ttl, revalidate, ifError int) config.BackendCache {
 	return config.BackendCache{TTL: s(ttl), StaleWhileRevalidate: s(revalidate), StaleIfError: s(ifError)}
 }
 
-// TestAges walks an entry through its life on a clock of its own.
-func TestAges(t *testing.T) {
+// An entry is fresh, then served while it is refreshed, then served in place of failures that
+// allow it, and dropped by failures that do not.
+func TestCache_EntryLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asked atomic.Int32
+		var requests atomic.Int32
 		var failure atomic.Pointer[normalize.Error]
-		_, endpoint := cached(t, seconds(10, 20, 100), func(context.Context, backend.Call) (backend.Result, error) {
-			asked.Add(1)
+		_, endpoint := newTestCache(t, seconds(10, 20, 100), func(context.Context, backend.Call) (backend.Result, error) {
+			requests.Add(1)
 			if f := failure.Load(); f != nil {
 				return backend.Result{}, f
 			}
 			return backend.Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 		})
-		step := func(wait time.Duration, wantAsked int32, wantCache backend.CacheStatus, wantKind string) {
+		step := func(wait time.Duration, wantRequests int32, wantCache backend.CacheStatus, wantKind string) {
 			t.Helper()
 			time.Sleep(wait)
 			result, err := endpoint(context.Background(), list("k"))
@@ -91,15 +93,15 @@ func TestAges(t *testing.T) {
 			if err != nil {
 				kind = normalize.KindOf(err).String()
 			}
-			if asked.Load() != wantAsked || result.Cache != wantCache || kind != wantKind {
-				t.Errorf("after %s: asked %d, %q %q, want %d, %q %q", wait, asked.Load(), result.Cache, kind, wantAsked, wantCache, wantKind)
+			if requests.Load() != wantRequests || result.Cache != wantCache || kind != wantKind {
+				t.Errorf("after %s: %d requests, %q %q, want %d, %q %q", wait, requests.Load(), result.Cache, kind, wantRequests, wantCache, wantKind)
 			}
 		}
 		step(0, 1, backend.CacheMiss, "")
 		step(5*time.Second, 1, backend.CacheHit, "")
-		step(8*time.Second, 2, backend.CacheHit, "") // served, and refreshed behind
+		step(8*time.Second, 2, backend.CacheHit, "") // served, and refreshed in the background
 		step(1*time.Second, 2, backend.CacheHit, "")
-		step(40*time.Second, 3, backend.CacheMiss, "") // too old to be served unasked
+		step(40*time.Second, 3, backend.CacheMiss, "") // too old for stale-while-revalidate
 		failure.Store(&normalize.Error{Kind: normalize.KindUpstream})
 		step(5*time.Second, 3, backend.CacheHit, "")
 		step(40*time.Second, 4, backend.CacheStale, "")
@@ -114,13 +116,12 @@ func TestAges(t *testing.T) {
 	})
 }
 
-// TestRefreshBehindVoidsToo: what a 401, 403 or 404 says counts also where
-// nobody waits for the answer.
-func TestRefreshBehindVoidsToo(t *testing.T) {
+// A 401, 403 or 404 of a background refresh drops entries, too.
+func TestCache_FailedRefreshInvalidates(t *testing.T) {
 	for _, kind := range []normalize.Kind{normalize.KindNotFound, normalize.KindAuth} {
 		synctest.Test(t, func(t *testing.T) {
 			var failing atomic.Bool
-			c, endpoint := cached(t, seconds(10, 100, 1000), func(_ context.Context, call backend.Call) (backend.Result, error) {
+			c, endpoint := newTestCache(t, seconds(10, 100, 1000), func(_ context.Context, call backend.Call) (backend.Result, error) {
 				if failing.Load() && call.Op == adapters.OpList {
 					return backend.Result{}, &normalize.Error{Kind: kind}
 				}
@@ -136,10 +137,10 @@ func TestRefreshBehindVoidsToo(t *testing.T) {
 			failing.Store(true)
 			time.Sleep(20 * time.Second)
 			if _, err := endpoint(context.Background(), list("k")); err != nil {
-				t.Errorf("%v", err) // served, and refreshed behind
+				t.Errorf("%v", err) // served, and refreshed in the background
 			}
 			synctest.Wait()
-			// A credential that is refused voids all that was seen with it.
+			// A rejected credential drops all entries of its tenant.
 			want := map[normalize.Kind]int64{normalize.KindNotFound: 2, normalize.KindAuth: 1}[kind]
 			if n := entries(c); n != want {
 				t.Errorf("%s: %d entries are left, want %d", kind, n, want)
@@ -151,42 +152,42 @@ func TestRefreshBehindVoidsToo(t *testing.T) {
 	}
 }
 
-// TestRefusedCredentialCostsOthersNothing: what a 401 voids is its own.
-func TestRefusedCredentialCostsOthersNothing(t *testing.T) {
+// A 401 drops the entries of its own tenant only.
+func TestCache_RejectedCredentialAffectsOnlyItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dead := list("dead").Credential.ID()
-		var asked atomic.Int32
-		c, endpoint := cached(t, seconds(10, 0, 0), func(_ context.Context, call backend.Call) (backend.Result, error) {
-			if call.Credential.ID() == dead {
+		rejected := list("rejected").Credential.ID()
+		var requests atomic.Int32
+		c, endpoint := newTestCache(t, seconds(10, 0, 0), func(_ context.Context, call backend.Call) (backend.Result, error) {
+			if call.Credential.ID() == rejected {
 				return backend.Result{}, &normalize.Error{Kind: normalize.KindAuth}
 			}
-			asked.Add(1)
+			requests.Add(1)
 			time.Sleep(time.Second)
 			return backend.Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 		})
 		var wg sync.WaitGroup
 		wg.Go(func() { _, _ = endpoint(context.Background(), list("good")) })
 		synctest.Wait()
-		if _, err := endpoint(context.Background(), list("dead")); normalize.KindOf(err) != normalize.KindAuth {
+		if _, err := endpoint(context.Background(), list("rejected")); normalize.KindOf(err) != normalize.KindAuth {
 			t.Errorf("%v", err)
 		}
 		wg.Go(func() { _, _ = endpoint(context.Background(), list("good")) })
 		wg.Wait()
-		if n := asked.Load(); n != 1 || entries(c) != 1 {
-			t.Errorf("asked %d times, %d entries", n, entries(c))
+		if n := requests.Load(); n != 1 || entries(c) != 1 {
+			t.Errorf("%d requests, %d entries", n, entries(c))
 		}
 	})
 }
 
-// TestFailedWriteKeepsWhatItDidNotChange: above all what stands in while a
-// backend is away.
-func TestFailedWriteKeepsWhatItDidNotChange(t *testing.T) {
+// A failed write keeps entries if it certainly changed nothing: they are served while the
+// backend is unavailable.
+func TestCache_FailedWriteInvalidatesOnlyIfItMayHaveChangedAnything(t *testing.T) {
 	for kind, kept := range map[normalize.Kind]bool{
 		normalize.KindConnect: true, normalize.KindTLS: true, normalize.KindConnectTimeout: true, normalize.KindExpired: true, normalize.KindRateLimited: true,
 		normalize.KindUnavailable: true, normalize.KindRejected: true, normalize.KindBreakerOpen: true, normalize.KindBusy: true, normalize.KindUnsupported: true,
 		normalize.KindTimeout: false, normalize.KindReset: false, normalize.KindUpstream: false, normalize.KindNotFound: false, normalize.KindAuth: false, normalize.KindInternal: false,
 	} {
-		c, endpoint := cached(t, seconds(10, 0, 100), func(_ context.Context, call backend.Call) (backend.Result, error) {
+		c, endpoint := newTestCache(t, seconds(10, 0, 100), func(_ context.Context, call backend.Call) (backend.Result, error) {
 			if call.Op == adapters.OpUpdate {
 				return backend.Result{}, &normalize.Error{Kind: kind}
 			}
@@ -203,11 +204,12 @@ func TestFailedWriteKeepsWhatItDidNotChange(t *testing.T) {
 	}
 }
 
-// TestOlderWholeGoesBeforeAPart: and a list that is odd by itself does not.
-func TestOlderWholeGoesBeforeAPart(t *testing.T) {
+// A complete older list is served instead of an interrupted new one, but not instead of one
+// that is partial for another reason.
+func TestCache_CompleteStaleListIsPreferredToInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		snapshot := &catalog.Snapshot{}
-		_, endpoint := cached(t, seconds(10, 0, 1000), func(context.Context, backend.Call) (backend.Result, error) {
+		_, endpoint := newTestCache(t, seconds(10, 0, 1000), func(context.Context, backend.Call) (backend.Result, error) {
 			return backend.Result{Snapshot: snapshot, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 		})
 		f := func(next *catalog.Snapshot, want backend.CacheStatus) {
@@ -225,16 +227,16 @@ func TestOlderWholeGoesBeforeAPart(t *testing.T) {
 	})
 }
 
-// TestWhatNoKeySeesIsNotKept: not even by a read that began while one did.
-func TestWhatNoKeySeesIsNotKept(t *testing.T) {
+// Retain also keeps running reads of tenants that are not live from being stored.
+func TestCache_RetainAppliesToRunningReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := playedBackend(t, seconds(10, 0, 0))
-		c, endpoint := cachedOf(t, b, func(context.Context, backend.Call) (backend.Result, error) {
+		b := newTestBackend(t, seconds(10, 0, 0))
+		c, endpoint := newTestCacheFor(t, b, func(context.Context, backend.Call) (backend.Result, error) {
 			time.Sleep(time.Second)
 			return backend.Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 		})
 		var wg sync.WaitGroup
-		wg.Go(func() { _, _ = endpoint(context.Background(), list("gone")) })
+		wg.Go(func() { _, _ = endpoint(context.Background(), list("removed")) })
 		wg.Go(func() { _, _ = endpoint(context.Background(), list("kept")) })
 		synctest.Wait()
 		c.Retain(map[*backend.Tenant]bool{b.Tenant(list("kept").Credential): true})
@@ -245,9 +247,9 @@ func TestWhatNoKeySeesIsNotKept(t *testing.T) {
 	})
 }
 
-func TestTTLOfZeroIsNeverServedUnasked(t *testing.T) {
+func TestCache_ZeroTTLAlwaysFetches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, endpoint := cached(t, seconds(0, 300, 300), func(context.Context, backend.Call) (backend.Result, error) {
+		_, endpoint := newTestCache(t, seconds(0, 300, 300), func(context.Context, backend.Call) (backend.Result, error) {
 			return backend.Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 		})
 		for range 3 {
@@ -259,12 +261,11 @@ func TestTTLOfZeroIsNeverServedUnasked(t *testing.T) {
 	})
 }
 
-// TestFullCacheLetsGoOfWhatIsNotServed: entries that are only kept for the case
-// of a failure make room, the oldest first.
-func TestFullCacheLetsGoOfWhatIsNotServed(t *testing.T) {
+// A full cache evicts entries that are only kept for stale-if-error, the oldest first.
+func TestCache_EvictsOldestStaleEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := playedBackend(t, seconds(10, 0, 10_000))
-		c, endpoint := cachedOf(t, b, func(context.Context, backend.Call) (backend.Result, error) {
+		b := newTestBackend(t, seconds(10, 0, 10_000))
+		c, endpoint := newTestCacheFor(t, b, func(context.Context, backend.Call) (backend.Result, error) {
 			return backend.Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 		})
 		for i := range 4 {
@@ -283,9 +284,9 @@ func TestFullCacheLetsGoOfWhatIsNotServed(t *testing.T) {
 	})
 }
 
-func TestCacheIsBounded(t *testing.T) {
+func TestCache_IsBoundedInEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, backend.Call) (backend.Result, error) {
+		c, endpoint := newTestCache(t, seconds(10, 0, 0), func(context.Context, backend.Call) (backend.Result, error) {
 			return backend.Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 		})
 		for i := range 10 {
@@ -296,7 +297,7 @@ func TestCacheIsBounded(t *testing.T) {
 		if n := entries(c); n != 3 {
 			t.Errorf("%d entries, the bound is 3", n)
 		}
-		time.Sleep(time.Minute) // on the test's clock: all three expire
+		time.Sleep(time.Minute) // by the clock of synctest: all three expire
 		if _, err := endpoint(context.Background(), list("new")); err != nil {
 			t.Fatal(err)
 		}
@@ -306,11 +307,11 @@ func TestCacheIsBounded(t *testing.T) {
 	})
 }
 
-// TestInterruptedListsAreNotKept: and those that are odd by themselves are, or
-// each request would walk them again.
-func TestInterruptedListsAreNotKept(t *testing.T) {
+// Interrupted lists are not stored; lists that are partial for another reason are, or each
+// request would fetch all their pages again.
+func TestCache_InterruptedListsAreNotStored(t *testing.T) {
 	for interrupted, want := range map[bool]int64{true: 0, false: 1} {
-		c, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, backend.Call) (backend.Result, error) {
+		c, endpoint := newTestCache(t, seconds(10, 0, 0), func(context.Context, backend.Call) (backend.Result, error) {
 			return backend.Result{Snapshot: &catalog.Snapshot{Partial: &normalize.Error{}, Interrupted: interrupted}, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 		})
 		if _, err := endpoint(context.Background(), list("k")); err != nil || entries(c) != want {
@@ -319,10 +320,10 @@ func TestInterruptedListsAreNotKept(t *testing.T) {
 	}
 }
 
-func TestCacheKeysNeverMeet(t *testing.T) {
+func TestCacheKey_Unique(t *testing.T) {
 	seen := map[string]string{}
 	for i := range 3 {
-		backend := playedBackend(t, config.BackendCache{}) // the same name, after a reload
+		backend := newTestBackend(t, config.BackendCache{}) // the same name, after a reload
 		for _, credential := range []string{"b", "bc", ""} {
 			for _, id := range []string{"", "c", "list"} {
 				for _, op := range []adapters.Operation{adapters.OpList, adapters.OpGet} {

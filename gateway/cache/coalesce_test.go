@@ -14,20 +14,20 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-func TestEqualReadsShareOne(t *testing.T) {
+func TestCoalesce_EqualReadsShareOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asked atomic.Int32
-		_, endpoint := cached(t, seconds(10, 0, 0), func(_ context.Context, c backend.Call) (backend.Result, error) {
-			asked.Add(1)
+		var requests atomic.Int32
+		_, endpoint := newTestCache(t, seconds(10, 0, 0), func(_ context.Context, c backend.Call) (backend.Result, error) {
+			requests.Add(1)
 			time.Sleep(time.Second)
 			return backend.Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 		})
-		// The first caller leaves; that harms none of the others.
+		// The first caller leaves; the others still get their result.
 		leaving, leave := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if _, err := endpoint(leaving, list("k")); normalize.KindOf(err) != normalize.KindCanceled {
-				t.Errorf("who left got %v", err)
+				t.Errorf("the caller that left got %v", err)
 			}
 		})
 		synctest.Wait()
@@ -42,17 +42,16 @@ func TestEqualReadsShareOne(t *testing.T) {
 		synctest.Wait()
 		leave()
 		wg.Wait()
-		if n := asked.Load(); n != 2 {
-			t.Errorf("two credentials asked %d times", n)
+		if n := requests.Load(); n != 2 {
+			t.Errorf("%d requests of two credentials", n)
 		}
 	})
 }
 
-// TestWhoJoinsHasItsOwnTime: a caller in a hurry who began a read takes no
-// time from one who joins it.
-func TestWhoJoinsHasItsOwnTime(t *testing.T) {
+// A short deadline of the caller that started a fetch does not end it for one that joined.
+func TestCoalesce_CallersKeepTheirOwnDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, endpoint := cached(t, seconds(10, 0, 0), func(ctx context.Context, _ backend.Call) (backend.Result, error) {
+		_, endpoint := newTestCache(t, seconds(10, 0, 0), func(ctx context.Context, _ backend.Call) (backend.Result, error) {
 			select {
 			case <-time.After(3 * time.Second):
 				return backend.Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
@@ -60,28 +59,28 @@ func TestWhoJoinsHasItsOwnTime(t *testing.T) {
 				return backend.Result{}, &normalize.Error{Kind: normalize.KindDeadline}
 			}
 		})
-		hurried, cancel := context.WithTimeout(context.Background(), time.Second)
+		short, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if _, err := endpoint(hurried, list("k")); normalize.KindOf(err) != normalize.KindDeadline {
-				t.Errorf("in a hurry: %v", err)
+			if _, err := endpoint(short, list("k")); normalize.KindOf(err) != normalize.KindDeadline {
+				t.Errorf("with the short deadline: %v", err)
 			}
 		})
 		synctest.Wait()
 		wg.Go(func() {
 			if result, err := endpoint(context.Background(), list("k")); err != nil || result.Cache != backend.CacheCoalesced {
-				t.Errorf("who joined: %q, %v", result.Cache, err)
+				t.Errorf("the caller that joined: %q, %v", result.Cache, err)
 			}
 		})
 		wg.Wait()
 	})
 }
 
-// TestBackgroundLeavesWhenTold: it may have all the time, and yet be told to end.
-func TestBackgroundLeavesWhenTold(t *testing.T) {
+// A caller with background priority stops waiting when its context is canceled.
+func TestCoalesce_BackgroundCallerCanBeCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, backend.Call) (backend.Result, error) {
+		_, endpoint := newTestCache(t, seconds(10, 0, 0), func(context.Context, backend.Call) (backend.Result, error) {
 			time.Sleep(2 * time.Second)
 			return backend.Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 		})
@@ -91,13 +90,13 @@ func TestBackgroundLeavesWhenTold(t *testing.T) {
 		if _, err := endpoint(ctx, list("k")); normalize.KindOf(err) != normalize.KindCanceled || time.Since(began) != time.Second {
 			t.Errorf("%v after %s", err, time.Since(began))
 		}
-		time.Sleep(2 * time.Second) // the read ends by itself
+		time.Sleep(2 * time.Second) // the fetch continues until it ends
 	})
 }
 
-func TestReadThatBeganBeforeAWriteIsNotKept(t *testing.T) {
+func TestCache_ReadBegunBeforeWriteIsNotStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, endpoint := cached(t, seconds(10, 0, 0), func(_ context.Context, c backend.Call) (backend.Result, error) {
+		c, endpoint := newTestCache(t, seconds(10, 0, 0), func(_ context.Context, c backend.Call) (backend.Result, error) {
 			time.Sleep(time.Second)
 			return backend.Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 		})
@@ -114,12 +113,12 @@ func TestReadThatBeganBeforeAWriteIsNotKept(t *testing.T) {
 	})
 }
 
-// TestPanicHarmsOnlyWhoBeganTheRead: those who joined it ask again, together.
-func TestPanicHarmsOnlyWhoBeganTheRead(t *testing.T) {
+// After a panic only the caller that started the fetch fails; the others share a second fetch.
+func TestCoalesce_PanicFailsOnlyTheLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asked atomic.Int32
-		_, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, backend.Call) (backend.Result, error) {
-			n := asked.Add(1)
+		var requests atomic.Int32
+		_, endpoint := newTestCache(t, seconds(10, 0, 0), func(context.Context, backend.Call) (backend.Result, error) {
+			n := requests.Add(1)
 			time.Sleep(time.Second)
 			if n == 1 {
 				panic("once")
@@ -136,24 +135,23 @@ func TestPanicHarmsOnlyWhoBeganTheRead(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if asked.Load() != 2 || failed.Load() != 1 {
-			t.Errorf("asked %d times, %d failed", asked.Load(), failed.Load())
+		if requests.Load() != 2 || failed.Load() != 1 {
+			t.Errorf("%d requests, %d callers failed", requests.Load(), failed.Load())
 		}
 	})
 }
 
-// TestFlightsOfTheirOwn: a read after a write, a purge, or with no-cache does not
-// join one that began before.
-func TestFlightsOfTheirOwn(t *testing.T) {
-	fresh := list("k")
-	fresh.NoCache = true
+// A read after a write or a purge, or with no-cache, does not share a fetch that began before.
+func TestCoalesce_NewFetchAfterInvalidation(t *testing.T) {
+	noCache := list("k")
+	noCache.NoCache = true
 	for name, c := range map[string]struct {
 		between func(c *Cache, endpoint backend.Endpoint)
 		second  backend.Call
 		want    int32
 	}{
-		"joined": {func(*Cache, backend.Endpoint) {}, list("k"), 1},
-		"fresh":  {func(*Cache, backend.Endpoint) {}, fresh, 2},
+		"shared":   {func(*Cache, backend.Endpoint) {}, list("k"), 1},
+		"no-cache": {func(*Cache, backend.Endpoint) {}, noCache, 2},
 		"write": {func(_ *Cache, endpoint backend.Endpoint) {
 			write := list("k")
 			write.Op, write.NativeID = adapters.OpUpdate, "1"
@@ -162,12 +160,12 @@ func TestFlightsOfTheirOwn(t *testing.T) {
 		"purge": {func(c *Cache, _ backend.Endpoint) { c.Purge(func(*backend.Tenant) bool { return true }) }, list("k"), 2},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			var asked atomic.Int32
-			cache, endpoint := cached(t, seconds(10, 0, 0), func(_ context.Context, call backend.Call) (backend.Result, error) {
+			var requests atomic.Int32
+			cache, endpoint := newTestCache(t, seconds(10, 0, 0), func(_ context.Context, call backend.Call) (backend.Result, error) {
 				if call.Op != adapters.OpList {
 					return backend.Result{}, nil
 				}
-				asked.Add(1)
+				requests.Add(1)
 				time.Sleep(time.Second)
 				return backend.Result{Snapshot: &catalog.Snapshot{}, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 			})
@@ -177,42 +175,41 @@ func TestFlightsOfTheirOwn(t *testing.T) {
 			c.between(cache, endpoint)
 			wg.Go(func() { _, _ = endpoint(context.Background(), c.second) })
 			wg.Wait()
-			if n := asked.Load(); n != c.want {
-				t.Errorf("%s: asked %d times, want %d", name, n, c.want)
+			if n := requests.Load(); n != c.want {
+				t.Errorf("%s: %d requests, want %d", name, n, c.want)
 			}
 		})
 	}
 }
 
-// TestNobodyLeftAsksForNothing: a read whose caller has left does not begin.
-func TestNobodyLeftAsksForNothing(t *testing.T) {
-	asked := false
-	_, endpoint := cached(t, seconds(10, 0, 0), func(context.Context, backend.Call) (backend.Result, error) {
-		asked = true
+// A read whose context has already ended sends no request.
+func TestCache_CanceledReadSendsNoRequest(t *testing.T) {
+	sent := false
+	_, endpoint := newTestCache(t, seconds(10, 0, 0), func(context.Context, backend.Call) (backend.Result, error) {
+		sent = true
 		return backend.Result{}, nil
 	})
 	left, leave := context.WithCancel(context.Background())
 	leave()
-	if _, err := endpoint(left, list("k")); normalize.KindOf(err) != normalize.KindCanceled || asked {
-		t.Errorf("%v, asked %v", err, asked)
+	if _, err := endpoint(left, list("k")); normalize.KindOf(err) != normalize.KindCanceled || sent {
+		t.Errorf("%v, request sent: %v", err, sent)
 	}
 }
 
-// TestFailedRefreshIsNotBegunAnew by each one who asks: what is served is left
-// alone for a while, or for as long as the backend asks.
-func TestFailedRefreshIsNotBegunAnew(t *testing.T) {
+// After a failed refresh the next one waits: for a tenth of the ttl, or for Retry-After.
+func TestCache_FailedRefreshIsPostponed(t *testing.T) {
 	for _, failure := range []*normalize.Error{
 		{Kind: normalize.KindUpstream}, {Kind: normalize.KindRateLimited, RetryAfter: 15 * time.Second},
 		{Kind: normalize.KindRedirect}, {Kind: normalize.KindRejected}, {Kind: normalize.KindTooLarge}, {Kind: normalize.KindInternal},
 	} {
-		pause := max(failure.RetryAfter, 2*time.Second) // a tenth of the ttl
+		delay := max(failure.RetryAfter, 2*time.Second) // a tenth of the ttl
 		synctest.Test(t, func(t *testing.T) {
-			var asked atomic.Int32
+			var requests atomic.Int32
 			var failing atomic.Bool
 			var interrupted atomic.Bool
-			_, endpoint := cached(t, seconds(20, 100, 200), func(ctx context.Context, _ backend.Call) (backend.Result, error) {
-				if n := asked.Add(1); n > 1 && !backend.HasBackgroundPriority(ctx) {
-					t.Error("a refresh is not marked as one")
+			_, endpoint := newTestCache(t, seconds(20, 100, 200), func(ctx context.Context, _ backend.Call) (backend.Result, error) {
+				if n := requests.Add(1); n > 1 && !backend.HasBackgroundPriority(ctx) {
+					t.Error("a refresh has no background priority")
 				}
 				snapshot := &catalog.Snapshot{}
 				switch {
@@ -225,7 +222,7 @@ func TestFailedRefreshIsNotBegunAnew(t *testing.T) {
 				}
 				return backend.Result{Snapshot: snapshot, Fetched: time.Now(), Cache: backend.CacheMiss}, nil
 			})
-			ask := func(want int32) {
+			read := func(want int32) {
 				t.Helper()
 				for range 10 {
 					if result, err := endpoint(context.Background(), list("k")); err != nil || result.Stale != nil {
@@ -233,25 +230,25 @@ func TestFailedRefreshIsNotBegunAnew(t *testing.T) {
 					}
 					synctest.Wait()
 				}
-				if got := asked.Load(); got != want {
-					t.Errorf("asked %d times, want %d", got, want)
+				if got := requests.Load(); got != want {
+					t.Errorf("%d requests, want %d", got, want)
 				}
 			}
-			ask(1)
+			read(1)
 			failing.Store(true)
 			time.Sleep(23 * time.Second)
-			ask(2)
-			time.Sleep(pause - time.Millisecond)
-			ask(2)
+			read(2)
+			time.Sleep(delay - time.Millisecond)
+			read(2)
 			time.Sleep(2 * time.Millisecond)
-			interrupted.Store(true) // a part of it is no refresh either
-			ask(3)
-			time.Sleep(pause + time.Millisecond)
+			interrupted.Store(true) // an interrupted list fails the refresh, too
+			read(3)
+			time.Sleep(delay + time.Millisecond)
 			failing.Store(false)
 			interrupted.Store(false)
-			ask(4)
+			read(4)
 			time.Sleep(10 * time.Second)
-			ask(4) // it is fresh again
+			read(4) // it is fresh again
 		})
 	}
 }

@@ -142,7 +142,7 @@ func (r *lookup) fetchShared(ctx context.Context, began generation, refresh bool
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = backend.PanicError(ctx, r.backend, r.call, p, r.telemetry.Log())
+			err = backend.PanicError(ctx, r.backend, r.call.Op, p, r.telemetry.Log())
 		}
 	}()
 	r.isLeader.Store(true)

@@ -9,46 +9,46 @@ import (
 	"time"
 )
 
-// TestShares: whatever a flood takes, who holds less than a fair share finds room,
-// and nothing is kept from those who are alone.
-func TestShares(t *testing.T) {
+// Whatever one name takes, names below their fair share find a slot, and nothing is reserved
+// if there is only one name.
+func TestFairSemaphore_SharesSlots(t *testing.T) {
 	s := NewFairSemaphore()
-	take := func(name string, n, want int, others bool) (taken []*Slots) {
+	acquire := func(name string, n, want int, shared bool) (acquired []*Slots) {
 		t.Helper()
 		for range n {
-			if h := s.Slots(name); s.Acquire(h, 80, others) {
-				taken = append(taken, h)
+			if slots := s.Slots(name); s.Acquire(slots, 80, shared) {
+				acquired = append(acquired, slots)
 			}
 		}
-		if len(taken) != want {
-			t.Errorf("%s got %d slots, want %d", name, len(taken), want)
+		if len(acquired) != want {
+			t.Errorf("%s got %d slots, want %d", name, len(acquired), want)
 		}
-		return taken
+		return acquired
 	}
-	leave := func(taken []*Slots) {
-		for _, h := range taken {
-			s.Release(h)
+	release := func(acquired []*Slots) {
+		for _, slots := range acquired {
+			s.Release(slots)
 		}
 	}
-	flood := take("flood", 200, 70, true) // of 80; the last eighth is for others
-	a := take("a", 200, 5, true)          // half of it
-	b := take("b", 200, 1, true)
+	flood := acquire("flood", 200, 70, true) // of 80; the last eighth is reserved
+	a := acquire("a", 200, 5, true)          // half of the reserve
+	b := acquire("b", 200, 1, true)
 	for _, name := range []string{"c", "d", "e", "f"} {
-		b = append(b, take(name, 200, 1, true)...)
+		b = append(b, acquire(name, 200, 1, true)...)
 	}
-	take("g", 1, 0, true) // all are taken
-	leave(flood[:20])     // what the flood gives back is not all its own again
+	acquire("g", 1, 0, true) // all are in use
+	release(flood[:20])      // the flood does not get back all that it releases
 	flood = flood[20:]
-	flood = append(flood, take("flood", 200, 10, true)...)
-	b = append(b, take("g", 200, 5, true)...)
-	leave(flood)
-	leave(a)
-	leave(b)
+	flood = append(flood, acquire("flood", 200, 10, true)...)
+	b = append(b, acquire("g", 200, 5, true)...)
+	release(flood)
+	release(a)
+	release(b)
 	if s.inUse != 0 || s.holders != 0 {
-		t.Errorf("%d taken, %d names hold any", s.inUse, s.holders)
+		t.Errorf("%d in use by %d names", s.inUse, s.holders)
 	}
-	leave(take("alone", 200, 80, false))
-	for limit, most := range map[int]int{1: 1, 2: 1, 7: 6} { // one is kept back where there is more than one
+	release(acquire("alone", 200, 80, false))
+	for limit, most := range map[int]int{1: 1, 2: 1, 7: 6} { // one is reserved if there is more than one
 		got := 0
 		for range limit {
 			if s.Acquire(s.Slots("x"), limit, true) {
@@ -62,20 +62,20 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// TestTurns: who has many waiting gets no more turns than who has few; nobody who
-// left gets one, and none is lost.
-func TestTurns(t *testing.T) {
+// A name with many waiters gets no more turns than one with few. Waiters that leave get none,
+// and no turn is lost.
+func TestFairQueue_RoundRobin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := NewFairQueue(2)
+		queue := NewFairQueue(2)
 		var mu sync.Mutex
 		var order []string
 		running, most := 0, 0
 		work := func(name string, done <-chan struct{}) {
-			end, ok := turns.Acquire(done, name)
+			release, ok := queue.Acquire(done, name)
 			if !ok {
 				return
 			}
-			defer end()
+			defer release()
 			mu.Lock()
 			order = append(order, name)
 			running++
@@ -93,7 +93,7 @@ func TestTurns(t *testing.T) {
 		}
 		synctest.Wait()
 		for range 20 {
-			wg.Go(func() { work("gone", leaving) })
+			wg.Go(func() { work("leaving", leaving) })
 		}
 		for range 3 {
 			wg.Go(func() { work("few", nil) })
@@ -104,49 +104,48 @@ func TestTurns(t *testing.T) {
 		wg.Wait()
 		last := strings.LastIndex(strings.Join(order, " "), "few")
 		if words := strings.Count(strings.Join(order, " ")[:last], " "); words > 2+2*3 {
-			t.Errorf("few had to wait for %d others: %v", words, order)
+			t.Errorf("the last waiter of few waited for %d others: %v", words, order)
 		}
 		if len(order) != 53 || most != 2 {
-			t.Errorf("%d worked, %d at a time", len(order), most)
+			t.Errorf("%d ran, %d at a time", len(order), most)
 		}
-		if turns.running != 0 || len(turns.order) != 0 || len(turns.waiting) != 0 {
-			t.Errorf("left over: %d %v %v", turns.running, turns.order, turns.waiting)
+		if queue.running != 0 || len(queue.order) != 0 || len(queue.waiting) != 0 {
+			t.Errorf("left over: %d %v %v", queue.running, queue.order, queue.waiting)
 		}
 	})
-	// Leaving in the moment that the turn comes loses none.
-	turns := NewFairQueue(1)
+	// A waiter that leaves when its turn comes passes it on.
+	queue := NewFairQueue(1)
 	var wg sync.WaitGroup
 	for range 200 {
 		done := make(chan struct{})
 		wg.Go(func() {
-			if end, ok := turns.Acquire(done, "x"); ok {
+			if release, ok := queue.Acquire(done, "x"); ok {
 				time.Sleep(rand.N(50 * time.Microsecond))
-				end()
+				release()
 			}
 		})
 		wg.Go(func() { time.Sleep(rand.N(time.Millisecond)); close(done) })
 	}
 	wg.Wait()
-	if turns.running != 0 || len(turns.waiting) != 0 {
-		t.Errorf("%d still run, %v wait", turns.running, turns.waiting)
+	if queue.running != 0 || len(queue.waiting) != 0 {
+		t.Errorf("%d still running, %v waiting", queue.running, queue.waiting)
 	}
 }
 
-// TestWhoRunsIsNotForgotten: slots that are taken are counted until they are left, whoever is
-// gone meanwhile.
-func TestWhoRunsIsNotForgotten(t *testing.T) {
+// Retain keeps names that hold slots.
+func TestFairSemaphore_RetainKeepsHolders(t *testing.T) {
 	s := NewFairSemaphore()
-	h := s.Slots("gone")
-	if !s.Acquire(h, 8, true) {
-		t.Fatal("there is no place")
+	slots := s.Slots("removed")
+	if !s.Acquire(slots, 8, true) {
+		t.Fatal("no slot is free")
 	}
 	s.Retain(map[string]bool{})
-	if s.Slots("gone") != h || s.InUse() != 1 {
-		t.Errorf("%d run; it holds another place", s.InUse())
+	if s.Slots("removed") != slots || s.InUse() != 1 {
+		t.Errorf("%d in use; the slots of the name were replaced", s.InUse())
 	}
-	s.Release(h)
+	s.Release(slots)
 	s.Retain(map[string]bool{"kept": true})
-	if s.Slots("gone") == h || s.InUse() != 0 {
-		t.Errorf("%d run; what is over is kept", s.InUse())
+	if s.Slots("removed") == slots || s.InUse() != 0 {
+		t.Errorf("%d in use; a name that holds none was kept", s.InUse())
 	}
 }
