@@ -7,7 +7,7 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-func TestListIsServedFromTheCache(t *testing.T) {
+func TestCache_ListIsSharedByKeysOfOneCredential(t *testing.T) {
 	b := newBench(t, "")
 	for i := range 3 {
 		r := b.get("/v1/agents").wants(t, 200, "")
@@ -17,27 +17,27 @@ func TestListIsServedFromTheCache(t *testing.T) {
 		}
 	}
 	if n := b.requests("klen"); n != 1 {
-		t.Errorf("klen was asked %d times", n)
+		t.Errorf("klen received %d requests", n)
 	}
 	b.get("/v1/agents/klen:123").wants(t, 200, "") // from the same list
 	if n := b.requests("klen"); n != 1 {
-		t.Errorf("klen was asked %d times", n)
+		t.Errorf("klen received %d requests", n)
 	}
 	b.get("/v1/agents?backend=klen", "Cache-Control: no-cache").wants(t, 200, "")
 	if n := b.requests("klen"); n != 2 {
-		t.Errorf("klen was asked %d times", n)
+		t.Errorf("klen received %d requests", n)
 	}
 	b.ask(keyRead, "GET", "/v1/agents?backend=klen", "") // another key, the same credential
 	if n := b.requests("klen"); n != 2 {
-		t.Errorf("klen was asked %d times", n)
+		t.Errorf("klen received %d requests", n)
 	}
 	b.ask(keyKlen, "GET", "/v1/agents", "") // another credential
 	if n := b.requests("klen"); n != 3 {
-		t.Errorf("klen was asked %d times", n)
+		t.Errorf("klen received %d requests", n)
 	}
 }
 
-func TestStaleStandsInForABackendThatCannotBeAsked(t *testing.T) {
+func TestCache_StaleIfError(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 0s}\ntimeout: 300ms\nbreaker: {consecutive: 1000, min_requests: 1000}")
 	b.get("/v1/agents").wants(t, 200, "")
 	krosai := b.vendors["krosai"].Control()
@@ -63,10 +63,11 @@ func TestStaleStandsInForABackendThatCannotBeAsked(t *testing.T) {
 	krosai.Heal()
 	krosai.Fail(sandbox.Fault{Status: 500})
 	if s := b.get("/v1/agents").source("krosai"); s["status"] != "error" {
-		t.Errorf("what a 401 voided is still served: %v", s)
+		t.Errorf("an entry is served after a 401: %v", s)
 	}
 }
 
+// waitForSource waits until the backend's part of a list has that status, and returns the part.
 func (b *bench) waitForSource(backend, status string) (source map[string]any) {
 	b.t.Helper()
 	waitFor(b.t, backend+" to be "+status, func() bool {
@@ -76,7 +77,7 @@ func (b *bench) waitForSource(backend, status string) (source map[string]any) {
 	return source
 }
 
-func TestWriteDropsWhatItChanged(t *testing.T) {
+func TestCache_WriteInvalidatesForAllKeysOfTheCredential(t *testing.T) {
 	b := newBench(t, "")
 	b.get("/v1/agents").wants(t, 200, "")
 	b.get(krosaiAgent).wants(t, 200, "")
@@ -93,13 +94,12 @@ func TestWriteDropsWhatItChanged(t *testing.T) {
 	}
 	b.get("/v1/agents")
 	if n := b.requests("klen"); n != klen {
-		t.Errorf("a write at krosai had klen asked again")
+		t.Errorf("a write at krosai caused a request to klen")
 	}
 }
 
-// TestListIsRefreshedBehind: who asks for an older one gets it at once, and the
-// vendor is asked once.
-func TestListIsRefreshedBehind(t *testing.T) {
+// Reads of a stale list are served at once while a single request refreshes it.
+func TestCache_StaleWhileRevalidate(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 1h}")
 	b.get("/v1/agents?backend=krosai").wants(t, 200, "")
 	krosai := b.vendors["krosai"].Control()
@@ -116,49 +116,48 @@ func TestListIsRefreshedBehind(t *testing.T) {
 	}
 	waitFor(t, "the refresh to begin", func() bool { return b.requests("krosai") > 0 })
 	if n := b.requests("krosai"); n != 1 {
-		t.Errorf("krosai was asked %d times", n)
+		t.Errorf("krosai received %d requests", n)
 	}
 	close(release)
 	waitFor(t, "the refresh to end", func() bool { return b.get("/v1/agents?backend=krosai").at("data.0.name") == "Renamed there" })
 }
 
-// TestOddListDoesNotDriveOutAWholeOne: it is shown, and the whole one is kept for
-// the case of a failure.
-func TestOddListDoesNotDriveOutAWholeOne(t *testing.T) {
+// A partial list is served, and the last complete one is kept for stale-if-error.
+func TestCache_PartialListKeepsTheCompleteOne(t *testing.T) {
 	b := newBench(t, "breaker: {consecutive: 1000, min_requests: 1000}")
 	for i := range 150 {
 		b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], talkifaiAgent(i))
 	}
 	path := "/v1/agents?backend=talkifai&limit=1000"
-	whole := b.get(path).wants(t, 200, "")
+	complete := b.get(path).wants(t, 200, "")
 	talkifai := b.vendors["talkifai"].Control()
 	talkifai.Fail(sandbox.Fault{Times: 1, Change: func(body []byte) []byte { return bytes.Replace(body, []byte(`"page":1`), []byte(`"page":7`), 1) }})
-	odd := b.get(path, "Cache-Control: no-cache").wants(t, 200, "")
-	if s := odd.source("talkifai"); s["status"] != "partial" || s["error"].(map[string]any)["code"] != "upstream_bad_response" || len(odd.ids()) != 100 {
-		t.Errorf("%d agents, %v", len(odd.ids()), s)
+	partial := b.get(path, "Cache-Control: no-cache").wants(t, 200, "")
+	if s := partial.source("talkifai"); s["status"] != "partial" || s["error"].(map[string]any)["code"] != "upstream_bad_response" || len(partial.ids()) != 100 {
+		t.Errorf("%d agents, %v", len(partial.ids()), s)
 	}
-	// Who comes next gets what was read last, and nobody the older one unasked.
+	// The next read is served the partial list, not the complete older one.
 	if r := b.get(path).wants(t, 200, ""); r.Header.Get("Cache-Status") != "agentgw; hit" || r.source("talkifai")["status"] != "partial" || len(r.ids()) != 100 {
 		t.Errorf("%s, %d agents", r.Header.Get("Cache-Status"), len(r.ids()))
 	}
 	talkifai.Fail(sandbox.Fault{Status: 500})
-	if r := b.get(path, "Cache-Control: no-cache").wants(t, 200, ""); r.source("talkifai")["status"] != "stale" || len(r.ids()) != len(whole.ids()) {
+	if r := b.get(path, "Cache-Control: no-cache").wants(t, 200, ""); r.source("talkifai")["status"] != "stale" || len(r.ids()) != len(complete.ids()) {
 		t.Errorf("%d agents, %v", len(r.ids()), r.source("talkifai"))
 	}
 	talkifai.Heal()
 	b.get(path, "Cache-Control: no-cache").wants(t, 200, "")
 	if r := b.get(path).wants(t, 200, ""); r.body["complete"] != true || r.Header.Get("Cache-Status") != "agentgw; hit" {
-		t.Errorf("the odd one outlives a whole one: %v", r.source("talkifai"))
+		t.Errorf("the partial list is served after a newer complete one: %v", r.source("talkifai"))
 	}
 }
 
-// TestReload_DropsCachedResponses: what a removed key could see is not kept in any form.
+// A reload drops all encoded responses, so that none of a removed key remains.
 func TestReload_DropsCachedResponses(t *testing.T) {
 	b := newBench(t, "")
 	b.get("/v1/agents").wants(t, 200, "")
-	b.get("/v1/agents").wants(t, 200, "") // from the snapshot cache, and kept from now on
+	b.get("/v1/agents").wants(t, 200, "") // from the snapshot cache; now its response is cached, too
 	if b.gateway.responses.Size() == 0 {
-		t.Error("no response was kept")
+		t.Error("no response was cached")
 	}
 	b.reload()
 	if n := b.gateway.responses.Size(); n != 0 {
@@ -166,9 +165,8 @@ func TestReload_DropsCachedResponses(t *testing.T) {
 	}
 }
 
-// TestNoCacheKeepsWithinTheQuota: out of it, what is kept is given, and said to
-// be old.
-func TestNoCacheKeepsWithinTheQuota(t *testing.T) {
+// If the quota is used up, a request with no-cache gets the cached list as stale.
+func TestCache_NoCacheBeyondQuotaIsStale(t *testing.T) {
 	b := newBench(t, "quota: {requests: 2, per: 1h}")
 	b.get("/v1/agents?backend=krosai").wants(t, 200, "")
 	if r := b.get("/v1/agents?backend=krosai", "Cache-Control: max-age=0, No-Cache").wants(t, 200, ""); r.Header.Get("Cache-Status") != "agentgw; fwd=request" || r.source("krosai")["status"] != "ok" {
@@ -180,16 +178,15 @@ func TestNoCacheKeepsWithinTheQuota(t *testing.T) {
 		t.Errorf("%s %v", r.Header.Get("Cache-Status"), s)
 	}
 	if n := b.requests("krosai"); n != 2 {
-		t.Errorf("krosai was asked %d times", n)
+		t.Errorf("krosai received %d requests", n)
 	}
-	if r := b.get("/v1/agents?backend=krosai").wants(t, 200, ""); r.source("krosai")["status"] != "ok" { // it is fresh, for who does not insist
+	if r := b.get("/v1/agents?backend=krosai").wants(t, 200, ""); r.source("krosai")["status"] != "ok" { // without no-cache it is still fresh
 		t.Errorf("%v", r.source("krosai"))
 	}
 }
 
-// TestWriteDropsNothingElse: neither another agent of the backend nor what
-// another credential sees of it.
-func TestWriteDropsNothingElse(t *testing.T) {
+// A write keeps the cached entries of other agents and of other credentials.
+func TestCache_WriteKeepsOtherEntries(t *testing.T) {
 	b := newBench(t, "")
 	other := "/v1/agents/krosai:b2c3d4e5-f6a7-8901-bcde-fa2345678901"
 	b.get(krosaiAgent).wants(t, 200, "")
@@ -198,11 +195,11 @@ func TestWriteDropsNothingElse(t *testing.T) {
 	b.ask(keyAcme, "PATCH", krosaiAgent, `{"name": "Renamed"}`).wants(t, 200, "")
 	krosai, klen := b.requests("krosai"), b.requests("klen")
 	if r := b.ask(keyRead, "GET", krosaiAgent, "").wants(t, 200, ""); r.body["name"] != "Renamed" || r.Header.Get("Cache-Status") != "agentgw; hit" {
-		t.Errorf("what the write read back is not kept: %s", r.Header.Get("Cache-Status"))
+		t.Errorf("the agent read back after the write is not cached: %s", r.Header.Get("Cache-Status"))
 	}
 	b.get(other).wants(t, 200, "")
 	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
 	if b.requests("krosai") != krosai || b.requests("klen") != klen {
-		t.Error("what the write did not change was asked for again")
+		t.Error("the write caused requests for what it did not change")
 	}
 }

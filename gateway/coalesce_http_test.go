@@ -12,9 +12,9 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// TestThousandMissesMakeOneCall: of a list and of a get; while the first caller
-// leaves, and another tenant asks at the same time.
-func TestThousandMissesMakeOneCall(t *testing.T) {
+// A thousand concurrent misses of two keys of one credential send one request, also if the
+// caller that started it leaves.
+func TestCoalesce_ConcurrentMissesSendOneRequest(t *testing.T) {
 	b := newBench(t, "max_concurrent: 4")
 	krosai := b.vendors["krosai"].Control()
 	for path, want := range map[string]int{"/v1/agents?backend=krosai": 1, krosaiAgent: 1} {
@@ -30,44 +30,44 @@ func TestThousandMissesMakeOneCall(t *testing.T) {
 			_, err := client.Do(req)
 			first <- err
 		}()
-		waitFor(t, "the first to ask", func() bool { return len(krosai.Requests()) == 1 })
+		waitFor(t, "the first request to arrive", func() bool { return len(krosai.Requests()) == 1 })
 		var wg sync.WaitGroup
-		var right atomic.Int32
+		var correct atomic.Int32
 		for i := range 1000 {
 			key := []string{keyAcme, keyRead}[i%2] // two keys of one credential
 			wg.Go(func() {
 				if r := b.ask(key, "GET", path, ""); r.StatusCode == 200 && strings.Contains(r.text, "Product Expert") {
-					right.Add(1)
+					correct.Add(1)
 				}
 			})
 		}
-		waitFor(t, "all to wait, the first among them", func() bool { return b.inFlight() == 1001 })
+		waitFor(t, "all requests to wait, including the first", func() bool { return b.inFlight() == 1001 })
 		leave()
 		if err := <-first; err == nil {
-			t.Error("the first did not leave")
+			t.Error("the first request did not end")
 		}
 		close(release)
 		wg.Wait()
-		if n := len(krosai.Requests()); n != want || right.Load() != 1000 {
-			t.Errorf("%s: %d calls, %d right answers of 1000", path, n, right.Load())
+		if n := len(krosai.Requests()); n != want || correct.Load() != 1000 {
+			t.Errorf("%s: %d calls, %d correct responses of 1000", path, n, correct.Load())
 		}
 		krosai.Heal()
-		waitFor(t, "the first one's request to end, too", func() bool { return b.inFlight() == 0 })
+		waitFor(t, "the first request to end in the gateway, too", func() bool { return b.inFlight() == 0 })
 	}
-	// Who was let in, but had not asked yet when the answer came, finds it kept.
+	// A request that reached the cache after the result was stored is a hit.
 	page := b.metrics()
-	var shared, found int
+	var shared, hits int
 	for _, m := range []struct {
 		name string
 		n    *int
-	}{{`agentgw_coalesced_requests_total{backend="krosai"} `, &shared}, {`agentgw_cache_requests_total{backend="krosai",result="hit"} `, &found}} {
+	}{{`agentgw_coalesced_requests_total{backend="krosai"} `, &shared}, {`agentgw_cache_requests_total{backend="krosai",result="hit"} `, &hits}} {
 		if _, after, ok := strings.Cut(page, m.name); ok {
 			if _, err := fmt.Sscan(after, m.n); err != nil {
 				t.Error(err)
 			}
 		}
 	}
-	if shared == 0 || shared+found != 2000 {
-		t.Errorf("%d shared and %d found kept, of 2000", shared, found)
+	if shared == 0 || shared+hits != 2000 {
+		t.Errorf("%d shared and %d hits, of 2000", shared, hits)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// TestOneKeysFlood neither keeps another key out of the gateway, nor another
-// credential out of a backend.
-func TestOneKeysFlood(t *testing.T) {
+// A flood of one key keeps neither another key out of the gateway, nor another credential out
+// of a backend.
+func TestFlood_OtherKeysAndCredentialsAreServed(t *testing.T) {
 	b := newBench(t, "max_concurrent: 16\ntimeout: 9s")
 	b.reload("max_inflight: 2048", "max_inflight: 32")
 	release := make(chan struct{})
@@ -19,7 +19,7 @@ func TestOneKeysFlood(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	refused := map[string]int{}
-	for i := range 60 { // of agents that nobody else asks for: nothing is shared
+	for i := range 60 { // of different agents, so that no fetch is shared
 		path := "/v1/agents/talkifai:agent_" + string(rune('a'+i%26)) + string(rune('a'+i/26))
 		wg.Go(func() {
 			r := b.get(path)
@@ -36,7 +36,7 @@ func TestOneKeysFlood(t *testing.T) {
 		defer mu.Unlock()
 		return refused["upstream_unavailable"]+refused["overloaded"] == 60-16
 	})
-	// klen-only has another credential, and klen another flood.
+	// The other key has another credential and another backend.
 	if r := b.ask(keyKlen, "GET", "/v1/backends", ""); r.StatusCode != 200 {
 		t.Errorf("another key: %d %s", r.StatusCode, r.text)
 	}
@@ -48,9 +48,8 @@ func TestOneKeysFlood(t *testing.T) {
 	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
 }
 
-// TestFloodOfSlowRequests: a key that has every place it can get leaves one to the
-// next key.
-func TestFloodOfSlowRequests(t *testing.T) {
+// A key that holds all the slots it can get leaves one to the next key.
+func TestFlood_SlowRequestsLeaveSlotForOtherKeys(t *testing.T) {
 	b := newBench(t, "timeout: 9s")
 	b.reload("max_inflight: 2048", "max_inflight: 32")
 	release := make(chan struct{})
@@ -77,7 +76,7 @@ func TestFloodOfSlowRequests(t *testing.T) {
 	close(release)
 	wg.Wait()
 	if !strings.Contains(b.metrics(), `agentgw_refused_total{reason="fair_share"}`) {
-		t.Error("the metric does not tell")
+		t.Error("the metric does not count it")
 	}
 	b.get(krosaiAgent).wants(t, 200, "")
 }

@@ -12,17 +12,17 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-func TestBreakerOpensProbesAndCloses(t *testing.T) {
+func TestBreaker_OpensProbesAndCloses(t *testing.T) {
 	b := newBench(t, "breaker: {consecutive: 3, open_for: 300ms}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 	klen := b.vendors["klen"].Control()
 	klen.Fail(sandbox.Fault{Status: 500})
-	for range 2 { // the first of which is tried twice
+	for range 2 { // the first is retried once
 		b.get("/v1/agents/klen:123").wants(t, 502, "upstream_error")
 	}
-	asked := b.requests("klen")
+	sent := b.requests("klen")
 	r := b.get("/v1/agents/klen:123").wants(t, 503, "upstream_unavailable")
-	if r.Header.Get("Retry-After") == "" || b.requests("klen") != asked {
-		t.Errorf("an open breaker: Retry-After %q, %d requests", r.Header.Get("Retry-After"), b.requests("klen")-asked)
+	if r.Header.Get("Retry-After") == "" || b.requests("klen") != sent {
+		t.Errorf("an open breaker: Retry-After %q, %d requests", r.Header.Get("Retry-After"), b.requests("klen")-sent)
 	}
 	v := b.get("/v1/backends/klen").wants(t, 200, "")
 	if v.at("breaker.state") != "open" || v.at("breaker.retry_after_s") == nil || v.at("last_error.code") != "upstream_error" {
@@ -31,7 +31,7 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	if !strings.Contains(b.metrics(), `agentgw_breaker_state{backend="klen",state="open"} 1`) {
 		t.Error("the metric does not show it")
 	}
-	b.get("/v1/agents/krosai:nobody").wants(t, 404, "agent_not_found") // others go on
+	b.get("/v1/agents/krosai:nobody").wants(t, 404, "agent_not_found") // other backends are not affected
 	klen.Heal()
 	waitFor(t, "the breaker to close", func() bool { return b.get("/v1/agents/klen:123").StatusCode == 200 })
 	if got := b.get("/v1/backends/klen").at("breaker.state"); got != "closed" {
@@ -42,8 +42,8 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	}
 }
 
-// TestWhatSaysNothingOfABackend does not open its breaker.
-func TestWhatSaysNothingOfABackend(t *testing.T) {
+// Errors that the request caused do not open the breaker.
+func TestBreaker_IgnoresNeutralFailures(t *testing.T) {
 	b := newBench(t, "breaker: {consecutive: 2, min_requests: 2}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 	for _, fault := range []sandbox.Fault{{Status: 404}, {Status: 401}, {Status: 403}, {Status: 400}, {Status: 302}, {Status: 200, Body: `{"success": false}`}} {
 		control := b.vendors["talkifai"].Control()
@@ -58,7 +58,7 @@ func TestWhatSaysNothingOfABackend(t *testing.T) {
 	}
 }
 
-func TestQuota(t *testing.T) {
+func TestQuota_LimitsRequestsPerCredential(t *testing.T) {
 	b := newBench(t, "quota: {requests: 3, per: 1h}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 	for range 3 {
 		b.get("/v1/agents?backend=klen").wants(t, 200, "")
@@ -80,7 +80,7 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-func TestA429LetsTheCredentialRest(t *testing.T) {
+func TestQuota_RetryAfterBlocksCredential(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 	b.vendors["klen"].Control().Fail(sandbox.Fault{Status: 429, Header: map[string]string{"Retry-After": "1800"}, Times: 1})
 	b.get("/v1/agents?backend=klen").wants(t, 429, "upstream_rate_limited")
@@ -91,9 +91,8 @@ func TestA429LetsTheCredentialRest(t *testing.T) {
 	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
 }
 
-// TestOurOwnDeadlineIsNotTheBackendsFailure: a call that is cut short by the
-// request's own time, or never begun, says nothing of the backend.
-func TestOurOwnDeadlineIsNotTheBackendsFailure(t *testing.T) {
+// A call that ends by the request's own deadline, or never starts, is no failure of the backend.
+func TestBreaker_IgnoresOwnDeadline(t *testing.T) {
 	b := newBench(t, "timeout: 8s\nbreaker: {consecutive: 2}")
 	b.reload("request_timeout: 10s", "request_timeout: 300ms")
 	b.vendors["klen"].Control().Fail(sandbox.Fault{Hang: true})
@@ -118,12 +117,12 @@ func TestOurOwnDeadlineIsNotTheBackendsFailure(t *testing.T) {
 	}
 }
 
-func TestBulkhead(t *testing.T) {
+func TestBulkhead_RefusesBeyondMaxConcurrent(t *testing.T) {
 	b := newBench(t, "max_concurrent: 1\ntimeout: 8s")
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Delay: 2 * time.Second, Times: 1})
 	done := make(chan reply)
 	go func() { done <- b.get("/v1/agents?backend=krosai") }()
-	waitFor(t, "the first request to be there", func() bool { return b.requests("krosai") == 1 })
+	waitFor(t, "the first request to arrive", func() bool { return b.requests("krosai") == 1 })
 	if r := b.get(krosaiAgent).wants(t, 503, "upstream_unavailable"); r.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}

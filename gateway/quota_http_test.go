@@ -8,23 +8,22 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// TestFullViewLeavesRoomInTheQuota: the details of a list stop where a caller who
-// asks for one agent still gets it.
-func TestFullViewLeavesRoomInTheQuota(t *testing.T) {
+// A list in full view leaves the reserve of the quota to requests for single agents.
+func TestQuota_FullViewLeavesForegroundReserve(t *testing.T) {
 	b := newBench(t, "quota: {requests: 5, per: 1h}")
 	r := b.get("/v1/agents?view=full&backend=talkifai").wants(t, 200, "")
 	if s := r.source("talkifai"); s["status"] != "partial" || s["error"].(map[string]any)["code"] != "upstream_rate_limited" {
 		t.Errorf("%v", s)
 	}
 	if n := b.requests("talkifai"); n != 4 {
-		t.Errorf("%d requests of 5, one of which is for callers", n)
+		t.Errorf("%d requests of 5, one of which is reserved", n)
 	}
 	b.get("/v1/agents/talkifai:agent_other").wants(t, 404, "agent_not_found")
 	b.get("/v1/agents/talkifai:agent_another").wants(t, 429, "upstream_rate_limited")
 }
 
-// TestForesees: a vendor that counts and says what is left never has to say 429.
-func TestForesees(t *testing.T) {
+// A provider that reports what is left receives no request beyond it.
+func TestQuota_RateLimitHeadersPreventA429(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 	left := 10
 	for range 15 {

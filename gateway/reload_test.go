@@ -10,6 +10,7 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
+// reload applies the configuration of the bench with these edits, see load.
 func (b *bench) reload(edits ...string) {
 	b.t.Helper()
 	c, err := b.load(edits...)
@@ -21,7 +22,7 @@ func (b *bench) reload(edits ...string) {
 	}
 }
 
-func TestRemovedKeyStopsAndWhatOnlyItSawIsDropped(t *testing.T) {
+func TestReload_RemovedKeyIsRejectedAndItsEntriesDropped(t *testing.T) {
 	b := newBench(t, "")
 	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
 	b.get("/v1/agents").wants(t, 200, "")
@@ -36,13 +37,13 @@ func TestRemovedKeyStopsAndWhatOnlyItSawIsDropped(t *testing.T) {
 	klen := b.requests("klen")
 	b.get("/v1/agents").wants(t, 200, "")
 	if b.requests("klen") != klen {
-		t.Error("the reload dropped what others see")
+		t.Error("the reload dropped entries of other keys")
 	}
 	b.reload() // the key is back
 	b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "")
 }
 
-func TestReloadKeepsABackendThatDidNotChange(t *testing.T) {
+func TestReload_KeepsBreakerUnlessReconfigured(t *testing.T) {
 	b := newBench(t, "breaker: {consecutive: 1, open_for: 1h}\ncache: {ttl: 0s, stale_if_error: 0s, stale_while_revalidate: 0s}")
 	b.vendors["klen"].Control().Fail(sandbox.Fault{Status: 500})
 	b.get("/v1/agents/klen:123").wants(t, 502, "upstream_error")
@@ -56,7 +57,7 @@ func TestReloadKeepsABackendThatDidNotChange(t *testing.T) {
 	}
 }
 
-func TestReloadKeepsWhatAVendorWasAsked(t *testing.T) {
+func TestReload_KeepsQuotaUsage(t *testing.T) {
 	b := newBench(t, "quota: {requests: 3, per: 1h}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 	for range 3 {
 		b.get("/v1/agents?backend=klen").wants(t, 200, "")
@@ -66,22 +67,21 @@ func TestReloadKeepsWhatAVendorWasAsked(t *testing.T) {
 	b.reload("requests: 3", "requests: 4")
 	b.get("/v1/agents?backend=klen").wants(t, 200, "")
 	b.get("/v1/agents?backend=klen", "Cache-Control: no-cache").wants(t, 429, "upstream_rate_limited")
-	// Taking the key away and giving it back gives nothing new.
+	// Removing the key and adding it again does not reset the quota.
 	i := strings.Index(b.file, "keys:")
 	b.reload("requests: 3", "requests: 4", b.file[i:], "keys: []")
 	b.reload("requests: 3", "requests: 4")
 	b.get("/v1/agents?backend=klen", "Cache-Control: no-cache").wants(t, 429, "upstream_rate_limited")
 }
 
-// TestReloadKeepsThePlaces: what runs under the old configuration still takes the
-// backend's places under the new.
-func TestReloadKeepsThePlaces(t *testing.T) {
+// Requests that run under the old configuration still hold their slots under the new one.
+func TestReload_KeepsConcurrencySlots(t *testing.T) {
 	b := newBench(t, "max_concurrent: 1\ntimeout: 9s")
 	release := make(chan struct{})
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Times: 1, Change: func(body []byte) []byte { <-release; return body }})
 	done := make(chan reply)
 	go func() { done <- b.get("/v1/agents?backend=krosai") }()
-	waitFor(t, "the first request to be there", func() bool { return b.requests("krosai") == 1 })
+	waitFor(t, "the first request to arrive", func() bool { return b.requests("krosai") == 1 })
 	b.reload("timeout: 9s", "timeout: 8s")
 	b.get(krosaiAgent).wants(t, 503, "upstream_unavailable")
 	b.reload("timeout: 9s", "timeout: 8s", "max_concurrent: 1", "max_concurrent: 2", b.file[strings.Index(b.file, "  - id: "+keyKlen):strings.Index(b.file, "  - id: "+keyRead)], "")
@@ -90,19 +90,19 @@ func TestReloadKeepsThePlaces(t *testing.T) {
 	(<-done).wants(t, 200, "")
 }
 
-// TestNewAddressIsAskedAnew: nothing of the old one is served for it.
-func TestNewAddressIsAskedAnew(t *testing.T) {
+// Nothing cached of the old address is served for a new one.
+func TestReload_NewAddressIsNotServedFromCache(t *testing.T) {
 	b := newBench(t, "")
 	b.get("/v1/agents?backend=klen").wants(t, 200, "")
 	before := b.requests("klen")
 	b.reload("/api/v1\n", "/api/v1/\n")
 	b.get("/v1/agents?backend=klen").wants(t, 200, "")
 	if n := b.requests("klen"); n != before+1 {
-		t.Errorf("asked %d times", n-before)
+		t.Errorf("%d requests", n-before)
 	}
 }
 
-func TestReloadedCredentialIsUsedAtOnce(t *testing.T) {
+func TestReload_UsesRotatedCredential(t *testing.T) {
 	b := newBench(t, "")
 	b.get("/v1/agents?backend=klen").wants(t, 200, "")
 	b.env["ACME_KLEN"] = "canary-rotated"
@@ -113,15 +113,15 @@ func TestReloadedCredentialIsUsedAtOnce(t *testing.T) {
 	}
 }
 
-func TestCursorsOutliveAReload(t *testing.T) {
+func TestReload_KeepsCursorsValid(t *testing.T) {
 	b := newBench(t, "")
 	cursor := b.get("/v1/agents?limit=1").body["next_cursor"].(string)
 	b.reload("request_timeout: 10s", "request_timeout: 9s")
 	b.get("/v1/agents?cursor="+cursor).wants(t, 200, "")
 }
 
-// TestReloadsLoseNoRequest swaps the configuration while requests run.
-func TestReloadsLoseNoRequest(t *testing.T) {
+// No request fails while the configuration is replaced.
+func TestReload_LosesNoRequest(t *testing.T) {
 	b := newBench(t, "max_concurrent: 64")
 	stop := make(chan struct{})
 	var wg sync.WaitGroup

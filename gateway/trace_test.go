@@ -15,21 +15,22 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// shownInTrees are the attributes that the golden trees have, in this order.
-var shownInTrees = []attribute.Key{
+// treeAttributes are the attributes that golden trees show, in this order.
+var treeAttributes = []attribute.Key{
 	"http.request.method", "http.route", "url.path", "url.full", "http.response.status_code", "http.request.resend_count", "error.type",
 	"agentgw.key.id", "agentgw.cache", "agentgw.backend", "agentgw.source.status", "agentgw.breaker.state", "gen_ai.agent.id", "gen_ai.agent.name",
 }
 
-// withoutHost is a URL's rest: the port is another each time.
-var withoutHost = regexp.MustCompile(`^http://[0-9.:]+(/.*)`)
+// urlWithoutHost captures the rest of a URL: the port changes with each run.
+var urlWithoutHost = regexp.MustCompile(`^http://[0-9.:]+(/.*)`)
 
-func inTree(attributes []attribute.KeyValue) string {
+// formatAttributes returns the attributes as a line of a golden tree.
+func formatAttributes(attributes []attribute.KeyValue) string {
 	var words []string
-	for _, key := range shownInTrees {
+	for _, key := range treeAttributes {
 		for _, a := range attributes {
 			if a.Key == key {
-				words = append(words, fmt.Sprintf("%s=%s", key, withoutHost.ReplaceAllString(a.Value.String(), "http://vendor$1")))
+				words = append(words, fmt.Sprintf("%s=%s", key, urlWithoutHost.ReplaceAllString(a.Value.String(), "http://vendor$1")))
 			}
 		}
 	}
@@ -55,9 +56,9 @@ func tree(spans tracetest.SpanStubs, id trace.TraceID) string {
 			return x.StartTime.Compare(y.StartTime)
 		})
 		for _, s := range children {
-			fmt.Fprintf(&b, "%s%s %q %s: %s\n", indent, strings.ToUpper(s.SpanKind.String()), s.Name, s.Status.Code, inTree(s.Attributes))
+			fmt.Fprintf(&b, "%s%s %q %s: %s\n", indent, strings.ToUpper(s.SpanKind.String()), s.Name, s.Status.Code, formatAttributes(s.Attributes))
 			for _, e := range s.Events {
-				fmt.Fprintf(&b, "%s  - %s: %s\n", indent, e.Name, inTree(e.Attributes))
+				fmt.Fprintf(&b, "%s  - %s: %s\n", indent, e.Name, formatAttributes(e.Attributes))
 			}
 			draw(s.SpanContext.SpanID(), indent+"  ")
 		}
@@ -66,7 +67,7 @@ func tree(spans tracetest.SpanStubs, id trace.TraceID) string {
 	return b.String()
 }
 
-// span waits for the span of that name, and is the last one.
+// span waits for a span of that name and returns the last one.
 func (b *bench) span(name string) tracetest.SpanStub {
 	b.t.Helper()
 	var found tracetest.SpanStub
@@ -81,9 +82,9 @@ func (b *bench) span(name string) tracetest.SpanStub {
 	return found
 }
 
-// TestGoldenTrace: of a list with one backend that is a hit, one that is stale, one that
-// is retried and one that fails.
-func TestGoldenTrace(t *testing.T) {
+// The list has one backend that is a cache hit, one that is stale, one that is retried and one
+// that fails.
+func TestTrace_List(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 1h, stale_while_revalidate: 0s, stale_if_error: 2h}")
 	// agenthuman's list is old at once.
 	block := b.file[strings.Index(b.file, "  agenthuman:\n"):]
@@ -117,25 +118,25 @@ func TestGoldenTrace(t *testing.T) {
 	}
 }
 
-// TestLinks: who shares another's request is linked to it, and a refresh to the request
-// that caused it.
-func TestLinks(t *testing.T) {
+// A request that shares a fetch is linked to its span, and a refresh to the request that caused
+// it.
+func TestTrace_LinksOfSharedFetchAndRefresh(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 1h}")
 	control := b.vendors["krosai"].Control()
 	control.Fail(sandbox.Fault{Delay: time.Second, Times: 1})
 	const path = "/v1/agents/krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890"
 	meanwhile(t, func() { b.get(path) })
-	waitFor(t, "the first one to be on its way", func() bool { return b.requests("krosai") == 1 })
+	waitFor(t, "the first request to arrive", func() bool { return b.requests("krosai") == 1 })
 	b.get(path).wants(t, 200, "")
-	work := b.span("krosai get_agent").SpanContext
+	shared := b.span("krosai get_agent").SpanContext
 	linked := false
 	for _, s := range b.spans.GetSpans() {
 		for _, l := range s.Links {
-			linked = linked || s.SpanKind == trace.SpanKindServer && l.SpanContext.SpanID() == work.SpanID()
+			linked = linked || s.SpanKind == trace.SpanKindServer && l.SpanContext.SpanID() == shared.SpanID()
 		}
 	}
 	if !linked {
-		t.Error("nobody is linked to the request that was shared")
+		t.Error("no span is linked to the shared request")
 	}
 	time.Sleep(2 * time.Millisecond) // the ttl
 	b.spans.Reset()

@@ -10,7 +10,7 @@ import (
 )
 
 // Tenant is one credential at one backend: the unit by which quota, concurrency slots and
-// cached data are isolated. It is replaced when its backend is configured anew, or when its
+// cached data are isolated. It is replaced when its backend is reconfigured, or when its
 // credential is removed and added again.
 type Tenant struct {
 	ID           uint64 // unique in this process

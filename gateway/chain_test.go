@@ -6,16 +6,16 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// TestOrderInEffect: what is refused inside is not sent, not spanned, and not
-// the breaker's affair.
-func TestOrderInEffect(t *testing.T) {
+// A request refused by the quota has no client span and does not count as a failure of the
+// backend.
+func TestChain_RefusedRequestIsNotTracedOrCounted(t *testing.T) {
 	b := newBench(t, "quota: {requests: 1, per: 1h}\nbreaker: {consecutive: 1}\ncache: {ttl: 0s, stale_if_error: 0s, stale_while_revalidate: 0s}")
 	b.get("/v1/agents?backend=klen").wants(t, 200, "")
 	spans := len(b.spans.GetSpans())
 	b.get("/v1/agents?backend=klen").wants(t, 429, "upstream_rate_limited")
 	for _, s := range b.spans.GetSpans()[spans:] {
 		if s.SpanKind.String() == "client" {
-			t.Errorf("a span for what was not sent: %s", s.Name)
+			t.Errorf("a span for a request that was not sent: %s", s.Name)
 		}
 	}
 	if got := b.get("/v1/backends/klen").at("breaker.state"); got != "closed" {
@@ -23,7 +23,7 @@ func TestOrderInEffect(t *testing.T) {
 	}
 }
 
-func TestSpans(t *testing.T) {
+func TestTrace_SpanKindsAndStatuses(t *testing.T) {
 	b := newBench(t, "")
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Status: 500})
 	b.get("/v1/agents").wants(t, 200, "")

@@ -8,16 +8,16 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// TestWriteAcrossReloads: what was read while a write ran is not served after it, whoever its
-// caller has become at the backend meanwhile.
-func TestWriteAcrossReloads(t *testing.T) {
+// What was read during a write is not served after it, even if a reload replaced the tenant in
+// between.
+func TestCache_WriteAcrossReloadInvalidates(t *testing.T) {
 	for name, meanwhile := range map[string]func(*bench){
-		"the backend is another one": func(b *bench) { b.reload("timeout: 9s", "timeout: 8s") },
-		"the key goes and comes back": func(b *bench) {
+		"the backend is reconfigured": func(b *bench) { b.reload("timeout: 9s", "timeout: 8s") },
+		"the key is removed and added again": func(b *bench) {
 			b.reload(b.file[strings.Index(b.file, "keys:"):], "keys: []")
 			b.reload()
 		},
-		"nothing": func(*bench) {},
+		"no reload": func(*bench) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, "timeout: 9s")
@@ -32,7 +32,7 @@ func TestWriteAcrossReloads(t *testing.T) {
 			<-written
 			krosai.Heal()
 			meanwhile(b)
-			// The vendor shows what it was until the write is answered.
+			// The provider shows the old name until the write is answered.
 			krosai.Fail(sandbox.Fault{Method: "GET", Change: func(body []byte) []byte {
 				return bytes.ReplaceAll(body, []byte("Renamed"), []byte("Product Expert"))
 			}})
