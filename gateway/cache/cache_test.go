@@ -338,3 +338,30 @@ func TestCacheKey_Unique(t *testing.T) {
 		}
 	}
 }
+
+// A generation never comes back: neither after an invalidation nor for a tenant that Retain
+// dropped.
+func TestCache_GenerationsAreNotReused(t *testing.T) {
+	b := newTestBackend(t, seconds(10, 0, 0))
+	c, _ := newTestCacheFor(t, b, nil)
+	tenant := b.Tenant(list("k").Credential)
+	seen := map[generation]string{}
+	for name, change := range map[string]func(){
+		"nothing":    func() {},
+		"write":      func() { c.Invalidate(tenant, "1") },
+		"rejected":   func() { c.invalidateTenant(tenant) },
+		"purge":      func() { c.Purge(func(*backend.Tenant) bool { return false }) },
+		"not live":   func() { c.Retain(map[*backend.Tenant]bool{}) },
+		"live again": func() { c.Retain(map[*backend.Tenant]bool{}); c.Retain(map[*backend.Tenant]bool{tenant: true}) },
+	} {
+		before := c.generation(tenant)
+		change()
+		after := c.generation(tenant)
+		if (after == before) != (name == "nothing") || name != "nothing" && seen[after] != "" {
+			t.Errorf("%s: generation %d, before %d", name, after, before)
+		}
+		if name != "nothing" {
+			seen[after] = name
+		}
+	}
+}
