@@ -49,7 +49,7 @@ func BenchmarkList(b *testing.B) {
 		{name: "cached-full", query: agents.ListQuery{Full: true}},
 		{name: "made", anew: true},
 		{name: "made-filter", query: agents.ListQuery{Query: filtered}, anew: true},
-		{name: "asked", query: agents.ListQuery{Fresh: true}},
+		{name: "asked", query: agents.ListQuery{NoCache: true}},
 	} {
 		for _, agents := range []int{10, 100} {
 			g, caller, _ := benchGateway(b, agents, "krosai")

@@ -21,7 +21,7 @@ type WriteQuery struct {
 	ID             string // patch, delete: as it stands in the path
 	Body           []byte
 	Lenient        bool     // Prefer: handling=lenient
-	Original       bool     // patch, delete: no alias is followed
+	IgnoreAliases  bool     // patch, delete: no alias is followed
 	DryRun         bool     // say what would be sent, and send nothing
 	IfMatch        []string // patch, delete: one for each line of the header
 	IdempotencyKey string   // create; empty for none
@@ -33,12 +33,12 @@ type WriteQuery struct {
 //
 // In try it notes how far it came. If a try before it was lost, it looks for what
 // that one made, and makes another only if there is certainly none.
-func (s *Service) createAgent(ctx context.Context, caller *auth.Caller, q WriteQuery, try *Attempt) (*Result, error) {
+func (s *Service) createAgent(ctx context.Context, caller *auth.Caller, q WriteQuery, try *CreateAttempt) (*Result, error) {
 	body, violations, err := normalize.ParseBody(q.Body)
 	if err != nil {
 		return nil, problem.New(problem.CodeInvalidBody, "%s", err)
 	}
-	if try.Lost {
+	if try.OutcomeUnknown {
 		body.Backend = try.Backend // the one that was chosen
 	}
 	plan, err := place(caller, body, violations, q.Lenient)
@@ -53,11 +53,11 @@ func (s *Service) createAgent(ctx context.Context, caller *auth.Caller, q WriteQ
 		change = change.Without(normalize.FieldStatus)
 	}
 	if q.DryRun {
-		return dryCreate(ctx, b, change, activate, plan.warnings, q.Lenient)
+		return dryRunCreate(ctx, b, change, activate, plan.warnings, q.Lenient)
 	}
 
 	var agent *normalize.Agent
-	if try.Lost {
+	if try.OutcomeUnknown {
 		if agent, err = s.Reconcile(ctx, b, change, try); err != nil {
 			return nil, err
 		}
@@ -77,7 +77,7 @@ func (s *Service) createAgent(ctx context.Context, caller *auth.Caller, q WriteQ
 	if err != nil {
 		return nil, err
 	}
-	try.Lost = false
+	try.OutcomeUnknown = false
 	return r, nil
 }
 
@@ -91,15 +91,15 @@ func createdResult(agent *normalize.Agent, warnings []problem.Warning, lenient b
 }
 
 // SendCreate has the backend create the agent, once.
-func (s *Service) SendCreate(ctx context.Context, b auth.CallerBackend, change normalize.Change, try *Attempt) (*normalize.Agent, error) {
-	if err := try.begin(ctx, b, agentsNamed(ctx, b, change)); err != nil {
+func (s *Service) SendCreate(ctx context.Context, b auth.CallerBackend, change normalize.Change, try *CreateAttempt) (*normalize.Agent, error) {
+	if err := try.begin(ctx, b, cachedAgentsNamed(ctx, b, change)); err != nil {
 		return nil, err
 	}
 	end := s.ledger.begin(b, change)
 	made := ""
 	defer func() {
-		if try.Save != nil { // it is this attempt's for good once that is kept
-			try.finish = end
+		if try.Persist != nil { // it is this attempt's for good once that is kept
+			try.endLedgerEntry = end
 			return
 		}
 		end(made)
@@ -107,11 +107,11 @@ func (s *Service) SendCreate(ctx context.Context, b auth.CallerBackend, change n
 	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpCreate, Credential: b.Credential, Change: change})
 	if err != nil {
 		p := problem.FromBackend(b.Name, adapters.OpCreate, err)
-		try.failed(b, err, p.Code == problem.CodeWriteOutcomeUnknown)
+		try.recordFailure(b, err, p.Code == problem.CodeWriteOutcomeUnknown)
 		return nil, p
 	}
 	made = result.Created.NativeID
-	try.Native = made
+	try.NativeID = made
 	return result.Created, nil
 }
 
@@ -139,7 +139,7 @@ func writtenResult(agent *normalize.Agent, warnings []problem.Warning, lenient b
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Agent: refTo(agent), Lenient: lenient, Body: payload.New(normalize.AppendMember(body, "warnings", encoded))}
+	r := &Result{Agent: refOf(agent), Lenient: lenient, Body: payload.New(normalize.AppendMember(body, "warnings", encoded))}
 	if agent.NotLoaded.Len() == 0 {
 		revision, err := agent.Revision()
 		if err != nil {

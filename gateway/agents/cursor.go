@@ -7,9 +7,9 @@ import (
 	"github.com/agentgw/agentgw/gateway/problem"
 )
 
-// resume is where the cursor says that the walk goes on.
-func (s *Service) resume(caller *auth.Caller, q ListQuery, backends []string) (catalog.Cursor, error) {
-	identity := q.identity(caller, backends)
+// openCursor is where the cursor says that the walk goes on.
+func (s *Service) openCursor(caller *auth.Caller, q ListQuery, backends []string) (catalog.Cursor, error) {
+	identity := q.hash(caller, backends)
 	switch q.Cursor {
 	case "":
 		return catalog.Cursor{List: identity}, nil
@@ -26,10 +26,10 @@ func (s *Service) resume(caller *auth.Caller, q ListQuery, backends []string) (c
 	return walk, nil
 }
 
-// identity is the hash of whose walk it is and what it goes over, in which
+// hash is the hash of whose walk it is and what it goes over, in which
 // order: a walk does not survive a change of either. The limit may change on the
 // way.
-func (q ListQuery) identity(caller *auth.Caller, backends []string) [32]byte {
+func (q ListQuery) hash(caller *auth.Caller, backends []string) [32]byte {
 	var h digest.Fields
 	h = h.Text(caller.KeyID)
 	h = h.Text(q.Text)

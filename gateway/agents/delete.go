@@ -12,7 +12,7 @@ import (
 
 // Delete deletes an agent for good.
 func (s *Service) Delete(ctx context.Context, caller *auth.Caller, q WriteQuery) (*Result, error) {
-	to, release, err := s.Aliases.Lock(ctx, caller, q.ID, q.Original)
+	to, release, err := s.Aliases.Lock(ctx, caller, q.ID, q.IgnoreAliases)
 	if err != nil {
 		return nil, err
 	}
@@ -21,14 +21,14 @@ func (s *Service) Delete(ctx context.Context, caller *auth.Caller, q WriteQuery)
 	if to.Alias != "" {
 		return nil, problem.New(problem.CodeAliasInTheWay, "%s is an alias of %s: delete that one by its own id, or the alias, or the agent that it stands for with ?resolve=none", to.Alias, to.ID)
 	}
-	if names := s.Aliases.PointingTo(caller, to.ID); len(names) > 0 && !q.Original {
+	if names := s.Aliases.PointingTo(caller, to.ID); len(names) > 0 && !q.IgnoreAliases {
 		return nil, problem.New(problem.CodeAliasInTheWay, "%s lead to this agent: delete them first, or this one none the less with ?resolve=none", strings.Join(names, ", "))
 	}
 	if err := b.CheckSupport(adapters.OpDelete); err != nil {
 		return nil, err
 	}
 	if q.DryRun {
-		return dryDelete(ctx, b, native, q)
+		return dryRunDelete(ctx, b, native, q)
 	}
 	if len(q.IfMatch) > 0 {
 		if _, err := s.readMatching(ctx, b, native, q.IfMatch); err != nil {

@@ -39,7 +39,7 @@ type storedOutcome struct {
 	Backend  string            `json:"backend"`
 	Address  string            `json:"address"`
 	Account  string            `json:"account"`
-	Native   string            `json:"native,omitzero"`
+	NativeID string            `json:"native,omitzero"`
 	Lenient  bool              `json:"lenient,omitzero"`
 	Warnings []problem.Warning `json:"warnings,omitzero"`
 	// Problem is the backend's refusal, in our words; nil where it made the agent.
@@ -49,38 +49,38 @@ type storedOutcome struct {
 // visible reports whether the caller still sees where it was, and the backend there.
 func (k storedOutcome) visible(caller *auth.Caller) (auth.CallerBackend, bool) {
 	b, ok := caller.Backend(k.Backend)
-	return b, ok && addressOf(b) == k.Address && b.Account == k.Account
+	return b, ok && backendAddress(b) == k.Address && b.Account == k.Account
 }
 
 const (
-	// maxAnswers is how many answers are kept to the letter, while the process lasts, and
+	// maxCachedResults is how many answers are kept to the letter, while the process lasts, and
 	// maxAnswer how long one of them may be, in bytes. After that the agent is read anew.
-	maxAnswers = 1024
-	maxAnswer  = 64 << 10
-	// maxKept is how many keys are remembered of one caller.
-	maxKept = 50_000
-	// afterDeadline is how long after its deadline a request certainly has sent nothing
+	maxCachedResults    = 1024
+	maxCachedResultSize = 64 << 10
+	// maxKeysPerCaller is how many keys are remembered of one caller.
+	maxKeysPerCaller = 50_000
+	// claimMargin is how long after its deadline a request certainly has sent nothing
 	// more.
-	afterDeadline = time.Second
+	claimMargin = time.Second
 )
 
 // idempotencyRecords is what became of creates with an Idempotency-Key.
 type idempotencyRecords struct {
 	records *idempotency.Records
-	answers *lru.Cache[idempotency.ID, *Result]
+	results *lru.Cache[idempotency.ID, *Result]
 }
 
 func newIdempotencyRecords(store *sqlstore.Store, timeout func() time.Duration) *idempotencyRecords {
 	if store == nil {
 		return nil
 	}
-	answers, err := lru.New[idempotency.ID, *Result](maxAnswers)
+	answers, err := lru.New[idempotency.ID, *Result](maxCachedResults)
 	if err != nil {
 		panic(err) // the size is a constant
 	}
-	return &idempotencyRecords{answers: answers, records: idempotency.New(idempotency.Options{
-		Store: store, Holder: ulid.Make().String(), MaxPerCaller: maxKept, Now: time.Now,
-		Hold: func() time.Duration { return timeout() + afterDeadline },
+	return &idempotencyRecords{results: answers, records: idempotency.New(idempotency.Options{
+		Store: store, Holder: ulid.Make().String(), MaxPerCaller: maxKeysPerCaller, Now: time.Now,
+		Hold: func() time.Duration { return timeout() + claimMargin },
 	})}
 }
 
@@ -94,73 +94,73 @@ func (c *idempotencyRecords) forget(before, now *auth.Keyring) {
 		if now.ByID[id] != nil {
 			continue
 		}
-		for _, kept := range c.answers.Keys() {
+		for _, kept := range c.results.Keys() {
 			if kept.Caller == id {
-				c.answers.Remove(kept)
+				c.results.Remove(kept)
 			}
 		}
 		_ = c.records.Forget(context.Background(), id) // they hold nothing of an agent, and go after a day
 	}
 }
 
-// Attempt is how far a create came. It has no value of the agent: it is kept where it
+// CreateAttempt is how far a create came. It has no value of the agent: it is kept where it
 // outlives the process.
-type Attempt struct {
-	Lost    bool      `json:"lost"` // it may have been done, or not
-	Backend string    `json:"backend"`
-	Address string    `json:"address"`
-	Account string    `json:"account"`
-	Began   time.Time `json:"began"`
-	// BusyUntil is when the backend has given up on it too.
-	BusyUntil time.Time `json:"busy_until"`
-	// Before are the agents of that name that were known before.
-	Before map[string]bool `json:"before,omitzero"`
-	Native string          `json:"native,omitzero"` // what it made, where that much is known
+type CreateAttempt struct {
+	OutcomeUnknown bool      `json:"lost"` // it may have been done, or not
+	Backend        string    `json:"backend"`
+	Address        string    `json:"address"`
+	Account        string    `json:"account"`
+	StartedAt      time.Time `json:"began"`
+	// UpstreamDoneBy is when the backend has given up on it too.
+	UpstreamDoneBy time.Time `json:"busy_until"`
+	// KnownBefore are the agents of that name that were known before.
+	KnownBefore map[string]bool `json:"before,omitzero"`
+	NativeID    string          `json:"native,omitzero"` // what it made, where that much is known
 
-	found    bool              // the agent of the attempt before was found
-	warnings []problem.Warning // of the answer
-	// Save has the attempt outlive the process, before it is sent; nil where nobody will
+	recovered bool              // the agent of the attempt before was found
+	warnings  []problem.Warning // of the answer
+	// Persist has the attempt outlive the process, before it is sent; nil where nobody will
 	// ask again.
-	Save func(context.Context, *Attempt) error `json:"-"`
-	// finish says whose the agent is, once that is kept, or that nobody knows; nil if
+	Persist func(context.Context, *CreateAttempt) error `json:"-"`
+	// endLedgerEntry says whose the agent is, once that is kept, or that nobody knows; nil if
 	// nothing was sent.
-	finish func(native string)
+	endLedgerEntry func(native string)
 }
 
 // Finish says whose the agent is that was made.
-func (a *Attempt) Finish(native string) {
-	if a.finish != nil {
-		a.finish(native)
-		a.finish = nil
+func (a *CreateAttempt) Finish(native string) {
+	if a.endLedgerEntry != nil {
+		a.endLedgerEntry(native)
+		a.endLedgerEntry = nil
 	}
 }
 
 // begin says that the create is about to be sent. An error: it must not be.
-func (a *Attempt) begin(ctx context.Context, b auth.CallerBackend, before map[string]bool) error {
+func (a *CreateAttempt) begin(ctx context.Context, b auth.CallerBackend, before map[string]bool) error {
 	now := time.Now()
-	*a = Attempt{
-		Lost: true, Backend: b.Name, Address: addressOf(b), Account: b.Account, Began: now, Before: before,
-		BusyUntil: now.Add(2 * b.Config.Timeout.D()), // if this process ends before it is known better
-		Save:      a.Save,
+	*a = CreateAttempt{
+		OutcomeUnknown: true, Backend: b.Name, Address: backendAddress(b), Account: b.Account, StartedAt: now, KnownBefore: before,
+		UpstreamDoneBy: now.Add(2 * b.Config.Timeout.D()), // if this process ends before it is known better
+		Persist:        a.Persist,
 	}
-	if a.Save == nil {
+	if a.Persist == nil {
 		return nil
 	}
-	if err := a.Save(ctx, a); err != nil {
-		a.Lost = false
+	if err := a.Persist(ctx, a); err != nil {
+		a.OutcomeUnknown = false
 		return problem.StoreUnavailable(err)
 	}
 	return nil
 }
 
-// failed notes whether nobody knows what became of it. Whoever answered has done what
+// recordFailure notes whether nobody knows what became of it. Whoever answered has done what
 // it did; one that did not may be at it for as long as it is given time.
-func (a *Attempt) failed(b auth.CallerBackend, err error, lost bool) {
-	a.Lost, a.BusyUntil = lost, time.Now()
+func (a *CreateAttempt) recordFailure(b auth.CallerBackend, err error, lost bool) {
+	a.OutcomeUnknown, a.UpstreamDoneBy = lost, time.Now()
 	failure, ok := errors.AsType[*normalize.Error](err)
 	proxied := ok && failure.Status > 500 // 502, 504, 524: it was not the backend itself
 	if !ok || failure.Status == 0 || proxied {
-		a.BusyUntil = a.BusyUntil.Add(b.Config.Timeout.D())
+		a.UpstreamDoneBy = a.UpstreamDoneBy.Add(b.Config.Timeout.D())
 	}
 }
 
@@ -168,7 +168,7 @@ func (a *Attempt) failed(b auth.CallerBackend, err error, lost bool) {
 // done again, and answers what it answered. One that certainly was not done is.
 func (s *Service) Create(ctx context.Context, caller *auth.Caller, q WriteQuery) (*Result, error) {
 	if q.IdempotencyKey == "" || q.DryRun {
-		return s.createAgent(ctx, caller, q, &Attempt{})
+		return s.createAgent(ctx, caller, q, &CreateAttempt{})
 	}
 	if s.records == nil {
 		return nil, problem.StoreUnavailable(sqlstore.ErrUnavailable)
@@ -202,7 +202,7 @@ func (s *Service) Create(ctx context.Context, caller *auth.Caller, q WriteQuery)
 // kept even if the caller's time is up.
 func (s *Service) createClaimed(ctx context.Context, caller *auth.Caller, q WriteQuery, id idempotency.ID, claim *idempotency.Claim) (*Result, error) {
 	keeping := context.WithoutCancel(ctx)
-	try := &Attempt{Save: func(ctx context.Context, a *Attempt) error { return claim.RecordAttempt(ctx, Encode(a)) }}
+	try := &CreateAttempt{Persist: func(ctx context.Context, a *CreateAttempt) error { return claim.RecordAttempt(ctx, MustMarshal(a)) }}
 	if claim.UnknownAttempt != nil {
 		if err := json.Unmarshal(claim.UnknownAttempt, try); err != nil {
 			return nil, fmt.Errorf("an attempt cannot be read: %w", err)
@@ -213,35 +213,35 @@ func (s *Service) createClaimed(ctx context.Context, caller *auth.Caller, q Writ
 	defer func() { try.Finish(known) }()
 	defer func() { // if it panics
 		if !ended {
-			_ = claim.MarkUnknown(keeping, Encode(try))
+			_ = claim.MarkUnknown(keeping, MustMarshal(try))
 		}
 	}()
 	r, err := s.createAgent(ctx, caller, q, try)
 	ended = true
 	p := problem.Of(err)
-	first := storedOutcome{Backend: try.Backend, Address: try.Address, Account: try.Account, Native: try.Native, Lenient: q.Lenient, Warnings: try.warnings}
+	first := storedOutcome{Backend: try.Backend, Address: try.Address, Account: try.Account, NativeID: try.NativeID, Lenient: q.Lenient, Warnings: try.warnings}
 	switch {
 	case err == nil:
 		// If it cannot be kept, the attempt is, and the agent is found by it.
-		if claim.Complete(keeping, Encode(first)) == nil {
-			known = try.Native
-			if r.Body.Size() <= maxAnswer {
-				s.records.answers.Add(id, r)
+		if claim.Complete(keeping, MustMarshal(first)) == nil {
+			known = try.NativeID
+			if r.Body.Size() <= maxCachedResultSize {
+				s.records.results.Add(id, r)
 			}
 		}
-		if try.found {
+		if try.recovered {
 			s.Telemetry.CountIdempotentCreate(IdempotentFound)
-			return replayed(r), nil
+			return asReplayed(r), nil
 		}
 		s.Telemetry.CountIdempotentCreate(IdempotentCreated)
 		return r, nil
-	case try.Lost:
-		_ = claim.MarkUnknown(keeping, Encode(try))
+	case try.OutcomeUnknown:
+		_ = claim.MarkUnknown(keeping, MustMarshal(try))
 		s.Telemetry.CountIdempotentCreate(IdempotentLost)
-		return nil, p.RetryWithKey(time.Until(try.BusyUntil))
+		return nil, p.RetryWithKey(time.Until(try.UpstreamDoneBy))
 	case p.Upstream != nil && (p.Upstream.Status == 400 || p.Upstream.Status == 422): // the backend has seen it, and judged
 		first.Problem = p
-		_ = claim.Complete(keeping, Encode(first))
+		_ = claim.Complete(keeping, MustMarshal(first))
 	default:
 		_ = claim.Release(keeping)
 	}
@@ -266,27 +266,27 @@ func (s *Service) replayStored(ctx context.Context, caller *auth.Caller, id idem
 		first.Problem.Replayed = true
 		return nil, first.Problem
 	}
-	if r, ok := s.records.answers.Get(id); ok {
-		return replayed(r), nil
+	if r, ok := s.records.results.Get(id); ok {
+		return asReplayed(r), nil
 	}
-	known := unread(b, first.Native)
-	agent, more := s.readBack(ctx, b, first.Native, normalize.Change{}, known, first.Warnings)
+	known := unreadAgent(b, first.NativeID)
+	agent, more := s.readBack(ctx, b, first.NativeID, normalize.Change{}, known, first.Warnings)
 	r, err := createdResult(agent, append(first.Warnings, more...), first.Lenient)
 	if err != nil {
 		return nil, err
 	}
-	return replayed(r), nil
+	return asReplayed(r), nil
 }
 
-// replayed is an answer that says that it was given, or that what it is of was done, before.
-func replayed(r *Result) *Result {
+// asReplayed is an answer that says that it was given, or that what it is of was done, before.
+func asReplayed(r *Result) *Result {
 	again := *r
 	again.Replayed = true
 	return &again
 }
 
-// Encode is a record as it is kept. Its types can always be written.
-func Encode(v any) []byte {
+// MustMarshal is a record as it is kept. Its types can always be written.
+func MustMarshal(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
 		panic(err)

@@ -22,30 +22,30 @@ type ListQuery struct {
 	catalog.Query
 	Full bool // view=full
 	// Collapse leaves out agents that an alias supersedes.
-	Collapse bool
-	Raw      bool
-	Limit    int
-	Cursor   string
-	Fresh    bool
+	Collapse   bool
+	IncludeRaw bool
+	Limit      int
+	Cursor     string
+	NoCache    bool
 	// RequireAll and Require turn a list into a problem if any source, or one
 	// of these, is not ok.
 	RequireAll bool
 	Require    []string
 }
 
-// Part is what became of one backend in a list.
-type Part struct {
-	Backend  auth.CallerBackend
-	snapshot *catalog.Snapshot
-	details  map[int]*catalog.Detail // rows that were read in full, by index; nil if they could not be
-	gone     map[int]bool            // rows that are not there after all, by index
-	stale    bool                    // the snapshot is an older one
-	Source   problem.Source
-	Failure  *problem.Problem // why the source is not ok; nil if only a filter could not be applied
-	Cache    backend.CacheStatus
-	Took     time.Duration
-	listed   time.Time // when the snapshot was read
-	fetched  time.Time // its oldest part
+// Source is what became of one backend in a list.
+type Source struct {
+	Backend    auth.CallerBackend
+	snapshot   *catalog.Snapshot
+	details    map[int]*catalog.Detail // rows that were read in full, by index; nil if they could not be
+	excluded   map[int]bool            // rows that are not there after all, by index
+	stale      bool                    // the snapshot is an older one
+	Report     problem.Source
+	Failure    *problem.Problem // why the source is not ok; nil if only a filter could not be applied
+	Cache      backend.CacheStatus
+	Duration   time.Duration
+	listedAt   time.Time // when the snapshot was read
+	oldestRead time.Time // its oldest part
 	// Dependencies are the cache entries that all of it was served from; none where it
 	// came from elsewhere, too.
 	Dependencies []backend.Dependency
@@ -59,7 +59,7 @@ func (s *Service) List(ctx context.Context, caller *auth.Caller, q ListQuery) (*
 		return nil, err
 	}
 	all := auth.Names(backends)
-	walk, err := s.resume(caller, q, all)
+	walk, err := s.openCursor(caller, q, all)
 	if err != nil {
 		return nil, err
 	}
@@ -68,28 +68,28 @@ func (s *Service) List(ctx context.Context, caller *auth.Caller, q ListQuery) (*
 	}
 	parts := s.fanOut(ctx, backends, q)
 	if q.Collapse {
-		s.collapse(caller, parts)
+		s.excludeSuperseded(caller, parts)
 	}
 	if q.Full {
-		s.loadNeeded(ctx, parts, q)
+		s.loadQueryDetails(ctx, parts, q)
 	}
-	found := catalog.Paginate(q.Query, walk, all, catalogParts(parts, q), q.Limit)
-	for q.Full && s.loadPage(ctx, parts, found, q) { // some of it is not there after all
-		found = catalog.Paginate(q.Query, walk, all, catalogParts(parts, q), q.Limit)
+	found := catalog.Paginate(q.Query, walk, all, catalogSources(parts, q), q.Limit)
+	for q.Full && s.loadPageDetails(ctx, parts, found, q) { // some of it is not there after all
+		found = catalog.Paginate(q.Query, walk, all, catalogSources(parts, q), q.Limit)
 	}
 	for i := range parts {
-		s.settle(&parts[i], i, found, q)
+		s.completeReport(&parts[i], i, found, q)
 	}
-	if p := incomplete(parts, q); p != nil {
+	if p := requirementProblem(parts, q); p != nil {
 		return nil, p
 	}
 	return s.answerList(parts, found, q, walk)
 }
 
-func catalogParts(parts []Part, q ListQuery) []catalog.Part {
+func catalogSources(parts []Source, q ListQuery) []catalog.Part {
 	of := make([]catalog.Part, len(parts))
 	for i, p := range parts {
-		of[i] = catalog.Part{Backend: p.Backend.Name, Snapshot: p.snapshot, Stale: p.stale, Gone: p.gone}
+		of[i] = catalog.Part{Backend: p.Backend.Name, Snapshot: p.snapshot, Stale: p.stale, Gone: p.excluded}
 		if q.Full {
 			of[i].Needed = q.Fields()
 		}
@@ -136,18 +136,18 @@ func selectBackends(caller *auth.Caller, q ListQuery) ([]auth.CallerBackend, err
 
 // fanOut asks every backend whose answer is not at hand, each in a goroutine of
 // its own.
-func (s *Service) fanOut(ctx context.Context, backends []auth.CallerBackend, q ListQuery) []Part {
+func (s *Service) fanOut(ctx context.Context, backends []auth.CallerBackend, q ListQuery) []Source {
 	ctx, span := s.Telemetry.StartSpan(ctx, "fanout")
 	defer span.End()
-	parts := make([]Part, len(backends))
+	parts := make([]Source, len(backends))
 	var wg sync.WaitGroup
 	for i, b := range backends {
-		call := backend.Call{Op: adapters.OpList, Credential: b.Credential, NoCache: q.Fresh, OnlyIfCached: !q.Fresh}
+		call := backend.Call{Op: adapters.OpList, Credential: b.Credential, NoCache: q.NoCache, OnlyIfCached: !q.NoCache}
 		if call.OnlyIfCached {
 			started := time.Now()
 			result, err := b.Endpoint(ctx, call)
 			if err != backend.ErrNotCached {
-				parts[i] = partOf(b, result, err, time.Since(started))
+				parts[i] = newSource(b, result, err, time.Since(started))
 				continue
 			}
 			call.OnlyIfCached = false
@@ -156,86 +156,86 @@ func (s *Service) fanOut(ctx context.Context, backends []auth.CallerBackend, q L
 			started := time.Now()
 			err := backend.RecoverPanic(ctx, b.Backend, adapters.OpList, s.Log, func() {
 				result, err := b.Endpoint(ctx, call)
-				parts[i] = partOf(b, result, err, time.Since(started))
+				parts[i] = newSource(b, result, err, time.Since(started))
 			})
 			if err != nil {
-				parts[i] = partOf(b, backend.Result{}, err, time.Since(started))
+				parts[i] = newSource(b, backend.Result{}, err, time.Since(started))
 			}
 		})
 	}
 	wg.Wait()
-	TraceParts(span, parts)
+	TraceSources(span, parts)
 	return parts
 }
 
-func partOf(b auth.CallerBackend, result backend.Result, err error, took time.Duration) Part {
-	p := Part{Backend: b, Cache: result.Cache, Took: took, Dependencies: result.Dependencies, Source: problem.Source{Backend: b.Name, Status: problem.SourceOK}}
+func newSource(b auth.CallerBackend, result backend.Result, err error, took time.Duration) Source {
+	p := Source{Backend: b, Cache: result.Cache, Duration: took, Dependencies: result.Dependencies, Report: problem.Source{Backend: b.Name, Status: problem.SourceOK}}
 	if err != nil {
-		p.fail(problem.SourceError, adapters.OpList, err)
+		p.markFailed(problem.SourceError, adapters.OpList, err)
 		return p
 	}
-	p.snapshot, p.listed, p.fetched = result.Snapshot, result.Fetched, result.Fetched
+	p.snapshot, p.listedAt, p.oldestRead = result.Snapshot, result.Fetched, result.Fetched
 	switch {
 	case result.Stale != nil:
 		p.stale = true
-		p.fail(problem.SourceStale, adapters.OpList, result.Stale)
+		p.markFailed(problem.SourceStale, adapters.OpList, result.Stale)
 	case p.snapshot.Partial != nil:
-		p.fail(problem.SourcePartial, adapters.OpList, p.snapshot.Partial)
+		p.markFailed(problem.SourcePartial, adapters.OpList, p.snapshot.Partial)
 	}
 	return p
 }
 
-// fail takes note of why the source is not ok. What was said first stands, but
+// markFailed takes note of why the source is not ok. What was said first stands, but
 // that some of it is missing goes before that it is old.
-func (p *Part) fail(status string, op adapters.Operation, err error) {
-	if p.Source.Status == problem.SourceOK || p.Source.Status == problem.SourceStale && status == problem.SourcePartial {
-		p.failed(status, problem.FromBackend(p.Backend.Name, op, err))
+func (p *Source) markFailed(status string, op adapters.Operation, err error) {
+	if p.Report.Status == problem.SourceOK || p.Report.Status == problem.SourceStale && status == problem.SourcePartial {
+		p.setFailure(status, problem.FromBackend(p.Backend.Name, op, err))
 	}
 }
 
-func (p *Part) failed(status string, failure *problem.Problem) {
-	p.Source.Status, p.Failure = status, failure
-	p.Source.Error = &problem.SourceFailure{Code: failure.Code}
+func (p *Source) setFailure(status string, failure *problem.Problem) {
+	p.Report.Status, p.Failure = status, failure
+	p.Report.Error = &problem.SourceFailure{Code: failure.Code}
 	if failure.RetryAfter > 0 {
 		s := problem.RetryAfterSeconds(failure.RetryAfter)
-		p.Source.Error.RetryAfterS = &s
+		p.Report.Error.RetryAfterS = &s
 	}
 }
 
-// settle completes what is said of a source by what the page found in it.
-func (s *Service) settle(p *Part, i int, page catalog.Page, q ListQuery) {
+// completeReport completes what is said of a source by what the page found in it.
+func (s *Service) completeReport(p *Source, i int, page catalog.Page, q ListQuery) {
 	found := page.Parts[i]
-	p.Source.Count = found.Count
+	p.Report.Count = found.Count
 	if p.snapshot != nil {
-		fetched := p.listed.UTC().Truncate(time.Second)
-		p.Source.FetchedAt = &fetched
-		unavailable, notLoaded := p.sets(i, page, q)
-		p.Source.Unavailable, p.Source.NotLoaded = &unavailable, &notLoaded
+		fetched := p.listedAt.UTC().Truncate(time.Second)
+		p.Report.FetchedAt = &fetched
+		unavailable, notLoaded := p.commonFieldSets(i, page, q)
+		p.Report.Unavailable, p.Report.NotLoaded = &unavailable, &notLoaded
 		if found.Unfiltered != 0 {
-			p.Source.Unfiltered = &found.Unfiltered
+			p.Report.Unfiltered = &found.Unfiltered
 		}
 	}
-	if found.EarlierCode != "" && (p.Source.Status == problem.SourceOK || p.Source.Status == problem.SourceStale && found.Omitted) {
+	if found.EarlierCode != "" && (p.Report.Status == problem.SourceOK || p.Report.Status == problem.SourceStale && found.Omitted) {
 		failure := problem.New(problem.Code(found.EarlierCode), "backend %s could not be read in full on an earlier page", p.Backend.Name)
 		failure.Backend = &p.Backend.Name
-		p.failed(problem.SourcePartial, failure)
+		p.setFailure(problem.SourcePartial, failure)
 	}
-	if p.Source.Unfiltered != nil && (p.Source.Status == problem.SourceOK || p.Source.Status == problem.SourceStale) {
-		p.Source.Status = problem.SourcePartial
+	if p.Report.Unfiltered != nil && (p.Report.Status == problem.SourceOK || p.Report.Status == problem.SourceStale) {
+		p.Report.Status = problem.SourcePartial
 	}
 	if p.Failure != nil { // not where only a caller's filter could not be applied
 		s.Telemetry.CountIncompleteList(p.Backend.Name)
 	}
 }
 
-// incomplete is the problem that a list is: of all its sources, of the only
+// requirementProblem is the problem that a list is: of all its sources, of the only
 // one asked for, or of one that the caller requires.
-func incomplete(parts []Part, q ListQuery) *problem.Problem {
+func requirementProblem(parts []Source, q ListQuery) *problem.Problem {
 	allFailed := true
-	var unfiltered []Part
+	var unfiltered []Source
 	for _, p := range parts {
-		allFailed = allFailed && p.Source.Status == problem.SourceError
-		if p.Source.Status == problem.SourceOK || !q.RequireAll && !slices.Contains(q.Require, p.Backend.Name) {
+		allFailed = allFailed && p.Report.Status == problem.SourceError
+		if p.Report.Status == problem.SourceOK || !q.RequireAll && !slices.Contains(q.Require, p.Backend.Name) {
 			continue
 		}
 		if p.Failure != nil {
@@ -247,19 +247,19 @@ func incomplete(parts []Part, q ListQuery) *problem.Problem {
 	case len(parts) > 0 && allFailed:
 		return withSources(parts[0].Failure, parts)
 	case len(unfiltered) > 0:
-		return withSources(cannotFilter(unfiltered, q), parts)
+		return withSources(unfilteredProblem(unfiltered, q), parts)
 	}
 	return nil
 }
 
-// cannotFilter is the problem that a filter is which the sources cannot have
+// unfilteredProblem is the problem that a filter is which the sources cannot have
 // applied to them.
-func cannotFilter(sources []Part, q ListQuery) *problem.Problem {
+func unfilteredProblem(sources []Source, q ListQuery) *problem.Problem {
 	var which []string
 	loadable := false
 	for _, p := range sources {
-		which = append(which, fmt.Sprintf("%s (%s)", p.Backend.Name, strings.Join(p.Source.Unfiltered.Names(), ", ")))
-		loadable = loadable || *p.Source.Unfiltered&p.snapshot.NotLoaded != 0
+		which = append(which, fmt.Sprintf("%s (%s)", p.Backend.Name, strings.Join(p.Report.Unfiltered.Names(), ", ")))
+		loadable = loadable || *p.Report.Unfiltered&p.snapshot.NotLoaded != 0
 	}
 	cure := "leave the filter or the requirement out"
 	if loadable && !q.Full {
@@ -270,16 +270,16 @@ func cannotFilter(sources []Part, q ListQuery) *problem.Problem {
 	return problem
 }
 
-func withSources(p *problem.Problem, parts []Part) *problem.Problem {
+func withSources(p *problem.Problem, parts []Source) *problem.Problem {
 	problem := *p
 	for _, part := range parts {
-		problem.Sources = append(problem.Sources, part.Source)
+		problem.Sources = append(problem.Sources, part.Report)
 	}
 	return &problem
 }
 
-// collapse leaves out the agents that an alias supersedes.
-func (s *Service) collapse(caller *auth.Caller, parts []Part) {
+// excludeSuperseded leaves out the agents that an alias supersedes.
+func (s *Service) excludeSuperseded(caller *auth.Caller, parts []Source) {
 	for i := range parts {
 		p := &parts[i]
 		if p.snapshot == nil {
@@ -287,7 +287,7 @@ func (s *Service) collapse(caller *auth.Caller, parts []Part) {
 		}
 		for _, native := range s.Aliases.Superseded(caller, p.Backend.Name) {
 			if row := p.snapshot.Find(native); row >= 0 {
-				p.leaveOut(row)
+				p.exclude(row)
 			}
 		}
 	}

@@ -18,13 +18,13 @@ import (
 )
 
 // answerList answers one page of a list.
-func (s *Service) answerList(parts []Part, found catalog.Page, q ListQuery, w catalog.Cursor) (*Result, error) {
+func (s *Service) answerList(parts []Source, found catalog.Page, q ListQuery, w catalog.Cursor) (*Result, error) {
 	made, err := s.makePage(parts, found, q, w)
 	if err != nil {
 		return nil, err
 	}
 	return &Result{
-		Body: made.body, ETag: made.etag, Parts: parts, Read: true, ReadAt: oldest(parts), Cacheable: q.Cursor == "", Incomplete: !made.complete,
+		Body: made.body, ETag: made.etag, Sources: parts, IsRead: true, ReadAt: oldestRead(parts), Cacheable: q.Cursor == "", Incomplete: !made.complete,
 	}, nil
 }
 
@@ -36,21 +36,21 @@ type page struct {
 }
 
 // makePage writes one page out of the encoded rows.
-func (s *Service) makePage(parts []Part, found catalog.Page, q ListQuery, w catalog.Cursor) (page, error) {
+func (s *Service) makePage(parts []Source, found catalog.Page, q ListQuery, w catalog.Cursor) (page, error) {
 	made := page{complete: true}
-	body := append(make([]byte, 0, guess(parts, found)), `{"object":"list","data":[`...)
+	body := append(make([]byte, 0, estimateSize(parts, found)), `{"object":"list","data":[`...)
 	start := len(body)
-	read := make([]stored, len(parts))
+	read := make([]rowReader, len(parts))
 	for i, p := range parts {
 		if p.snapshot != nil {
-			read[i] = stored{row: p.snapshot.Rows(), raw: p.snapshot.Raw()}
+			read[i] = rowReader{row: p.snapshot.Rows(), raw: p.snapshot.Raw()}
 		}
 	}
 	for i, r := range found.Rows {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = parts[r.Part].append(body, r.Index, q, read[r.Part])
+		body = parts[r.Part].appendRow(body, r.Index, q, read[r.Part])
 	}
 	data := body[start:]
 
@@ -60,20 +60,20 @@ func (s *Service) makePage(parts []Part, found catalog.Page, q ListQuery, w cata
 		NextCursor   *string           `json:"next_cursor"`
 		ResumeCursor *string           `json:"resume_cursor"`
 		Warnings     []problem.Warning `json:"warnings"`
-	}{Complete: true, Warnings: warningsOf(parts, q)}
+	}{Complete: true, Warnings: listWarnings(parts, q)}
 	for _, p := range parts {
-		tail.Sources = append(tail.Sources, p.Source)
-		tail.Complete = tail.Complete && p.Source.Status == problem.SourceOK
+		tail.Sources = append(tail.Sources, p.Report)
+		tail.Complete = tail.Complete && p.Report.Status == problem.SourceOK
 	}
 	made.complete = tail.Complete
 	var err error
-	if made.etag, err = listTag(w.List, s.Cursors().ID, data, tail.Sources, found); err != nil {
+	if made.etag, err = listETag(w.List, s.Cursors().ID, data, tail.Sources, found); err != nil {
 		return made, err
 	}
-	if tail.NextCursor, err = s.seal(found.Next); err != nil {
+	if tail.NextCursor, err = s.sealCursor(found.Next); err != nil {
 		return made, err
 	}
-	if tail.ResumeCursor, err = s.seal(found.Resume); err != nil {
+	if tail.ResumeCursor, err = s.sealCursor(found.Resume); err != nil {
 		return made, err
 	}
 	encoded, err := json.Marshal(tail)
@@ -84,22 +84,22 @@ func (s *Service) makePage(parts []Part, found catalog.Page, q ListQuery, w cata
 	return made, nil
 }
 
-// oldest is when the oldest part was read; the zero time if none was.
-func oldest(parts []Part) (at time.Time) {
+// oldestRead is when the oldest part was read; the zero time if none was.
+func oldestRead(parts []Source) (at time.Time) {
 	for _, p := range parts {
-		if p.snapshot != nil && (at.IsZero() || p.fetched.Before(at)) {
-			at = p.fetched
+		if p.snapshot != nil && (at.IsZero() || p.oldestRead.Before(at)) {
+			at = p.oldestRead
 		}
 	}
 	return at
 }
 
-// warningsOf are what a caller may not have meant.
-func warningsOf(parts []Part, q ListQuery) []problem.Warning {
+// listWarnings are what a caller may not have meant.
+func listWarnings(parts []Source, q ListQuery) []problem.Warning {
 	warnings := []problem.Warning{}
 	matching := 0
 	for _, p := range parts {
-		matching += p.Source.Count
+		matching += p.Report.Count
 		if p.snapshot == nil {
 			continue
 		}
@@ -123,8 +123,8 @@ func warningsOf(parts []Part, q ListQuery) []problem.Warning {
 	return warnings
 }
 
-// guess is about how many bytes a page takes.
-func guess(parts []Part, found catalog.Page) int {
+// estimateSize is about how many bytes a page takes.
+func estimateSize(parts []Source, found catalog.Page) int {
 	size := 4 << 10
 	for _, r := range found.Rows {
 		size += parts[r.Part].snapshot.RowLen(r.Index) + 64
@@ -132,7 +132,7 @@ func guess(parts []Part, found catalog.Page) int {
 	return size
 }
 
-func (s *Service) seal(w *catalog.Cursor) (*string, error) {
+func (s *Service) sealCursor(w *catalog.Cursor) (*string, error) {
 	if w == nil {
 		return nil, nil
 	}
@@ -140,10 +140,10 @@ func (s *Service) seal(w *catalog.Cursor) (*string, error) {
 	return &cursor, err
 }
 
-// listTag is a weak entity tag (RFC 9110, 8.8.3): it leaves out when things were
+// listETag is a weak entity tag (RFC 9110, 8.8.3): it leaves out when things were
 // read, and the cursors, which are sealed anew each time. Two keys never have the
 // same: not even of nothing is one told that it has what the other has.
-func listTag(list [32]byte, sealer [8]byte, data []byte, sources []problem.Source, found catalog.Page) (string, error) {
+func listETag(list [32]byte, sealer [8]byte, data []byte, sources []problem.Source, found catalog.Page) (string, error) {
 	shown := sha256.Sum256(data)
 	h := append(slices.Clone(digest.Fields(list[:])), shown[:]...)
 	for _, s := range sources {
@@ -166,41 +166,41 @@ func listTag(list [32]byte, sealer [8]byte, data []byte, sources []problem.Sourc
 	return catalog.WeakETag(sum[:]), nil
 }
 
-// sets are what a source says of its rows: what most of them do, of the page
+// commonFieldSets are what a source says of its rows: what most of them do, of the page
 // where it is in full view, else of the snapshot.
-func (p *Part) sets(i int, found catalog.Page, q ListQuery) (unavailable, notLoaded normalize.FieldSet) {
+func (p *Source) commonFieldSets(i int, found catalog.Page, q ListQuery) (unavailable, notLoaded normalize.FieldSet) {
 	if !q.Full {
 		return p.snapshot.Unavailable, p.snapshot.NotLoaded
 	}
 	var sets []catalog.FieldSets
 	for _, r := range found.Rows {
 		if r.Part == i {
-			sets = append(sets, p.setsOf(r.Index))
+			sets = append(sets, p.rowFieldSets(r.Index))
 		}
 	}
 	return catalog.MostCommonFieldSets(sets, catalog.FieldSets{Unavailable: p.Backend.Info.Unavailable(), NotLoaded: p.Backend.Info.NotLoaded(adapters.InList | adapters.InGet)})
 }
 
-// setsOf are those of an agent, as full as it was read.
-func (p *Part) setsOf(i int) catalog.FieldSets {
+// rowFieldSets are those of an agent, as full as it was read.
+func (p *Source) rowFieldSets(i int) catalog.FieldSets {
 	if d := p.details[i]; d != nil {
 		return catalog.FieldSets{Unavailable: d.Agent.Unavailable, NotLoaded: d.Agent.NotLoaded}
 	}
 	return p.snapshot.FieldSets(i)
 }
 
-// stored reads what a snapshot has of its agents; each is over when the next one is read.
-type stored struct{ row, raw func(i int) []byte }
+// rowReader reads what a snapshot has of its agents; each is over when the next one is read.
+type rowReader struct{ row, raw func(i int) []byte }
 
 var (
 	basicEnding = normalize.NewEnding(normalize.ViewBasic)
 	fullEnding  = normalize.NewEnding(normalize.ViewFull)
 )
 
-// append writes an agent as the page shows it. A row that differs from its
+// appendRow writes an agent as the page shows it. A row that differs from its
 // source carries its own sets.
-func (p *Part) append(dst []byte, i int, q ListQuery, of stored) []byte {
-	sets, d := p.setsOf(i), p.details[i]
+func (p *Source) appendRow(dst []byte, i int, q ListQuery, of rowReader) []byte {
+	sets, d := p.rowFieldSets(i), p.details[i]
 	var row normalize.Row
 	if d != nil {
 		row = d.Row
@@ -212,11 +212,11 @@ func (p *Part) append(dst []byte, i int, q ListQuery, of stored) []byte {
 	if q.Full && (d != nil || sets.NotLoaded == 0) {
 		ending = fullEnding
 	}
-	if sets.Unavailable != *p.Source.Unavailable || sets.NotLoaded != *p.Source.NotLoaded {
+	if sets.Unavailable != *p.Report.Unavailable || sets.NotLoaded != *p.Report.NotLoaded {
 		ending = ending.WithSets(sets.Unavailable, sets.NotLoaded)
 	}
 	switch {
-	case !q.Raw:
+	case !q.IncludeRaw:
 		return row.Append(dst, ending)
 	case d != nil:
 		return row.AppendWithRaw(dst, ending, d.Agent.RawList, d.Agent.RawDetail)

@@ -35,21 +35,21 @@ func place(caller *auth.Caller, body normalize.Body, violations []normalize.Viol
 	if len(violations) > 0 {
 		return placement{}, problem.Invalid("", violations)
 	}
-	strict, problem := firstThatFits(caller, body.Change, false)
+	strict, problem := firstFittingBackend(caller, body.Change, false)
 	if problem == nil {
 		return strict, nil
 	}
 	if lenient { // only if none holds all of it
-		if forgiving, problem := firstThatFits(caller, body.Change, true); problem == nil {
+		if forgiving, problem := firstFittingBackend(caller, body.Change, true); problem == nil {
 			return forgiving, nil
 		}
 	}
 	return placement{}, problem
 }
 
-// firstThatFits is the first backend, in the order of the configuration, that
+// firstFittingBackend is the first backend, in the order of the configuration, that
 // can hold the agent; the problem says of each why it cannot.
-func firstThatFits(caller *auth.Caller, change normalize.Change, lenient bool) (placement, *problem.Problem) {
+func firstFittingBackend(caller *auth.Caller, change normalize.Change, lenient bool) (placement, *problem.Problem) {
 	var reasons []string
 	var violations []normalize.Violation
 	for _, b := range caller.Backends {
@@ -82,7 +82,7 @@ func placeAt(b auth.CallerBackend, change normalize.Change, violations []normali
 	if len(violations) > 0 {
 		return placement{}, problem.Invalid(b.Name, violations)
 	}
-	p.change = p.change.Keep(isSet)
+	p.change = p.change.Keep(isNotNull)
 	return p, nil
 }
 
@@ -108,5 +108,5 @@ func dropUnsupported(p placement, violations []normalize.Violation, lenient bool
 	return p, left
 }
 
-// isSet: in a create, null sets nothing.
-func isSet(_ string, v jsontext.Value) bool { return v.Kind() != 'n' }
+// isNotNull: in a create, null sets nothing.
+func isNotNull(_ string, v jsontext.Value) bool { return v.Kind() != 'n' }

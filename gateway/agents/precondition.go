@@ -33,7 +33,7 @@ func (s *Service) readMatching(ctx context.Context, b auth.CallerBackend, native
 		return nil, err
 	}
 	agent := detail.Agent
-	if len(ifMatch) == 0 || HasTag(ifMatch, func(tag string) bool { return tag == detail.ETag() }) {
+	if len(ifMatch) == 0 || MatchesETag(ifMatch, func(tag string) bool { return tag == detail.ETag() }) {
 		return agent, nil
 	}
 	p := problem.New(problem.CodeETagMismatch, "the agent is not as If-Match says: it was changed since, or the tag is another agent's")
@@ -44,9 +44,9 @@ func (s *Service) readMatching(ctx context.Context, b auth.CallerBackend, native
 	return nil, p
 }
 
-// HasTag reports whether one of a header's entity tags is the one wanted; "*" is
+// MatchesETag reports whether one of a header's entity tags is the one wanted; "*" is
 // any.
-func HasTag(lines []string, wanted func(tag string) bool) bool {
+func MatchesETag(lines []string, wanted func(tag string) bool) bool {
 	for _, line := range lines {
 		if strings.TrimSpace(line) == "*" {
 			return true

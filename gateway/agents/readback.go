@@ -20,15 +20,15 @@ func (s *Service) readBack(ctx context.Context, b auth.CallerBackend, native str
 	}
 	var warnings []problem.Warning
 	for _, w := range differences(b, detail.Agent, change) {
-		if !warned(said, *w.Path) {
+		if !hasWarning(said, *w.Path) {
 			warnings = append(warnings, w)
 		}
 	}
 	return detail.Agent, warnings
 }
 
-// unread is all that is known of an agent that cannot be read back: that it is there.
-func unread(b auth.CallerBackend, native string) *normalize.Agent {
+// unreadAgent is all that is known of an agent that cannot be read back: that it is there.
+func unreadAgent(b auth.CallerBackend, native string) *normalize.Agent {
 	known := normalize.New(b.Info.Provider, b.Name, native, normalize.ViewBasic)
 	known.Unavailable = b.Info.Unavailable()
 	known.NotLoaded = normalize.Optional.Minus(known.Unavailable)
@@ -60,7 +60,7 @@ func differences(b auth.CallerBackend, agent *normalize.Agent, change normalize.
 	return warnings
 }
 
-func warned(warnings []problem.Warning, pointer string) bool {
+func hasWarning(warnings []problem.Warning, pointer string) bool {
 	for _, w := range warnings {
 		if w.Path != nil && *w.Path == pointer {
 			return true

@@ -26,70 +26,70 @@ const (
 	zoneSkew  = 26 * time.Hour
 )
 
-// mostNamesakes bounds how many agents are read to find the one that was made.
-const mostNamesakes = 8
+// maxCandidates bounds how many agents are read to find the one that was made.
+const maxCandidates = 8
 
 // Reconcile finds the agent that a lost create made. It is nil if there is certainly
 // none: the list is whole and new, the backend is done with the lost request, and no
 // agent in it can be that one. If that cannot be said, the outcome stays unknown.
-func (s *Service) Reconcile(ctx context.Context, b auth.CallerBackend, change normalize.Change, try *Attempt) (*normalize.Agent, error) {
-	if b.Account != try.Account || addressOf(b) != try.Address {
-		return nil, unknownOutcome(b, "the key maps to another credential there by now, or the backend to another base_url")
+func (s *Service) Reconcile(ctx context.Context, b auth.CallerBackend, change normalize.Change, try *CreateAttempt) (*normalize.Agent, error) {
+	if b.Account != try.Account || backendAddress(b) != try.Address {
+		return nil, outcomeUnknown(b, "the key maps to another credential there by now, or the backend to another base_url")
 	}
-	if try.Native != "" { // it is known, and what followed failed
-		try.found = true
-		return s.readMatching(ctx, b, try.Native, nil)
+	if try.NativeID != "" { // it is known, and what followed failed
+		try.recovered = true
+		return s.readMatching(ctx, b, try.NativeID, nil)
 	}
 	for {
-		agent, asOf, err := s.find(ctx, b, change, try)
+		agent, asOf, err := s.findCreated(ctx, b, change, try)
 		if err != nil {
 			return nil, err
 		}
 		if agent != nil {
-			try.found, try.Native = true, agent.NativeID
+			try.recovered, try.NativeID = true, agent.NativeID
 			return agent, nil
 		}
-		if asOf.After(try.BusyUntil) {
+		if asOf.After(try.UpstreamDoneBy) {
 			return nil, nil
 		}
-		wait := time.Until(try.BusyUntil)
+		wait := time.Until(try.UpstreamDoneBy)
 		if end, ok := ctx.Deadline(); ok && wait > time.Until(end)/2 {
-			return nil, unknownOutcome(b, "no such agent is there, but the backend may still be at work on it")
+			return nil, outcomeUnknown(b, "no such agent is there, but the backend may still be at work on it")
 		}
 		if !backend.Sleep(ctx, wait) {
-			return nil, unknownOutcome(b, "the request ended before it was known")
+			return nil, outcomeUnknown(b, "the request ended before it was known")
 		}
 	}
 }
 
-// find is the one agent that can be what was made, as of when the backend was asked; nil
+// findCreated is the one agent that can be what was made, as of when the backend was asked; nil
 // for none.
-func (s *Service) find(ctx context.Context, b auth.CallerBackend, change normalize.Change, try *Attempt) (*normalize.Agent, time.Time, error) {
+func (s *Service) findCreated(ctx context.Context, b auth.CallerBackend, change normalize.Change, try *CreateAttempt) (*normalize.Agent, time.Time, error) {
 	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpList, Credential: b.Credential, NoCache: true})
 	if err != nil || result.Stale != nil || result.Snapshot.Partial != nil {
-		return nil, time.Time{}, unknownOutcome(b, "the list of its agents could not be read whole just now")
+		return nil, time.Time{}, outcomeUnknown(b, "the list of its agents could not be read whole just now")
 	}
 	var same []*normalize.Agent // made then, and just so
 	var doubtful []string
 	read := 0
 	for i := range result.Snapshot.Len() {
 		row := result.Snapshot.Summary(i)
-		when, whose := try.madeThen(row), s.ledger.creator(b, row.NativeID)
-		if !isNamed(row, change) || when == madeEarlier || whose == b.Credential.ID() {
+		when, whose := try.compareCreation(row), s.ledger.creator(b, row.NativeID)
+		if !isNamed(row, change) || when == createdBefore || whose == b.Credential.ID() {
 			continue
 		}
-		if read++; read > mostNamesakes {
+		if read++; read > maxCandidates {
 			doubtful = append(doubtful, row.ID)
 			continue
 		}
 		agent, err := s.readMatching(ctx, b, row.NativeID, nil)
 		if err != nil && problem.Of(err).Code != problem.CodeAgentNotFound {
-			return nil, time.Time{}, unknownOutcome(b, "an agent that may be it could not be read just now")
+			return nil, time.Time{}, outcomeUnknown(b, "an agent that may be it could not be read just now")
 		}
 		// The backend may keep other values than it was sent, show a new agent in its
 		// list before it can be read, or have a clock that is wrong; and another
 		// credential's agent may be another account's with the same id.
-		if err == nil && when == madeThen && whose == "" && isAsSent(b, agent, change) {
+		if err == nil && when == createdSince && whose == "" && matchesChange(b, agent, change) {
 			same = append(same, agent)
 		} else {
 			doubtful = append(doubtful, row.ID)
@@ -102,50 +102,50 @@ func (s *Service) find(ctx context.Context, b auth.CallerBackend, change normali
 		doubtful = append(doubtful, agent.ID)
 	}
 	if len(doubtful) > 0 {
-		return nil, time.Time{}, unknownOutcome(b, fmt.Sprintf("it may be any of %s; delete or rename what is not wanted", strings.Join(doubtful, ", ")))
+		return nil, time.Time{}, outcomeUnknown(b, fmt.Sprintf("it may be any of %s; delete or rename what is not wanted", strings.Join(doubtful, ", ")))
 	}
 	return nil, result.Fetched, nil
 }
 
 // When an agent was made, beside a lost create.
 const (
-	madeEarlier = iota
-	madeThen
-	madePerhapsThen // its clock may be wrong by hours
+	createdBefore = iota
+	createdSince
+	creationUnclear // its clock may be wrong by hours
 )
 
-func (a *Attempt) madeThen(row catalog.Summary) int {
-	if a.Before[row.NativeID] {
-		return madeEarlier
+func (a *CreateAttempt) compareCreation(row catalog.Summary) int {
+	if a.KnownBefore[row.NativeID] {
+		return createdBefore
 	}
 	if row.CreatedAt == nil {
-		return madePerhapsThen
+		return creationUnclear
 	}
 	at, err := time.Parse(time.RFC3339, *row.CreatedAt)
 	switch {
 	case err != nil:
-		return madePerhapsThen
-	case at.After(a.Began.Add(-clockSkew)) && at.Before(time.Now().Add(clockSkew)):
-		return madeThen
-	case at.After(a.Began.Add(-zoneSkew)):
-		return madePerhapsThen
+		return creationUnclear
+	case at.After(a.StartedAt.Add(-clockSkew)) && at.Before(time.Now().Add(clockSkew)):
+		return createdSince
+	case at.After(a.StartedAt.Add(-zoneSkew)):
+		return creationUnclear
 	}
-	return madeEarlier
+	return createdBefore
 }
 
 func isNamed(row catalog.Summary, change normalize.Change) bool {
-	return row.Name != nil && folded(*row.Name) == foldedName(change)
+	return row.Name != nil && foldName(*row.Name) == foldedName(change)
 }
 
 func foldedName(change normalize.Change) string {
 	name, _ := change.Text(normalize.FieldName)
-	return folded(name)
+	return foldName(name)
 }
 
-// folded is a name as a vendor that trims names, or writes them its own way, has it.
-func folded(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
+// foldName is a name as a vendor that trims names, or writes them its own way, has it.
+func foldName(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
 
-func isAsSent(b auth.CallerBackend, agent *normalize.Agent, change normalize.Change) bool {
+func matchesChange(b auth.CallerBackend, agent *normalize.Agent, change normalize.Change) bool {
 	for _, w := range differences(b, agent, change) {
 		if w.Code == "not_persisted" {
 			return false
@@ -154,9 +154,9 @@ func isAsSent(b auth.CallerBackend, agent *normalize.Agent, change normalize.Cha
 	return true
 }
 
-// agentsNamed are the agents that have the name already, as far as it is known without
+// cachedAgentsNamed are the agents that have the name already, as far as it is known without
 // asking.
-func agentsNamed(ctx context.Context, b auth.CallerBackend, change normalize.Change) map[string]bool {
+func cachedAgentsNamed(ctx context.Context, b auth.CallerBackend, change normalize.Change) map[string]bool {
 	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpList, Credential: b.Credential, OnlyIfCached: true})
 	if err != nil {
 		return nil
@@ -171,7 +171,7 @@ func agentsNamed(ctx context.Context, b auth.CallerBackend, change normalize.Cha
 	return known
 }
 
-func unknownOutcome(b auth.CallerBackend, why string) *problem.Problem {
+func outcomeUnknown(b auth.CallerBackend, why string) *problem.Problem {
 	p := problem.New(problem.CodeWriteOutcomeUnknown, "backend %s may have done the create before: %s", b.Name, why)
 	p.Backend = &b.Name
 	return p
@@ -202,7 +202,7 @@ func newCreateLedger() *createLedger {
 // begin says that a create runs, until its end; what it made is its own, if that is
 // known.
 func (m *createLedger) begin(b auth.CallerBackend, change normalize.Change) (end func(native string)) {
-	name := ledgerName{addressOf(b), foldedName(change)}
+	name := ledgerName{backendAddress(b), foldedName(change)}
 	m.mu.Lock()
 	m.running[name]++
 	m.mu.Unlock()
@@ -221,7 +221,7 @@ func (m *createLedger) begin(b auth.CallerBackend, change normalize.Change) (end
 // claim takes an agent that nobody has. While a create of that name runs, whose answer is
 // still on its way, it may be that one's.
 func (m *createLedger) claim(b auth.CallerBackend, native string, change normalize.Change) bool {
-	address := addressOf(b)
+	address := backendAddress(b)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.running[ledgerName{address, foldedName(change)}] > 0 || m.agents.Contains(ledgerAgent{address, native}) {
@@ -233,12 +233,12 @@ func (m *createLedger) claim(b auth.CallerBackend, native string, change normali
 
 // creator is the credential that an agent was made with; empty if that is not known.
 func (m *createLedger) creator(b auth.CallerBackend, native string) string {
-	credential, _ := m.agents.Get(ledgerAgent{addressOf(b), native})
+	credential, _ := m.agents.Get(ledgerAgent{backendAddress(b), native})
 	return credential
 }
 
-// addressOf tells a backend from one of the same name that is another one.
-func addressOf(b auth.CallerBackend) string {
+// backendAddress tells a backend from one of the same name that is another one.
+func backendAddress(b auth.CallerBackend) string {
 	sum := sha256.Sum256([]byte(b.Config.BaseURL.String()))
 	return b.Name + " " + hex.EncodeToString(sum[:8])
 }

@@ -55,10 +55,10 @@ type Result struct {
 	Body  *payload.EncodedBody
 	ETag  string // empty for none
 	Agent Ref    // empty for none, or several
-	// Parts are the backends that were read.
-	Parts []Part
-	// Read reports that it is a read of the caller's own data.
-	Read bool
+	// Sources are the backends that were read.
+	Sources []Source
+	// IsRead reports that it is a read of the caller's own data.
+	IsRead bool
 	// ReadAt is when the oldest part of it was read; zero for a write.
 	ReadAt time.Time
 	// Cacheable reports that the same read gives the same result until one of the cache
@@ -66,24 +66,24 @@ type Result struct {
 	Cacheable  bool
 	Incomplete bool // a list that lacks something
 	Created    bool
-	// Resolved is the id of the agent that an alias was resolved to; empty for no alias.
-	Resolved string
-	Lenient  bool // unsupported fields were dropped, as the caller asked
-	Replayed bool // it is the result of an earlier request with the same Idempotency-Key
+	// ResolvedID is the id of the agent that an alias was resolved to; empty for no alias.
+	ResolvedID string
+	Lenient    bool // unsupported fields were dropped, as the caller asked
+	Replayed   bool // it is the result of an earlier request with the same Idempotency-Key
 }
 
 // Ref identifies an agent to telemetry.
 type Ref struct{ ID, Name string }
 
-func refTo(a *normalize.Agent) Ref {
+func refOf(a *normalize.Agent) Ref {
 	if a.Name == nil {
 		return Ref{ID: a.ID}
 	}
 	return Ref{a.ID, *a.Name}
 }
 
-// resolvedFrom adds to a result that it was found through an alias.
-func (r *Result) resolvedFrom(to alias.Target) {
-	r.Body = payload.New(normalize.AppendMember(r.Body.Plain(), "resolved_from", Encode(to.Alias)))
-	r.Resolved = to.ID
+// addResolvedFrom adds to a result that it was found through an alias.
+func (r *Result) addResolvedFrom(to alias.Target) {
+	r.Body = payload.New(normalize.AppendMember(r.Body.Plain(), "resolved_from", MustMarshal(to.Alias)))
+	r.ResolvedID = to.ID
 }

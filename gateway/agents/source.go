@@ -11,8 +11,8 @@ import (
 	"github.com/agentgw/agentgw/gateway/problem"
 )
 
-// TraceParts says in a span how each backend's part came about.
-func TraceParts(span trace.Span, parts []Part) {
+// TraceSources says in a span how each backend's part came about.
+func TraceSources(span trace.Span, parts []Source) {
 	if !span.IsRecording() {
 		return
 	}
@@ -20,7 +20,7 @@ func TraceParts(span trace.Span, parts []Part) {
 		attributes := []attribute.KeyValue{
 			attribute.String("agentgw.backend", p.Backend.Name),
 			attribute.String("agentgw.provider", p.Backend.Info.Provider),
-			attribute.String("agentgw.source.status", p.Source.Status),
+			attribute.String("agentgw.source.status", p.Report.Status),
 			attribute.String("agentgw.breaker.state", p.Backend.BreakerState()),
 		}
 		if p.Cache != "" {
@@ -33,14 +33,14 @@ func TraceParts(span trace.Span, parts []Part) {
 	}
 }
 
-// SourcesOf are the backends' parts of an answer.
-func SourcesOf(parts []Part) []journal.Source {
+// RequestLogSources are the backends' parts of an answer.
+func RequestLogSources(parts []Source) []journal.Source {
 	if len(parts) == 0 {
 		return nil
 	}
 	sources := make([]journal.Source, len(parts))
 	for i, p := range parts {
-		s := journal.Source{Backend: p.Backend.Name, Status: p.Source.Status, Cache: string(p.Cache)}
+		s := journal.Source{Backend: p.Backend.Name, Status: p.Report.Status, Cache: string(p.Cache)}
 		if s.Status == "" { // of one agent
 			s.Status = problem.SourceOK
 		}
@@ -52,23 +52,23 @@ func SourcesOf(parts []Part) []journal.Source {
 	return sources
 }
 
-// byDistance lists the statuses from a hit to what is furthest from one. The empty one is a failure.
-var byDistance = []backend.CacheStatus{backend.CacheHit, backend.CacheBypass, backend.CacheCoalesced, backend.CacheMiss, "", backend.CacheStale}
+// cacheStatusOrder lists the statuses from a hit to what is furthest from one. The empty one is a failure.
+var cacheStatusOrder = []backend.CacheStatus{backend.CacheHit, backend.CacheBypass, backend.CacheCoalesced, backend.CacheMiss, "", backend.CacheStale}
 
-// LeastCached returns the status of the part that is furthest from a hit; empty for no parts.
-func LeastCached(parts []Part) backend.CacheStatus {
+// AggregateCacheStatus returns the status of the part that is furthest from a hit; empty for no parts.
+func AggregateCacheStatus(parts []Source) backend.CacheStatus {
 	if len(parts) == 0 {
 		return ""
 	}
 	least := backend.CacheHit
 	for _, p := range parts {
-		least = furtherFromHit(least, p.Cache)
+		least = lessCached(least, p.Cache)
 	}
 	return least
 }
 
-func furtherFromHit(a, b backend.CacheStatus) backend.CacheStatus {
-	if slices.Index(byDistance, b) > slices.Index(byDistance, a) {
+func lessCached(a, b backend.CacheStatus) backend.CacheStatus {
+	if slices.Index(cacheStatusOrder, b) > slices.Index(cacheStatusOrder, a) {
 		return b
 	}
 	return a

@@ -19,14 +19,14 @@ import (
 // cannot be written but may be just what was read is held against the agent,
 // which is read only then; so GET, edit, PATCH works.
 func (s *Service) Update(ctx context.Context, caller *auth.Caller, q WriteQuery) (*Result, error) {
-	to, release, err := s.Aliases.Lock(ctx, caller, q.ID, q.Original)
+	to, release, err := s.Aliases.Lock(ctx, caller, q.ID, q.IgnoreAliases)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	r, err := s.updateAt(ctx, to.Backend, to.NativeID, q)
 	if err == nil && to.Alias != "" && !q.DryRun {
-		r.resolvedFrom(to)
+		r.addResolvedFrom(to)
 	}
 	return r, err
 }
@@ -49,7 +49,7 @@ func (s *Service) updateAt(ctx context.Context, b auth.CallerBackend, native str
 	}
 
 	if q.DryRun {
-		return dryPatch(ctx, b, native, p, verdicts, body.Echo, q)
+		return dryRunUpdate(ctx, b, native, p, verdicts, body.Echo, q)
 	}
 	if len(q.IfMatch) > 0 || needsAgent(b.Info, p.change, verdicts, body.Echo) {
 		current, err := s.readMatching(ctx, b, native, q.IfMatch)
@@ -83,7 +83,7 @@ func (s *Service) sendUpdate(ctx context.Context, b auth.CallerBackend, native s
 	if _, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: native, Change: p.change}); err != nil {
 		return nil, problem.FromBackend(b.Name, adapters.OpUpdate, err)
 	}
-	agent, more := s.readBack(ctx, b, native, p.change, unread(b, native), p.warnings)
+	agent, more := s.readBack(ctx, b, native, p.change, unreadAgent(b, native), p.warnings)
 	return writtenResult(agent, append(p.warnings, more...), lenient)
 }
 

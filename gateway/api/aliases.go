@@ -103,7 +103,7 @@ func aliasTag(a sqlstore.Alias) string { return catalog.ETag(fmt.Sprint("v", a.V
 
 // checkAlias checks If-Match against an alias; the zero Alias is none.
 func (r *request) checkAlias(a sqlstore.Alias) error {
-	if len(r.headers[headerIfMatch]) == 0 || a.Version > 0 && agents.HasTag(r.headers[headerIfMatch], func(tag string) bool { return tag == aliasTag(a) }) {
+	if len(r.headers[headerIfMatch]) == 0 || a.Version > 0 && agents.MatchesETag(r.headers[headerIfMatch], func(tag string) bool { return tag == aliasTag(a) }) {
 		return nil
 	}
 	return problem.New(problem.CodeETagMismatch, "precondition failed: the alias has changed, or does not exist")

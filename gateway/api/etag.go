@@ -9,7 +9,7 @@ import (
 // matchesAny reports whether the lines of If-None-Match hold the entity tag, by the weak
 // comparison (RFC 9110, section 13.1.2).
 func matchesAny(lines []string, etag string) bool {
-	return agents.HasTag(lines, func(tag string) bool {
+	return agents.MatchesETag(lines, func(tag string) bool {
 		return strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(etag, "W/")
 	})
 }

@@ -60,7 +60,7 @@ func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *au
 	if err != nil {
 		return err
 	}
-	r.sources, r.cache, r.about = agents.SourcesOf(made.parts), agents.LeastCached(made.parts), made.about
+	r.sources, r.cache, r.about = agents.RequestLogSources(made.parts), agents.AggregateCacheStatus(made.parts), made.about
 	if cacheable && made.cacheable {
 		s.Responses.Put(key, newCachedResponse(made, r), generation)
 	}

@@ -88,7 +88,7 @@ const (
 var digits = regexp.MustCompile(`^[0-9]+$`)
 
 func (r *request) listQuery() (agents.ListQuery, error) {
-	q := agents.ListQuery{Limit: defaultLimit, Cursor: r.query["cursor"], Fresh: r.noCache}
+	q := agents.ListQuery{Limit: defaultLimit, Cursor: r.query["cursor"], NoCache: r.noCache}
 	var err error
 	if q.Backends, err = r.values("backend"); err != nil {
 		return q, err
@@ -102,7 +102,7 @@ func (r *request) listQuery() (agents.ListQuery, error) {
 	if q.Query, err = r.filters(); err != nil {
 		return q, err
 	}
-	if q.Raw, err = r.includesRaw(); err != nil {
+	if q.IncludeRaw, err = r.includesRaw(); err != nil {
 		return q, err
 	}
 	if q.Limit, err = r.limit(); err != nil {
@@ -199,7 +199,7 @@ func (r *request) writeQuery() (agents.WriteQuery, error) {
 	if q.DryRun, err = r.flag("dry_run"); err != nil {
 		return q, err
 	}
-	q.Original, err = r.original()
+	q.IgnoreAliases, err = r.original()
 	return q, err
 }
 

@@ -23,12 +23,12 @@ type response struct {
 	media     string // empty: JSON
 	body      *payload.EncodedBody
 	etag      string
-	oldest    time.Time     // when the oldest part of it was read; zero: it has no Age
-	read      bool          // a read of the caller's own data
-	cacheable bool          // it stays the same while its dependencies do
-	parts     []agents.Part // the backends that were asked
-	cache     string        // Cache-Status of a cached response; else made of parts
-	timing    string        // Server-Timing, likewise
+	oldest    time.Time       // when the oldest part of it was read; zero: it has no Age
+	read      bool            // a read of the caller's own data
+	cacheable bool            // it stays the same while its dependencies do
+	parts     []agents.Source // the backends that were asked
+	cache     string          // Cache-Status of a cached response; else made of parts
+	timing    string          // Server-Timing, likewise
 	about     agents.Ref
 }
 
@@ -43,8 +43,8 @@ func responseOf(result *agents.Result) *response {
 		return &response{status: fiber.StatusNoContent}
 	}
 	r := &response{
-		status: fiber.StatusOK, body: result.Body, etag: result.ETag, oldest: result.ReadAt, read: result.Read,
-		cacheable: result.Cacheable, parts: result.Parts, about: result.Agent,
+		status: fiber.StatusOK, body: result.Body, etag: result.ETag, oldest: result.ReadAt, read: result.IsRead,
+		cacheable: result.Cacheable, parts: result.Sources, about: result.Agent,
 	}
 	if result.Created {
 		r.status = fiber.StatusCreated
@@ -53,8 +53,8 @@ func responseOf(result *agents.Result) *response {
 	if result.Incomplete {
 		r.header("X-Agentgw-Complete", "false")
 	}
-	if result.Resolved != "" {
-		r.header("Content-Location", "/v1/agents/"+result.Resolved)
+	if result.ResolvedID != "" {
+		r.header("Content-Location", "/v1/agents/"+result.ResolvedID)
 	}
 	if result.Lenient {
 		r.header("Preference-Applied", "handling=lenient") // RFC 7240, section 3
@@ -139,8 +139,8 @@ func problemResponse(p *problem.Problem) *response {
 
 // cacheStatus returns the Cache-Status header (RFC 9211): of several backends, that of the
 // one that was furthest from a hit.
-func cacheStatus(parts []agents.Part) string {
-	if text, ok := cacheStatuses[agents.LeastCached(parts)]; ok {
+func cacheStatus(parts []agents.Source) string {
+	if text, ok := cacheStatuses[agents.AggregateCacheStatus(parts)]; ok {
 		return text
 	}
 	return cacheStatuses[backend.CacheMiss]
@@ -155,14 +155,14 @@ var cacheStatuses = map[backend.CacheStatus]string{
 }
 
 // serverTiming returns the Server-Timing header: one entry for each backend, in milliseconds.
-func serverTiming(parts []agents.Part) string {
+func serverTiming(parts []agents.Source) string {
 	entries := make([]string, len(parts))
 	for i, p := range parts {
 		status := string(p.Cache)
 		if status == "" {
 			status = problem.SourceError
 		}
-		entries[i] = fmt.Sprintf("%s;dur=%.1f;desc=%q", p.Backend.Name, float64(p.Took)/float64(time.Millisecond), status)
+		entries[i] = fmt.Sprintf("%s;dur=%.1f;desc=%q", p.Backend.Name, float64(p.Duration)/float64(time.Millisecond), status)
 	}
 	return strings.Join(entries, ", ")
 }

@@ -43,7 +43,7 @@ type responseKey struct {
 type cachedResponse struct {
 	response     *response
 	dependencies []backend.Dependency
-	parts        []agents.Part // without their snapshots
+	parts        []agents.Source // without their snapshots
 	sources      []journal.Source
 	cache        backend.CacheStatus
 	size         int64 // as it was last counted, in bytes
@@ -85,7 +85,7 @@ func newCachedResponse(made *response, r *requestState) *cachedResponse {
 			return nil
 		}
 		cached.dependencies = append(cached.dependencies, p.Dependencies...)
-		cached.parts = append(cached.parts, agents.Part{Backend: p.Backend, Cache: p.Cache, Source: problem.Source{Status: p.Source.Status}})
+		cached.parts = append(cached.parts, agents.Source{Backend: p.Backend, Cache: p.Cache, Report: problem.Source{Status: p.Report.Status}})
 	}
 	own := *made
 	own.parts, own.timing, own.cache = nil, serverTiming(made.parts), cacheStatus(made.parts)
@@ -171,7 +171,7 @@ func (s *Server) recordHit(ctx context.Context, cached *cachedResponse, r *reque
 	}
 	if cached.response.about == (agents.Ref{}) {
 		_, span := s.Telemetry.StartSpan(ctx, "fanout")
-		agents.TraceParts(span, cached.parts)
+		agents.TraceSources(span, cached.parts)
 		span.End()
 	}
 	r.sources, r.cache, r.about = cached.sources, cached.cache, cached.response.about

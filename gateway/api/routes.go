@@ -85,7 +85,7 @@ func (s *Server) handleGet(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return respondAgents(s.Agents.Get(r.ctx, r.caller, agents.GetQuery{ID: r.id, Raw: raw, Fresh: r.noCache, Original: original}))
+	return respondAgents(s.Agents.Get(r.ctx, r.caller, agents.GetQuery{ID: r.id, IncludeRaw: raw, NoCache: r.noCache, IgnoreAliases: original}))
 }
 
 func (s *Server) handleCreate(r *request) (*response, error) {

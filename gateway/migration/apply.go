@@ -52,14 +52,14 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 	if err != nil {
 		return err
 	}
-	try.Save = func(ctx context.Context, a *agents.Attempt) error {
-		m.row.State, m.row.Attempt = migrate.OutcomeUnknown, agents.Encode(a)
+	try.Persist = func(ctx context.Context, a *agents.CreateAttempt) error {
+		m.row.State, m.row.Attempt = migrate.OutcomeUnknown, agents.MustMarshal(a)
 		return m.save(ctx, migrate.StepApply, "the agent as it was is kept; the create is sent")
 	}
 	var agent *normalize.Agent
-	if try.Lost {
+	if try.OutcomeUnknown {
 		agent, err = m.service.Agents.Reconcile(ctx, b, plan.Change, try)
-		if gone := try.Native != "" && err != nil && problem.Of(err).Code == problem.CodeAgentNotFound; gone {
+		if gone := try.NativeID != "" && err != nil && problem.Of(err).Code == problem.CodeAgentNotFound; gone {
 			agent, err = nil, nil // it was made, and somebody deleted it
 		}
 		if err != nil {
@@ -82,8 +82,8 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 		}
 	}
 	defer try.Finish("") // unless it is kept, it is found by the next apply
-	try.Native = agent.NativeID
-	m.row.Target, m.row.Attempt = agent.ID, agents.Encode(try)
+	try.NativeID = agent.NativeID
+	m.row.Target, m.row.Attempt = agent.ID, agents.MustMarshal(try)
 	if err := m.save(ctx, migrate.StepApply, "the target is "+agent.ID); err != nil {
 		return err
 	}
@@ -99,8 +99,8 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 }
 
 // attempt is how far an apply before this one came.
-func (m *migration) attempt() (*agents.Attempt, error) {
-	try := &agents.Attempt{}
+func (m *migration) attempt() (*agents.CreateAttempt, error) {
+	try := &agents.CreateAttempt{}
 	if len(m.row.Attempt) > 0 {
 		if err := json.Unmarshal(m.row.Attempt, try); err != nil {
 			return nil, fmt.Errorf("an attempt cannot be read: %w", err)
@@ -177,9 +177,9 @@ func (m *migration) isOurs(target *catalog.Detail) bool {
 }
 
 // notMade notes why there is no target, or may be none.
-func (m *migration) notMade(ctx context.Context, try *agents.Attempt, err error) error {
-	if try.Lost {
-		m.row.Attempt = agents.Encode(try)
+func (m *migration) notMade(ctx context.Context, try *agents.CreateAttempt, err error) error {
+	if try.OutcomeUnknown {
+		m.row.Attempt = agents.MustMarshal(try)
 		return m.unknown(ctx, err)
 	}
 	p := problem.Of(err)

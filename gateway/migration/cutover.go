@@ -198,7 +198,7 @@ func (m *migration) setStatus(ctx context.Context, step migrate.Step, target *ca
 	if err := m.save(ctx, step, "the target is sent the status "+status); err != nil {
 		return err
 	}
-	change := normalize.Change{Set: map[normalize.Field]jsontext.Value{normalize.FieldStatus: agents.Encode(status)}}
+	change := normalize.Change{Set: map[normalize.Field]jsontext.Value{normalize.FieldStatus: agents.MustMarshal(status)}}
 	if _, err := m.target.Endpoint(ctx, backend.Call{Op: adapters.OpUpdate, Credential: m.target.Credential, NativeID: m.targetID().Native, Change: change}); err != nil {
 		return problem.FromBackend(m.target.Name, adapters.OpUpdate, err)
 	}
@@ -306,7 +306,7 @@ func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 	}
 	for _, status := range []string{normalize.StatusInactive, normalize.StatusArchived} {
 		rule := m.target.Info.Rule(normalize.FieldStatus)
-		if rule.In&adapters.InUpdate == 0 || len(m.target.Info.CheckValue(normalize.FieldStatus, agents.Encode(status))) > 0 {
+		if rule.In&adapters.InUpdate == 0 || len(m.target.Info.CheckValue(normalize.FieldStatus, agents.MustMarshal(status))) > 0 {
 			continue
 		}
 		if err := m.setStatus(ctx, migrate.StepRollback, target, status); err != nil {

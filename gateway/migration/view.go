@@ -53,9 +53,9 @@ type planView struct {
 	Findings   []migrate.Finding `json:"findings"`
 	// Agent is the new one as POST /v1/agents would be given it, and Requests are what
 	// its backend is sent, once the plan is ready.
-	Agent    jsontext.Value      `json:"agent"`
-	Requests []agents.DryRequest `json:"requests"`
-	Activate bool                `json:"activate"`
+	Agent    jsontext.Value         `json:"agent"`
+	Requests []agents.DryRunRequest `json:"requests"`
+	Activate bool                   `json:"activate"`
 }
 
 // shadowView is what was seen of the target beside the source.
@@ -113,7 +113,7 @@ func (m *migration) view(ctx context.Context) (*View, error) {
 		}
 	}
 	if plan := m.doc.plan(); plan.State() == migrate.Ready && !m.sealed { // an adapter is given only what was checked
-		requests, err := agents.RequestsOf(ctx, m.target, []backend.Call{{Op: adapters.OpCreate, Change: plan.Change}})
+		requests, err := agents.DryRunRequests(ctx, m.target, []backend.Call{{Op: adapters.OpCreate, Change: plan.Change}})
 		if err != nil {
 			return nil, problem.FromBackend(m.target.Name, adapters.OpCreate, err)
 		}
@@ -146,7 +146,7 @@ func (m *migration) view(ctx context.Context) (*View, error) {
 // bodyOf is a change as a body for POST /v1/agents.
 func bodyOf(backend string, c normalize.Change) jsontext.Value {
 	groups := map[string]jsontext.Value{}
-	body := normalize.AppendMember(nil, "backend", agents.Encode(backend))
+	body := normalize.AppendMember(nil, "backend", agents.MustMarshal(backend))
 	for _, f := range normalize.AllFields() {
 		value, ok := c.Set[f]
 		if !ok {
@@ -159,7 +159,7 @@ func bodyOf(backend string, c normalize.Change) jsontext.Value {
 		body = normalize.AppendMember(body, f.Name(), value)
 	}
 	if len(c.Extensions) > 0 {
-		groups["extensions"] = agents.Encode(c.Extensions)
+		groups["extensions"] = agents.MustMarshal(c.Extensions)
 	}
 	more, err := json.Marshal(groups, json.Deterministic(true))
 	if err != nil {
