@@ -16,68 +16,66 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// WriteQuery is a create, a patch or a delete as it came.
+// WriteQuery is a create, update or delete as the caller sent it.
 type WriteQuery struct {
-	ID             string // patch, delete: as it stands in the path
-	Body           []byte
-	Lenient        bool     // Prefer: handling=lenient
-	IgnoreAliases  bool     // patch, delete: no alias is followed
-	DryRun         bool     // say what would be sent, and send nothing
-	IfMatch        []string // patch, delete: one for each line of the header
+	ID            string // update, delete: from the request's path, an agent id or an alias
+	Body          []byte // create, update
+	Lenient       bool   // Prefer: handling=lenient
+	IgnoreAliases bool   // update, delete: resolve=none
+	// DryRun returns the requests that would be sent to the backend, and sends none of them.
+	DryRun         bool
+	IfMatch        []string // update, delete: the lines of the header
 	IdempotencyKey string   // create; empty for none
 }
 
-// createAgent makes an agent at the backend that the body names, or at the first
-// that can hold it. The body is held against the capability table before any
-// backend is asked.
+// createAgent creates an agent at the backend that the body names, or at the first that supports
+// all of its fields. The body is validated before any backend is called.
 //
-// In try it notes how far it came. If a try before it was lost, it looks for what
-// that one made, and makes another only if there is certainly none.
-func (s *Service) createAgent(ctx context.Context, caller *auth.Caller, q WriteQuery, try *CreateAttempt) (*Result, error) {
+// The attempt records the progress. If it is one whose outcome is unknown, createAgent first
+// looks for the agent that it created, and sends another create only if there certainly is none.
+func (s *Service) createAgent(ctx context.Context, caller *auth.Caller, q WriteQuery, attempt *CreateAttempt) (*Result, error) {
 	body, violations, err := normalize.ParseBody(q.Body)
 	if err != nil {
 		return nil, problem.New(problem.CodeInvalidBody, "%s", err)
 	}
-	if try.OutcomeUnknown {
-		body.Backend = try.Backend // the one that was chosen
+	if attempt.OutcomeUnknown {
+		body.Backend = attempt.Backend
 	}
-	plan, err := place(caller, body, violations, q.Lenient)
+	p, err := place(caller, body, violations, q.Lenient)
 	if err != nil {
 		return nil, err
 	}
-	b := plan.backend
-	change, activate := plan.change, false
+	b := p.backend
+	change, activate := p.change, false
 	if b.Info.CreatesInactive {
 		status, _ := change.Text(normalize.FieldStatus)
 		activate = status == normalize.StatusActive
 		change = change.Without(normalize.FieldStatus)
 	}
 	if q.DryRun {
-		return dryRunCreate(ctx, b, change, activate, plan.warnings, q.Lenient)
+		return dryRunCreate(ctx, p, change, activate, q.Lenient)
 	}
 
 	var agent *normalize.Agent
-	if try.OutcomeUnknown {
-		if agent, err = s.Reconcile(ctx, b, change, try); err != nil {
+	if attempt.OutcomeUnknown {
+		if agent, err = s.Reconcile(ctx, b, change, attempt); err != nil {
 			return nil, err
 		}
 	}
 	if agent == nil {
-		if agent, err = s.SendCreate(ctx, b, change, try); err != nil {
+		if agent, err = s.SendCreate(ctx, b, change, attempt); err != nil {
 			return nil, err
 		}
 	}
-	warnings := plan.warnings
 	if activate {
-		warnings = append(warnings, s.activate(ctx, b, agent.NativeID)...)
+		p.warnings = append(p.warnings, s.activate(ctx, b, agent.NativeID)...)
 	}
-	agent, more := s.readBack(ctx, b, agent.NativeID, plan.change, agent, warnings)
-	try.warnings = append(warnings, more...)
-	r, err := createdResult(agent, try.warnings, q.Lenient)
+	agent, attempt.warnings = s.readBack(ctx, p, agent)
+	r, err := createdResult(agent, attempt.warnings, q.Lenient)
 	if err != nil {
 		return nil, err
 	}
-	try.OutcomeUnknown = false
+	attempt.OutcomeUnknown = false
 	return r, nil
 }
 
@@ -90,46 +88,49 @@ func createdResult(agent *normalize.Agent, warnings []problem.Warning, lenient b
 	return r, nil
 }
 
-// SendCreate has the backend create the agent, once.
-func (s *Service) SendCreate(ctx context.Context, b auth.CallerBackend, change normalize.Change, try *CreateAttempt) (*normalize.Agent, error) {
-	if err := try.begin(ctx, b, cachedAgentsNamed(ctx, b, change)); err != nil {
+// SendCreate sends a create to the backend, at most once, and records its outcome in the attempt.
+// If the attempt has a Persist function, the caller must call [CreateAttempt.Finish] once it has
+// stored the outcome.
+func (s *Service) SendCreate(ctx context.Context, b auth.CallerBackend, change normalize.Change, attempt *CreateAttempt) (*normalize.Agent, error) {
+	if err := attempt.begin(ctx, b, cachedAgentsNamed(ctx, b, change)); err != nil {
 		return nil, err
 	}
 	end := s.ledger.begin(b, change)
-	made := ""
+	createdID := ""
 	defer func() {
-		if try.Persist != nil { // it is this attempt's for good once that is kept
-			try.endLedgerEntry = end
+		if attempt.Persist != nil {
+			attempt.endLedgerEntry = end
 			return
 		}
-		end(made)
+		end(createdID)
 	}()
 	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpCreate, Credential: b.Credential, Change: change})
 	if err != nil {
 		p := problem.FromBackend(b.Name, adapters.OpCreate, err)
-		try.recordFailure(b, err, p.Code == problem.CodeWriteOutcomeUnknown)
+		attempt.recordFailure(b, err, p.Code == problem.CodeWriteOutcomeUnknown)
 		return nil, p
 	}
-	made = result.Created.NativeID
-	try.NativeID = made
+	createdID = result.Created.NativeID
+	attempt.NativeID = createdID
 	return result.Created, nil
 }
 
 var activation = normalize.Change{Set: map[normalize.Field]jsontext.Value{normalize.FieldStatus: []byte(`"` + normalize.StatusActive + `"`)}}
 
-// activate makes a fresh agent active by a second call. If that fails the
-// agent is there none the less.
-func (s *Service) activate(ctx context.Context, b auth.CallerBackend, native string) []problem.Warning {
-	_, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: native, Change: activation})
+// activate activates an agent that was just created inactive. A failure is a warning: the agent
+// exists.
+func (s *Service) activate(ctx context.Context, b auth.CallerBackend, nativeID string) []problem.Warning {
+	_, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: nativeID, Change: activation})
 	if err == nil {
 		return nil
 	}
 	p := problem.FromBackend(b.Name, adapters.OpUpdate, err)
-	return []problem.Warning{problem.NewWarning("activation_failed", normalize.FieldStatus.Pointer(), b.Name, fmt.Sprintf("the agent was created, but not made active (%s)", p.Code))}
+	message := fmt.Sprintf("the agent was created but could not be activated (%s); set its status to %s with PATCH", p.Code, normalize.StatusActive)
+	return []problem.Warning{problem.NewWarning("activation_failed", normalize.FieldStatus.Pointer(), b.Name, message)}
 }
 
-// writtenResult returns a written agent with the warnings of the write. It has the agent's
-// entity tag if the agent was read in full.
+// writtenResult returns a written agent with the warnings of the write. It has an entity tag only
+// if the agent was read in full.
 func writtenResult(agent *normalize.Agent, warnings []problem.Warning, lenient bool) (*Result, error) {
 	body, err := agent.Encode()
 	if err != nil {

@@ -7,28 +7,38 @@ import (
 	"github.com/agentgw/agentgw/gateway/problem"
 )
 
-// openCursor is where the cursor says that the walk goes on.
+// openCursor returns the position that the query's cursor encodes, or the start of the list
+// without one. A cursor is valid only for the key, backends, filters, order and view that it was
+// issued for.
 func (s *Service) openCursor(caller *auth.Caller, q ListQuery, backends []string) (catalog.Cursor, error) {
-	identity := q.hash(caller, backends)
+	list := q.hash(caller, backends)
 	switch q.Cursor {
 	case "":
-		return catalog.Cursor{List: identity}, nil
+		return catalog.Cursor{List: list}, nil
 	case "null":
-		return catalog.Cursor{}, problem.New(problem.CodeCursorInvalid, "cursor=null: the walk is at its end")
+		return catalog.Cursor{}, problem.New(problem.CodeCursorInvalid, "cursor=null: a null next_cursor marks the last page; leave cursor out to start again")
 	}
-	walk, err := s.Cursors().Open(q.Cursor)
+	cursor, err := s.Cursors().Open(q.Cursor)
 	if err != nil {
-		return walk, problem.New(problem.CodeCursorInvalid, "cursor is not one that this gateway gave, or it was restarted since without a server.cursor_secret")
+		return cursor, problem.New(problem.CodeCursorInvalid, "cursor was not issued by this gateway, or the gateway was restarted without server.cursor_secret; leave cursor out to start again")
 	}
-	if walk.List != identity {
-		return walk, problem.New(problem.CodeCursorMismatch, "cursor was given for other filters, another order or view, other backends (a reload may have changed them), or another key; repeat every parameter but limit, include and require")
+	if cursor.List != list {
+		return cursor, problem.New(problem.CodeCursorMismatch, "cursor was issued for other filters, another order or view, other backends (a configuration reload may have changed them) or another key; repeat all parameters of the first page except limit, include and require")
 	}
-	return walk, nil
+	return cursor, nil
 }
 
-// hash is the hash of whose walk it is and what it goes over, in which
-// order: a walk does not survive a change of either. The limit may change on the
-// way.
+// sealCursor returns the encrypted cursor, or nil for none.
+func (s *Service) sealCursor(c *catalog.Cursor) (*string, error) {
+	if c == nil {
+		return nil, nil
+	}
+	sealed, err := s.Cursors().Seal(*c)
+	return &sealed, err
+}
+
+// hash identifies the list that a cursor belongs to. It covers everything that determines which
+// agents the list contains and in which order; the limit may change from page to page.
 func (q ListQuery) hash(caller *auth.Caller, backends []string) [32]byte {
 	var h digest.Fields
 	h = h.Text(caller.KeyID)

@@ -3,7 +3,10 @@ package agents
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/backend"
@@ -12,73 +15,67 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// maxDetailsPerSource bounds how many details one request reads of one backend; what is
-// left over stays as the list has it, and says so. What was read is kept, so
-// that asking again goes on from there.
+// maxDetailsPerSource bounds how many agents one request fetches in full from one backend. The
+// others stay in basic view, and the source is partial. Fetched details are cached, so repeating
+// the request makes progress.
 const maxDetailsPerSource = 1000
 
-// loadQueryDetails reads in full those agents, of whatever page, whose values a filter
-// or the order needs and the list does not show.
-func (s *Service) loadQueryDetails(ctx context.Context, parts []Source, q ListQuery) {
+// loadQueryDetails loads the agents, on whichever page, that have not loaded a field of the
+// query's filters or order.
+func (s *Service) loadQueryDetails(ctx context.Context, sources []Source, q ListQuery) {
 	needed := q.Fields()
-	s.forEachListed(ctx, parts, func(p *Source, _ int) {
+	s.forEachListed(ctx, sources, func(source *Source, _ int) {
 		var rows []int
-		for i := range p.snapshot.Len() {
-			if p.snapshot.FieldSets(i).NotLoaded&needed != 0 && !q.ExcludesAt(p.snapshot, i) { // whatever else it may have
+		for i := range source.snapshot.Len() {
+			// An agent that another filter excludes need not be loaded.
+			if source.snapshot.FieldSets(i).NotLoaded&needed != 0 && !q.ExcludesAt(source.snapshot, i) {
 				rows = append(rows, i)
 			}
 		}
 		if len(rows) > 0 {
-			s.loadDetails(ctx, p, rows, q.NoCache)
+			s.loadDetails(ctx, source, rows, q.NoCache)
 		}
-		if p.snapshot != nil && len(p.details) > 0 {
-			p.snapshot = p.snapshot.With(p.details)
+		if source.snapshot != nil && len(source.details) > 0 {
+			source.snapshot = source.snapshot.With(source.details)
 		}
 	})
 }
 
-// loadPageDetails reads in full those agents of the page of which the list does not
-// show all that there is. It reports whether the page has to be found anew:
-// because an agent is gone, or not what the list has it for, or because the
-// credential was refused.
-func (s *Service) loadPageDetails(ctx context.Context, parts []Source, found catalog.Page, q ListQuery) (anew bool) {
-	wanted := make([][]int, len(parts))
-	for _, r := range found.Rows {
-		p := parts[r.Part]
-		if _, tried := p.details[r.Index]; !tried && p.snapshot.FieldSets(r.Index).NotLoaded != 0 {
+// loadPageDetails loads the agents on the page that have fields not loaded. It reports whether
+// the page has to be computed again, because an agent on it was deleted or no longer matches the
+// filters, or because a backend refused the credential.
+func (s *Service) loadPageDetails(ctx context.Context, sources []Source, page catalog.Page, q ListQuery) (changed bool) {
+	wanted := make([][]int, len(sources))
+	for _, r := range page.Rows {
+		source := sources[r.Part]
+		if _, tried := source.details[r.Index]; !tried && source.snapshot.FieldSets(r.Index).NotLoaded != 0 {
 			wanted[r.Part] = append(wanted[r.Part], r.Index)
 		}
 	}
-	s.forEachListed(ctx, parts, func(p *Source, i int) {
+	s.forEachListed(ctx, sources, func(source *Source, i int) {
 		if len(wanted[i]) > 0 {
-			s.loadDetails(ctx, p, wanted[i], q.NoCache)
+			s.loadDetails(ctx, source, wanted[i], q.NoCache)
 		}
 	})
-	for _, r := range found.Rows {
-		p := &parts[r.Part]
-		if d := p.details[r.Index]; d != nil && q.Excludes(d.Agent) {
-			p.exclude(r.Index)
+	for _, r := range page.Rows {
+		source := &sources[r.Part]
+		if d := source.details[r.Index]; d != nil && q.Excludes(d.Agent) {
+			source.exclude(r.Index)
 		}
-		anew = anew || p.snapshot == nil || p.excluded[r.Index]
+		changed = changed || source.snapshot == nil || source.excluded[r.Index]
 	}
-	return anew
+	return changed
 }
 
-func (p *Source) exclude(row int) {
-	if p.excluded == nil {
-		p.excluded = map[int]bool{}
-	}
-	p.excluded[row] = true
-}
-
-// forEachListed runs for all parts that were read, at the same time.
-func (s *Service) forEachListed(ctx context.Context, parts []Source, do func(p *Source, i int)) {
+// forEachListed calls do concurrently for every source that has a snapshot. A panic makes the
+// source partial.
+func (s *Service) forEachListed(ctx context.Context, sources []Source, do func(source *Source, i int)) {
 	var wg sync.WaitGroup
-	for i := range parts {
-		if parts[i].snapshot != nil {
+	for i := range sources {
+		if sources[i].snapshot != nil {
 			wg.Go(func() {
-				if err := backend.RecoverPanic(ctx, parts[i].Backend.Backend, adapters.OpGet, s.Log, func() { do(&parts[i], i) }); err != nil {
-					parts[i].markFailed(problem.SourcePartial, adapters.OpGet, err)
+				if err := backend.RecoverPanic(ctx, sources[i].Backend.Backend, adapters.OpGet, s.Log, func() { do(&sources[i], i) }); err != nil {
+					sources[i].markFailed(problem.SourcePartial, adapters.OpGet, err)
 				}
 			})
 		}
@@ -86,68 +83,71 @@ func (s *Service) forEachListed(ctx context.Context, parts []Source, do func(p *
 	wg.Wait()
 }
 
-// loadDetails reads rows in full: those at hand at once, the others a few at a
-// time. What cannot be read leaves the source partial.
-func (s *Service) loadDetails(ctx context.Context, p *Source, rows []int, fresh bool) {
+// loadDetails loads rows in full, from the cache or from the backend. A row that cannot be loaded
+// makes the source partial. A refused credential voids the whole source.
+func (s *Service) loadDetails(ctx context.Context, source *Source, rows []int, noCache bool) {
 	started := time.Now()
-	defer func() { p.Duration += time.Since(started) }()
-	if p.details == nil {
-		p.details = map[int]*catalog.Detail{}
-		p.Dependencies = nil // it shows details, too
+	defer func() { source.Duration += time.Since(started) }()
+	if source.details == nil {
+		source.details = map[int]*catalog.Detail{}
+		source.Dependencies = nil // they do not cover details
 	}
 	var missing []int
 	for _, row := range rows {
-		if fresh || !p.loadCached(ctx, row) {
+		if noCache || !source.loadCached(ctx, row) {
 			missing = append(missing, row)
 		}
 	}
 	if len(missing) > maxDetailsPerSource {
 		missing = missing[:maxDetailsPerSource]
-		defer p.markFailed(problem.SourcePartial, adapters.OpGet, p.newError(normalize.KindBusy, "more agents than one request reads in full; ask again to go on"))
+		defer source.markFailed(problem.SourcePartial, adapters.OpGet, source.newError(normalize.KindBusy, "the request needs more agents in full than one request may load; repeat it to load the rest"))
 	}
-	ctx, cancel := s.withReadBudget(ctx)
-	defer cancel()
-	queue := make(chan int)
-	var mu sync.Mutex
-	var refused error // so would all others be
-	var wg sync.WaitGroup
-	for range min(len(missing), p.Backend.BackgroundSlots()) {
-		wg.Go(func() {
-			for row := range queue {
-				result, err := p.fetchDetail(ctx, row, fresh) // recovers from panics itself
-				mu.Lock()
-				p.recordDetail(row, result, err)
-				if err != nil && isCredentialRefused(err) {
-					refused = err
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	for _, row := range missing {
-		mu.Lock()
-		stop := refused != nil
-		mu.Unlock()
-		if stop {
-			break
-		}
-		queue <- row
-	}
-	close(queue)
-	wg.Wait()
-	if refused != nil { // what was seen before counts no more
-		p.snapshot, p.details = nil, nil
-		p.setFailure(problem.SourceError, problem.FromBackend(p.Backend.Name, adapters.OpGet, refused))
+	if refused := s.fetchDetails(ctx, source, missing, noCache); refused != nil {
+		source.snapshot, source.details = nil, nil
+		source.setFailure(problem.SourceError, problem.FromBackend(source.Backend.Name, adapters.OpGet, refused))
 	}
 }
 
-// isCredentialRefused reports whether a failure voids all that the credential has seen.
+// fetchDetails fetches rows with as many concurrent calls as the backend's background queue
+// allows. It stops at the first call whose credential is refused, and returns that error.
+func (s *Service) fetchDetails(ctx context.Context, source *Source, rows []int, noCache bool) error {
+	ctx, cancel := s.withReadBudget(ctx)
+	defer cancel()
+	var mu sync.Mutex // guards source
+	var stopped atomic.Bool
+	var group errgroup.Group
+	group.SetLimit(source.Backend.BackgroundSlots())
+	for _, row := range rows {
+		if stopped.Load() {
+			break
+		}
+		group.Go(func() error {
+			if stopped.Load() {
+				return nil
+			}
+			result, err := source.fetchDetail(ctx, row, noCache)
+			mu.Lock()
+			defer mu.Unlock()
+			source.recordDetail(row, result, err)
+			if err != nil && isCredentialRefused(err) {
+				stopped.Store(true)
+				return err
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// isCredentialRefused reports whether an error means that data read with the credential must no
+// longer be shown.
 func isCredentialRefused(err error) bool {
 	kind := normalize.KindOf(err)
 	return problem.Outcomes[kind].Stale == problem.StaleNever && kind != normalize.KindNotFound
 }
 
-// withReadBudget ends a while before the request does.
+// withReadBudget returns a context that ends before the request's deadline, early enough to still
+// encode and send the response.
 func (s *Service) withReadBudget(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -156,53 +156,53 @@ func (s *Service) withReadBudget(ctx context.Context) (context.Context, context.
 	return context.WithDeadline(ctx, deadline.Add(s.Settings().ReadBudget()-s.Settings().RequestTimeout.D()))
 }
 
-func (p *Source) getCall(row int) backend.Call {
-	return backend.Call{Op: adapters.OpGet, Credential: p.Backend.Credential, NativeID: p.snapshot.NativeID(row), Row: p.snapshot.At(row)}
+func (s *Source) getCall(row int) backend.Call {
+	return backend.Call{Op: adapters.OpGet, Credential: s.Backend.Credential, NativeID: s.snapshot.NativeID(row), Row: s.snapshot.At(row)}
 }
 
-// loadCached takes a detail that need not be asked for.
-func (p *Source) loadCached(ctx context.Context, row int) bool {
-	call := p.getCall(row)
+// loadCached loads a row from the cache, and reports whether it was there.
+func (s *Source) loadCached(ctx context.Context, row int) bool {
+	call := s.getCall(row)
 	call.OnlyIfCached = true
-	result, err := p.Backend.Endpoint(ctx, call)
+	result, err := s.Backend.Endpoint(ctx, call)
 	if err != nil {
 		return false
 	}
-	p.recordDetail(row, result, nil)
+	s.recordDetail(row, result, nil)
 	return true
 }
 
-// fetchDetail reads one agent, if there is still time.
-func (p *Source) fetchDetail(ctx context.Context, row int, fresh bool) (backend.Result, error) {
+// fetchDetail reads one agent, unless the context has ended.
+func (s *Source) fetchDetail(ctx context.Context, row int, noCache bool) (backend.Result, error) {
 	if ctx.Err() != nil {
-		return backend.Result{}, p.newError(backend.ContextKind(ctx), "there was no time left to read all agents in full; ask again to go on")
+		return backend.Result{}, s.newError(backend.ContextKind(ctx), "the request's time limit was reached before all agents were loaded in full; repeat it to load the rest")
 	}
-	call := p.getCall(row)
-	call.NoCache, call.Background = fresh, true
-	return p.Backend.Endpoint(ctx, call)
+	call := s.getCall(row)
+	call.NoCache, call.Background = noCache, true
+	return s.Backend.Endpoint(ctx, call)
 }
 
-func (p *Source) newError(kind normalize.Kind, message string) error {
-	return &normalize.Error{Kind: kind, Provider: p.Backend.Info.Provider, Op: string(adapters.OpGet), Message: message}
+func (s *Source) newError(kind normalize.Kind, message string) error {
+	return &normalize.Error{Kind: kind, Provider: s.Backend.Info.Provider, Op: string(adapters.OpGet), Message: message}
 }
 
-// recordDetail takes note of one detail, or why there is none.
-func (p *Source) recordDetail(row int, result backend.Result, err error) {
+// recordDetail stores the result of reading one row.
+func (s *Source) recordDetail(row int, result backend.Result, err error) {
 	switch {
 	case err != nil && normalize.KindOf(err) == normalize.KindNotFound:
-		p.exclude(row) // it was deleted since the list was read
+		s.exclude(row) // it was deleted since the list was read
 		return
 	case err != nil:
-		p.details[row] = nil // not tried twice
-		p.Cache = lessCached(p.Cache, backend.CacheMiss)
-		p.markFailed(problem.SourcePartial, adapters.OpGet, err)
+		s.details[row] = nil // do not try again in this request
+		s.Cache = worseCacheStatus(s.Cache, backend.CacheMiss)
+		s.markFailed(problem.SourcePartial, adapters.OpGet, err)
 		return
 	case result.Stale != nil:
-		p.markFailed(problem.SourceStale, adapters.OpGet, result.Stale)
+		s.markFailed(problem.SourceStale, adapters.OpGet, result.Stale)
 	}
-	p.details[row] = result.Detail
-	p.Cache = lessCached(p.Cache, result.Cache)
-	if result.Fetched.Before(p.oldestRead) {
-		p.oldestRead = result.Fetched
+	s.details[row] = result.Detail
+	s.Cache = worseCacheStatus(s.Cache, result.Cache)
+	if result.Fetched.Before(s.oldestRead) {
+		s.oldestRead = result.Fetched
 	}
 }

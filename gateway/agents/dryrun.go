@@ -16,7 +16,7 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// dryRunBody is the answer to ?dry_run=true: what would be sent, and to whom.
+// dryRunBody is the response body of a dry run.
 type dryRunBody struct {
 	Object   string            `json:"object"`
 	Backend  string            `json:"backend"`
@@ -24,75 +24,79 @@ type dryRunBody struct {
 	Warnings []problem.Warning `json:"warnings"`
 }
 
-// DryRunRequest is a request to a backend, without its headers: the credential is in
-// them. Body is null for none.
+// DryRunRequest is a request that would be sent to a backend. Headers are omitted, because they
+// contain the credential. Body is null for none.
 type DryRunRequest struct {
 	Method string         `json:"method"`
 	Path   string         `json:"path"`
 	Body   jsontext.Value `json:"body"`
 }
 
-// newAgentID stands in a path for the id that the backend will give.
+// newAgentID is the placeholder in a path for an id that the backend will assign.
 const newAgentID = "{id}"
 
-func dryRunCreate(ctx context.Context, b auth.CallerBackend, change normalize.Change, activate bool, warnings []problem.Warning, lenient bool) (*Result, error) {
+// dryRunCreate returns the requests of a create. The change is that of p without the status if a
+// second request has to activate the agent.
+func dryRunCreate(ctx context.Context, p placement, change normalize.Change, activate, lenient bool) (*Result, error) {
 	calls := []backend.Call{{Op: adapters.OpCreate, Change: change}}
 	if activate {
 		calls = append(calls, backend.Call{Op: adapters.OpUpdate, NativeID: newAgentID, Change: activation})
 	}
-	return dryRunResult(ctx, b, calls, warnings, lenient)
+	return dryRunResult(ctx, p, calls, lenient)
 }
 
-// dryRunUpdate judges the patch by what is known of the agent, and says what cannot be
-// judged so: the backend is not asked.
-func dryRunUpdate(ctx context.Context, b auth.CallerBackend, native string, p placement, verdicts map[normalize.Field]adapters.Verdict, roundTrip bool, q WriteQuery) (*Result, error) {
-	if len(q.IfMatch) > 0 || needsAgent(b.Info, p.change, verdicts, roundTrip) { // as the patch itself does
-		result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, OnlyIfCached: true})
+// dryRunUpdate returns the request of a patch. It does not call the backend: if the agent is not
+// cached, values that must be compared with it are left out, with a warning each.
+func dryRunUpdate(ctx context.Context, nativeID string, p patch, q WriteQuery) (*Result, error) {
+	b := p.backend
+	if len(q.IfMatch) > 0 || p.needsAgent() { // the cases in which Update reads the agent
+		result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: nativeID, OnlyIfCached: true})
 		if err == nil {
-			if p, err = diff(p, verdicts, roundTrip, q.Lenient, result.Detail.Agent); err != nil {
+			if p, err = p.diff(result.Detail.Agent); err != nil {
 				return nil, err
 			}
 		} else {
-			open := unjudged(b.Info, p.change, verdicts, roundTrip)
-			for _, pointer := range open {
-				p.warnings = append(p.warnings, problem.NewWarning("unverified", pointer, b.Name, "whether this changes anything, and may, is only known once the agent is read"))
+			undecided := p.undecided()
+			for _, pointer := range undecided {
+				p.warnings = append(p.warnings, problem.NewWarning("unverified", pointer, b.Name, "not checked: the agent is not cached, so this value cannot be compared with the current one"))
 			}
-			p.change = p.change.Keep(func(pointer string, _ jsontext.Value) bool { return !slices.Contains(open, pointer) })
+			p.change = p.change.Keep(func(pointer string, _ jsontext.Value) bool { return !slices.Contains(undecided, pointer) })
 		}
 	}
 	p.warnings = append(p.warnings, ifMatchWarnings(b, q)...)
-	if p.change.Empty() {
-		return dryRunResult(ctx, b, nil, p.warnings, q.Lenient)
+	var calls []backend.Call
+	if !p.change.Empty() {
+		calls = []backend.Call{{Op: adapters.OpUpdate, NativeID: nativeID, Change: p.change}}
 	}
-	return dryRunResult(ctx, b, []backend.Call{{Op: adapters.OpUpdate, NativeID: native, Change: p.change}}, p.warnings, q.Lenient)
+	return dryRunResult(ctx, p.placement, calls, q.Lenient)
 }
 
-func dryRunDelete(ctx context.Context, b auth.CallerBackend, native string, q WriteQuery) (*Result, error) {
-	return dryRunResult(ctx, b, []backend.Call{{Op: adapters.OpDelete, NativeID: native}}, ifMatchWarnings(b, q), q.Lenient)
+func dryRunDelete(ctx context.Context, b auth.CallerBackend, nativeID string, q WriteQuery) (*Result, error) {
+	p := placement{backend: b, warnings: ifMatchWarnings(b, q)}
+	return dryRunResult(ctx, p, []backend.Call{{Op: adapters.OpDelete, NativeID: nativeID}}, q.Lenient)
 }
 
 func ifMatchWarnings(b auth.CallerBackend, q WriteQuery) []problem.Warning {
 	if len(q.IfMatch) == 0 {
 		return nil
 	}
-	return []problem.Warning{problem.NewWarning("unverified", "", b.Name, "If-Match is held against the agent as it is when the request is sent in earnest")}
+	return []problem.Warning{problem.NewWarning("unverified", "", b.Name, "a dry run does not check If-Match; the write itself compares it with the agent's current ETag")}
 }
 
-// dryRunResult has the adapter make the requests of the calls, and sends none of them.
-func dryRunResult(ctx context.Context, b auth.CallerBackend, calls []backend.Call, warnings []problem.Warning, lenient bool) (*Result, error) {
-	answer := dryRunBody{Object: "dry_run", Backend: b.Name, Warnings: warnings}
-	var err error
-	if answer.Requests, err = DryRunRequests(ctx, b, calls); err != nil {
+func dryRunResult(ctx context.Context, p placement, calls []backend.Call, lenient bool) (*Result, error) {
+	requests, err := DryRunRequests(ctx, p.backend, calls)
+	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(answer)
+	body, err := json.Marshal(dryRunBody{Object: "dry_run", Backend: p.backend.Name, Requests: requests, Warnings: p.warnings})
 	if err != nil {
 		return nil, err
 	}
 	return &Result{Body: payload.New(body), Lenient: lenient}, nil
 }
 
-// DryRunRequests are those that the adapter makes of the calls. None of them is sent.
+// DryRunRequests returns the requests that the backend's adapter would send for the calls. It
+// sends none of them.
 func DryRunRequests(ctx context.Context, b auth.CallerBackend, calls []backend.Call) ([]DryRunRequest, error) {
 	var requests []DryRunRequest
 	endpoint := backend.CallAdapter(b.NewAdapter(adapters.Settings{Backend: b.Name, RoundTrip: func(_ context.Context, req *adapters.Request) error {

@@ -12,13 +12,13 @@ import (
 
 // GetQuery selects one agent.
 type GetQuery struct {
-	ID            string // as it stands in the path
+	ID            string // from the request's path: an agent id or an alias
 	IncludeRaw    bool
 	NoCache       bool
-	IgnoreAliases bool // ?resolve=none: no alias is followed
+	IgnoreAliases bool // resolve=none
 }
 
-// Get answers one agent in full view.
+// Get returns one agent in full view.
 func (s *Service) Get(ctx context.Context, caller *auth.Caller, q GetQuery) (*Result, error) {
 	to, err := s.Aliases.Resolve(caller, q.ID, q.IgnoreAliases)
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *Service) Get(ctx context.Context, caller *auth.Caller, q GetQuery) (*Re
 		r.addResolvedFrom(to)
 	}
 	if s.OnRead(caller, to.Backend, result.Detail.Agent) {
-		r.Cacheable = false // every read counts as a shadow read
+		r.Cacheable = false
 	}
 	return r, nil
 }

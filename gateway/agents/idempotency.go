@@ -17,24 +17,33 @@ import (
 	"github.com/agentgw/agentgw/gateway/problem"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/gateway/store/idempotency"
-	"github.com/agentgw/agentgw/normalize"
 )
 
-// What becomes of a create with an Idempotency-Key, as agentgw_idempotent_requests_total
-// has it.
+// Results of creates with an Idempotency-Key, as label values of
+// agentgw_idempotent_requests_total.
 const (
-	IdempotentInProgress = "in_progress"
-	IdempotentReused     = "reused"
-	IdempotentRefused    = "refused"
-	IdempotentReplayed   = "replayed"
-	IdempotentFound      = "found"
+	IdempotentInProgress = "in_progress" // another request with the key is running
+	IdempotentReused     = "reused"      // the key was used with another body
+	IdempotentRefused    = "refused"     // the store is unavailable or full, or the record is not the caller's any more
+	IdempotentReplayed   = "replayed"    // the stored outcome was returned
+	IdempotentFound      = "found"       // reconciliation found the agent of an earlier attempt
 	IdempotentCreated    = "created"
-	IdempotentLost       = "lost"
+	IdempotentLost       = "lost" // the outcome is unknown
 	IdempotentNotCreated = "not_created"
 )
 
-// storedOutcome is what outlives the process of the first answer to a create that reached its
-// backend: enough to give it again, and nothing that an agent holds.
+const (
+	// maxCachedResults and maxCachedResultSize (bytes) bound the results that are cached for
+	// replays. Without a cached result, a replay reads the agent again.
+	maxCachedResults    = 1024
+	maxCachedResultSize = 64 << 10
+	maxKeysPerCaller    = 50_000
+	// claimMargin is how long after a request's deadline it has certainly stopped sending.
+	claimMargin = time.Second
+)
+
+// storedOutcome is the stored result of a create that reached its backend. It refers to the agent
+// and contains none of its fields.
 type storedOutcome struct {
 	Backend  string            `json:"backend"`
 	Address  string            `json:"address"`
@@ -42,130 +51,59 @@ type storedOutcome struct {
 	NativeID string            `json:"native,omitzero"`
 	Lenient  bool              `json:"lenient,omitzero"`
 	Warnings []problem.Warning `json:"warnings,omitzero"`
-	// Problem is the backend's refusal, in our words; nil where it made the agent.
+	// Problem is the backend's rejection; nil if the agent was created.
 	Problem *problem.Problem `json:"problem,omitzero"`
 }
 
-// visible reports whether the caller still sees where it was, and the backend there.
-func (k storedOutcome) visible(caller *auth.Caller) (auth.CallerBackend, bool) {
-	b, ok := caller.Backend(k.Backend)
-	return b, ok && backendAddress(b) == k.Address && b.Account == k.Account
+// visible returns the backend of the create, and whether the caller still has the account that
+// the create was sent for.
+func (o storedOutcome) visible(caller *auth.Caller) (auth.CallerBackend, bool) {
+	b, ok := caller.Backend(o.Backend)
+	return b, ok && backendAddress(b) == o.Address && b.Account == o.Account
 }
 
-const (
-	// maxCachedResults is how many answers are kept to the letter, while the process lasts, and
-	// maxAnswer how long one of them may be, in bytes. After that the agent is read anew.
-	maxCachedResults    = 1024
-	maxCachedResultSize = 64 << 10
-	// maxKeysPerCaller is how many keys are remembered of one caller.
-	maxKeysPerCaller = 50_000
-	// claimMargin is how long after its deadline a request certainly has sent nothing
-	// more.
-	claimMargin = time.Second
-)
-
-// idempotencyRecords is what became of creates with an Idempotency-Key.
+// idempotencyRecords stores the outcomes of creates with an Idempotency-Key.
 type idempotencyRecords struct {
-	records *idempotency.Records
+	stored  *idempotency.Records
 	results *lru.Cache[idempotency.ID, *Result]
 }
 
-func newIdempotencyRecords(store *sqlstore.Store, timeout func() time.Duration) *idempotencyRecords {
+func newIdempotencyRecords(store *sqlstore.Store, requestTimeout func() time.Duration) *idempotencyRecords {
 	if store == nil {
 		return nil
 	}
-	answers, err := lru.New[idempotency.ID, *Result](maxCachedResults)
+	results, err := lru.New[idempotency.ID, *Result](maxCachedResults)
 	if err != nil {
 		panic(err) // the size is a constant
 	}
-	return &idempotencyRecords{results: answers, records: idempotency.New(idempotency.Options{
+	return &idempotencyRecords{results: results, stored: idempotency.New(idempotency.Options{
 		Store: store, Holder: ulid.Make().String(), MaxPerCaller: maxKeysPerCaller, Now: time.Now,
-		Hold: func() time.Duration { return timeout() + claimMargin },
+		Hold: func() time.Duration { return requestTimeout() + claimMargin },
 	})}
 }
 
-// forget drops what is kept of keys that are gone. Another instance's keys are not ours to
-// judge.
-func (c *idempotencyRecords) forget(before, now *auth.Keyring) {
-	if c == nil {
+// forget deletes the records of API keys that are in before and not in now. Keys that only other
+// instances have are in neither.
+func (r *idempotencyRecords) forget(before, now *auth.Keyring) {
+	if r == nil {
 		return
 	}
-	for id := range before.ByID {
-		if now.ByID[id] != nil {
+	for keyID := range before.ByID {
+		if now.ByID[keyID] != nil {
 			continue
 		}
-		for _, kept := range c.results.Keys() {
-			if kept.Caller == id {
-				c.results.Remove(kept)
+		for _, id := range r.results.Keys() {
+			if id.Caller == keyID {
+				r.results.Remove(id)
 			}
 		}
-		_ = c.records.Forget(context.Background(), id) // they hold nothing of an agent, and go after a day
+		// Records that cannot be deleted now expire, and contain no field of an agent.
+		_ = r.stored.Forget(context.Background(), keyID)
 	}
 }
 
-// CreateAttempt is how far a create came. It has no value of the agent: it is kept where it
-// outlives the process.
-type CreateAttempt struct {
-	OutcomeUnknown bool      `json:"lost"` // it may have been done, or not
-	Backend        string    `json:"backend"`
-	Address        string    `json:"address"`
-	Account        string    `json:"account"`
-	StartedAt      time.Time `json:"began"`
-	// UpstreamDoneBy is when the backend has given up on it too.
-	UpstreamDoneBy time.Time `json:"busy_until"`
-	// KnownBefore are the agents of that name that were known before.
-	KnownBefore map[string]bool `json:"before,omitzero"`
-	NativeID    string          `json:"native,omitzero"` // what it made, where that much is known
-
-	recovered bool              // the agent of the attempt before was found
-	warnings  []problem.Warning // of the answer
-	// Persist has the attempt outlive the process, before it is sent; nil where nobody will
-	// ask again.
-	Persist func(context.Context, *CreateAttempt) error `json:"-"`
-	// endLedgerEntry says whose the agent is, once that is kept, or that nobody knows; nil if
-	// nothing was sent.
-	endLedgerEntry func(native string)
-}
-
-// Finish says whose the agent is that was made.
-func (a *CreateAttempt) Finish(native string) {
-	if a.endLedgerEntry != nil {
-		a.endLedgerEntry(native)
-		a.endLedgerEntry = nil
-	}
-}
-
-// begin says that the create is about to be sent. An error: it must not be.
-func (a *CreateAttempt) begin(ctx context.Context, b auth.CallerBackend, before map[string]bool) error {
-	now := time.Now()
-	*a = CreateAttempt{
-		OutcomeUnknown: true, Backend: b.Name, Address: backendAddress(b), Account: b.Account, StartedAt: now, KnownBefore: before,
-		UpstreamDoneBy: now.Add(2 * b.Config.Timeout.D()), // if this process ends before it is known better
-		Persist:        a.Persist,
-	}
-	if a.Persist == nil {
-		return nil
-	}
-	if err := a.Persist(ctx, a); err != nil {
-		a.OutcomeUnknown = false
-		return problem.StoreUnavailable(err)
-	}
-	return nil
-}
-
-// recordFailure notes whether nobody knows what became of it. Whoever answered has done what
-// it did; one that did not may be at it for as long as it is given time.
-func (a *CreateAttempt) recordFailure(b auth.CallerBackend, err error, lost bool) {
-	a.OutcomeUnknown, a.UpstreamDoneBy = lost, time.Now()
-	failure, ok := errors.AsType[*normalize.Error](err)
-	proxied := ok && failure.Status > 500 // 502, 504, 524: it was not the backend itself
-	if !ok || failure.Status == 0 || proxied {
-		a.UpstreamDoneBy = a.UpstreamDoneBy.Add(b.Config.Timeout.D())
-	}
-}
-
-// Create is create for a caller who may ask again: a create that was done is not
-// done again, and answers what it answered. One that certainly was not done is.
+// Create creates an agent. With an Idempotency-Key, an agent that an earlier request with the key
+// created is returned instead. If that request's outcome is unknown, it is reconciled first.
 func (s *Service) Create(ctx context.Context, caller *auth.Caller, q WriteQuery) (*Result, error) {
 	if q.IdempotencyKey == "" || q.DryRun {
 		return s.createAgent(ctx, caller, q, &CreateAttempt{})
@@ -174,131 +112,130 @@ func (s *Service) Create(ctx context.Context, caller *auth.Caller, q WriteQuery)
 		return nil, problem.StoreUnavailable(sqlstore.ErrUnavailable)
 	}
 	id := idempotency.ID{Caller: caller.KeyID, Key: q.IdempotencyKey}
-	claim, before, err := s.records.records.Begin(ctx, id, fingerprint(q))
+	claim, outcome, err := s.records.stored.Begin(ctx, id, fingerprint(q))
 	switch {
-	case errors.Is(err, idempotency.ErrRunning):
-		s.Telemetry.CountIdempotentCreate(IdempotentInProgress)
-		p := problem.New(problem.CodeIdempotencyInProgress, "a request with this Idempotency-Key is still running")
-		p.RetryAfter = time.Second
-		return nil, p
-	case errors.Is(err, idempotency.ErrReused):
-		s.Telemetry.CountIdempotentCreate(IdempotentReused)
-		return nil, problem.New(problem.CodeIdempotencyKeyReused, "this Idempotency-Key was used for a request with another body; send a new key with a new request")
-	case errors.Is(err, idempotency.ErrFull):
-		s.Telemetry.CountIdempotentCreate(IdempotentRefused)
-		p := problem.New(problem.CodeStoreUnavailable, "there is no room to remember another Idempotency-Key; what is kept goes after %s", idempotency.TTL)
-		p.RetryAfter = time.Minute
-		return nil, p
 	case err != nil:
-		s.Telemetry.CountIdempotentCreate(IdempotentRefused)
-		return nil, problem.StoreUnavailable(err)
-	case before != nil:
-		return s.replayStored(ctx, caller, id, before)
+		return nil, s.claimProblem(err)
+	case outcome != nil:
+		return s.replayStored(ctx, caller, id, outcome)
 	}
 	return s.createClaimed(ctx, caller, q, id, claim)
 }
 
-// createClaimed does a create that nobody else is at, and keeps what became of it. It is
-// kept even if the caller's time is up.
+// claimProblem returns and counts why an Idempotency-Key cannot be claimed.
+func (s *Service) claimProblem(err error) *problem.Problem {
+	result := IdempotentRefused
+	var p *problem.Problem
+	switch {
+	case errors.Is(err, idempotency.ErrRunning):
+		result = IdempotentInProgress
+		p = problem.New(problem.CodeIdempotencyInProgress, "another request with this Idempotency-Key is in progress; retry after the time in Retry-After")
+		p.RetryAfter = time.Second
+	case errors.Is(err, idempotency.ErrReused):
+		result = IdempotentReused
+		p = problem.New(problem.CodeIdempotencyKeyReused, "this Idempotency-Key was already used with a different request body; use a new key for a new request")
+	case errors.Is(err, idempotency.ErrFull):
+		p = problem.New(problem.CodeStoreUnavailable, "the API key has %d stored Idempotency-Keys, which is the limit; each expires after %s", maxKeysPerCaller, idempotency.TTL)
+		p.RetryAfter = time.Minute
+	default:
+		p = problem.StoreUnavailable(err)
+	}
+	s.Telemetry.CountIdempotentCreate(result)
+	return p
+}
+
+// createClaimed performs a create whose Idempotency-Key is claimed, and stores its outcome, also
+// if the request's context has ended by then.
 func (s *Service) createClaimed(ctx context.Context, caller *auth.Caller, q WriteQuery, id idempotency.ID, claim *idempotency.Claim) (*Result, error) {
-	keeping := context.WithoutCancel(ctx)
-	try := &CreateAttempt{Persist: func(ctx context.Context, a *CreateAttempt) error { return claim.RecordAttempt(ctx, MustMarshal(a)) }}
+	storeCtx := context.WithoutCancel(ctx)
+	attempt := &CreateAttempt{Persist: func(ctx context.Context, a *CreateAttempt) error { return claim.RecordAttempt(ctx, MustMarshal(a)) }}
 	if claim.UnknownAttempt != nil {
-		if err := json.Unmarshal(claim.UnknownAttempt, try); err != nil {
-			return nil, fmt.Errorf("an attempt cannot be read: %w", err)
+		if err := json.Unmarshal(claim.UnknownAttempt, attempt); err != nil {
+			return nil, fmt.Errorf("decode the stored create attempt: %w", err)
 		}
 	}
-	ended := false
-	known := "" // what was made, once that is kept
-	defer func() { try.Finish(known) }()
-	defer func() { // if it panics
-		if !ended {
-			_ = claim.MarkUnknown(keeping, MustMarshal(try))
+	storedID := "" // the created agent's native id, once the outcome is stored
+	defer func() { attempt.Finish(storedID) }()
+	returned := false
+	defer func() {
+		if !returned { // it panicked
+			_ = claim.MarkUnknown(storeCtx, MustMarshal(attempt))
 		}
 	}()
-	r, err := s.createAgent(ctx, caller, q, try)
-	ended = true
+	r, err := s.createAgent(ctx, caller, q, attempt)
+	returned = true
 	p := problem.Of(err)
-	first := storedOutcome{Backend: try.Backend, Address: try.Address, Account: try.Account, NativeID: try.NativeID, Lenient: q.Lenient, Warnings: try.warnings}
+	outcome := storedOutcome{Backend: attempt.Backend, Address: attempt.Address, Account: attempt.Account, NativeID: attempt.NativeID, Lenient: q.Lenient, Warnings: attempt.warnings}
 	switch {
 	case err == nil:
-		// If it cannot be kept, the attempt is, and the agent is found by it.
-		if claim.Complete(keeping, MustMarshal(first)) == nil {
-			known = try.NativeID
+		// If the outcome cannot be stored, the persisted attempt still leads to the agent.
+		if claim.Complete(storeCtx, MustMarshal(outcome)) == nil {
+			storedID = attempt.NativeID
 			if r.Body.Size() <= maxCachedResultSize {
 				s.records.results.Add(id, r)
 			}
 		}
-		if try.recovered {
+		if attempt.recovered {
 			s.Telemetry.CountIdempotentCreate(IdempotentFound)
 			return asReplayed(r), nil
 		}
 		s.Telemetry.CountIdempotentCreate(IdempotentCreated)
 		return r, nil
-	case try.OutcomeUnknown:
-		_ = claim.MarkUnknown(keeping, MustMarshal(try))
+	case attempt.OutcomeUnknown:
+		_ = claim.MarkUnknown(storeCtx, MustMarshal(attempt))
 		s.Telemetry.CountIdempotentCreate(IdempotentLost)
-		return nil, p.RetryWithKey(time.Until(try.UpstreamDoneBy))
-	case p.Upstream != nil && (p.Upstream.Status == 400 || p.Upstream.Status == 422): // the backend has seen it, and judged
-		first.Problem = p
-		_ = claim.Complete(keeping, MustMarshal(first))
+		return nil, p.RetryWithKey(time.Until(attempt.UpstreamDoneBy))
+	case p.Upstream != nil && (p.Upstream.Status == 400 || p.Upstream.Status == 422):
+		// The backend rejected the content: the same request would be rejected again.
+		outcome.Problem = p
+		_ = claim.Complete(storeCtx, MustMarshal(outcome))
 	default:
-		_ = claim.Release(keeping)
+		_ = claim.Release(storeCtx)
 	}
 	s.Telemetry.CountIdempotentCreate(IdempotentNotCreated)
 	return nil, err
 }
 
-// replayStored is the first answer once more: to the letter while the process lasts, and after
-// that as the agent is now.
+// replayStored returns the stored outcome of an earlier request: its exact result while that is
+// cached, else the agent as it is now.
 func (s *Service) replayStored(ctx context.Context, caller *auth.Caller, id idempotency.ID, record []byte) (*Result, error) {
-	var first storedOutcome
-	if err := json.Unmarshal(record, &first); err != nil {
-		return nil, fmt.Errorf("a kept answer cannot be read: %w", err)
+	var outcome storedOutcome
+	if err := json.Unmarshal(record, &outcome); err != nil {
+		return nil, fmt.Errorf("decode the stored outcome of a create: %w", err)
 	}
-	b, ok := first.visible(caller)
+	b, ok := outcome.visible(caller)
 	if !ok {
 		s.Telemetry.CountIdempotentCreate(IdempotentRefused)
-		return nil, problem.New(problem.CodeBackendNotFound, "the agent was made at a backend, or with a credential there, that the key no longer maps to")
+		return nil, problem.New(problem.CodeBackendNotFound, "the agent was created at a backend, or with a backend credential, that this API key no longer has")
 	}
 	s.Telemetry.CountIdempotentCreate(IdempotentReplayed)
-	if first.Problem != nil {
-		first.Problem.Replayed = true
-		return nil, first.Problem
+	if outcome.Problem != nil {
+		outcome.Problem.Replayed = true
+		return nil, outcome.Problem
 	}
 	if r, ok := s.records.results.Get(id); ok {
 		return asReplayed(r), nil
 	}
-	known := unreadAgent(b, first.NativeID)
-	agent, more := s.readBack(ctx, b, first.NativeID, normalize.Change{}, known, first.Warnings)
-	r, err := createdResult(agent, append(first.Warnings, more...), first.Lenient)
+	agent, warnings := s.readBack(ctx, placement{backend: b, warnings: outcome.Warnings}, unreadAgent(b, outcome.NativeID))
+	r, err := createdResult(agent, warnings, outcome.Lenient)
 	if err != nil {
 		return nil, err
 	}
 	return asReplayed(r), nil
 }
 
-// asReplayed is an answer that says that it was given, or that what it is of was done, before.
+// asReplayed returns a copy of r that is marked as replayed.
 func asReplayed(r *Result) *Result {
-	again := *r
-	again.Replayed = true
-	return &again
+	clone := *r
+	clone.Replayed = true
+	return &clone
 }
 
-// MustMarshal is a record as it is kept. Its types can always be written.
-func MustMarshal(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
-
-// fingerprint tells requests with one key apart: by what they ask for, however it is
-// written.
+// fingerprint identifies what a create asks for. Bodies that differ only in formatting have the
+// same fingerprint.
 func fingerprint(q WriteQuery) [32]byte {
 	body := jsontext.Value(slices.Clone(q.Body))
-	// Numbers as they are written: as float64 they would be rounded.
+	// Numbers keep their digits: as float64, different ones could become equal.
 	if err := body.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false)); err != nil {
 		body = q.Body
 	}

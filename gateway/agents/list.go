@@ -15,100 +15,83 @@ import (
 	"github.com/agentgw/agentgw/gateway/problem"
 )
 
-// ListQuery is what is asked of a list.
+// ListQuery selects the agents of a list and how they are returned.
 type ListQuery struct {
-	Backends  []string // none: all that the key maps to
-	Providers []string // none: all
-	catalog.Query
-	Full bool // view=full
+	Backends      []string // empty: all backends of the caller
+	Providers     []string // empty: all providers
+	catalog.Query          // filters, search text and order
+	Full          bool     // view=full
 	// Collapse leaves out agents that an alias supersedes.
 	Collapse   bool
 	IncludeRaw bool
 	Limit      int
-	Cursor     string
+	Cursor     string // empty: the first page
 	NoCache    bool
-	// RequireAll and Require turn a list into a problem if any source, or one
-	// of these, is not ok.
+	// RequireAll makes the list fail if any source is not ok, Require if one of these
+	// backends is not.
 	RequireAll bool
 	Require    []string
 }
 
-// Source is what became of one backend in a list.
-type Source struct {
-	Backend    auth.CallerBackend
-	snapshot   *catalog.Snapshot
-	details    map[int]*catalog.Detail // rows that were read in full, by index; nil if they could not be
-	excluded   map[int]bool            // rows that are not there after all, by index
-	stale      bool                    // the snapshot is an older one
-	Report     problem.Source
-	Failure    *problem.Problem // why the source is not ok; nil if only a filter could not be applied
-	Cache      backend.CacheStatus
-	Duration   time.Duration
-	listedAt   time.Time // when the snapshot was read
-	oldestRead time.Time // its oldest part
-	// Dependencies are the cache entries that all of it was served from; none where it
-	// came from elsewhere, too.
-	Dependencies []backend.Dependency
-}
-
-// List asks all backends at the same time and answers one page of what they
-// have. A backend that fails is its source's error and costs the others nothing.
+// List reads all selected backends concurrently and returns one page of their agents. A backend
+// that fails is reported in its source and does not affect the others. List returns an error only
+// if every backend failed or a required one is not ok.
 func (s *Service) List(ctx context.Context, caller *auth.Caller, q ListQuery) (*Result, error) {
 	backends, err := selectBackends(caller, q)
 	if err != nil {
 		return nil, err
 	}
-	all := auth.Names(backends)
-	walk, err := s.openCursor(caller, q, all)
+	names := auth.Names(backends)
+	cursor, err := s.openCursor(caller, q, names)
 	if err != nil {
 		return nil, err
 	}
-	if resumed := walk.Backends(); resumed != nil {
+	if resumed := cursor.Backends(); resumed != nil {
 		backends = slices.DeleteFunc(backends, func(b auth.CallerBackend) bool { return !slices.Contains(resumed, b.Name) })
 	}
-	parts := s.fanOut(ctx, backends, q)
+	sources := s.fanOut(ctx, backends, q)
 	if q.Collapse {
-		s.excludeSuperseded(caller, parts)
+		s.excludeSuperseded(caller, sources)
 	}
 	if q.Full {
-		s.loadQueryDetails(ctx, parts, q)
+		s.loadQueryDetails(ctx, sources, q)
 	}
-	found := catalog.Paginate(q.Query, walk, all, catalogSources(parts, q), q.Limit)
-	for q.Full && s.loadPageDetails(ctx, parts, found, q) { // some of it is not there after all
-		found = catalog.Paginate(q.Query, walk, all, catalogSources(parts, q), q.Limit)
+	page := catalog.Paginate(q.Query, cursor, names, catalogSources(sources, q), q.Limit)
+	for q.Full && s.loadPageDetails(ctx, sources, page, q) {
+		page = catalog.Paginate(q.Query, cursor, names, catalogSources(sources, q), q.Limit)
 	}
-	for i := range parts {
-		s.completeReport(&parts[i], i, found, q)
+	for i := range sources {
+		s.completeReport(&sources[i], i, page, q)
 	}
-	if p := requirementProblem(parts, q); p != nil {
+	if p := requirementProblem(sources, q); p != nil {
 		return nil, p
 	}
-	return s.answerList(parts, found, q, walk)
+	return s.listResult(listPage{query: q, cursor: cursor, sources: sources, page: page})
 }
 
-func catalogSources(parts []Source, q ListQuery) []catalog.Part {
-	of := make([]catalog.Part, len(parts))
-	for i, p := range parts {
-		of[i] = catalog.Part{Backend: p.Backend.Name, Snapshot: p.snapshot, Stale: p.stale, Gone: p.excluded}
+// catalogSources returns the sources as the input of [catalog.Paginate].
+func catalogSources(sources []Source, q ListQuery) []catalog.Part {
+	parts := make([]catalog.Part, len(sources))
+	for i, s := range sources {
+		parts[i] = catalog.Part{Backend: s.Backend.Name, Snapshot: s.snapshot, Stale: s.stale, Gone: s.excluded}
 		if q.Full {
-			of[i].Needed = q.Fields()
+			parts[i].Needed = q.Fields()
 		}
-		of[i].Code = string(problem.CodeUpstreamError)
-		if p.Failure != nil {
-			of[i].Code = string(p.Failure.Code)
+		parts[i].Code = string(problem.CodeUpstreamError)
+		if s.Failure != nil {
+			parts[i].Code = string(s.Failure.Code)
 		}
 	}
-	return of
+	return parts
 }
 
-// selectBackends are the backends that a list is of, in the order of the
-// configuration.
+// selectBackends returns the backends that a list covers, in the order of the configuration.
 func selectBackends(caller *auth.Caller, q ListQuery) ([]auth.CallerBackend, error) {
 	for _, name := range slices.Concat(q.Backends, q.Require) {
 		if _, ok := caller.Backend(name); !ok {
 			p := auth.UnknownBackend(caller, name)
 			if slices.Contains(q.Require, name) {
-				p.Detail += "; require=all means all of them"
+				p.Detail += "; use require=all to require all of them"
 			}
 			return nil, p
 		}
@@ -124,22 +107,22 @@ func selectBackends(caller *auth.Caller, q ListQuery) ([]auth.CallerBackend, err
 		backends = append(backends, b)
 	}
 	if len(backends) == 0 && len(q.Backends) > 0 {
-		return nil, problem.New(problem.CodeInvalidParameter, "no backend of backend=%s is of provider=%s", strings.Join(q.Backends, ","), strings.Join(q.Providers, ","))
+		return nil, problem.New(problem.CodeInvalidParameter, "no backend matches both backend=%s and provider=%s; leave one of them out", strings.Join(q.Backends, ","), strings.Join(q.Providers, ","))
 	}
 	for _, name := range q.Require {
 		if !slices.Contains(auth.Names(backends), name) {
-			return nil, problem.New(problem.CodeInvalidParameter, "require=%s is not among the backends that are asked for", name)
+			return nil, problem.New(problem.CodeInvalidParameter, "require=%s names a backend that the backend or provider parameter leaves out; add it there, or remove it from require", name)
 		}
 	}
 	return backends, nil
 }
 
-// fanOut asks every backend whose answer is not at hand, each in a goroutine of
-// its own.
+// fanOut lists all backends. Cached lists are taken without starting a goroutine; the other
+// backends are called concurrently.
 func (s *Service) fanOut(ctx context.Context, backends []auth.CallerBackend, q ListQuery) []Source {
 	ctx, span := s.Telemetry.StartSpan(ctx, "fanout")
 	defer span.End()
-	parts := make([]Source, len(backends))
+	sources := make([]Source, len(backends))
 	var wg sync.WaitGroup
 	for i, b := range backends {
 		call := backend.Call{Op: adapters.OpList, Credential: b.Credential, NoCache: q.NoCache, OnlyIfCached: !q.NoCache}
@@ -147,7 +130,7 @@ func (s *Service) fanOut(ctx context.Context, backends []auth.CallerBackend, q L
 			started := time.Now()
 			result, err := b.Endpoint(ctx, call)
 			if err != backend.ErrNotCached {
-				parts[i] = newSource(b, result, err, time.Since(started))
+				sources[i] = newSource(b, result, err, time.Since(started))
 				continue
 			}
 			call.OnlyIfCached = false
@@ -156,139 +139,106 @@ func (s *Service) fanOut(ctx context.Context, backends []auth.CallerBackend, q L
 			started := time.Now()
 			err := backend.RecoverPanic(ctx, b.Backend, adapters.OpList, s.Log, func() {
 				result, err := b.Endpoint(ctx, call)
-				parts[i] = newSource(b, result, err, time.Since(started))
+				sources[i] = newSource(b, result, err, time.Since(started))
 			})
 			if err != nil {
-				parts[i] = newSource(b, backend.Result{}, err, time.Since(started))
+				sources[i] = newSource(b, backend.Result{}, err, time.Since(started))
 			}
 		})
 	}
 	wg.Wait()
-	TraceSources(span, parts)
-	return parts
+	TraceSources(span, sources)
+	return sources
 }
 
-func newSource(b auth.CallerBackend, result backend.Result, err error, took time.Duration) Source {
-	p := Source{Backend: b, Cache: result.Cache, Duration: took, Dependencies: result.Dependencies, Report: problem.Source{Backend: b.Name, Status: problem.SourceOK}}
-	if err != nil {
-		p.markFailed(problem.SourceError, adapters.OpList, err)
-		return p
-	}
-	p.snapshot, p.listedAt, p.oldestRead = result.Snapshot, result.Fetched, result.Fetched
-	switch {
-	case result.Stale != nil:
-		p.stale = true
-		p.markFailed(problem.SourceStale, adapters.OpList, result.Stale)
-	case p.snapshot.Partial != nil:
-		p.markFailed(problem.SourcePartial, adapters.OpList, p.snapshot.Partial)
-	}
-	return p
-}
-
-// markFailed takes note of why the source is not ok. What was said first stands, but
-// that some of it is missing goes before that it is old.
-func (p *Source) markFailed(status string, op adapters.Operation, err error) {
-	if p.Report.Status == problem.SourceOK || p.Report.Status == problem.SourceStale && status == problem.SourcePartial {
-		p.setFailure(status, problem.FromBackend(p.Backend.Name, op, err))
-	}
-}
-
-func (p *Source) setFailure(status string, failure *problem.Problem) {
-	p.Report.Status, p.Failure = status, failure
-	p.Report.Error = &problem.SourceFailure{Code: failure.Code}
-	if failure.RetryAfter > 0 {
-		s := problem.RetryAfterSeconds(failure.RetryAfter)
-		p.Report.Error.RetryAfterS = &s
-	}
-}
-
-// completeReport completes what is said of a source by what the page found in it.
-func (s *Service) completeReport(p *Source, i int, page catalog.Page, q ListQuery) {
-	found := page.Parts[i]
-	p.Report.Count = found.Count
-	if p.snapshot != nil {
-		fetched := p.listedAt.UTC().Truncate(time.Second)
-		p.Report.FetchedAt = &fetched
-		unavailable, notLoaded := p.commonFieldSets(i, page, q)
-		p.Report.Unavailable, p.Report.NotLoaded = &unavailable, &notLoaded
-		if found.Unfiltered != 0 {
-			p.Report.Unfiltered = &found.Unfiltered
-		}
-	}
-	if found.EarlierCode != "" && (p.Report.Status == problem.SourceOK || p.Report.Status == problem.SourceStale && found.Omitted) {
-		failure := problem.New(problem.Code(found.EarlierCode), "backend %s could not be read in full on an earlier page", p.Backend.Name)
-		failure.Backend = &p.Backend.Name
-		p.setFailure(problem.SourcePartial, failure)
-	}
-	if p.Report.Unfiltered != nil && (p.Report.Status == problem.SourceOK || p.Report.Status == problem.SourceStale) {
-		p.Report.Status = problem.SourcePartial
-	}
-	if p.Failure != nil { // not where only a caller's filter could not be applied
-		s.Telemetry.CountIncompleteList(p.Backend.Name)
-	}
-}
-
-// requirementProblem is the problem that a list is: of all its sources, of the only
-// one asked for, or of one that the caller requires.
-func requirementProblem(parts []Source, q ListQuery) *problem.Problem {
-	allFailed := true
-	var unfiltered []Source
-	for _, p := range parts {
-		allFailed = allFailed && p.Report.Status == problem.SourceError
-		if p.Report.Status == problem.SourceOK || !q.RequireAll && !slices.Contains(q.Require, p.Backend.Name) {
+// excludeSuperseded leaves out the agents that an alias supersedes.
+func (s *Service) excludeSuperseded(caller *auth.Caller, sources []Source) {
+	for i := range sources {
+		source := &sources[i]
+		if source.snapshot == nil {
 			continue
 		}
-		if p.Failure != nil {
-			return withSources(p.Failure, parts)
+		for _, nativeID := range s.Aliases.Superseded(caller, source.Backend.Name) {
+			if row := source.snapshot.Find(nativeID); row >= 0 {
+				source.exclude(row)
+			}
 		}
-		unfiltered = append(unfiltered, p)
+	}
+}
+
+// completeReport adds to a source's report what the page determined: counts, field sets, and
+// whether agents are missing. The index is that of the source on the page.
+func (s *Service) completeReport(source *Source, index int, page catalog.Page, q ListQuery) {
+	report, found := &source.Report, page.Parts[index]
+	report.Count = found.Count
+	if source.snapshot != nil {
+		fetchedAt := source.listedAt.UTC().Truncate(time.Second)
+		report.FetchedAt = &fetchedAt
+		unavailable, notLoaded := source.commonFieldSets(index, page, q)
+		report.Unavailable, report.NotLoaded = &unavailable, &notLoaded
+		if found.Unfiltered != 0 {
+			report.Unfiltered = &found.Unfiltered
+		}
+	}
+	if found.EarlierCode != "" && (report.Status == problem.SourceOK || report.Status == problem.SourceStale && found.Omitted) {
+		failure := problem.New(problem.Code(found.EarlierCode), "backend %s was incomplete on an earlier page", source.Backend.Name)
+		failure.Backend = &source.Backend.Name
+		source.setFailure(problem.SourcePartial, failure)
+	}
+	if report.Unfiltered != nil && (report.Status == problem.SourceOK || report.Status == problem.SourceStale) {
+		report.Status = problem.SourcePartial
+	}
+	if source.Failure != nil { // a filter that cannot be applied does not count
+		s.Telemetry.CountIncompleteList(source.Backend.Name)
+	}
+}
+
+// requirementProblem returns the problem that the list fails with: all sources failed, or one
+// that the caller requires is not ok. It returns nil if the page can be returned.
+func requirementProblem(sources []Source, q ListQuery) *problem.Problem {
+	allFailed := true
+	var unfiltered []Source
+	for _, s := range sources {
+		allFailed = allFailed && s.Report.Status == problem.SourceError
+		if s.Report.Status == problem.SourceOK || !q.RequireAll && !slices.Contains(q.Require, s.Backend.Name) {
+			continue
+		}
+		if s.Failure != nil {
+			return withReports(s.Failure, sources)
+		}
+		unfiltered = append(unfiltered, s)
 	}
 	switch {
-	case len(parts) > 0 && allFailed:
-		return withSources(parts[0].Failure, parts)
+	case len(sources) > 0 && allFailed:
+		return withReports(sources[0].Failure, sources)
 	case len(unfiltered) > 0:
-		return withSources(unfilteredProblem(unfiltered, q), parts)
+		return withReports(unfilteredProblem(unfiltered, q), sources)
 	}
 	return nil
 }
 
-// unfilteredProblem is the problem that a filter is which the sources cannot have
-// applied to them.
+// unfilteredProblem returns the problem of required sources that a filter cannot be applied to.
 func unfilteredProblem(sources []Source, q ListQuery) *problem.Problem {
-	var which []string
+	var names []string
 	loadable := false
-	for _, p := range sources {
-		which = append(which, fmt.Sprintf("%s (%s)", p.Backend.Name, strings.Join(p.Report.Unfiltered.Names(), ", ")))
-		loadable = loadable || *p.Report.Unfiltered&p.snapshot.NotLoaded != 0
+	for _, s := range sources {
+		names = append(names, fmt.Sprintf("%s (%s)", s.Backend.Name, strings.Join(s.Report.Unfiltered.Names(), ", ")))
+		loadable = loadable || *s.Report.Unfiltered&s.snapshot.NotLoaded != 0
 	}
-	cure := "leave the filter or the requirement out"
+	fix := "remove the filter or the requirement"
 	if loadable && !q.Full {
-		cure += ", or ask for view=full, which reads more"
+		fix += ", or use view=full, which loads more fields"
 	}
-	problem := problem.New(problem.CodeInvalidParameter, "not every agent of these shows what is filtered by: %s; %s", strings.Join(which, ", "), cure)
-	problem.Backend = &sources[0].Backend.Name
-	return problem
+	p := problem.New(problem.CodeInvalidParameter, "the filters cannot be applied to every agent of these backends, because fields are missing: %s; %s", strings.Join(names, ", "), fix)
+	p.Backend = &sources[0].Backend.Name
+	return p
 }
 
-func withSources(p *problem.Problem, parts []Source) *problem.Problem {
-	problem := *p
-	for _, part := range parts {
-		problem.Sources = append(problem.Sources, part.Report)
+// withReports returns a copy of p with the reports of all sources.
+func withReports(p *problem.Problem, sources []Source) *problem.Problem {
+	clone := *p
+	for _, s := range sources {
+		clone.Sources = append(clone.Sources, s.Report)
 	}
-	return &problem
-}
-
-// excludeSuperseded leaves out the agents that an alias supersedes.
-func (s *Service) excludeSuperseded(caller *auth.Caller, parts []Source) {
-	for i := range parts {
-		p := &parts[i]
-		if p.snapshot == nil {
-			continue
-		}
-		for _, native := range s.Aliases.Superseded(caller, p.Backend.Name) {
-			if row := p.snapshot.Find(native); row >= 0 {
-				p.exclude(row)
-			}
-		}
-	}
+	return &clone
 }

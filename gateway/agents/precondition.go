@@ -12,9 +12,10 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// ReadFresh reads an agent in full view as it is now, or says why that cannot be.
-func (s *Service) ReadFresh(ctx context.Context, b auth.CallerBackend, native string) (*catalog.Detail, error) {
-	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: native, NoCache: true})
+// ReadFresh reads an agent in full view from its backend, bypassing the cache. A stale result
+// counts as an error.
+func (s *Service) ReadFresh(ctx context.Context, b auth.CallerBackend, nativeID string) (*catalog.Detail, error) {
+	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: nativeID, NoCache: true})
 	if err == nil && result.Stale != nil {
 		err = result.Stale
 	}
@@ -24,11 +25,11 @@ func (s *Service) ReadFresh(ctx context.Context, b auth.CallerBackend, native st
 	return result.Detail, nil
 }
 
-// readMatching is the agent as its backend has it now, if that is as If-Match says
-// (RFC 9110, 13.1.1, by the strong comparison); no lines say nothing. Between this and
-// the write that follows others may write: no vendor has a conditional write.
-func (s *Service) readMatching(ctx context.Context, b auth.CallerBackend, native string, ifMatch []string) (*normalize.Agent, error) {
-	detail, err := s.ReadFresh(ctx, b, native)
+// readMatching reads an agent from its backend and checks If-Match by strong comparison (RFC 9110,
+// section 13.1.1); no lines always match. The check is not atomic with the write that follows,
+// because no provider supports conditional writes.
+func (s *Service) readMatching(ctx context.Context, b auth.CallerBackend, nativeID string, ifMatch []string) (*normalize.Agent, error) {
+	detail, err := s.ReadFresh(ctx, b, nativeID)
 	if err != nil {
 		return nil, err
 	}
@@ -36,23 +37,23 @@ func (s *Service) readMatching(ctx context.Context, b auth.CallerBackend, native
 	if len(ifMatch) == 0 || MatchesETag(ifMatch, func(tag string) bool { return tag == detail.ETag() }) {
 		return agent, nil
 	}
-	p := problem.New(problem.CodeETagMismatch, "the agent is not as If-Match says: it was changed since, or the tag is another agent's")
+	p := problem.New(problem.CodeETagMismatch, "If-Match does not contain the agent's current ETag: the agent has changed, or the ETag is another agent's; read the agent again and retry with its ETag")
 	if agent.NotLoaded.Len() > 0 {
-		p = problem.New(problem.CodeUpstreamUnavailable, "backend %s showed only part of the agent just now, so If-Match cannot be held against it", b.Name)
+		p = problem.New(problem.CodeUpstreamUnavailable, "backend %s returned only part of the agent, so If-Match cannot be checked; retry later", b.Name)
 	}
 	p.Backend = &b.Name
 	return nil, p
 }
 
-// MatchesETag reports whether one of a header's entity tags is the one wanted; "*" is
-// any.
-func MatchesETag(lines []string, wanted func(tag string) bool) bool {
+// MatchesETag reports whether the lines of an If-Match or If-None-Match header contain "*" or an
+// entity tag that matches. Tags are passed with their quotes and W/ prefix.
+func MatchesETag(lines []string, matches func(tag string) bool) bool {
 	for _, line := range lines {
 		if strings.TrimSpace(line) == "*" {
 			return true
 		}
 		for rest := strings.TrimLeft(line, ", \t"); rest != ""; {
-			// A tag may hold commas; its quotes are what ends it.
+			// A tag may contain commas, so that it ends at its closing quote.
 			opaque := strings.TrimPrefix(rest, "W/")
 			if !strings.HasPrefix(opaque, `"`) {
 				break
@@ -62,7 +63,7 @@ func MatchesETag(lines []string, wanted func(tag string) bool) bool {
 				break
 			}
 			after := opaque[end+2:]
-			if wanted(rest[:len(rest)-len(after)]) {
+			if matches(rest[:len(rest)-len(after)]) {
 				return true
 			}
 			rest = strings.TrimLeft(after, ", \t")

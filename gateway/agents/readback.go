@@ -11,35 +11,37 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// readBack reads a written agent anew and says what did not stick. If it
-// cannot be read, the write stands: known is what is known of it.
-func (s *Service) readBack(ctx context.Context, b auth.CallerBackend, native string, change normalize.Change, known *normalize.Agent, said []problem.Warning) (*normalize.Agent, []problem.Warning) {
-	detail, err := s.ReadFresh(ctx, b, native)
+// readBack reads an agent that was just written. It returns it with the warnings of the write and
+// those about values that the backend did not store. If the agent cannot be read, the write still
+// stands: readBack returns the agent as it is known.
+func (s *Service) readBack(ctx context.Context, written placement, known *normalize.Agent) (*normalize.Agent, []problem.Warning) {
+	b, warnings := written.backend, written.warnings
+	detail, err := s.ReadFresh(ctx, b, known.NativeID)
 	if err != nil {
-		return known, []problem.Warning{problem.NewWarning("unverified", "", b.Name, "the agent was written, but could not be read back")}
+		return known, append(warnings, problem.NewWarning("unverified", "", b.Name, "the agent was written but could not be read back to verify it"))
 	}
-	var warnings []problem.Warning
-	for _, w := range differences(b, detail.Agent, change) {
-		if !hasWarning(said, *w.Path) {
+	for _, w := range differences(b, detail.Agent, written.change) {
+		if !hasWarning(written.warnings, *w.Path) {
 			warnings = append(warnings, w)
 		}
 	}
 	return detail.Agent, warnings
 }
 
-// unreadAgent is all that is known of an agent that cannot be read back: that it is there.
-func unreadAgent(b auth.CallerBackend, native string) *normalize.Agent {
-	known := normalize.New(b.Info.Provider, b.Name, native, normalize.ViewBasic)
-	known.Unavailable = b.Info.Unavailable()
-	known.NotLoaded = normalize.Optional.Minus(known.Unavailable)
-	return known
+// unreadAgent returns an agent of which only the id is known.
+func unreadAgent(b auth.CallerBackend, nativeID string) *normalize.Agent {
+	agent := normalize.New(b.Info.Provider, b.Name, nativeID, normalize.ViewBasic)
+	agent.Unavailable = b.Info.Unavailable()
+	agent.NotLoaded = normalize.Optional.Minus(agent.Unavailable)
+	return agent
 }
 
-// differences are what an agent shows otherwise than it was sent, or not at all.
+// differences returns a warning for each value of the change that the agent does not have or does
+// not show.
 func differences(b auth.CallerBackend, agent *normalize.Agent, change normalize.Change) []problem.Warning {
 	var warnings []problem.Warning
 	differs := func(pointer string) {
-		warnings = append(warnings, problem.NewWarning("not_persisted", pointer, b.Name, "the backend took this and shows another value"))
+		warnings = append(warnings, problem.NewWarning("not_persisted", pointer, b.Name, "the backend accepted this value but returns a different one"))
 	}
 	for _, f := range normalize.AllFields() {
 		want, sent := change.Set[f]
@@ -52,7 +54,7 @@ func differences(b auth.CallerBackend, agent *normalize.Agent, change normalize.
 	for _, name := range slices.Sorted(maps.Keys(change.Extensions)) {
 		switch pointer := normalize.ExtensionPointer(name); {
 		case have[name] == nil:
-			warnings = append(warnings, problem.NewWarning("unverified", pointer, b.Name, "the backend took this and does not show it"))
+			warnings = append(warnings, problem.NewWarning("unverified", pointer, b.Name, "the backend accepted this value but does not return it"))
 		case !normalize.Equal(change.Extensions[name], have[name]):
 			differs(pointer)
 		}

@@ -2,14 +2,9 @@ package agents
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/auth"
@@ -19,102 +14,107 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// How far a backend's clock may be from ours, and how far its times may be off if they
-// are a local time that says to be UTC.
+// Tolerances when a backend's created_at is compared with the gateway's clock.
 const (
 	clockSkew = 2 * time.Minute
-	zoneSkew  = 26 * time.Hour
+	// zoneSkew covers a backend that labels its local time as UTC: zones span 26 hours.
+	zoneSkew = 26 * time.Hour
 )
 
-// maxCandidates bounds how many agents are read to find the one that was made.
+// maxCandidates bounds how many agents of the same name are read to find the created one.
 const maxCandidates = 8
 
-// Reconcile finds the agent that a lost create made. It is nil if there is certainly
-// none: the list is whole and new, the backend is done with the lost request, and no
-// agent in it can be that one. If that cannot be said, the outcome stays unknown.
-func (s *Service) Reconcile(ctx context.Context, b auth.CallerBackend, change normalize.Change, try *CreateAttempt) (*normalize.Agent, error) {
-	if b.Account != try.Account || backendAddress(b) != try.Address {
-		return nil, outcomeUnknown(b, "the key maps to another credential there by now, or the backend to another base_url")
+// Reconcile finds the agent that an attempt with unknown outcome created. It returns nil if the
+// backend certainly created none: its list was read completely after it was done with the request,
+// and no agent in it can be the created one. If neither is certain, it returns a problem with
+// [problem.CodeWriteOutcomeUnknown]. It may wait until the backend is done.
+func (s *Service) Reconcile(ctx context.Context, b auth.CallerBackend, change normalize.Change, attempt *CreateAttempt) (*normalize.Agent, error) {
+	if b.Account != attempt.Account || backendAddress(b) != attempt.Address {
+		return nil, outcomeUnknown(b, "its base_url, or the key's credential for it, has changed since")
 	}
-	if try.NativeID != "" { // it is known, and what followed failed
-		try.recovered = true
-		return s.readMatching(ctx, b, try.NativeID, nil)
+	if attempt.NativeID != "" { // only a later step failed
+		attempt.recovered = true
+		return s.readMatching(ctx, b, attempt.NativeID, nil)
 	}
 	for {
-		agent, asOf, err := s.findCreated(ctx, b, change, try)
+		agent, listedAt, err := s.findCreated(ctx, b, change, attempt)
 		if err != nil {
 			return nil, err
 		}
 		if agent != nil {
-			try.recovered, try.NativeID = true, agent.NativeID
+			attempt.recovered, attempt.NativeID = true, agent.NativeID
 			return agent, nil
 		}
-		if asOf.After(try.UpstreamDoneBy) {
+		if listedAt.After(attempt.UpstreamDoneBy) {
 			return nil, nil
 		}
-		wait := time.Until(try.UpstreamDoneBy)
+		wait := time.Until(attempt.UpstreamDoneBy)
 		if end, ok := ctx.Deadline(); ok && wait > time.Until(end)/2 {
-			return nil, outcomeUnknown(b, "no such agent is there, but the backend may still be at work on it")
+			return nil, outcomeUnknown(b, "no matching agent was found, but the backend may still be processing the create")
 		}
 		if !backend.Sleep(ctx, wait) {
-			return nil, outcomeUnknown(b, "the request ended before it was known")
+			return nil, outcomeUnknown(b, "the request ended before this could be determined")
 		}
 	}
 }
 
-// findCreated is the one agent that can be what was made, as of when the backend was asked; nil
-// for none.
-func (s *Service) findCreated(ctx context.Context, b auth.CallerBackend, change normalize.Change, try *CreateAttempt) (*normalize.Agent, time.Time, error) {
+// findCreated lists the backend and returns the one agent that the attempt created, or nil if no
+// agent can be it, and when the list was read. It returns an error if that is ambiguous.
+func (s *Service) findCreated(ctx context.Context, b auth.CallerBackend, change normalize.Change, attempt *CreateAttempt) (*normalize.Agent, time.Time, error) {
 	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpList, Credential: b.Credential, NoCache: true})
 	if err != nil || result.Stale != nil || result.Snapshot.Partial != nil {
-		return nil, time.Time{}, outcomeUnknown(b, "the list of its agents could not be read whole just now")
+		return nil, time.Time{}, outcomeUnknown(b, "its list of agents could not be read completely")
 	}
-	var same []*normalize.Agent // made then, and just so
-	var doubtful []string
-	read := 0
+	var matches []*normalize.Agent
+	var ambiguous []string // ids
+	candidates := 0
 	for i := range result.Snapshot.Len() {
 		row := result.Snapshot.Summary(i)
-		when, whose := try.compareCreation(row), s.ledger.creator(b, row.NativeID)
-		if !isNamed(row, change) || when == createdBefore || whose == b.Credential.ID() {
+		age, creator := attempt.compareCreation(row), s.ledger.creator(b, row.NativeID)
+		// An agent that this credential is known to have created belongs to another create.
+		if !isNamed(row, change) || age == createdBefore || creator == b.Credential.ID() {
 			continue
 		}
-		if read++; read > maxCandidates {
-			doubtful = append(doubtful, row.ID)
+		if candidates++; candidates > maxCandidates {
+			ambiguous = append(ambiguous, row.ID)
 			continue
 		}
 		agent, err := s.readMatching(ctx, b, row.NativeID, nil)
 		if err != nil && problem.Of(err).Code != problem.CodeAgentNotFound {
-			return nil, time.Time{}, outcomeUnknown(b, "an agent that may be it could not be read just now")
+			return nil, time.Time{}, outcomeUnknown(b, "an agent that may be the created one could not be read")
 		}
-		// The backend may keep other values than it was sent, show a new agent in its
-		// list before it can be read, or have a clock that is wrong; and another
-		// credential's agent may be another account's with the same id.
-		if err == nil && when == createdSince && whose == "" && matchesChange(b, agent, change) {
-			same = append(same, agent)
+		// Any deviation is ambiguous, not a mismatch: the backend may store other values
+		// than it was sent, list a new agent before it can be read, or have a wrong clock,
+		// and an agent created with another credential may be a different account's agent
+		// with the same id.
+		if err == nil && age == createdSince && creator == "" && matchesChange(b, agent, change) {
+			matches = append(matches, agent)
 		} else {
-			doubtful = append(doubtful, row.ID)
+			ambiguous = append(ambiguous, row.ID)
 		}
 	}
-	if len(same) == 1 && s.ledger.claim(b, same[0].NativeID, change) {
-		return same[0], result.Fetched, nil
+	if len(matches) == 1 && s.ledger.claim(b, matches[0].NativeID, change) {
+		return matches[0], result.Fetched, nil
 	}
-	for _, agent := range same {
-		doubtful = append(doubtful, agent.ID)
+	for _, agent := range matches {
+		ambiguous = append(ambiguous, agent.ID)
 	}
-	if len(doubtful) > 0 {
-		return nil, time.Time{}, outcomeUnknown(b, fmt.Sprintf("it may be any of %s; delete or rename what is not wanted", strings.Join(doubtful, ", ")))
+	if len(ambiguous) > 0 {
+		return nil, time.Time{}, outcomeUnknown(b, fmt.Sprintf("it may be any of %s; delete or rename the agents that you do not want", strings.Join(ambiguous, ", ")))
 	}
 	return nil, result.Fetched, nil
 }
 
-// When an agent was made, beside a lost create.
+// creation is when an agent was created, relative to an attempt.
+type creation int
+
 const (
-	createdBefore = iota
+	createdBefore creation = iota
 	createdSince
-	creationUnclear // its clock may be wrong by hours
+	creationUnclear // the time is missing, or may be of another time zone
 )
 
-func (a *CreateAttempt) compareCreation(row catalog.Summary) int {
+func (a *CreateAttempt) compareCreation(row catalog.Summary) creation {
 	if a.KnownBefore[row.NativeID] {
 		return createdBefore
 	}
@@ -142,9 +142,10 @@ func foldedName(change normalize.Change) string {
 	return foldName(name)
 }
 
-// foldName is a name as a vendor that trims names, or writes them its own way, has it.
+// foldName makes names comparable across providers that trim them or change their case.
 func foldName(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
 
+// matchesChange reports whether the agent has every value that was sent and can be read back.
 func matchesChange(b auth.CallerBackend, agent *normalize.Agent, change normalize.Change) bool {
 	for _, w := range differences(b, agent, change) {
 		if w.Code == "not_persisted" {
@@ -154,91 +155,24 @@ func matchesChange(b auth.CallerBackend, agent *normalize.Agent, change normaliz
 	return true
 }
 
-// cachedAgentsNamed are the agents that have the name already, as far as it is known without
-// asking.
+// cachedAgentsNamed returns the native ids of cached agents that have the change's name.
 func cachedAgentsNamed(ctx context.Context, b auth.CallerBackend, change normalize.Change) map[string]bool {
 	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpList, Credential: b.Credential, OnlyIfCached: true})
 	if err != nil {
 		return nil
 	}
-	known := map[string]bool{}
+	named := map[string]bool{}
 	for i := range result.Snapshot.Len() {
 		row := result.Snapshot.Summary(i)
 		if isNamed(row, change) {
-			known[row.NativeID] = true
+			named[row.NativeID] = true
 		}
 	}
-	return known
+	return named
 }
 
-func outcomeUnknown(b auth.CallerBackend, why string) *problem.Problem {
-	p := problem.New(problem.CodeWriteOutcomeUnknown, "backend %s may have done the create before: %s", b.Name, why)
+func outcomeUnknown(b auth.CallerBackend, reason string) *problem.Problem {
+	p := problem.New(problem.CodeWriteOutcomeUnknown, "backend %s may have created the agent in an earlier attempt: %s", b.Name, reason)
 	p.Backend = &b.Name
 	return p
-}
-
-// createLedger remembers which agents are known to be whose create's, and which creates run, so
-// that none is taken for another's. It is safe for concurrent use.
-type createLedger struct {
-	agents *lru.Cache[ledgerAgent, string] // the credential that it was made with
-
-	mu      sync.Mutex
-	running map[ledgerName]int
-}
-
-type (
-	ledgerAgent struct{ address, native string }
-	ledgerName  struct{ address, name string }
-)
-
-func newCreateLedger() *createLedger {
-	agents, err := lru.New[ledgerAgent, string](10_000)
-	if err != nil {
-		panic(err) // the size is a constant
-	}
-	return &createLedger{agents: agents, running: map[ledgerName]int{}}
-}
-
-// begin says that a create runs, until its end; what it made is its own, if that is
-// known.
-func (m *createLedger) begin(b auth.CallerBackend, change normalize.Change) (end func(native string)) {
-	name := ledgerName{backendAddress(b), foldedName(change)}
-	m.mu.Lock()
-	m.running[name]++
-	m.mu.Unlock()
-	return func(native string) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if m.running[name]--; m.running[name] == 0 {
-			delete(m.running, name)
-		}
-		if native != "" {
-			m.agents.Add(ledgerAgent{name.address, native}, b.Credential.ID())
-		}
-	}
-}
-
-// claim takes an agent that nobody has. While a create of that name runs, whose answer is
-// still on its way, it may be that one's.
-func (m *createLedger) claim(b auth.CallerBackend, native string, change normalize.Change) bool {
-	address := backendAddress(b)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.running[ledgerName{address, foldedName(change)}] > 0 || m.agents.Contains(ledgerAgent{address, native}) {
-		return false
-	}
-	m.agents.Add(ledgerAgent{address, native}, b.Credential.ID())
-	return true
-}
-
-// creator is the credential that an agent was made with; empty if that is not known.
-func (m *createLedger) creator(b auth.CallerBackend, native string) string {
-	credential, _ := m.agents.Get(ledgerAgent{backendAddress(b), native})
-	return credential
-}
-
-// backendAddress tells a backend from one of the same name that is another one.
-func backendAddress(b auth.CallerBackend) string {
-	sum := sha256.Sum256([]byte(b.Config.BaseURL.String()))
-	return b.Name + " " + hex.EncodeToString(sum[:8])
 }

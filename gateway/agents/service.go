@@ -1,14 +1,16 @@
-// Package agents lists, reads, creates, updates and deletes agents for callers: one use case
-// a file (list.go, get.go, create.go, update.go, delete.go), with dry runs, idempotency keys
-// and the search for agents of lost creates.
+// Package agents implements the operations on agents: list (list.go), get (get.go), create
+// (create.go), update (update.go) and delete (delete.go). Around them it provides dry runs,
+// idempotency keys, and the reconciliation of creates whose response was lost.
 //
-// It may not know HTTP. What differs between providers it asks their adapters.Info.
-// Begin with [Service.List] and [Service.Create].
+// The package does not depend on HTTP, and reads differences between providers only from
+// [adapters.Info]. Start reading at [Service.List] and [Service.Create].
 package agents
 
 import (
 	"log/slog"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/alias"
@@ -20,59 +22,64 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Service lists, reads and writes agents for callers. It is safe for concurrent use.
+// Service performs the operations on agents. Its methods are safe for concurrent use.
 type Service struct {
 	Options
 	ledger  *createLedger
-	records *idempotencyRecords
+	records *idempotencyRecords // nil without a store
 }
 
-// Options are what an agentService is made of.
+// Options are the dependencies of a Service. They must not be changed once requests are served.
 type Options struct {
 	Log       *slog.Logger
 	Telemetry *telemetry.Telemetry
-	Store     *sqlstore.Store // of idempotency keys; nil for none
+	Store     *sqlstore.Store // stores idempotency keys; nil disables them
 	Aliases   *alias.Service
-	// Settings and Cursors return the current configuration and the key of its cursors.
+	// Settings returns the server settings of the current configuration.
 	Settings func() config.Server
-	Cursors  func() *catalog.Sealer
-	// OnRead is called with each agent that was read by its id. It reports whether every
-	// read of the agent has to be seen.
+	// Cursors returns the sealer of list cursors of the current configuration.
+	Cursors func() *catalog.Sealer
+	// OnRead is called with each agent that [Service.Get] returns. It reports whether it
+	// must be called for every read of this agent, so that the result may not be cached.
 	OnRead func(caller *auth.Caller, from auth.CallerBackend, agent *normalize.Agent) bool
 }
 
+// New returns a Service.
 func New(o Options) *Service {
 	s := &Service{Options: o, ledger: newCreateLedger()}
 	s.records = newIdempotencyRecords(o.Store, func() time.Duration { return o.Settings().RequestTimeout.D() })
 	return s
 }
 
-// ForgetKeys drops what is kept of the creates of keys that are gone.
+// ForgetKeys deletes the idempotency records of the API keys that are in before and not in now.
 func (s *Service) ForgetKeys(before, now *auth.Keyring) { s.records.forget(before, now) }
 
-// Result is what a read or a write of agents gave. It is not changed once it was returned.
+// Result is the outcome of an operation. It is immutable once returned.
 type Result struct {
 	Body  *payload.EncodedBody
 	ETag  string // empty for none
-	Agent Ref    // empty for none, or several
-	// Sources are the backends that were read.
+	Agent Ref    // zero for a list or a dry run
+	// Sources are the backends that a read used, in the order of the configuration.
 	Sources []Source
-	// IsRead reports that it is a read of the caller's own data.
+	// IsRead reports that the operation read the caller's data.
 	IsRead bool
-	// ReadAt is when the oldest part of it was read; zero for a write.
+	// ReadAt is when the oldest data in the result was read; zero for a write.
 	ReadAt time.Time
-	// Cacheable reports that the same read gives the same result until one of the cache
-	// entries changes that it depends on.
-	Cacheable  bool
-	Incomplete bool // a list that lacks something
+	// Cacheable reports that the same request yields the same result until one of the
+	// sources' Dependencies changes.
+	Cacheable bool
+	// Incomplete reports that a list lacks agents or fields.
+	Incomplete bool
 	Created    bool
-	// ResolvedID is the id of the agent that an alias was resolved to; empty for no alias.
+	// ResolvedID is the id of the agent that an alias resolved to; empty without an alias.
 	ResolvedID string
-	Lenient    bool // unsupported fields were dropped, as the caller asked
-	Replayed   bool // it is the result of an earlier request with the same Idempotency-Key
+	// Lenient reports that the caller asked for unsupported fields to be dropped.
+	Lenient bool
+	// Replayed reports that an earlier request with the same Idempotency-Key did the work.
+	Replayed bool
 }
 
-// Ref identifies an agent to telemetry.
+// Ref identifies an agent in telemetry.
 type Ref struct{ ID, Name string }
 
 func refOf(a *normalize.Agent) Ref {
@@ -82,8 +89,18 @@ func refOf(a *normalize.Agent) Ref {
 	return Ref{a.ID, *a.Name}
 }
 
-// addResolvedFrom adds to a result that it was found through an alias.
+// addResolvedFrom adds the alias by which the agent was found to the result.
 func (r *Result) addResolvedFrom(to alias.Target) {
 	r.Body = payload.New(normalize.AppendMember(r.Body.Plain(), "resolved_from", MustMarshal(to.Alias)))
 	r.ResolvedID = to.ID
+}
+
+// MustMarshal returns v as JSON. It panics if v cannot be encoded, so it is only for types whose
+// values always can.
+func MustMarshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
