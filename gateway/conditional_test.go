@@ -12,9 +12,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// TestNotModified: what the caller has is not sent again, and the headers that
-// tell of it are.
-func TestNotModified(t *testing.T) {
+// TestIfNoneMatch_NotModified: a 304 has no body, and the headers of the response that
+// the caller has.
+func TestIfNoneMatch_NotModified(t *testing.T) {
 	b := newBench(t, "")
 	for _, path := range []string{"/v1/agents", "/v1/agents?status=active&order_by=name&limit=3", "/v1/agents?view=full&include=raw", krosaiAgent, "/v1/agents/agenthuman:131", "/v1/agents/klen:123", "/v1/backends/klen"} {
 		first := b.get(path).wants(t, 200, "")
@@ -36,18 +36,18 @@ func TestNotModified(t *testing.T) {
 	b.get("/v1/agents/klen:1", "If-None-Match: *").wants(t, 404, "agent_not_found")
 }
 
-// TestTagsFollowWhatIsShown: of an agent its configuration, of a list all but
-// when it was read.
-func TestTagsFollowWhatIsShown(t *testing.T) {
+// TestETag_ChangesWithTheContent: an agent's tag depends on its configuration, a list's on
+// everything except when it was read.
+func TestETag_ChangesWithTheContent(t *testing.T) {
 	b := newBench(t, "")
 	tag := func(path string) string { return b.get(path).wants(t, 200, "").Header.Get("ETag") }
 	agent, list, other := tag(krosaiAgent), tag("/v1/agents?backend=krosai"), tag("/v1/agents?backend=klen")
 	if !strings.HasPrefix(agent, `"`) || !strings.HasPrefix(list, `W/"`) {
 		t.Errorf("%s %s", agent, list)
 	}
-	b.gateway.Purge("", "") // read anew, and nothing has changed
+	b.gateway.Purge("", "") // the content stays the same
 	if tag(krosaiAgent) != agent || tag("/v1/agents?backend=krosai") != list {
-		t.Error("a tag changed, and what it stands for did not")
+		t.Error("a tag changed without its content")
 	}
 	if tag("/v1/agents?backend=krosai&limit=2") == list || tag("/v1/agents?backend=krosai&include=raw") == list {
 		t.Error("other lists have the same tag")
@@ -56,7 +56,7 @@ func TestTagsFollowWhatIsShown(t *testing.T) {
 	if tag(krosaiAgent) == agent || tag("/v1/agents?backend=krosai") == list || tag("/v1/agents?backend=klen") != other {
 		t.Error("a write changed the wrong tags")
 	}
-	// A list that has become incomplete is not what it was.
+	// An incomplete list has another tag.
 	path := "/v1/agents?backend=krosai,klen"
 	whole := tag(path)
 	b.gateway.Purge("", "")
@@ -66,8 +66,7 @@ func TestTagsFollowWhatIsShown(t *testing.T) {
 	}
 }
 
-// TestNotModifiedNeverRevivesACursor: that nobody can open any more.
-func TestNotModifiedNeverRevivesACursor(t *testing.T) {
+func TestIfNoneMatch_DoesNotReviveAnInvalidCursor(t *testing.T) {
 	b := newBench(t, "")
 	first := b.get("/v1/agents?limit=2").wants(t, 200, "")
 	b.env["CURSORS"] = "another secret than before"
@@ -77,9 +76,7 @@ func TestNotModifiedNeverRevivesACursor(t *testing.T) {
 	b.get("/v1/agents?cursor="+again.body["next_cursor"].(string)).wants(t, 200, "")
 }
 
-// TestCompression: each coding unpacks to the same bytes, and is made once for
-// a list that many ask for.
-func TestCompression(t *testing.T) {
+func TestCompression_DecodesToTheSameBytesAndIsCached(t *testing.T) {
 	b := newBench(t, "")
 	plain := b.get("/v1/agents", "Accept-Encoding: identity").wants(t, 200, "").text
 	unpack := map[string]func([]byte) ([]byte, error){

@@ -9,8 +9,7 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// TestIfMatch: a write with the agent's tag is done, one with another is not sent.
-func TestIfMatch(t *testing.T) {
+func TestIfMatch_OnlyTheCurrentTagIsWritten(t *testing.T) {
 	for vendor, body := range newAgents {
 		t.Run(vendor, func(t *testing.T) {
 			b := newBench(t, "")
@@ -30,9 +29,9 @@ func TestIfMatch(t *testing.T) {
 			b.ask(keyAcme, "PATCH", path, `{"name": "Third"}`, "If-Match: nonsense").wants(t, 412, "etag_mismatch")
 			b.ask(keyAcme, "DELETE", path, "", "If-Match: "+tag).wants(t, 412, "etag_mismatch")
 			if b.writes(vendor) != writes {
-				t.Error("a write was sent though the agent was another")
+				t.Error("a write was sent in spite of another ETag")
 			}
-			// If-None-Match is for reads: a write is not answered 304.
+			// If-None-Match applies to reads only.
 			b.ask(keyAcme, "PATCH", path, `{"name": "Second"}`, "If-None-Match: *").wants(t, 200, "")
 			b.ask(keyAcme, "PATCH", path, `{"name": "Third"}`, "If-Match: "+tag+", "+tag2).wants(t, 200, "")
 			b.ask(keyAcme, "DELETE", path, "", "If-Match: *").wants(t, 204, "")
@@ -41,8 +40,7 @@ func TestIfMatch(t *testing.T) {
 	}
 }
 
-// TestIfMatchIsHeldAgainstAFreshRead: not against what is kept.
-func TestIfMatchIsHeldAgainstAFreshRead(t *testing.T) {
+func TestIfMatch_BypassesTheCache(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 1h}")
 	tag := b.get("/v1/agents/krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890").wants(t, 200, "").Header.Get("ETag")
 	control := b.vendors["krosai"].Control()
@@ -58,9 +56,9 @@ func TestIfMatchIsHeldAgainstAFreshRead(t *testing.T) {
 	}
 }
 
-// TestIfMatchOfHalfAnAgent: the tag of an agent whose list could not be read is
-// another one; that is not the caller's fault.
-func TestIfMatchOfHalfAnAgent(t *testing.T) {
+// TestIfMatch_PartiallyReadAgent: the tag of an agent that could only be read in part differs,
+// which is an upstream failure and not a mismatch.
+func TestIfMatch_PartiallyReadAgent(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 	id := b.get("/v1/agents?backend=agenthuman").wants(t, 200, "").ids()[0]
 	tag := b.get("/v1/agents/"+id).wants(t, 200, "").Header.Get("ETag")
@@ -81,8 +79,7 @@ func (b *bench) writes(vendor string) (n int) {
 	return n
 }
 
-// TestDryRun: all the checks, what would be sent, and nothing sent.
-func TestDryRun(t *testing.T) {
+func TestDryRun_ReturnsTheRequestsAndSendsNone(t *testing.T) {
 	b := newBench(t, "")
 	for _, c := range []struct {
 		name, method, path, body string
@@ -94,7 +91,7 @@ func TestDryRun(t *testing.T) {
 			"krosai", `[{"method":"POST","path":"/agents","body":{"name":"n","language":"fr"}}]`, ``,
 		},
 		{
-			"chosen, and made active", "POST", "/v1/agents", `{"name": "nn", "architecture": "text", "system_prompt": "p", "model": {"id": "m"}, "status": "active"}`,
+			"chosen backend, second request activates", "POST", "/v1/agents", `{"name": "nn", "architecture": "text", "system_prompt": "p", "model": {"id": "m"}, "status": "active"}`,
 			"talkifai", `[{"method":"POST","path":"/agents","body":{"name":"nn","agentArchitecture":"text","systemPrompt":"p","model":"m"}},{"method":"PATCH","path":"/agents/{id}","body":{"active":true}}]`, ``,
 		},
 		{
@@ -106,7 +103,7 @@ func TestDryRun(t *testing.T) {
 			"krosai", `[{"method":"PUT","path":"/agents/x","body":{"name":"n"}}]`, `unverified /language unverified /owner/user_id`,
 		},
 		{
-			"patch of nothing that is known", "PATCH", "/v1/agents/krosai:x", `{"language": null}`,
+			"patch with only undecided values", "PATCH", "/v1/agents/krosai:x", `{"language": null}`,
 			"krosai", `[]`, `unverified /language`,
 		},
 		{
@@ -148,16 +145,16 @@ func TestDryRun(t *testing.T) {
 	}
 	for vendor := range b.vendors {
 		if b.requests(vendor) != 0 {
-			t.Errorf("%s was asked", vendor)
+			t.Errorf("%s was called", vendor)
 		}
 	}
-	// What is at hand is used.
+	// A cached agent is used for the checks.
 	id := b.get("/v1/agents?backend=krosai&view=full").wants(t, 200, "").ids()[0]
 	b.get("/v1/agents/"+id).wants(t, 200, "")
 	requests := b.requests("krosai")
 	b.ask(keyAcme, "PATCH", "/v1/agents/"+id+"?dry_run=true", `{"language": null}`).wants(t, 422, "validation_failed")
 	if b.requests("krosai") != requests {
-		t.Error("krosai was asked")
+		t.Error("krosai was called")
 	}
 }
 

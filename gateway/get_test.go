@@ -9,7 +9,7 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-func TestGet(t *testing.T) {
+func TestGet_ReturnsFullView(t *testing.T) {
 	b := newBench(t, "")
 	f := func(id, canonical, name string, unavailable ...string) {
 		t.Helper()
@@ -37,8 +37,8 @@ func TestGet(t *testing.T) {
 	f("talkifai:agent_abc123", "talkifai:agent_abc123", "Customer Support", "owner", "usage")
 }
 
-// TestContractsOwnExample is the agent of the contract's section 4.
-func TestContractsOwnExample(t *testing.T) {
+// TestGet_ContractExample: the agent is that of section 4 of the contract.
+func TestGet_ContractExample(t *testing.T) {
 	b := newBench(t, "")
 	r := b.get("/v1/agents/talkifai:agent_abc123").wants(t, 200, "")
 	for path, want := range map[string]any{
@@ -62,7 +62,7 @@ func TestContractsOwnExample(t *testing.T) {
 	}
 }
 
-func TestAgenthumanGetIsJoinedWithItsRow(t *testing.T) {
+func TestGet_AgentHumanAddsFieldsOfItsList(t *testing.T) {
 	b := newBench(t, "timeout: 3s")
 	r := b.get("/v1/agents/agenthuman:131").wants(t, 200, "")
 	for path, want := range map[string]any{
@@ -79,17 +79,17 @@ func TestAgenthumanGetIsJoinedWithItsRow(t *testing.T) {
 	started := time.Now()
 	b.get("/v1/agents/agenthuman:999").wants(t, 404, "agent_not_found")
 	if took := time.Since(started); took > 2500*time.Millisecond { // the backend's timeout is 3 s
-		t.Errorf("a 404 waited %s for the list", took)
+		t.Errorf("a 404 took %s, waiting for the list", took)
 	}
 	control.Fail(sandbox.Fault{Path: "/v1/agents", Status: 500})
 	r = b.get("/v1/agents/agenthuman:131").wants(t, 200, "")
 	if got := r.body["not_loaded"]; !reflect.DeepEqual(got, []any{"avatar.name", "avatar.url", "avatar.voice_id"}) {
-		t.Errorf("without its row it has not loaded %v", got)
+		t.Errorf("not_loaded without its list row: %v", got)
 	}
 }
 
-// TestVerbatim: the vendor's own members keep their bytes, escapes included.
-func TestVerbatim(t *testing.T) {
+// TestExtensions_KeepTheProvidersBytes: numbers and escapes are not normalized.
+func TestExtensions_KeepTheProvidersBytes(t *testing.T) {
 	b := newBench(t, "")
 	const member = `"x":"\u003ca\/b\u00e9 345.50","n":[1.0,9007199254740993,{"A":-0}]`
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Change: func(body []byte) []byte {
@@ -102,8 +102,9 @@ func TestVerbatim(t *testing.T) {
 	}
 }
 
-// TestWrongBaseURL: a backend without /agents has no agents to miss.
-func TestWrongBaseURL(t *testing.T) {
+// TestWrongBaseURL_IsNotAgentNotFound: a 404 of the collection means that base_url is
+// wrong, not that there are no agents.
+func TestWrongBaseURL_IsNotAgentNotFound(t *testing.T) {
 	b := newBench(t, "")
 	b.vendors["klen"].Control().Fail(sandbox.Fault{Status: 404})
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Method: "POST", Status: 404})
@@ -114,7 +115,7 @@ func TestWrongBaseURL(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThere(t *testing.T) {
+func TestGet_NotFound(t *testing.T) {
 	b := newBench(t, "")
 	f := func(key, id string) {
 		t.Helper()
@@ -134,15 +135,15 @@ func TestWhatIsNotThere(t *testing.T) {
 	f(keyAcme, "krosai:..")
 	f(keyAcme, "krosai:~Li4")
 	f(keyAcme, strings.Repeat("a", 4000))
-	f(keyKlen, "krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890") // another's
-	f(keyKlen, "klen:123")                                    // another account's
+	f(keyKlen, "krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890") // another key's
+	f(keyKlen, "klen:123")                                    // another account's agent
 	b.get("/v1/nothing").wants(t, 404, "not_found")
 	b.get("/v1/agents/").wants(t, 404, "not_found")
 	b.get("/v1/agents/klen:123/more").wants(t, 404, "not_found")
 	b.get("/v1/backends/nobody").wants(t, 404, "backend_not_found")
 }
 
-func TestBackends(t *testing.T) {
+func TestBackends_ReportStateAndCapabilities(t *testing.T) {
 	b := newBench(t, "quota: {requests: 60, per: 1m}")
 	if got := len(b.ask(keyKlen, "GET", "/v1/backends", "").wants(t, 200, "").body["data"].([]any)); got != 1 {
 		t.Errorf("a key for klen sees %d backends", got)

@@ -19,22 +19,21 @@ func (b *bench) lose(key, body string, f sandbox.Fault) {
 	b.createOnce(key, body).wants(b.t, 504, "write_outcome_unknown")
 }
 
-// TestAnAgentWhoseAnswerIsOnItsWayIsNotAdopted: it is the other request's.
-func TestAnAgentWhoseAnswerIsOnItsWayIsNotAdopted(t *testing.T) {
+func TestReconcile_IgnoresAgentOfARunningCreate(t *testing.T) {
 	for _, headers := range [][]string{{"Idempotency-Key: second"}, nil} {
 		b := newBench(t, lostBench)
 		control := b.vendors["krosai"].Control()
 		body := fmt.Sprintf(newAgents["krosai"], "Same")
 		b.lose("first", body, sandbox.Fault{Reset: true})
-		made, release := make(chan struct{}), make(chan struct{})
+		created, release := make(chan struct{}), make(chan struct{})
 		control.Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Change: func(body []byte) []byte {
-			close(made)
+			close(created)
 			<-release
 			return body
 		}})
 		second := make(chan reply, 1)
 		go func() { second <- b.ask(keyAcme, "POST", "/v1/agents", body, headers...) }()
-		<-made
+		<-created
 		b.createOnce("first", body).wants(t, 504, "write_outcome_unknown")
 		close(release)
 		two := (<-second).wants(t, 201, "")
@@ -45,21 +44,22 @@ func TestAnAgentWhoseAnswerIsOnItsWayIsNotAdopted(t *testing.T) {
 	}
 }
 
-// TestAnotherCredentialsAgentIsNotAdopted: two credentials may see one account.
-func TestAnotherCredentialsAgentIsNotAdopted(t *testing.T) {
+// TestReconcile_IgnoresAgentOfAnotherCredential: two credentials may see one account.
+func TestReconcile_IgnoresAgentOfAnotherCredential(t *testing.T) {
 	b := newBench(t, lostBench)
 	b.reload("- id: "+keyRead+"\n", "- id: "+keyRead+"\n", "scopes: [agents:read]", "scopes: [agents:read, agents:write]")
 	body := fmt.Sprintf(newAgents["krosai"], "Same")
 	other := b.ask(keyRead, "POST", "/v1/agents", body).wants(t, 201, "")
 	b.lose("k", body, sandbox.Fault{Status: 500})
 	if r := b.createOnce("k", body); r.StatusCode == 201 && r.body["id"] == other.body["id"] {
-		t.Errorf("it was given another's %v", r.body["id"])
+		t.Errorf("it got another create's %v", r.body["id"])
 	}
 }
 
-// TestDoubtIsNoProof: an agent that may be the one keeps another from being made, with a
-// clock that is wrong, a value that did not stick, or a read that does not find it yet.
-func TestDoubtIsNoProof(t *testing.T) {
+// TestReconcile_AmbiguousAgentKeepsOutcomeUnknown: an agent that may be the created one,
+// in spite of a wrong clock, another value, or a read that does not find it yet, prevents a
+// second create.
+func TestReconcile_AmbiguousAgentKeepsOutcomeUnknown(t *testing.T) {
 	replace := func(old, by string) func([]byte) []byte {
 		return func(body []byte) []byte { return []byte(strings.ReplaceAll(string(body), old, by)) }
 	}
@@ -75,7 +75,7 @@ func TestDoubtIsNoProof(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, lostBench)
 			b.vendors["krosai"].Control().Fail(f)
-			body := fmt.Sprintf(newAgents["krosai"], "Doubtful")
+			body := fmt.Sprintf(newAgents["krosai"], "Ambiguous")
 			b.lose("k", body, sandbox.Fault{Done: true, Status: 500})
 			r := b.createOnce("k", body).wants(t, 504, "write_outcome_unknown")
 			if b.posts("krosai") != 1 || !strings.Contains(r.body["detail"].(string), "krosai:0") {
@@ -85,7 +85,7 @@ func TestDoubtIsNoProof(t *testing.T) {
 	}
 	t.Run("not found yet", func(t *testing.T) {
 		b := newBench(t, lostBench)
-		body := fmt.Sprintf(newAgents["krosai"], "Doubtful")
+		body := fmt.Sprintf(newAgents["krosai"], "Ambiguous")
 		b.lose("k", body, sandbox.Fault{Done: true, Status: 500})
 		b.vendors["krosai"].Control().Fail(sandbox.Fault{Method: http.MethodGet, Path: b.vendors["krosai"].Prefix() + "/agents/00000000-0000-4000-8000-000000000001", Times: 1, Status: 404, Body: `{"detail":"no"}`})
 		b.createOnce("k", body).wants(t, 504, "write_outcome_unknown")
@@ -95,9 +95,9 @@ func TestDoubtIsNoProof(t *testing.T) {
 	})
 }
 
-// TestABackendThatIsAnotherOneNow: what was lost, or made, at the old address is not
-// looked for, or shown, at the new one.
-func TestABackendThatIsAnotherOneNow(t *testing.T) {
+// TestIdempotencyKey_BaseURLChanged: agents of the old base_url are neither looked for
+// nor returned at the new one.
+func TestIdempotencyKey_BaseURLChanged(t *testing.T) {
 	b := newBench(t, lostBench)
 	body := fmt.Sprintf(newAgents["krosai"], "Moved")
 	b.createOnce("made", body).wants(t, 201, "")
@@ -113,9 +113,9 @@ func TestABackendThatIsAnotherOneNow(t *testing.T) {
 	}
 }
 
-// TestWhatIsKeptOfAKey: a refusal that may pass is not, and nothing is of a key that is
-// gone.
-func TestWhatIsKeptOfAKey(t *testing.T) {
+// TestIdempotencyKey_StoredOutcomes: a temporary rejection is not stored, and a deleted API key's
+// outcomes are deleted.
+func TestIdempotencyKey_StoredOutcomes(t *testing.T) {
 	b := newBench(t, "")
 	control := b.vendors["krosai"].Control()
 	body := fmt.Sprintf(newAgents["krosai"], "Kept")
@@ -132,6 +132,6 @@ func TestWhatIsKeptOfAKey(t *testing.T) {
 	b.reload()
 	b.createOnce("k408", body).wants(t, 201, "")
 	if len(b.vendors["krosai"].Control().Requests()) == before {
-		t.Error("an answer outlived its key")
+		t.Error("a stored outcome outlived its API key")
 	}
 }

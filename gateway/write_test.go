@@ -11,7 +11,7 @@ import (
 
 const krosaiAgent = "/v1/agents/krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890"
 
-func TestCreate(t *testing.T) {
+func TestCreate_AppearsInReads(t *testing.T) {
 	b := newBench(t, "")
 	f := func(body string, want map[string]any) {
 		t.Helper()
@@ -43,7 +43,7 @@ func TestCreate(t *testing.T) {
 	f(`{"backend": "talkifai", "name": "New", "architecture": "pipeline", "model": {"id": "m"}, "stt": {"provider": "s"}, "tts": {"provider": "t"}, "system_prompt": "p", "greeting": null}`, map[string]any{"stt.provider": "s"})
 }
 
-func TestCreateChoosesABackend(t *testing.T) {
+func TestCreate_ChoosesABackend(t *testing.T) {
 	b := newBench(t, "")
 	f := func(body, backend string) {
 		t.Helper()
@@ -54,7 +54,7 @@ func TestCreateChoosesABackend(t *testing.T) {
 	f(`{"name": "n"}`, "agenthuman")
 	f(`{"name": "n", "description": "d"}`, "krosai")
 	f(`{"name": "nn", "architecture": "text", "model": {"id": "m"}, "system_prompt": "p"}`, "talkifai")
-	// Lenient is for when no backend holds all of it.
+	// Lenient drops fields only if no backend supports all of them.
 	lenient := b.ask(keyAcme, "POST", "/v1/agents", `{"name": "nn", "architecture": "text", "model": {"id": "m"}, "system_prompt": "p"}`, "Prefer: handling=lenient").wants(t, 201, "")
 	if lenient.body["backend"] != "talkifai" || fmt.Sprint(lenient.body["warnings"]) != "[]" {
 		t.Errorf("%s", lenient.text)
@@ -65,17 +65,17 @@ func TestCreateChoosesABackend(t *testing.T) {
 	}
 
 	r := b.ask(keyAcme, "POST", "/v1/agents", `{"name": "n", "phone": {"number": "+1"}}`).wants(t, 422, "no_backend_fits")
-	for _, backend := range []string{"klen: has no create", "agenthuman: /phone/number", "krosai: /phone/number", "talkifai: "} {
+	for _, backend := range []string{"klen: does not support create", "agenthuman: /phone/number", "krosai: /phone/number", "talkifai: "} {
 		if !strings.Contains(r.body["detail"].(string), backend) {
-			t.Errorf("no word of %s: %s", backend, r.body["detail"])
+			t.Errorf("the detail lacks %q: %s", backend, r.body["detail"])
 		}
 	}
 	b.ask(keyKlen, "POST", "/v1/agents", `{"name": "n"}`).wants(t, 422, "no_backend_fits")
 }
 
-// TestNothingIsSentForABadBody: all that is wrong is said at once, and no
-// vendor hears of it.
-func TestNothingIsSentForABadBody(t *testing.T) {
+// TestWrite_InvalidBodyIsNotSent: all violations are reported at once, and no provider
+// is called.
+func TestWrite_InvalidBodyIsNotSent(t *testing.T) {
 	b := newBench(t, "")
 	f := func(method, path, body string, status int, code, pointers string) {
 		t.Helper()
@@ -126,7 +126,7 @@ func TestNothingIsSentForABadBody(t *testing.T) {
 	f("PATCH", "/v1/agents/agenthuman:x", `{"name": "n"}`, 404, "agent_not_found", "")
 }
 
-func TestPatch(t *testing.T) {
+func TestUpdate_MergesIntoTheAgent(t *testing.T) {
 	b := newBench(t, "")
 	r := b.ask(keyAcme, "PATCH", krosaiAgent, `{"name": "Renamed", "voice": {"id": "echo"}}`).wants(t, 200, "")
 	if r.body["name"] != "Renamed" || r.at("voice.id") != "echo" || r.body["description"] != "Helps users with product information and recommendations" {
@@ -146,23 +146,24 @@ func TestPatch(t *testing.T) {
 	b.ask(keyAcme, "PATCH", "/v1/agents/krosai:nobody", `{"name": "n"}`).wants(t, 404, "agent_not_found")
 }
 
-// TestGetEditPatch: what was read can be edited and sent back whole.
-func TestGetEditPatch(t *testing.T) {
+// TestUpdate_RoundTripOfAReadAgent: an agent that was read can be edited and sent
+// back whole.
+func TestUpdate_RoundTripOfAReadAgent(t *testing.T) {
 	b := newBench(t, "")
 	for _, path := range []string{krosaiAgent, "/v1/agents/talkifai:agent_abc123", "/v1/agents/agenthuman:131"} {
 		r := b.get(path+"?include=raw").wants(t, 200, "")
 		vendor := b.vendors[r.body["backend"].(string)].Control()
 		vendor.Forget()
 		if got := b.ask(keyAcme, "PATCH", path, r.text).wants(t, 200, ""); got.body["updated_at"] != r.body["updated_at"] {
-			t.Errorf("%s: sent back unchanged, it changed", path)
+			t.Errorf("%s: an unchanged round trip changed the agent", path)
 		}
 		for _, request := range vendor.Requests() {
 			if request.Method != "GET" {
-				t.Errorf("%s: sent back unchanged, the vendor got a %s", path, request.Method)
+				t.Errorf("%s: on an unchanged round trip the provider received %s", path, request.Method)
 			}
 		}
 		if again := b.ask(keyAcme, "PATCH", path, b.ask(keyAcme, "PATCH", path, `{}`).text); again.StatusCode != 200 {
-			t.Errorf("a write's answer sent back: %s", again.text)
+			t.Errorf("round trip of a write's response: %s", again.text)
 		}
 		r.body["name"] = "Edited"
 		edited, err := json.Marshal(r.body)
@@ -175,15 +176,13 @@ func TestGetEditPatch(t *testing.T) {
 		}
 		for _, request := range vendor.Requests() {
 			if request.Method != "GET" && string(request.Body) != `{"name":"Edited"}` {
-				t.Errorf("%s: the vendor got %s", path, request.Body)
+				t.Errorf("%s: the provider received %s", path, request.Body)
 			}
 		}
 	}
 }
 
-// TestHopelessBodiesAreAnsweredInShort: neither the time nor the size of an
-// answer grows with what is wrong.
-func TestHopelessBodiesAreAnsweredInShort(t *testing.T) {
+func TestWrite_ManyViolationsGiveABoundedResponse(t *testing.T) {
 	b := newBench(t, "")
 	var many strings.Builder
 	for i := range 30_000 {
@@ -204,9 +203,9 @@ func TestHopelessBodiesAreAnsweredInShort(t *testing.T) {
 	}
 }
 
-// TestEchoOfWhatTheVendorWouldNotTake: a value outside the vendor's limits is
-// no obstacle where it is the agent's own.
-func TestEchoOfWhatTheVendorWouldNotTake(t *testing.T) {
+// TestUpdate_RoundTripKeepsCurrentValueOutsideLimits: a value outside the
+// provider's limits is accepted if it is the agent's current one.
+func TestUpdate_RoundTripKeepsCurrentValueOutsideLimits(t *testing.T) {
 	b := newBench(t, "")
 	b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], []byte(`{"id": "agent_odd", "name": "X", "agentArchitecture": "text", "model": "m", "systemPrompt": "p", "language": null, "mode": "team",
 		"active": true, "temperature": 1.4, "enabledFunctions": [], "enabledCustomFunctions": [], "createdAt": "2024-01-10T09:00:00Z", "updatedAt": "2024-01-10T09:00:00Z"}`))
@@ -229,8 +228,9 @@ func TestEchoOfWhatTheVendorWouldNotTake(t *testing.T) {
 	}
 }
 
-// TestPatchWithoutTheListsHalf: what could not be read is not taken for empty.
-func TestPatchWithoutTheListsHalf(t *testing.T) {
+// TestUpdate_RoundTripWithUnreadableFields: a field that could not be read does not
+// count as changed.
+func TestUpdate_RoundTripWithUnreadableFields(t *testing.T) {
 	b := newBench(t, "")
 	const path = "/v1/agents/agenthuman:131"
 	r := b.get(path).wants(t, 200, "")
@@ -243,15 +243,15 @@ func TestPatchWithoutTheListsHalf(t *testing.T) {
 	if got := b.ask(keyAcme, "PATCH", path, string(text)).wants(t, 200, ""); got.body["name"] != "Edited" || got.at("warnings.0.code") != "unverified" || got.at("warnings.0.path") != "/avatar/name" {
 		t.Errorf("%s", got.text)
 	}
-	// Whoever means to change it is told that it cannot be.
+	// An explicit change of the field is refused.
 	b.ask(keyAcme, "PATCH", path, `{"avatar": {"name": "Other"}}`).wants(t, 422, "unsupported_fields")
-	// An echo is held against the table as well.
+	// A round trip is validated against the capability table, too.
 	if got := b.ask(keyAcme, "PATCH", "/v1/agents/talkifai:agent_abc123", `{"id": "talkifai:agent_abc123", "extensions": {"inactivityTimeout": "abc"}}`).wants(t, 422, "validation_failed").pointers(); got != "/extensions/inactivityTimeout wrong_type" {
 		t.Errorf("%s", got)
 	}
 }
 
-func TestPatchOfWhatCannotChange(t *testing.T) {
+func TestUpdate_ReadOnlyFields(t *testing.T) {
 	b := newBench(t, "")
 	f := func(path, body, code, pointers string) {
 		t.Helper()
@@ -264,14 +264,14 @@ func TestPatchOfWhatCannotChange(t *testing.T) {
 	f("/v1/agents/agenthuman:131", `{"extensions": {"role_id": 3}}`, "unsupported_fields", "/extensions/role_id unsupported")
 	f(krosaiAgent, `{"description": null}`, "validation_failed", "/description invalid_value")
 	f(krosaiAgent, `{"owner": {"user_id": "me"}, "language": null}`, "validation_failed", "/language invalid_value, /owner/user_id unsupported")
-	// The same values as now are no change.
+	// The current values are no change.
 	b.ask(keyAcme, "PATCH", "/v1/agents/talkifai:agent_abc123", `{"architecture": "pipeline", "greeting": null}`).wants(t, 200, "")
 	b.ask(keyAcme, "PATCH", "/v1/agents/agenthuman:131", `{"voice": {"id": "4"}, "extensions": {"role_id": 2}}`).wants(t, 200, "")
 	b.ask(keyAcme, "PATCH", "/v1/agents/krosai:b2c3d4e5-f6a7-8901-bcde-fa2345678901", `{"description": null}`).wants(t, 200, "")
 	b.ask(keyAcme, "PATCH", krosaiAgent, `{}`).wants(t, 200, "")
 }
 
-func TestLenient(t *testing.T) {
+func TestLenient_DropsUnsupportedFields(t *testing.T) {
 	b := newBench(t, "")
 	warnings := func(r reply) string {
 		var words []string
@@ -296,11 +296,11 @@ func TestLenient(t *testing.T) {
 	if got := warnings(r); got != "unsupported /voice/id agenthuman" {
 		t.Errorf("warnings %s", got)
 	}
-	// What is wrong otherwise stays wrong.
+	// Other violations are still errors.
 	b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "krosai", "greeting": "hi"}`, "Prefer: handling=lenient").wants(t, 422, "validation_failed")
 }
 
-func TestWhatDidNotStickIsSaid(t *testing.T) {
+func TestWrite_WarnsOfValuesThatWereNotStored(t *testing.T) {
 	b := newBench(t, "")
 	control := b.vendors["krosai"].Control()
 	path := "/v1/agents/a1b2c3d4-e5f6-7890-abcd-ef1234567890"
@@ -328,9 +328,7 @@ func TestWhatDidNotStickIsSaid(t *testing.T) {
 	}
 }
 
-// TestFailedWrites: what a failure means for a write, and that it was sent
-// once.
-func TestFailedWrites(t *testing.T) {
+func TestWrite_FailureIsReportedAndNotRetried(t *testing.T) {
 	b := newBench(t, "timeout: 300ms\nbreaker: {consecutive: 1000, min_requests: 1000}")
 	control := b.vendors["krosai"].Control()
 	f := func(fault sandbox.Fault, status int, code string, upstream any) {
@@ -348,7 +346,7 @@ func TestFailedWrites(t *testing.T) {
 				t.Errorf("%s, %s: %d requests", method, code, n)
 			}
 			if strings.Contains(r.text, "text of the vendor") {
-				t.Errorf("the vendor's text is relayed: %s", r.text)
+				t.Errorf("the provider's error text is relayed: %s", r.text)
 			}
 		}
 	}

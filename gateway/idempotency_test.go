@@ -14,7 +14,7 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// newAgents is a body for each vendor that can create.
+// newAgents holds a create body for each provider that supports create; %s is the name.
 var newAgents = map[string]string{
 	"agenthuman": `{"backend": "agenthuman", "name": "%s", "greeting": "Hello"}`,
 	"krosai":     `{"backend": "krosai", "name": "%s", "system_prompt": "p"}`,
@@ -26,7 +26,7 @@ func (b *bench) createOnce(key, body string, headers ...string) reply {
 	return b.ask(keyAcme, "POST", "/v1/agents", body, append(headers, "Idempotency-Key: "+key)...)
 }
 
-// posts counts the creates that arrived at a vendor.
+// posts counts the creates that a provider received.
 func (b *bench) posts(vendor string) (n int) {
 	for _, r := range b.vendors[vendor].Control().Requests() {
 		if r.Method == http.MethodPost {
@@ -36,7 +36,7 @@ func (b *bench) posts(vendor string) (n int) {
 	return n
 }
 
-// named counts a vendor's agents of that name, asked afresh.
+// named counts a provider's agents of that name, bypassing the cache.
 func (b *bench) named(vendor, name string) (n int) {
 	b.t.Helper()
 	var r reply
@@ -52,15 +52,15 @@ func (b *bench) named(vendor, name string) (n int) {
 	return n
 }
 
-// lostCases are the ways in which a create can end, what is answered, how often it
-// may be sent in all, and whether it is found rather than made anew.
+// lostCases are the ways in which a create can fail: the response to it, how many creates the
+// provider receives once it has been repeated, and whether the repeated one is recovered.
 var lostCases = []struct {
 	name   string
 	fault  sandbox.Fault
 	status int
 	code   string
 	posts  int
-	found  bool
+	found  bool // the repeated create finds the agent of the first
 }{
 	{"reset before the vendor does it", sandbox.Fault{Reset: true}, 504, "write_outcome_unknown", 2, false},
 	{"reset after the vendor did it", sandbox.Fault{Done: true, Reset: true}, 504, "write_outcome_unknown", 1, true},
@@ -75,13 +75,13 @@ var lostCases = []struct {
 	{"nonsense, done", sandbox.Fault{Change: func([]byte) []byte { return []byte("<html>") }}, 504, "write_outcome_unknown", 1, true},
 	{"503", sandbox.Fault{Status: 503}, 503, "upstream_unavailable", 2, false},
 	{"refused credential", sandbox.Fault{Status: 401}, 502, "upstream_auth_failed", 2, false},
-	// The last: what it blocks is blocked for a while.
+	// Last, because the backend stays rate limited for a while.
 	{"429", sandbox.Fault{Status: 429}, 429, "upstream_rate_limited", 2, false},
 }
 
-// TestLostCreatesAreDoneOnce: whatever became of a create, sending it again with its
-// key ends with exactly one agent; without a key nothing is ever sent again.
-func TestLostCreatesAreDoneOnce(t *testing.T) {
+// TestIdempotencyKey_LostCreateIsNotDuplicated: whatever became of a create, repeating it
+// with its key ends with exactly one agent. Without a key it is never sent again.
+func TestIdempotencyKey_LostCreateIsNotDuplicated(t *testing.T) {
 	t.Parallel() // it mostly waits
 	for vendor, body := range newAgents {
 		t.Run(vendor, func(t *testing.T) {
@@ -114,12 +114,12 @@ func TestLostCreatesAreDoneOnce(t *testing.T) {
 				}
 				third := b.createOnce(name, fmt.Sprintf(body, name)).wants(t, 201, "")
 				if third.text != again.text || third.Header.Get("Idempotency-Replayed") != "true" || third.Header.Get("Location") != again.Header.Get("Location") || third.Header.Get("ETag") == "" {
-					t.Errorf("%s: replayed otherwise: %s, then %s", c.name, again.text, third.text)
+					t.Errorf("%s: the replay differs: %s, then %s", c.name, again.text, third.text)
 				}
 				if posts, agents := b.posts(vendor), b.named(vendor, name); posts != c.posts || agents != 1 {
 					t.Errorf("%s: %d creates arrived, want %d; %d agents", c.name, posts, c.posts, agents)
 				}
-				// Without a key: at most once, and nobody tries again.
+				// Without a key: sent at most once, and not retried.
 				control.Forget()
 				control.Fail(fault)
 				b.ask(keyAcme, "POST", "/v1/agents", fmt.Sprintf(body, name+" free")).wants(t, c.status, c.code)
@@ -131,8 +131,7 @@ func TestLostCreatesAreDoneOnce(t *testing.T) {
 	}
 }
 
-// TestACreateThatCannotLeaveIsNotLost: nothing was sent, so nothing is looked for.
-func TestACreateThatCannotLeaveIsNotLost(t *testing.T) {
+func TestIdempotencyKey_UnsentCreateIsNotReconciled(t *testing.T) {
 	b := newBench(t, "breaker: {consecutive: 1, open_for: 50ms, max_open_for: 50ms}")
 	control := b.vendors["krosai"].Control()
 	control.Fail(sandbox.Fault{Method: http.MethodGet, Status: 500})
@@ -151,9 +150,8 @@ func TestACreateThatCannotLeaveIsNotLost(t *testing.T) {
 	}
 }
 
-// TestSeveralCouldBeIt: none of two is taken for the one that was made, and the caller
-// is told which they are.
-func TestSeveralCouldBeIt(t *testing.T) {
+// TestReconcile_SeveralCandidates: neither is taken, and the response lists them.
+func TestReconcile_SeveralCandidates(t *testing.T) {
 	b := newBench(t, "timeout: 300ms\nbreaker: {consecutive: 100000, min_requests: 100000}")
 	control := b.vendors["krosai"].Control()
 	lose := func(key string) {
@@ -171,19 +169,19 @@ func TestSeveralCouldBeIt(t *testing.T) {
 	id, _, _ = strings.Cut(id, ",")
 	b.ask(keyAcme, "DELETE", "/v1/agents/krosai:"+id, "").wants(t, 204, "")
 	b.createOnce("a", fmt.Sprintf(newAgents["krosai"], "Twin")).wants(t, 201, "")
-	b.createOnce("b", fmt.Sprintf(newAgents["krosai"], "Twin")).wants(t, 201, "") // the other one is a's, so b has none
+	b.createOnce("b", fmt.Sprintf(newAgents["krosai"], "Twin")).wants(t, 201, "") // the other agent is a's, so b creates its own
 	if b.named("krosai", "Twin") != 2 || b.posts("krosai") != 3 {
 		t.Errorf("%d agents, %d creates", b.named("krosai", "Twin"), b.posts("krosai"))
 	}
 }
 
-// TestAnUnreadableListIsNoProof: as long as it cannot be seen that there is none, none
-// is made.
-func TestAnUnreadableListIsNoProof(t *testing.T) {
+// TestReconcile_UnreadableListKeepsOutcomeUnknown: another create is sent only once
+// the list shows that there is no agent.
+func TestReconcile_UnreadableListKeepsOutcomeUnknown(t *testing.T) {
 	b := newBench(t, "timeout: 300ms\nbreaker: {consecutive: 100000, min_requests: 100000}")
 	control := b.vendors["krosai"].Control()
 	body := fmt.Sprintf(newAgents["krosai"], "Hidden")
-	b.get("/v1/agents?backend=krosai").wants(t, 200, "") // an older list is at hand
+	b.get("/v1/agents?backend=krosai").wants(t, 200, "") // caches a list
 	control.Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Reset: true})
 	b.createOnce("k", body).wants(t, 504, "write_outcome_unknown")
 	control.Fail(sandbox.Fault{Method: http.MethodGet, Status: 500})
@@ -200,32 +198,30 @@ func TestAnUnreadableListIsNoProof(t *testing.T) {
 	}
 }
 
-// TestAnotherAgentIsNotTakenForIt: one of the same name that was there before, or that
-// another request made, is another.
-func TestAnotherAgentIsNotTakenForIt(t *testing.T) {
+func TestReconcile_IgnoresEarlierAgentOfTheSameName(t *testing.T) {
 	b := newBench(t, "timeout: 300ms\nbreaker: {consecutive: 100000, min_requests: 100000}")
 	body := fmt.Sprintf(newAgents["krosai"], "Same")
 	made := b.ask(keyAcme, "POST", "/v1/agents", body).wants(t, 201, "").body["id"]
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Reset: true})
 	b.createOnce("k", body).wants(t, 504, "write_outcome_unknown")
 	if r := b.createOnce("k", body).wants(t, 201, ""); r.body["id"] == made || r.Header.Get("Idempotency-Replayed") != "" {
-		t.Errorf("%v was made before; got %v", made, r.body["id"])
+		t.Errorf("%v existed before; got %v", made, r.body["id"])
 	}
 }
 
-// TestIdempotencyKeys: reuse, another caller's key, what is no key, dry runs, and a
-// backend's refusal.
-func TestIdempotencyKeys(t *testing.T) {
+// TestIdempotencyKey_ReuseScopeAndValidation: reuse with another body, keys of other callers,
+// invalid keys, dry runs, and a backend's rejection.
+func TestIdempotencyKey_ReuseScopeAndValidation(t *testing.T) {
 	b := newBench(t, "")
 	b.reload("scopes: [agents:read]", "scopes: [agents:read, agents:write]")
 	body := `{"backend": "krosai", "name": "Once"}`
 	first := b.createOnce("a key", body).wants(t, 201, "")
-	b.createOnce("a key", ` {"name":"Once",  "backend":"krosai"}`).wants(t, 201, "") // the same, written otherwise
+	b.createOnce("a key", ` {"name":"Once",  "backend":"krosai"}`).wants(t, 201, "") // the same in another format
 	b.createOnce("a key", `{"backend": "krosai", "name": "Twice"}`).wants(t, 422, "idempotency_key_reused")
 	b.createOnce("a key", body, "Prefer: handling=lenient").wants(t, 422, "idempotency_key_reused")
 	other := b.ask(keyRead, "POST", "/v1/agents", body, "Idempotency-Key: a key").wants(t, 201, "")
 	if other.body["id"] == first.body["id"] || other.Header.Get("Idempotency-Replayed") != "" {
-		t.Error("a key of one caller answers another")
+		t.Error("a caller got the outcome of another caller's key")
 	}
 	for _, key := range []string{"", strings.Repeat("x", 256), "tab\there", "ümlaut"} {
 		b.createOnce(key, body).wants(t, 400, "invalid_parameter")
@@ -233,14 +229,14 @@ func TestIdempotencyKeys(t *testing.T) {
 	b.ask(keyAcme, "POST", "/v1/agents?dry_run=true", body, "Idempotency-Key: dry").wants(t, 200, "")
 	b.createOnce("dry", body).wants(t, 201, "")
 	b.createOnce("invalid", `{"backend": "krosai"}`).wants(t, 422, "validation_failed")
-	b.createOnce("invalid", body).wants(t, 201, "") // nothing was sent, so nothing is kept
+	b.createOnce("invalid", body).wants(t, 201, "") // nothing was sent, so no outcome is stored
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Status: 422, Body: `{"error": "no"}`})
 	posts := b.posts("krosai")
 	b.createOnce("refused", body).wants(t, 422, "upstream_rejected")
 	if r := b.createOnce("refused", body).wants(t, 422, "upstream_rejected"); r.Header.Get("Idempotency-Replayed") != "true" || b.posts("krosai") != posts+1 {
 		t.Errorf("replayed %q, %d creates", r.Header.Get("Idempotency-Replayed"), b.posts("krosai")-posts)
 	}
-	// What was kept is not for a key that no longer sees it.
+	// A stored outcome is not returned once the key has lost the backend.
 	b.reload("      krosai: env:ACME_KROSAI\n", "")
 	b.createOnce("a key", body).wants(t, 404, "backend_not_found")
 	metrics := b.metrics()
@@ -251,9 +247,9 @@ func TestIdempotencyKeys(t *testing.T) {
 	}
 }
 
-// TestConcurrentCreatesWithOneKeyMakeOne: the others are told to wait, or given what
-// the first one made.
-func TestConcurrentCreatesWithOneKeyMakeOne(t *testing.T) {
+// TestIdempotencyKey_ConcurrentRequestsCreateOneAgent: the other requests are
+// refused while it is in progress, and then get its result.
+func TestIdempotencyKey_ConcurrentRequestsCreateOneAgent(t *testing.T) {
 	b := newBench(t, "")
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Method: http.MethodPost, Delay: 50 * time.Millisecond})
 	body := fmt.Sprintf(newAgents["krosai"], "One")
@@ -274,14 +270,13 @@ func TestConcurrentCreatesWithOneKeyMakeOne(t *testing.T) {
 	}
 	wg.Wait()
 	if created.Load() != 1 || waiting.Load() == 0 || b.posts("krosai") != 1 || b.named("krosai", "One") != 1 {
-		t.Errorf("%d created, %d told to wait, %d replayed; %d creates arrived, %d agents", created.Load(), waiting.Load(), replayed.Load(), b.posts("krosai"), b.named("krosai", "One"))
+		t.Errorf("%d created, %d in progress, %d replayed; %d creates arrived, %d agents", created.Load(), waiting.Load(), replayed.Load(), b.posts("krosai"), b.named("krosai", "One"))
 	}
 }
 
-// TestCreatesAreNeverDoubled walks at random over creates, broken connections, lists
-// that fail, and creates sent again; a key is of one agent for ever, and no agent is
-// there that no key asked for.
-func TestCreatesAreNeverDoubled(t *testing.T) {
+// TestIdempotencyKey_RandomFailuresCreateOneAgentPerKey: creates, broken connections, failing
+// lists and repeated creates in random order. A key keeps its agent, and no other agent exists.
+func TestIdempotencyKey_RandomFailuresCreateOneAgentPerKey(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "timeout: 200ms\nmax_concurrent: 8\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 	control := b.vendors["krosai"].Control()
@@ -292,7 +287,7 @@ func TestCreatesAreNeverDoubled(t *testing.T) {
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		run++
-		agents := map[string]string{} // of each key, once it is known
+		agents := map[string]string{} // by key, once known
 		names := map[string]string{}
 		post := func(rt *rapid.T, key string) {
 			names[key] = fmt.Sprintf("Run %d %s", run, key)
@@ -303,7 +298,7 @@ func TestCreatesAreNeverDoubled(t *testing.T) {
 			case r.StatusCode == 201 && r.body["id"] != id:
 				rt.Fatalf("%s is %s, and then %v", key, id, r.body["id"])
 			case r.StatusCode != 201 && known:
-				rt.Fatalf("%s was made, and then %d: %s", key, r.StatusCode, r.text)
+				rt.Fatalf("%s was created, and then %d: %s", key, r.StatusCode, r.text)
 			case r.StatusCode != 201 && r.body["retryable"] != true:
 				rt.Fatalf("%s cannot be sent again: %s", key, r.text)
 			}

@@ -12,7 +12,7 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// gets counts the details that a vendor was asked for.
+// gets counts the requests for details that a provider received.
 func (b *bench) gets(vendor string) int {
 	n := 0
 	for _, r := range b.vendors[vendor].Control().Requests() {
@@ -23,7 +23,7 @@ func (b *bench) gets(vendor string) int {
 	return n
 }
 
-func TestFullView(t *testing.T) {
+func TestFullView_ShowsEveryAgentAsGetDoes(t *testing.T) {
 	b := newBench(t, "")
 	r := b.get("/v1/agents?view=full").wants(t, 200, "")
 	if r.body["complete"] != true || len(r.ids()) != 18 {
@@ -41,14 +41,14 @@ func TestFullView(t *testing.T) {
 			}
 		}
 		if s := r.source(a["backend"].(string)); fmt.Sprint(s["unavailable"], s["not_loaded"]) != fmt.Sprint(single.body["unavailable"], single.body["not_loaded"]) {
-			t.Errorf("%s: the source says %v %v, the agent %v %v", a["id"], s["unavailable"], s["not_loaded"], single.body["unavailable"], single.body["not_loaded"])
+			t.Errorf("%s: the source reports %v %v, the agent %v %v", a["id"], s["unavailable"], s["not_loaded"], single.body["unavailable"], single.body["not_loaded"])
 		}
 	}
-	// One call for each agent that needs it, and none for what is known.
-	want := map[string]int{"klen": 0, "agenthuman": 4, "krosai": 4, "talkifai": 5} // krosai's are of the single gets
+	// One call for each agent that needs it, and none for cached ones.
+	want := map[string]int{"klen": 0, "agenthuman": 4, "krosai": 4, "talkifai": 5} // krosai's are those of the gets above
 	for vendor, n := range want {
 		if got := b.gets(vendor); got != n {
-			t.Errorf("%s was asked for %d details, want %d", vendor, got, n)
+			t.Errorf("%s received %d requests for details, want %d", vendor, got, n)
 		}
 	}
 	raw := b.get("/v1/agents?view=full&include=raw&backend=agenthuman").wants(t, 200, "")
@@ -57,8 +57,7 @@ func TestFullView(t *testing.T) {
 	}
 }
 
-// TestFullViewLoadsThePage: and nothing else.
-func TestFullViewLoadsThePage(t *testing.T) {
+func TestFullView_LoadsOnlyThePage(t *testing.T) {
 	b := newBench(t, "")
 	r := b.get("/v1/agents?view=full&backend=talkifai&limit=2").wants(t, 200, "")
 	if len(r.ids()) != 2 || b.gets("talkifai") != 2 {
@@ -68,7 +67,7 @@ func TestFullViewLoadsThePage(t *testing.T) {
 	if b.gets("talkifai") != 3 {
 		t.Errorf("%d details after a page that has one more", b.gets("talkifai"))
 	}
-	// A filter that only details can answer has all of them read, once.
+	// A filter that needs details loads all of them, once.
 	filtered := b.get("/v1/agents?view=full&backend=talkifai&language=ur&limit=1").wants(t, 200, "")
 	if got := filtered.ids(); len(got) != 1 || got[0] != "talkifai:agent_mno345" || b.gets("talkifai") != 5 || filtered.body["complete"] != true {
 		t.Errorf("%v, %d details", got, b.gets("talkifai"))
@@ -78,8 +77,9 @@ func TestFullViewLoadsThePage(t *testing.T) {
 	}
 }
 
-// TestFullViewSaysWhatItCouldNotLoad: each such row, and its source.
-func TestFullViewSaysWhatItCouldNotLoad(t *testing.T) {
+// TestFullView_RowThatCannotBeLoaded: the row stays in basic view, and its
+// source is partial.
+func TestFullView_RowThatCannotBeLoaded(t *testing.T) {
 	b := newBench(t, "breaker: {consecutive: 1000, min_requests: 1000}")
 	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Path: "/v1/agents/agent_ghi789", Status: 500})
 	r := b.get("/v1/agents?view=full&backend=talkifai").wants(t, 200, "")
@@ -94,10 +94,10 @@ func TestFullViewSaysWhatItCouldNotLoad(t *testing.T) {
 	if s["status"] != "partial" || s["count"] != 5.0 || s["error"].(map[string]any)["code"] != "upstream_error" || r.body["complete"] != false || len(s["not_loaded"].([]any)) != 0 {
 		t.Errorf("%v", s)
 	}
-	if b.gets("talkifai") != 6 { // the one that failed was tried twice
+	if b.gets("talkifai") != 6 { // the failed one was retried
 		t.Errorf("%d details", b.gets("talkifai"))
 	}
-	// What a filter needs and could not load is not filtered.
+	// An agent whose filtered field could not be loaded is reported as unfiltered.
 	r = b.get("/v1/agents?view=full&backend=talkifai&language=en").wants(t, 200, "")
 	if s := r.source("talkifai"); s["status"] != "partial" || fmt.Sprint(s["unfiltered"]) != "[language]" || s["count"] != 3.0 {
 		t.Errorf("%v", s)
@@ -105,8 +105,8 @@ func TestFullViewSaysWhatItCouldNotLoad(t *testing.T) {
 	b.get("/v1/agents?view=full&backend=talkifai&require=talkifai").wants(t, 502, "upstream_error")
 }
 
-// TestFullViewObeysTheQuota: three requests are left for details.
-func TestFullViewObeysTheQuota(t *testing.T) {
+// TestFullView_ObeysTheQuota: the quota leaves three requests for details.
+func TestFullView_ObeysTheQuota(t *testing.T) {
 	b := newBench(t, "quota: {requests: 4, per: 1h}")
 	r := b.get("/v1/agents?view=full&backend=talkifai").wants(t, 200, "")
 	views := map[any]int{}
@@ -120,20 +120,20 @@ func TestFullViewObeysTheQuota(t *testing.T) {
 	if n := b.requests("talkifai"); n != 4 {
 		t.Errorf("talkifai was asked %d times, the quota is 4", n)
 	}
-	// Rows carry their own sets where they differ from what most have.
+	// Rows whose field sets differ from the source's state their own.
 	if got := r.text; strings.Count(got, `"view":"basic","unavailable"`) != 2 {
 		t.Errorf("%s", got)
 	}
-	// What was read is kept, and what was not stays basic.
+	// The loaded details are cached; the others stay basic.
 	again := b.get("/v1/agents?view=full&backend=talkifai").wants(t, 200, "")
 	if again.source("talkifai")["status"] != "partial" || strings.Count(again.text, `"view":"full"`) != 3 {
 		t.Errorf("%s", again.text)
 	}
 }
 
-// TestDetailsAreReadAFewAtOnce: however many requests want them, of whichever
-// tenant; and what is at hand does not wait for them.
-func TestDetailsAreReadAFewAtOnce(t *testing.T) {
+// TestFullView_BoundsConcurrentDetails: the bound holds across requests and
+// tenants, and a request whose details are cached does not wait.
+func TestFullView_BoundsConcurrentDetails(t *testing.T) {
 	b := newBench(t, "max_concurrent: 6\ncache: {ttl: 1h}")
 	b.get("/v1/agents?view=full&backend=talkifai&limit=1").wants(t, 200, "")
 	for i := range 30 {
@@ -162,10 +162,10 @@ func TestDetailsAreReadAFewAtOnce(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "as many to be asked for as may be", func() bool { return now.Load() == 3 })
-	hand := b.get("/v1/agents?view=full&backend=talkifai&q=agent_abc123").wants(t, 200, "") // while they wait
-	if hand.Header.Get("Cache-Status") != "agentgw; hit" || hand.at("data.0.view") != "full" {
-		t.Errorf("%s", hand.text)
+	waitFor(t, "three details to be requested", func() bool { return now.Load() == 3 })
+	cached := b.get("/v1/agents?view=full&backend=talkifai&q=agent_abc123").wants(t, 200, "") // while the others wait
+	if cached.Header.Get("Cache-Status") != "agentgw; hit" || cached.at("data.0.view") != "full" {
+		t.Errorf("%s", cached.text)
 	}
 	close(release)
 	wg.Wait()
@@ -174,11 +174,10 @@ func TestDetailsAreReadAFewAtOnce(t *testing.T) {
 	}
 }
 
-// TestFullViewEndsInTime: with a vendor that never answers (the client itself
-// waits no longer than one call to it would take), the rows that could
-// not be read stay as they are; and what is asked at a time stays bounded, also
-// by those who leave.
-func TestFullViewEndsInTime(t *testing.T) {
+// TestFullView_EndsBeforeTheRequestTimeout: the provider never responds. Rows that
+// could not be loaded stay in basic view, and no more calls run at once than allowed, also
+// when their requests have ended.
+func TestFullView_EndsBeforeTheRequestTimeout(t *testing.T) {
 	b := newBench(t, "timeout: 30s\nbreaker: {consecutive: 1000, min_requests: 1000}")
 	b.reload("request_timeout: 10s", "request_timeout: 1s")
 	for i := range 40 {
@@ -191,15 +190,15 @@ func TestFullViewEndsInTime(t *testing.T) {
 	if s["status"] != "partial" || s["error"].(map[string]any)["code"] != "upstream_timeout" || len(r.ids()) != 45 || strings.Contains(r.text, `"view":"full"`) {
 		t.Errorf("%v, %d agents", s, len(r.ids()))
 	}
-	// Eight at a time; of a second round some may begin just before the end.
+	// Eight at a time; some of a second round may start just before the end.
 	if n := b.gets("talkifai"); n > 16 {
-		t.Errorf("%d details were asked for", n)
+		t.Errorf("%d details were requested", n)
 	}
 }
 
-// TestRefreshesOfDetailsWaitForTheirTurn: a list in full view whose details are
-// old is answered at once, and does not ask for all of them at a time.
-func TestRefreshesOfDetailsWaitForTheirTurn(t *testing.T) {
+// TestFullView_BoundsConcurrentRefreshes: a list whose details are stale is
+// served from the cache, and its refreshes are queued.
+func TestFullView_BoundsConcurrentRefreshes(t *testing.T) {
 	b := newBench(t, "max_concurrent: 6\ncache: {ttl: 1ms, stale_while_revalidate: 1h}")
 	for i := range 40 {
 		b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], talkifaiAgent(i))
@@ -222,7 +221,7 @@ func TestRefreshesOfDetailsWaitForTheirTurn(t *testing.T) {
 	if r := b.get("/v1/agents?backend=talkifai&view=full").wants(t, 200, ""); r.body["complete"] != true || r.Header.Get("Cache-Status") != "agentgw; hit" {
 		t.Errorf("%s %v", r.Header.Get("Cache-Status"), r.source("talkifai"))
 	}
-	waitFor(t, "refreshes to begin", func() bool { return now.Load() >= 4 }) // three of details, and the list's
+	waitFor(t, "refreshes to begin", func() bool { return now.Load() >= 4 }) // three details and the list
 	close(release)
 	waitFor(t, "all to be refreshed", func() bool { return b.gets("talkifai") == 45 })
 	if most.Load() > 4 {
@@ -230,56 +229,9 @@ func TestRefreshesOfDetailsWaitForTheirTurn(t *testing.T) {
 	}
 }
 
-// TestFullWalksOweWhatDetailsCouldNotAnswer: an agent whose detail fails on one
-// page is neither missed nor seen twice.
-func TestFullWalksOweWhatDetailsCouldNotAnswer(t *testing.T) {
-	b := newBench(t, "cache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}\nbreaker: {consecutive: 1000, min_requests: 1000}")
-	for _, query := range []string{"view=full&backend=talkifai&order_by=updated_at&limit=2", "view=full&backend=talkifai&language=en&limit=1"} {
-		for failing := range 4 {
-			seen := map[string]int{}
-			cursor := ""
-			for pages := 0; ; pages++ {
-				if pages > 20 {
-					t.Fatal("the walk does not end")
-				}
-				b.vendors["talkifai"].Control().Heal()
-				if pages == failing {
-					b.vendors["talkifai"].Control().Fail(sandbox.Fault{Path: "/v1/agents/agent_abc123", Status: 500})
-				}
-				r := b.get("/v1/agents?"+query+cursor).wants(t, 200, "")
-				for _, id := range r.ids() {
-					seen[id]++
-				}
-				next, more := r.body["next_cursor"].(string)
-				if resume, owed := r.body["resume_cursor"].(string); owed {
-					next, more = resume, true
-				}
-				if !more {
-					if failing < pages && r.body["complete"] != true {
-						t.Errorf("%s: the last page is not complete", query)
-					}
-					break
-				}
-				cursor = "&cursor=" + next
-			}
-			want := 5
-			if strings.Contains(query, "language") {
-				want = 4
-			}
-			for id, n := range seen {
-				if n != 1 {
-					t.Errorf("%s, failing on page %d: %s was seen %d times", query, failing, id, n)
-				}
-			}
-			if len(seen) != want {
-				t.Errorf("%s, failing on page %d: %d agents, want %d", query, failing, len(seen), want)
-			}
-		}
-	}
-}
-
-// TestFullViewOfMoreThanOneRequestReads: asking again goes on.
-func TestFullViewOfMoreThanOneRequestReads(t *testing.T) {
+// TestFullView_RepeatingTheRequestLoadsTheRest: there are more agents than one
+// request may load.
+func TestFullView_RepeatingTheRequestLoadsTheRest(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 1h}\ntimeout: 9s")
 	for i := range 1000 + 20 {
 		b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], []byte(fmt.Sprintf(`{"id": "x%d", "name": "N", "agentArchitecture": "text", "model": "m", "systemPrompt": "p", "language": "sv", "mode": "public", "active": true, "temperature": 0.5, "createdAt": "2024-01-01T00:00:00Z", "updatedAt": "2024-01-01T00:00:00Z"}`, i)))
@@ -298,8 +250,7 @@ func TestFullViewOfMoreThanOneRequestReads(t *testing.T) {
 	}
 }
 
-// TestRefusedDetailVoidsTheList: a credential that is refused has seen nothing.
-func TestRefusedDetailVoidsTheList(t *testing.T) {
+func TestFullView_RefusedCredentialVoidsTheSource(t *testing.T) {
 	b := newBench(t, "")
 	b.get("/v1/agents").wants(t, 200, "")
 	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Status: 401})
@@ -308,16 +259,16 @@ func TestRefusedDetailVoidsTheList(t *testing.T) {
 		t.Errorf("%v", s)
 	}
 	if n := b.gets("talkifai"); n > 8 {
-		t.Errorf("%d details were asked for with a refused credential", n)
+		t.Errorf("%d details were requested with a refused credential", n)
 	}
 	if r.body["resume_cursor"] == nil {
-		t.Error("what failed cannot be resumed")
+		t.Error("no resume_cursor for the failed source")
 	}
 	b.get("/v1/agents?backend=talkifai&view=full").wants(t, 502, "upstream_auth_failed")
 }
 
-// TestDeletedAgentIsLeftOut: where the list is older than the deletion.
-func TestDeletedAgentIsLeftOut(t *testing.T) {
+// TestFullView_DeletedAgentIsLeftOut: the cached list is older than the deletion.
+func TestFullView_DeletedAgentIsLeftOut(t *testing.T) {
 	b := newBench(t, "")
 	b.get("/v1/agents").wants(t, 200, "")
 	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Path: "/v1/agents/agent_def456", Status: 404})
@@ -327,8 +278,8 @@ func TestDeletedAgentIsLeftOut(t *testing.T) {
 	}
 }
 
-// TestFilterHoldsForWhatIsShown: also where the detail is newer than the list.
-func TestFilterHoldsForWhatIsShown(t *testing.T) {
+// TestFullView_FiltersByDetails: the detail is newer than the cached list.
+func TestFullView_FiltersByDetails(t *testing.T) {
 	b := newBench(t, "")
 	b.get("/v1/agents").wants(t, 200, "")
 	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Path: "/v1/agents/agent_ghi789", Change: func(body []byte) []byte {
@@ -340,8 +291,9 @@ func TestFilterHoldsForWhatIsShown(t *testing.T) {
 	}
 }
 
-// TestFullViewShowsTheDetailsOfNow: a page is made anew when one of them is.
-func TestFullViewShowsTheDetailsOfNow(t *testing.T) {
+// TestFullView_ChangedDetailChangesTheResponse: the cached response is not
+// served once one of its details has been read again.
+func TestFullView_ChangedDetailChangesTheResponse(t *testing.T) {
 	b := newBench(t, "")
 	path := "/v1/agents?view=full&backend=talkifai"
 	first := b.get(path).wants(t, 200, "")
@@ -353,21 +305,21 @@ func TestFullViewShowsTheDetailsOfNow(t *testing.T) {
 	if first.at("data.0.model.temperature") != 0.7 || again.at("data.0.model.temperature") != 0.1 || first.Header.Get("ETag") == again.Header.Get("ETag") {
 		t.Errorf("%v, then %v", first.at("data.0.model"), again.at("data.0.model"))
 	}
-	// Asked afresh, the details are, too.
+	// With no-cache the details are read again, too.
 	gets := b.gets("talkifai")
 	b.get(path, "Cache-Control: no-cache").wants(t, 200, "")
 	if got := b.gets("talkifai") - gets; got != 5 {
-		t.Errorf("%d details were asked for afresh", got)
+		t.Errorf("%d details were read again", got)
 	}
 }
 
-// TestFullViewOwesNothingThatWasExcluded: two filters, of which one needs no
-// detail, are a whole answer, and so is an order.
-func TestFullViewOwesNothingThatWasExcluded(t *testing.T) {
+// TestFullView_ExcludedAgentsNeedNoDetails: an agent that one filter excludes
+// is not missing because another filter or the order needs its details.
+func TestFullView_ExcludedAgentsNeedNoDetails(t *testing.T) {
 	b := newBench(t, "")
 	for query, want := range map[string]int{"architecture=pipeline&order_by=updated_at": 3, "status=active&language=en": 3, "status=nothing&language=en": 0} {
 		gets := b.gets("talkifai")
-		if ids := b.walk("view=full&require=all&backend=talkifai&"+query, 1); len(ids) != want {
+		if ids := b.allPages("view=full&require=all&backend=talkifai&"+query, 1); len(ids) != want {
 			t.Errorf("%s: %v", query, ids)
 		}
 		r := b.get("/v1/agents?view=full&backend=talkifai&"+query).wants(t, 200, "")
@@ -375,24 +327,14 @@ func TestFullViewOwesNothingThatWasExcluded(t *testing.T) {
 			t.Errorf("%s: %v, resume %v", query, s, r.body["resume_cursor"])
 		}
 		if got := b.gets("talkifai") - gets; want == 0 && got != 0 {
-			t.Errorf("%s: %d details were read of agents that are excluded", query, got)
+			t.Errorf("%s: %d details of excluded agents were read", query, got)
 		}
 	}
 }
 
-// TestDeletedAgentInAnOrderedWalk: is left out, and nothing is owed for it.
-func TestDeletedAgentInAnOrderedWalk(t *testing.T) {
-	b := newBench(t, "")
-	b.get("/v1/agents").wants(t, 200, "")
-	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Path: "/v1/agents/agent_def456", Status: 404})
-	if ids := b.walk("view=full&backend=talkifai&order_by=-updated_at&require=all", 2); len(ids) != 4 {
-		t.Errorf("%v", ids)
-	}
-}
-
-// TestSingleAgentsDoNotQueueBehindLists: who asks for one by name does not wait
-// for those that a list reads.
-func TestSingleAgentsDoNotQueueBehindLists(t *testing.T) {
+// TestGet_DoesNotQueueBehindLists: a get does not wait for the details that
+// a list loads.
+func TestGet_DoesNotQueueBehindLists(t *testing.T) {
 	b := newBench(t, "max_concurrent: 6\ncache: {ttl: 1h}")
 	for i := range 30 {
 		b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], talkifaiAgent(i))
@@ -403,8 +345,8 @@ func TestSingleAgentsDoNotQueueBehindLists(t *testing.T) {
 	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Times: 3, Change: func(body []byte) []byte { held.Add(1); <-release; return body }})
 	done := make(chan reply)
 	go func() { done <- b.get("/v1/agents?view=full&backend=talkifai") }()
-	waitFor(t, "the list to read as many as it may", func() bool { return held.Load() == 3 })
-	for _, id := range ids[len(ids)-3:] { // the list comes to them last
+	waitFor(t, "the list to load three details", func() bool { return held.Load() == 3 })
+	for _, id := range ids[len(ids)-3:] { // the list loads these last
 		b.get("/v1/agents/"+id).wants(t, 200, "")
 	}
 	close(release)
