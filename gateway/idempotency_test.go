@@ -132,7 +132,7 @@ func TestIdempotencyKey_LostCreateIsNotDuplicated(t *testing.T) {
 }
 
 func TestIdempotencyKey_UnsentCreateIsNotReconciled(t *testing.T) {
-	b := newBench(t, "breaker: {consecutive: 1, open_for: 50ms, max_open_for: 50ms}")
+	b := newBench(t, "breaker: {consecutive: 1, open_for: 2s, max_open_for: 2s}")
 	control := b.vendors["krosai"].Control()
 	control.Fail(sandbox.Fault{Method: http.MethodGet, Status: 500})
 	b.get("/v1/agents/krosai:x", "Cache-Control: no-cache").wants(t, 502, "upstream_error")
@@ -152,7 +152,7 @@ func TestIdempotencyKey_UnsentCreateIsNotReconciled(t *testing.T) {
 
 // TestReconcile_SeveralCandidates: neither is taken, and the response lists them.
 func TestReconcile_SeveralCandidates(t *testing.T) {
-	b := newBench(t, "timeout: 300ms\nbreaker: {consecutive: 100000, min_requests: 100000}")
+	b := newBench(t, "timeout: 1s\nbreaker: {consecutive: 100000, min_requests: 100000}")
 	control := b.vendors["krosai"].Control()
 	lose := func(key string) {
 		control.Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Done: true, Reset: true})
@@ -178,7 +178,7 @@ func TestReconcile_SeveralCandidates(t *testing.T) {
 // TestReconcile_UnreadableListKeepsOutcomeUnknown: another create is sent only once
 // the list shows that there is no agent.
 func TestReconcile_UnreadableListKeepsOutcomeUnknown(t *testing.T) {
-	b := newBench(t, "timeout: 300ms\nbreaker: {consecutive: 100000, min_requests: 100000}")
+	b := newBench(t, "timeout: 1s\nbreaker: {consecutive: 100000, min_requests: 100000}")
 	control := b.vendors["krosai"].Control()
 	body := fmt.Sprintf(newAgents["krosai"], "Hidden")
 	b.get("/v1/agents?backend=krosai").wants(t, 200, "") // caches a list
@@ -199,7 +199,7 @@ func TestReconcile_UnreadableListKeepsOutcomeUnknown(t *testing.T) {
 }
 
 func TestReconcile_IgnoresEarlierAgentOfTheSameName(t *testing.T) {
-	b := newBench(t, "timeout: 300ms\nbreaker: {consecutive: 100000, min_requests: 100000}")
+	b := newBench(t, "timeout: 1s\nbreaker: {consecutive: 100000, min_requests: 100000}")
 	body := fmt.Sprintf(newAgents["krosai"], "Same")
 	made := b.ask(keyAcme, "POST", "/v1/agents", body).wants(t, 201, "").body["id"]
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Reset: true})
