@@ -31,4 +31,4 @@ func (panicking) Get(_ context.Context, cred adapters.Credential, _ string) (*no
 }
 
 // callers finds a caller by the id of its key.
-func (s *state) callers(id string) *auth.Caller { return s.keys.ByID[id] }
+func (s *state) callers(id string) *auth.Caller { return s.keys.Caller(id) }

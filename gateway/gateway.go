@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -137,7 +136,7 @@ func (g *Gateway) infos() []*adapters.Info {
 // again and returns the settings that changed and need a restart.
 func (g *Gateway) NewAdmin(reload func() (needRestart []string, err error)) *admin.Admin {
 	return admin.New(admin.Options{Gateway: g, Journal: g.journal, Metrics: g.telemetry.Metrics(), Migrations: func(ctx context.Context, id string) console.Migrations {
-		return admin.MigrationsState(g.migrations, ctx, id)
+		return admin.MigrationsState(ctx, g.migrations, id)
 	}, Reload: reload})
 }
 
@@ -303,7 +302,7 @@ func (g *Gateway) share(s *state, inUse map[*backend.Tenant]bool) {
 		b.RetainCredentials(ids)
 	}
 	keys := map[string]bool{}
-	for id := range s.keys.ByID {
+	for _, id := range s.keys.IDs() {
 		keys[id] = true
 	}
 	g.byKey.Retain(keys)
@@ -315,7 +314,7 @@ func (g *Gateway) Purge(backendName, keyID string) int {
 	var visible map[*backend.Tenant]bool
 	if keyID != "" {
 		visible = map[*backend.Tenant]bool{}
-		if caller := g.state.Load().keys.ByID[keyID]; caller != nil {
+		if caller := g.state.Load().keys.Caller(keyID); caller != nil {
 			for _, b := range caller.Backends {
 				visible[b.Tenant(b.Credential)] = true
 			}
@@ -334,8 +333,8 @@ func (g *Gateway) UnknownName(backend, keyID string) string {
 	if backend != "" && named(s, backend) == nil {
 		return unknownName("backend", backend, backendNames(s.backends))
 	}
-	if keyID != "" && s.keys.ByID[keyID] == nil {
-		return unknownName("key", keyID, slices.Collect(maps.Keys(s.keys.ByID)))
+	if keyID != "" && s.keys.Caller(keyID) == nil {
+		return unknownName("key", keyID, s.keys.IDs())
 	}
 	return ""
 }

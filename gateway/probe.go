@@ -29,7 +29,7 @@ func (g *Gateway) Probe(ctx context.Context) []Probe {
 	s := g.state.Load()
 	var probes []Probe
 	for _, b := range s.backends {
-		for _, keys := range s.keys.Holders(b) {
+		for _, keys := range s.keys.KeysByCredential(b) {
 			started := time.Now()
 			bounded, cancel := context.WithTimeout(ctx, probeTimeout)
 			result, err := b.Endpoint(bounded, backend.Call{Op: adapters.OpList, Credential: keys.Credential, NoCache: true})
@@ -37,7 +37,7 @@ func (g *Gateway) Probe(ctx context.Context) []Probe {
 			if err == nil && result.Snapshot.Partial != nil {
 				err = result.Snapshot.Partial
 			}
-			p := Probe{Backend: b.Name, Provider: b.Info.Provider, Keys: keys.IDs, OK: err == nil, Took: time.Since(started)}
+			p := Probe{Backend: b.Name, Provider: b.Info.Provider, Keys: keys.KeyIDs, OK: err == nil, Took: time.Since(started)}
 			if err != nil {
 				p.Problem = problem.FromBackend(b.Name, adapters.OpList, err).Detail
 			} else {

@@ -11,7 +11,7 @@ func (g *Gateway) ConsoleState() console.State {
 	entries, bytes := g.cache.Size()
 	view := console.State{
 		Version: g.version, StartedAt: g.started.UTC(), Listen: s.config.File.Server.Listen,
-		InFlight: g.running.Load(), Keys: len(s.keys.ByID), CacheEntries: entries, CacheBytes: bytes + g.responses.Size(),
+		InFlight: g.running.Load(), Keys: s.keys.Len(), CacheEntries: entries, CacheBytes: bytes + g.responses.Size(),
 		Backends: make([]console.Backend, len(s.backends)),
 	}
 	for i, b := range s.backends {

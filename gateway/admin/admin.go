@@ -22,9 +22,9 @@ import (
 // belongs here (Prometheus, server-sent events, pprof) is.
 type Admin struct {
 	Options
-	draining atomic.Bool
-	end      func() // closes the event streams of open consoles
-	ended    chan struct{}
+	draining     atomic.Bool
+	closeStreams func() // closes the event streams of open consoles
+	ended        chan struct{}
 }
 
 // Options are what an Admin is made of.
@@ -52,7 +52,7 @@ type Gateway interface {
 
 func New(o Options) *Admin {
 	a := &Admin{Options: o, ended: make(chan struct{})}
-	a.end = sync.OnceFunc(func() { close(a.ended) })
+	a.closeStreams = sync.OnceFunc(func() { close(a.ended) })
 	return a
 }
 
@@ -60,7 +60,7 @@ func New(o Options) *Admin {
 func (a *Admin) Drain() { a.draining.Store(true) }
 
 // Close lets go of the consoles that are open, which have no end of their own.
-func (a *Admin) Close() { a.end() }
+func (a *Admin) Close() { a.closeStreams() }
 
 // Handler has the routes.
 func (a *Admin) Handler() http.Handler {
@@ -72,7 +72,7 @@ func (a *Admin) Handler() http.Handler {
 	mux.Handle("GET /console", live)
 	mux.Handle("GET /console/", live)
 	mux.HandleFunc("POST /cache/purge", a.purge)
-	mux.HandleFunc("POST /reload", a.reloadNow)
+	mux.HandleFunc("POST /reload", a.reload)
 	// By the configuration of the moment: a reload turns them on and off.
 	mux.HandleFunc("GET /debug/pprof/", a.profiled(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/profile", a.profiled(pprof.Profile))
@@ -138,7 +138,7 @@ func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"purged": a.Gateway.Purge(backend, key)})
 }
 
-func (a *Admin) reloadNow(w http.ResponseWriter, _ *http.Request) {
+func (a *Admin) reload(w http.ResponseWriter, _ *http.Request) {
 	needRestart, err := a.Reload()
 	if err != nil {
 		writeJSON(w, http.StatusUnprocessableEntity, map[string]any{"reloaded": false, "error": err.Error()})

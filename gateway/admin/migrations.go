@@ -10,19 +10,19 @@ import (
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 )
 
-// consoleMigrations is how many migrations the console lists.
-const consoleMigrations = 200
+// maxConsoleMigrations is how many migrations the console lists.
+const maxConsoleMigrations = 200
 
 // MigrationsState is what the console shows of migrations, of all keys: operators see how
 // far they are, and nothing that an agent holds.
-func MigrationsState(s *migration.Service, ctx context.Context, id string) console.Migrations {
+func MigrationsState(ctx context.Context, s *migration.Service, id string) console.Migrations {
 	shown := console.Migrations{Now: time.Now().UTC(), List: []console.Migration{}}
 	var counts map[string]int
 	var rows []sqlstore.Migration
 	if s.Store != nil {
 		var countErr, listErr error
 		counts, countErr = s.Store.CountMigrations(ctx)
-		rows, listErr = s.Store.Migrations(ctx, sqlstore.MigrationQuery{Limit: consoleMigrations})
+		rows, listErr = s.Store.Migrations(ctx, sqlstore.MigrationQuery{Limit: maxConsoleMigrations})
 		shown.Available = countErr == nil && listErr == nil
 	}
 	for _, state := range migrate.States() {
@@ -42,13 +42,13 @@ func MigrationsState(s *migration.Service, ctx context.Context, id string) conso
 		}
 		shown.List = append(shown.List, m)
 		if row.ID == id {
-			shown.Chosen = migrationDetails(s, ctx, row, findings)
+			shown.Chosen = migrationDetails(ctx, s, row, findings)
 		}
 	}
 	return shown
 }
 
-func migrationDetails(s *migration.Service, ctx context.Context, row sqlstore.Migration, findings []migrate.Finding) *console.Details {
+func migrationDetails(ctx context.Context, s *migration.Service, row sqlstore.Migration, findings []migrate.Finding) *console.Details {
 	one := &console.Details{ID: row.ID, Findings: []console.Finding{}, Trail: []console.MigrationStep{}}
 	for _, f := range findings {
 		one.Findings = append(one.Findings, console.Finding{Path: f.Path, Kind: string(f.Kind), Severity: string(f.Severity)})
@@ -71,8 +71,8 @@ func migrationDetails(s *migration.Service, ctx context.Context, row sqlstore.Mi
 // shadowMinutes is how far back the console's charts of differences go, and leastMinutes
 // how long they are at least.
 const (
-	shadowMinutes = 120
-	leastMinutes  = 15
+	maxShadowMinutes = 120
+	minShadowMinutes = 15
 )
 
 // shadowSeries are the counts, minute by minute, up to now or the last of them.
@@ -86,10 +86,10 @@ func shadowSeries(row sqlstore.Migration, counts []sqlstore.ShadowCount, now tim
 		last = counts[len(counts)-1].Minute
 	}
 	first := counts[0].Minute
-	if earliest := last.Add(-(shadowMinutes - 1) * time.Minute); first.Before(earliest) {
+	if earliest := last.Add(-(maxShadowMinutes - 1) * time.Minute); first.Before(earliest) {
 		first = earliest
 	}
-	if latest := last.Add(-(leastMinutes - 1) * time.Minute); first.After(latest) {
+	if latest := last.Add(-(minShadowMinutes - 1) * time.Minute); first.After(latest) {
 		first = latest
 	}
 	n := int(last.Sub(first)/time.Minute) + 1

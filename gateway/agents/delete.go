@@ -13,7 +13,7 @@ import (
 // Delete deletes an agent at its backend. It refuses ids that are aliases, and agents that aliases
 // point to, unless the query ignores aliases. The result is nil except for a dry run.
 func (s *Service) Delete(ctx context.Context, caller *auth.Caller, q WriteQuery) (*Result, error) {
-	to, release, err := s.Aliases.Lock(ctx, caller, q.ID, q.IgnoreAliases)
+	to, release, err := s.Aliases.LockTarget(ctx, caller, q.ID, q.IgnoreAliases)
 	if err != nil {
 		return nil, err
 	}

@@ -88,8 +88,8 @@ func (r *idempotencyRecords) forget(before, now *auth.Keyring) {
 	if r == nil {
 		return
 	}
-	for keyID := range before.ByID {
-		if now.ByID[keyID] != nil {
+	for _, keyID := range before.IDs() {
+		if now.Caller(keyID) != nil {
 			continue
 		}
 		for _, id := range r.results.Keys() {

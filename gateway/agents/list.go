@@ -41,7 +41,7 @@ func (s *Service) List(ctx context.Context, caller *auth.Caller, q ListQuery) (*
 	if err != nil {
 		return nil, err
 	}
-	names := auth.Names(backends)
+	names := auth.BackendNames(backends)
 	cursor, err := s.openCursor(caller, q, names)
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func selectBackends(caller *auth.Caller, q ListQuery) ([]auth.CallerBackend, err
 		return nil, problem.New(problem.CodeInvalidParameter, "no backend matches both backend=%s and provider=%s; leave one of them out", strings.Join(q.Backends, ","), strings.Join(q.Providers, ","))
 	}
 	for _, name := range q.Require {
-		if !slices.Contains(auth.Names(backends), name) {
+		if !slices.Contains(auth.BackendNames(backends), name) {
 			return nil, problem.New(problem.CodeInvalidParameter, "require=%s names a backend that the backend or provider parameter leaves out; add it there, or remove it from require", name)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // patch has values that must be compared with the current ones; so an agent that was read can be
 // edited and sent back whole, with its read-only fields.
 func (s *Service) Update(ctx context.Context, caller *auth.Caller, q WriteQuery) (*Result, error) {
-	to, release, err := s.Aliases.Lock(ctx, caller, q.ID, q.IgnoreAliases)
+	to, release, err := s.Aliases.LockTarget(ctx, caller, q.ID, q.IgnoreAliases)
 	if err != nil {
 		return nil, err
 	}

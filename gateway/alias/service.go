@@ -36,7 +36,7 @@ func (s *Service) List(caller *auth.Caller) ([]sqlstore.Alias, error) {
 		return nil, err
 	}
 	var list []sqlstore.Alias
-	for _, a := range s.table.Load().Aliases {
+	for _, a := range s.table.Load().aliases {
 		if s.Visible(caller, a) {
 			list = append(list, a)
 		}
@@ -51,7 +51,7 @@ func (s *Service) Get(caller *auth.Caller, name string) (sqlstore.Alias, error) 
 		return sqlstore.Alias{}, err
 	}
 	if name, _, err := parseName(name); err == nil {
-		if a, ok := s.table.Load().Aliases[name]; ok && s.Visible(caller, a) {
+		if a, ok := s.table.Load().aliases[name]; ok && s.Visible(caller, a) {
 			return a, nil
 		}
 	}
@@ -96,18 +96,18 @@ func (s *Service) Put(ctx context.Context, w Write) (sqlstore.Alias, error) {
 	if to.ID == name || target == name {
 		return none, problem.New(problem.CodeAliasConflict, "%s would point back to itself", name)
 	}
-	if known, ok := s.table.Load().Aliases[name]; ok && !s.Visible(w.Caller, known) {
+	if known, ok := s.table.Load().aliases[name]; ok && !s.Visible(w.Caller, known) {
 		return none, problem.New(problem.CodeAliasConflict, "the name is taken")
 	}
 	if _, err := to.Backend.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: to.Backend.Credential, NativeID: to.NativeID}); err != nil {
 		return none, problem.FromBackend(to.Backend.Name, adapters.OpGet, err)
 	}
-	release, err := s.LockExclusive(ctx, name, s.table.Load().Aliases[name].Target)
+	release, err := s.LockExclusive(ctx, name, s.table.Load().aliases[name].Target)
 	if err != nil {
 		return none, err
 	}
 	defer release()
-	if err := w.Check(s.table.Load().Aliases[name]); err != nil {
+	if err := w.Check(s.table.Load().aliases[name]); err != nil {
 		return none, err
 	}
 	put := sqlstore.Alias{Name: name, Target: to.ID, KeyID: w.Caller.KeyID, NameAccount: account, TargetAccount: to.Backend.Account, UpdatedAt: Now()}
@@ -131,9 +131,9 @@ func (s *Service) mayRedirect(ctx context.Context, caller *auth.Caller, name str
 	}
 	b, ok := caller.Backend(id.Backend)
 	if !ok {
-		return "", ErrNoAgent
+		return "", errNoAgent
 	}
-	if known, ok := s.table.Load().Aliases[name]; ok && s.Visible(caller, known) {
+	if known, ok := s.table.Load().aliases[name]; ok && s.Visible(caller, known) {
 		return b.Account, nil
 	}
 	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: id.Native})
@@ -208,8 +208,8 @@ func (s *Service) LockExclusive(ctx context.Context, agents ...string) (release 
 // Superseded returns the native ids of the agents of a backend that an alias supersedes.
 func (s *Service) Superseded(caller *auth.Caller, backend string) (natives []string) {
 	for _, superseded := range s.table.Load().superseded[backend] {
-		if s.Visible(caller, superseded.by) {
-			natives = append(natives, superseded.native)
+		if s.Visible(caller, superseded.alias) {
+			natives = append(natives, superseded.nativeID)
 		}
 	}
 	return natives

@@ -23,21 +23,21 @@ import (
 // Table is where names lead: what the store has, in memory, so that no read asks the
 // store. It is not changed after it was made.
 type Table struct {
-	Number   uint64 // tells it from all others of this process
-	revision int64
-	Aliases  map[string]sqlstore.Alias // by name
+	Generation uint64 // tells it from all others of this process
+	revision   int64
+	aliases    map[string]sqlstore.Alias // by name
 	// Shadows are migrations whose target is read along, by the id of their source.
-	Shadows map[string][]sqlstore.Shadow
-	// moving are agents that a migration may lead to or from.
-	moving map[string]bool
+	shadows map[string][]sqlstore.Shadow
+	// migrating are agents that a migration may lead to or from.
+	migrating map[string]bool
 	// superseded are the aliases whose name is an agent's id, by its backend.
 	superseded map[string][]superseded
 }
 
 // superseded is an agent that an alias leads away from.
 type superseded struct {
-	native string
-	by     sqlstore.Alias
+	nativeID string
+	alias    sqlstore.Alias
 }
 
 // pollInterval is how often the store is polled for what other instances wrote. What this
@@ -49,8 +49,8 @@ const pollInterval = 500 * time.Millisecond
 type Service struct {
 	Options
 	table   atomic.Pointer[Table]
-	up      atomic.Bool   // the store answered the last poll
-	loading chan struct{} // held by whoever reads the store
+	storeUp atomic.Bool   // the store answered the last poll
+	polling chan struct{} // held by whoever reads the store
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -68,7 +68,7 @@ type Options struct {
 
 // New reads the table and follows the store until Close.
 func New(o Options) *Service {
-	s := &Service{Options: o, loading: make(chan struct{}, 1), stop: func() {}}
+	s := &Service{Options: o, polling: make(chan struct{}, 1), stop: func() {}}
 	s.table.Store(&Table{revision: -1})
 	if o.Store == nil {
 		return s
@@ -103,14 +103,14 @@ func (s *Service) Close() {
 // poll reads the table again if somebody wrote to it.
 func (s *Service) poll(ctx context.Context) error {
 	select {
-	case s.loading <- struct{}{}:
-		defer func() { <-s.loading }()
+	case s.polling <- struct{}{}:
+		defer func() { <-s.polling }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	known := s.table.Load()
 	revision, err := s.Store.Revision(ctx)
-	s.up.Store(err == nil)
+	s.storeUp.Store(err == nil)
 	if err != nil || revision == known.revision {
 		return err
 	}
@@ -120,8 +120,8 @@ func (s *Service) poll(ctx context.Context) error {
 	}
 	next := newTable(routes)
 	s.table.Store(next)
-	if !maps.Equal(known.Aliases, next.Aliases) {
-		s.OnChange(changedAgents(known.Aliases, next.Aliases))
+	if !maps.Equal(known.aliases, next.aliases) {
+		s.OnChange(changedAgents(known.aliases, next.aliases))
 	}
 	return nil
 }
@@ -140,33 +140,42 @@ func changedAgents(before, now map[string]sqlstore.Alias) (agents []string) {
 	return agents
 }
 
+// Shadows returns the migrations that read their target beside this source agent.
+func (t *Table) Shadows(source string) []sqlstore.Shadow { return t.shadows[source] }
+
+// Lookup returns the alias of a name in its stored form, visible to a caller or not.
+func (s *Service) Lookup(name string) (alias sqlstore.Alias, ok bool) {
+	alias, ok = s.table.Load().aliases[name]
+	return alias, ok
+}
+
 // Current returns the table of the moment.
 func (s *Service) Current() *Table { return s.table.Load() }
 
 // State reports whether the store can be read, and the number of aliases.
 func (s *Service) State() (up bool, aliases int) {
-	return s.up.Load(), len(s.table.Load().Aliases)
+	return s.storeUp.Load(), len(s.table.Load().aliases)
 }
 
-// tables is how many there were in this process.
-var tables atomic.Uint64
+// lastGeneration is how many there were in this process.
+var lastGeneration atomic.Uint64
 
 func newTable(routes sqlstore.Routes) *Table {
 	r := &Table{
-		Number: tables.Add(1), revision: routes.Revision, Aliases: make(map[string]sqlstore.Alias, len(routes.Aliases)), Shadows: make(map[string][]sqlstore.Shadow, len(routes.Shadows)),
-		moving: make(map[string]bool, len(routes.Migrating)), superseded: map[string][]superseded{},
+		Generation: lastGeneration.Add(1), revision: routes.Revision, aliases: make(map[string]sqlstore.Alias, len(routes.Aliases)), shadows: make(map[string][]sqlstore.Shadow, len(routes.Shadows)),
+		migrating: make(map[string]bool, len(routes.Migrating)), superseded: map[string][]superseded{},
 	}
 	for _, a := range routes.Aliases {
-		r.Aliases[a.Name] = a
+		r.aliases[a.Name] = a
 		if id, err := normalize.ParseID(a.Name); err == nil {
 			r.superseded[id.Backend] = append(r.superseded[id.Backend], superseded{id.Native, a})
 		}
 	}
 	for _, s := range routes.Shadows {
-		r.Shadows[s.Source] = append(r.Shadows[s.Source], s)
+		r.shadows[s.Source] = append(r.shadows[s.Source], s)
 	}
 	for _, id := range routes.Migrating {
-		r.moving[id] = true
+		r.migrating[id] = true
 	}
 	return r
 }
@@ -211,7 +220,7 @@ type Target struct {
 	Alias    string // the name, if an alias led here; else empty
 }
 
-var ErrNoAgent = problem.New(problem.CodeAgentNotFound, "no agent with this id on the backends that the key maps to")
+var errNoAgent = problem.New(problem.CodeAgentNotFound, "no agent with this id on the backends that the key maps to")
 
 // Resolve finds the backend and the agent that a name in a path leads to: by an alias, unless
 // the original is asked for. What does not parse, what the key does not map to, and what is
@@ -219,23 +228,23 @@ var ErrNoAgent = problem.New(problem.CodeAgentNotFound, "no agent with this id o
 func (s *Service) Resolve(caller *auth.Caller, name string, original bool) (Target, error) {
 	name, id, err := parseName(name)
 	if err != nil {
-		return Target{}, ErrNoAgent
+		return Target{}, errNoAgent
 	}
 	of, from := name, ""
 	if !original {
 		if s.neverLoaded() && slug.MatchString(name) {
 			return Target{}, problem.StoreUnavailable(sqlstore.ErrUnavailable)
 		}
-		if a, ok := s.table.Load().Aliases[name]; ok && s.SameNamespace(caller, a) {
+		if a, ok := s.table.Load().aliases[name]; ok && s.SameNamespace(caller, a) {
 			if !s.Visible(caller, a) {
-				return Target{}, ErrNoAgent
+				return Target{}, errNoAgent
 			}
 			of, id, from = a.Target, ParseStoredID(a.Target), name
 		}
 	}
 	b, ok := caller.Backend(id.Backend) // a slug that leads nowhere has none
 	if !ok {
-		return Target{}, ErrNoAgent
+		return Target{}, errNoAgent
 	}
 	return Target{Backend: b, NativeID: id.Native, ID: of, Alias: from}, nil
 }
@@ -282,17 +291,17 @@ func (s *Service) sameAccount(caller *auth.Caller, key, agent, account string) b
 		return true
 	}
 	keys := s.Keys()
-	if maker := keys.ByID[key]; maker != nil {
+	if maker := keys.Caller(key); maker != nil {
 		if theirs, ok := maker.Backend(id.Backend); ok {
 			return theirs.Account == mine.Account
 		}
 	}
-	return account == "" || !keys.Accounts[account]
+	return account == "" || !keys.HasAccount(account)
 }
 
-// Lock keeps an agent from being moved to another backend while it is written, and finds
+// LockTarget keeps an agent from being moved to another backend while it is written, and finds
 // where the name leads once it is certain. Release it when the write is over.
-func (s *Service) Lock(ctx context.Context, caller *auth.Caller, name string, original bool) (found Target, release func(), err error) {
+func (s *Service) LockTarget(ctx context.Context, caller *auth.Caller, name string, original bool) (found Target, release func(), err error) {
 	for {
 		if err := s.Sync(ctx); err != nil {
 			return Target{}, nil, err
@@ -304,7 +313,7 @@ func (s *Service) Lock(ctx context.Context, caller *auth.Caller, name string, or
 			return found, func() {}, nil
 		}
 		lock := s.Store.LockLocal
-		if s.Store.Shared() && s.table.Load().moving[found.ID] {
+		if s.Store.Shared() && s.table.Load().migrating[found.ID] {
 			lock = s.Store.Lock
 		}
 		release, err := lock(ctx, lockName(found.ID), false)
@@ -358,7 +367,7 @@ func lockName(agent string) string { return "agent " + agent }
 
 // PointingTo are the aliases that lead to an agent, as far as the caller sees them.
 func (s *Service) PointingTo(caller *auth.Caller, agent string) (names []string) {
-	for name, a := range s.table.Load().Aliases {
+	for name, a := range s.table.Load().aliases {
 		if a.Target == agent && s.Visible(caller, a) {
 			names = append(names, name)
 		}

@@ -43,7 +43,7 @@ func (s *Server) handle(route *route) fiber.Handler {
 // respond answers with the cached response if it is still valid, else with the handler's.
 func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *auth.Caller) error {
 	id := strings.Clone(c.Params("id"))
-	key, cacheable := responseKeyOf(c, r, route, caller, id, s.Aliases.Current().Number)
+	key, cacheable := responseKeyOf(c, r, route, caller, id, s.Aliases.Current().Generation)
 	generation := s.Responses.Generation()
 	if cacheable {
 		if cached, ok := s.Responses.Get(key, s.IsFresh, r.began); ok {

@@ -77,13 +77,13 @@ func (s *Server) authenticate(r *requestState) (*auth.Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	entry, refused := r.settings.Keys.Find([]byte(key), r.began)
+	caller, refused := r.settings.Keys.Find([]byte(key), r.began)
 	if refused != "" {
 		s.Telemetry.CountAuthFailure(refused)
 		return nil, problem.New(problem.CodeUnauthenticated, "send a valid key as Authorization: Bearer … or X-API-Key: …")
 	}
-	r.keyID = entry.Caller.KeyID
-	return entry.Caller, nil
+	r.keyID = caller.KeyID
+	return caller, nil
 }
 
 var errDifferentKeys = problem.New(problem.CodeInvalidParameter, "the Authorization and X-API-Key headers hold different keys; send one")
@@ -127,7 +127,7 @@ func limitRate(r *requestState, caller *auth.Caller) error {
 // acquireSlot takes one of the server.max_inflight slots for the caller's key; the
 // caller must release it. It refuses a key that already uses its fair share.
 func (s *Server) acquireSlot(r *requestState, caller *auth.Caller) error {
-	if !s.Slots.Acquire(caller.Slots, r.settings.MaxInflight, len(r.settings.Keys.ByHash) > 1) {
+	if !s.Slots.Acquire(caller.Slots, r.settings.MaxInflight, r.settings.Keys.Len() > 1) {
 		s.Telemetry.CountRefusal(RefusedShare)
 		return problem.Overloaded("this key already uses its share of the server.max_inflight requests")
 	}

@@ -92,7 +92,7 @@ func (s *Server) finish(c *fiber.Ctx, r *requestState, span trace.Span) {
 	header.Set("X-Request-Id", r.requestID)
 	if r.limit != nil {
 		header.Set("RateLimit-Policy", r.limit.Policy)
-		header.Set("RateLimit", r.limit.Available(now))
+		header.Set("RateLimit", r.limit.Header(now))
 	}
 	status := c.Response().StatusCode()
 	s.Telemetry.EndRequest(c.UserContext(), span, r.entry, telemetry.RequestEvent{

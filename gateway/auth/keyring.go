@@ -1,5 +1,5 @@
-// Package auth finds callers by their keys: which backends a key maps to and with which
-// credentials, its scopes and its rate limit.
+// Package auth authenticates callers by their gateway keys. A key determines which backends
+// a caller can use and with which credentials, its scopes and its rate limit.
 //
 // It may not know HTTP: gateway/api reads the key from the request. Begin with
 // [Keyring.Find].
@@ -7,122 +7,61 @@ package auth
 
 import (
 	"crypto/subtle"
-	"encoding/hex"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/apikey"
 	"github.com/agentgw/agentgw/gateway/backend"
-	"github.com/agentgw/agentgw/gateway/internal/digest"
 	"github.com/agentgw/agentgw/gateway/limit"
-	"github.com/agentgw/agentgw/gateway/problem"
-	"github.com/agentgw/agentgw/normalize"
 )
 
-// Caller is whoever showed a key, and what the key opens.
-type Caller struct {
-	KeyID    string
-	scopes   []string
-	Backends []CallerBackend // in the order of the configuration
-	Limit    *RateLimit      // nil: none
-	Slots    *limit.Slots    // of server.max_inflight
-}
-
-// CallerBackend is a backend that the key maps to, with its credential.
-type CallerBackend struct {
-	*backend.Backend
-	Credential adapters.Credential
-	// Account tells the credential at this backend from others, in the store: a hash of
-	// its hash, so that the store has nothing that another system could know it by.
-	Account string
-}
-
-// accountOf is the account of a credential at a backend.
-func accountOf(backend string, c adapters.Credential) string {
-	var h digest.Fields
-	h = h.Text("account")
-	h = h.Text(backend)
-	h = h.Text(c.ID())
-	sum := h.Sum()
-	return hex.EncodeToString(sum[:16])
-}
-
-// Backend is the backend of that name, if the key maps to it.
-func (c *Caller) Backend(name string) (CallerBackend, bool) {
-	for _, b := range c.Backends {
-		if b.Name == name {
-			return b, true
-		}
-	}
-	return CallerBackend{}, false
-}
-
-// Names are the backends that the key maps to.
-func (c *Caller) Names() []string { return Names(c.Backends) }
-
-func Names(backends []CallerBackend) []string {
-	names := make([]string, 0, len(backends))
-	for _, b := range backends {
-		names = append(names, b.Name)
-	}
-	return names
-}
-
-// Scopes.
-const (
-	ScopeRead    = "agents:read"
-	ScopeWrite   = "agents:write"
-	ScopeAliases = "aliases:write"
-	ScopeMigrate = "migrations:write"
-)
-
-func (c *Caller) HasScope(scope string) bool { return scope == "" || slices.Contains(c.scopes, scope) }
-
-// Keyring finds callers by their keys. It is not changed after it was made; a
-// reload makes another.
+// Keyring holds the callers of one configuration. It is immutable; a configuration reload
+// creates another. It is safe for concurrent use.
 type Keyring struct {
-	ByHash map[[32]byte]*entry
-	ByID   map[string]*Caller
-	// Accounts are those that some key has.
-	Accounts map[string]bool
+	byHash   map[[32]byte]*entry
+	byID     map[string]*Caller
+	accounts map[string]bool // those of all keys
 }
 
+// entry is a key with its validity period.
 type entry struct {
 	hash                 [32]byte
-	notBefore, expiresAt time.Time
-	Caller               *Caller
+	notBefore, expiresAt time.Time // zero expiresAt: it never expires
+	caller               *Caller
 }
 
-// NewKeyring maps each key to its credentials; a backend without one does not
-// exist for it. Limits that did not change go on counting.
-func NewKeyring(keys []config.ResolvedKey, backends []*backend.Backend, places *limit.FairSemaphore, previous *Keyring) *Keyring {
+// NewKeyring maps each key to the backends that it has credentials for. Rate limits that
+// are unchanged since the previous keyring, which may be nil, keep their counts. slots
+// supplies each caller's share of the concurrent requests.
+func NewKeyring(keys []config.ResolvedKey, backends []*backend.Backend, slots *limit.FairSemaphore, previous *Keyring) *Keyring {
 	limits := map[string]*RateLimit{}
 	if previous != nil {
-		for _, e := range previous.ByHash {
-			limits[e.Caller.KeyID] = e.Caller.Limit
+		for id, caller := range previous.byID {
+			limits[id] = caller.Limit
 		}
 	}
-	ring := &Keyring{ByHash: make(map[[32]byte]*entry, len(keys)), ByID: make(map[string]*Caller, len(keys)), Accounts: map[string]bool{}}
+	ring := &Keyring{byHash: make(map[[32]byte]*entry, len(keys)), byID: make(map[string]*Caller, len(keys)), accounts: map[string]bool{}}
 	for _, k := range keys {
-		caller := &Caller{KeyID: k.ID, scopes: k.Scopes, Limit: newRateLimit(k.Limit, limits[k.ID]), Slots: places.Slots(k.ID)}
+		caller := &Caller{KeyID: k.ID, scopes: k.Scopes, Limit: newRateLimit(k.Limit, limits[k.ID]), Slots: slots.Slots(k.ID)}
 		for _, b := range backends {
 			if s, ok := k.Credentials[b.Name]; ok && !s.Empty() {
 				credential := adapters.NewCredential(s)
-				with := CallerBackend{b, credential, accountOf(b.Name, credential)}
-				caller.Backends = append(caller.Backends, with)
-				ring.Accounts[with.Account] = true
+				account := accountOf(b.Name, credential)
+				caller.Backends = append(caller.Backends, CallerBackend{Backend: b, Credential: credential, Account: account})
+				ring.accounts[account] = true
 			}
 		}
-		ring.ByHash[k.Hash] = &entry{hash: k.Hash, notBefore: k.NotBefore, expiresAt: k.ExpiresAt, Caller: caller}
-		ring.ByID[k.ID] = caller
+		ring.byHash[k.Hash] = &entry{hash: k.Hash, notBefore: k.NotBefore, expiresAt: k.ExpiresAt, caller: caller}
+		ring.byID[k.ID] = caller
 	}
 	return ring
 }
 
-// Reasons for which a key is refused, for the metric; a caller is not told.
+// Reasons for which a key is refused. They are values of a metric's label; a caller is not
+// told which one applies.
 const (
 	ReasonMissing   = "missing"
 	ReasonMalformed = "malformed"
@@ -131,8 +70,9 @@ const (
 	ReasonExpired   = "expired"
 )
 
-// Find is the key's entry, or why it is not accepted.
-func (r *Keyring) Find(key []byte, now time.Time) (e *entry, refused string) {
+// Find returns the caller of a key that is valid at the given time, or nil and the reason
+// why the key is refused.
+func (r *Keyring) Find(key []byte, now time.Time) (caller *Caller, refused string) {
 	if len(key) == 0 {
 		return nil, ReasonMissing
 	}
@@ -140,14 +80,17 @@ func (r *Keyring) Find(key []byte, now time.Time) (e *entry, refused string) {
 		return nil, ReasonMalformed
 	}
 	hash := apikey.Hash(key)
-	e, ok := r.ByHash[hash]
+	e, ok := r.byHash[hash]
 	if !ok || subtle.ConstantTimeCompare(e.hash[:], hash[:]) != 1 {
 		return nil, ReasonUnknown
 	}
-	return e, e.refused(now)
+	if reason := e.refused(now); reason != "" {
+		return nil, reason
+	}
+	return e.caller, ""
 }
 
-// refused is why the key is not valid at that time; empty if it is.
+// refused returns why the key is not valid at that time, or the empty string if it is.
 func (e *entry) refused(now time.Time) (reason string) {
 	switch {
 	case now.Before(e.notBefore):
@@ -158,52 +101,50 @@ func (e *entry) refused(now time.Time) (reason string) {
 	return ""
 }
 
-// Tenants are those that some key maps to.
+// Len returns the number of keys.
+func (r *Keyring) Len() int { return len(r.byID) }
+
+// IDs returns the ids of all keys in ascending order.
+func (r *Keyring) IDs() []string { return slices.Sorted(maps.Keys(r.byID)) }
+
+// Caller returns the caller of a key's id, nil if there is none. The key may have expired.
+func (r *Keyring) Caller(id string) *Caller { return r.byID[id] }
+
+// HasAccount reports whether a key has a credential of this account.
+func (r *Keyring) HasAccount(account string) bool { return r.accounts[account] }
+
+// Tenants returns the tenants that the keys map to.
 func (r *Keyring) Tenants() map[*backend.Tenant]bool {
 	inUse := map[*backend.Tenant]bool{}
-	for _, e := range r.ByHash {
-		for _, b := range e.Caller.Backends {
+	for _, caller := range r.byID {
+		for _, b := range caller.Backends {
 			inUse[b.Tenant(b.Credential)] = true
 		}
 	}
 	return inUse
 }
 
-func UnknownBackend(caller *Caller, name string) *problem.Problem {
-	detail := "the key maps to " + strings.Join(caller.Names(), ", ")
-	if len(caller.Backends) == 0 {
-		detail = "the key maps to no backend"
-	}
-	if near := normalize.Nearest(name, caller.Names()); near != "" {
-		detail += "; did you mean " + near + "?"
-	}
-	return problem.New(problem.CodeBackendNotFound, "no backend %q: %s", normalize.Shorten(name), detail)
-}
-
-// Holders are the keys that map to each credential of a backend, in the order
-// of their ids.
-func (r *Keyring) Holders(b *backend.Backend) []Holder {
-	var all []Holder
-	for _, e := range r.ByHash {
-		for _, mapped := range e.Caller.Backends {
-			if mapped.Backend != b {
-				continue
-			}
-			i := slices.IndexFunc(all, func(h Holder) bool { return h.Credential.ID() == mapped.Credential.ID() })
-			if i < 0 {
-				all, i = append(all, Holder{Credential: mapped.Credential}), len(all)
-			}
-			all[i].IDs = append(all[i].IDs, e.Caller.KeyID)
-		}
-	}
-	for i := range all {
-		slices.Sort(all[i].IDs)
-	}
-	slices.SortFunc(all, func(a, b Holder) int { return slices.Compare(a.IDs, b.IDs) })
-	return all
-}
-
-type Holder struct {
+// CredentialKeys is a credential with the ids of the keys that map to it, in ascending
+// order.
+type CredentialKeys struct {
 	Credential adapters.Credential
-	IDs        []string
+	KeyIDs     []string
+}
+
+// KeysByCredential returns the credentials at a backend with their keys, ordered by the
+// keys' ids.
+func (r *Keyring) KeysByCredential(b *backend.Backend) []CredentialKeys {
+	var all []CredentialKeys
+	for _, id := range r.IDs() {
+		mapped, ok := r.byID[id].Backend(b.Name)
+		if !ok || mapped.Backend != b {
+			continue
+		}
+		i := slices.IndexFunc(all, func(c CredentialKeys) bool { return c.Credential.ID() == mapped.Credential.ID() })
+		if i < 0 {
+			all, i = append(all, CredentialKeys{Credential: mapped.Credential}), len(all)
+		}
+		all[i].KeyIDs = append(all[i].KeyIDs, id)
+	}
+	return all
 }

@@ -42,8 +42,8 @@ func (l *RateLimit) Take(now time.Time) (wait time.Duration) {
 	return max(time.Millisecond, time.Duration(missing/float64(l.limiter.Limit())*float64(time.Second)))
 }
 
-// Available returns the value of the RateLimit header (draft-ietf-httpapi-ratelimit-headers).
-func (l *RateLimit) Available(now time.Time) string {
+// Header returns the value of the RateLimit header (draft-ietf-httpapi-ratelimit-headers).
+func (l *RateLimit) Header(now time.Time) string {
 	remaining, reset := l.remaining(now)
 	return fmt.Sprintf(`"key";r=%d;t=%d`, remaining, reset)
 }

@@ -27,7 +27,7 @@ type ApplyInput struct {
 // Apply makes the target, once: what may have been made by an apply before
 // is looked for first.
 func (s *Service) Apply(ctx context.Context, r Request, body ApplyInput) (*View, error) {
-	return s.do(ctx, r, migrate.StepApply, func(ctx context.Context, m *migration) error {
+	return s.runStep(ctx, r, migrate.StepApply, func(ctx context.Context, m *migration) error {
 		if body.PlanHash != m.row.PlanHash {
 			return problem.New(problem.CodePlanStale, "plan_hash is not that of the plan that migration %s has now; read it again", m.row.ID)
 		}
@@ -36,7 +36,7 @@ func (s *Service) Apply(ctx context.Context, r Request, body ApplyInput) (*View,
 		}
 		plan := m.doc.plan()
 		if plan.State() != migrate.Ready {
-			return stuck(plan)
+			return blockedProblem(plan)
 		}
 		if p := lossesProblem(plan.Losses(), body.Accept); p != nil {
 			return p
@@ -48,7 +48,7 @@ func (s *Service) Apply(ctx context.Context, r Request, body ApplyInput) (*View,
 
 func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 	b := m.target
-	try, err := m.attempt()
+	try, err := m.loadAttempt()
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 			agent, err = nil, nil // it was made, and somebody deleted it
 		}
 		if err != nil {
-			return m.unknown(ctx, err)
+			return m.outcomeUnknown(ctx, err)
 		}
 	}
 	if agent == nil {
@@ -73,12 +73,12 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 				return err
 			}
 		}
-		if err := m.keepSource(ctx); err != nil {
+		if err := m.storeSource(ctx); err != nil {
 			return err
 		}
 		if agent, err = m.service.Agents.SendCreate(ctx, b, plan.Change, try); err != nil {
 			try.Finish("")
-			return m.notMade(ctx, try, err)
+			return m.createFailed(ctx, try, err)
 		}
 	}
 	defer try.Finish("") // unless it is kept, it is found by the next apply
@@ -89,8 +89,8 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 	}
 	try.Finish(agent.NativeID)
 	if detail, err := m.service.Agents.ReadFresh(ctx, b, agent.NativeID); err == nil {
-		m.doc.Left = detail.ETag()
-		m.look(detail, false)
+		m.doc.TargetETag = detail.ETag()
+		m.recordVerification(detail, false)
 	} else {
 		m.warnings = append(m.warnings, problem.NewWarning("unverified", "", b.Name, "the target was made, but could not be read back; verify it"))
 	}
@@ -98,8 +98,8 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 	return m.save(ctx, migrate.StepApply, "done")
 }
 
-// attempt is how far an apply before this one came.
-func (m *migration) attempt() (*agents.CreateAttempt, error) {
+// loadAttempt is how far an apply before this one came.
+func (m *migration) loadAttempt() (*agents.CreateAttempt, error) {
 	try := &agents.CreateAttempt{}
 	if len(m.row.Attempt) > 0 {
 		if err := json.Unmarshal(m.row.Attempt, try); err != nil {
@@ -109,16 +109,16 @@ func (m *migration) attempt() (*agents.CreateAttempt, error) {
 	return try, nil
 }
 
-// keepSource keeps the source as it is, if it is as it was planned.
-func (m *migration) keepSource(ctx context.Context) error {
+// storeSource keeps the source as it is, if it is as it was planned.
+func (m *migration) storeSource(ctx context.Context) error {
 	source, err := m.readSource(ctx)
 	if err != nil {
 		return err
 	}
-	if source.ETag() != m.doc.ETag {
+	if source.ETag() != m.doc.SourceETag {
 		return problem.New(problem.CodePlanStale, "%s was changed since it was planned; plan again", m.row.Source)
 	}
-	m.doc.Before = source.BodyWithRaw().Plain()
+	m.doc.SourceBefore = source.BodyWithRaw().Plain()
 	return nil
 }
 
@@ -138,33 +138,33 @@ func (m *migration) readTarget(ctx context.Context) (*catalog.Detail, error) {
 	return detail, err
 }
 
-// look holds the target against the plan.
-func (m *migration) look(target *catalog.Detail, sourceChanged bool) {
+// recordVerification holds the target against the plan.
+func (m *migration) recordVerification(target *catalog.Detail, sourceChanged bool) {
 	checked := migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)
 	m.doc.Verification = &verification{
-		At: alias.Now(), OK: len(m.different(checked)) == 0 && !sourceChanged, SourceChanged: sourceChanged,
-		TargetChanged: m.doc.Left != "" && !m.isOurs(target), Accepted: m.doc.Differing, Fields: checked,
+		At: alias.Now(), OK: len(m.differences(checked)) == 0 && !sourceChanged, SourceChanged: sourceChanged,
+		TargetChanged: m.doc.TargetETag != "" && !m.targetUnchanged(target), Accepted: m.doc.AcceptedDifferences, Fields: checked,
 	}
 	if m.doc.Verification.Accepted == nil {
 		m.doc.Verification.Accepted = []string{}
 	}
 }
 
-// different are the fields that are not as they were sent, and whose difference nobody
+// differences are the fields that are not as they were sent, and whose difference nobody
 // accepted.
-func (m *migration) different(checked []migrate.FieldResult) (paths []string) {
+func (m *migration) differences(checked []migrate.FieldResult) (paths []string) {
 	for _, c := range checked {
-		if c.Differs() && !slices.Contains(m.doc.Differing, c.Name()) {
+		if c.Differs() && !slices.Contains(m.doc.AcceptedDifferences, c.Name()) {
 			paths = append(paths, c.Path)
 		}
 	}
 	return paths
 }
 
-// isOurs reports whether the target is as it was left, but for a status that it was just
+// targetUnchanged reports whether the target is as it was left, but for a status that it was just
 // sent.
-func (m *migration) isOurs(target *catalog.Detail) bool {
-	if m.doc.Left != "" && target.ETag() == m.doc.Left {
+func (m *migration) targetUnchanged(target *catalog.Detail) bool {
+	if m.doc.TargetETag != "" && target.ETag() == m.doc.TargetETag {
 		return true
 	}
 	if status := target.Agent.Status; m.doc.StatusSent == "" || status == nil || *status != m.doc.StatusSent {
@@ -173,14 +173,14 @@ func (m *migration) isOurs(target *catalog.Detail) bool {
 	before := *target.Agent
 	before.Status = m.doc.StatusBefore
 	revision, err := before.Revision()
-	return err == nil && catalog.ETag(revision) == m.doc.Left
+	return err == nil && catalog.ETag(revision) == m.doc.TargetETag
 }
 
-// notMade notes why there is no target, or may be none.
-func (m *migration) notMade(ctx context.Context, try *agents.CreateAttempt, err error) error {
+// createFailed notes why there is no target, or may be none.
+func (m *migration) createFailed(ctx context.Context, try *agents.CreateAttempt, err error) error {
 	if try.OutcomeUnknown {
 		m.row.Attempt = agents.MustMarshal(try)
-		return m.unknown(ctx, err)
+		return m.outcomeUnknown(ctx, err)
 	}
 	p := problem.Of(err)
 	if m.row.State != migrate.OutcomeUnknown { // it was not sent
@@ -196,8 +196,8 @@ func (m *migration) notMade(ctx context.Context, try *agents.CreateAttempt, err 
 	return err
 }
 
-// unknown notes that there may be a target, or not.
-func (m *migration) unknown(ctx context.Context, err error) error {
+// outcomeUnknown notes that there may be a target, or not.
+func (m *migration) outcomeUnknown(ctx context.Context, err error) error {
 	p := problem.Of(err)
 	m.row.State = migrate.OutcomeUnknown
 	if saveErr := m.save(ctx, migrate.StepApply, "it is not known whether there is a target: "+string(p.Code)); saveErr != nil {
@@ -219,7 +219,7 @@ type VerifyInput struct {
 
 // Verify compares the target with the plan.
 func (s *Service) Verify(ctx context.Context, r Request, body VerifyInput) (*View, error) {
-	return s.do(ctx, r, migrate.StepVerify, func(ctx context.Context, m *migration) error {
+	return s.runStep(ctx, r, migrate.StepVerify, func(ctx context.Context, m *migration) error {
 		target, err := m.readTarget(ctx)
 		if err != nil {
 			return err
@@ -230,15 +230,15 @@ func (s *Service) Verify(ctx context.Context, r Request, body VerifyInput) (*Vie
 			if err != nil {
 				return err
 			}
-			changed = source.ETag() != m.doc.ETag
+			changed = source.ETag() != m.doc.SourceETag
 		}
 		for _, name := range body.Accept {
-			if !slices.Contains(m.doc.Differing, name) {
-				m.doc.Differing = append(m.doc.Differing, name)
+			if !slices.Contains(m.doc.AcceptedDifferences, name) {
+				m.doc.AcceptedDifferences = append(m.doc.AcceptedDifferences, name)
 			}
 		}
-		m.look(target, changed)
-		detail := fmt.Sprintf("%d fields differ", len(m.different(m.doc.Verification.Fields)))
+		m.recordVerification(target, changed)
+		detail := fmt.Sprintf("%d fields differ", len(m.differences(m.doc.Verification.Fields)))
 		if len(body.Accept) > 0 {
 			detail += "; accepted: " + strings.Join(body.Accept, ", ")
 		}
@@ -258,8 +258,8 @@ type ShadowInput struct {
 	For     string `json:"for"`
 }
 
-// maxShadow bounds how long a target is read along.
-const maxShadow = 30 * 24 * time.Hour
+// maxShadowDuration bounds how long a target is read along.
+const maxShadowDuration = 30 * 24 * time.Hour
 
 // Shadow has a share of the reads of the source read the target too.
 func (s *Service) Shadow(ctx context.Context, r Request, body ShadowInput) (*View, error) {
@@ -267,10 +267,10 @@ func (s *Service) Shadow(ctx context.Context, r Request, body ShadowInput) (*Vie
 		return nil, problem.InvalidField("/percent", normalize.InvalidValue, "from 1 to 100, or 0 to end it")
 	}
 	length, err := time.ParseDuration(body.For)
-	if body.Percent > 0 && (err != nil || length <= 0 || length > maxShadow) {
-		return nil, problem.InvalidField("/for", normalize.InvalidValue, fmt.Sprintf("a duration such as 1h, at most %s", maxShadow))
+	if body.Percent > 0 && (err != nil || length <= 0 || length > maxShadowDuration) {
+		return nil, problem.InvalidField("/for", normalize.InvalidValue, fmt.Sprintf("a duration such as 1h, at most %s", maxShadowDuration))
 	}
-	return s.do(ctx, r, migrate.StepShadow, func(ctx context.Context, m *migration) error {
+	return s.runStep(ctx, r, migrate.StepShadow, func(ctx context.Context, m *migration) error {
 		m.row.ShadowPercent, m.row.ShadowUntil = body.Percent, alias.Now().Add(length)
 		detail := fmt.Sprintf("%d %% of reads until %s", body.Percent, m.row.ShadowUntil.UTC().Format(time.RFC3339))
 		if m.row.State = migrate.Shadowing; body.Percent == 0 {
@@ -280,8 +280,8 @@ func (s *Service) Shadow(ctx context.Context, r Request, body ShadowInput) (*Vie
 	})
 }
 
-// lead has the source's names lead to the target.
-func (m *migration) lead(c *sqlstore.MigrationChange) {
+// pointNamesToTarget has the source's names lead to the target.
+func (m *migration) pointNamesToTarget(c *sqlstore.MigrationChange) {
 	for _, name := range m.doc.Names {
 		c.PutAliases = append(c.PutAliases, sqlstore.Alias{
 			Name: name, Target: m.row.Target, KeyID: m.row.KeyID, MigrationID: m.row.ID,

@@ -17,8 +17,8 @@ type Cipher struct{ aead cipher.AEAD }
 
 // How a document is kept: its first byte.
 const (
-	keptPlain  = 'p'
-	keptSealed = 's'
+	formatPlain  = 'p'
+	formatSealed = 's'
 )
 
 func NewCipher(key secret.String) (Cipher, error) {
@@ -40,10 +40,10 @@ func NewCipher(key secret.String) (Cipher, error) {
 // Seal closes a document so that only the one of that name opens it.
 func (v Cipher) Seal(name string, document []byte) []byte {
 	if v.aead == nil {
-		return append([]byte{keptPlain}, document...)
+		return append([]byte{formatPlain}, document...)
 	}
 	sealed := make([]byte, 1+v.aead.NonceSize(), 1+v.aead.NonceSize()+len(document)+v.aead.Overhead())
-	sealed[0] = keptSealed
+	sealed[0] = formatSealed
 	_, _ = rand.Read(sealed[1:]) // it never fails
 	return v.aead.Seal(sealed, sealed[1:], document, []byte(name))
 }
@@ -52,9 +52,9 @@ var errSealed = errors.New("it was sealed with another store.encryption_key")
 
 func (v Cipher) Open(name string, kept []byte) ([]byte, error) {
 	switch {
-	case len(kept) > 0 && kept[0] == keptPlain:
+	case len(kept) > 0 && kept[0] == formatPlain:
 		return kept[1:], nil
-	case len(kept) == 0 || kept[0] != keptSealed || v.aead == nil || len(kept) < 1+v.aead.NonceSize():
+	case len(kept) == 0 || kept[0] != formatSealed || v.aead == nil || len(kept) < 1+v.aead.NonceSize():
 		return nil, errSealed
 	}
 	document, err := v.aead.Open(nil, kept[1:1+v.aead.NonceSize()], kept[1+v.aead.NonceSize():], []byte(name))

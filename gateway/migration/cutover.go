@@ -28,19 +28,19 @@ type CutoverInput struct {
 // planned is taken over first. So a caller who reads and writes by the old id loses
 // nothing, and sees nothing that is older than what it wrote.
 func (s *Service) Cutover(ctx context.Context, r Request, body CutoverInput) (*View, error) {
-	return s.do(ctx, r, migrate.StepCutover, func(ctx context.Context, m *migration) error {
+	return s.runStep(ctx, r, migrate.StepCutover, func(ctx context.Context, m *migration) error {
 		release, err := s.Aliases.LockExclusive(ctx, m.row.Source, m.row.Target)
 		if err != nil {
 			return err
 		}
 		defer release()
 		if m.row.State == migrate.CutOver {
-			return m.activateLater(ctx, body.Activate)
+			return m.activateAfterCutover(ctx, body.Activate)
 		}
-		if err := m.namesAreFree(); err != nil {
+		if err := m.checkNames(); err != nil {
 			return err
 		}
-		target, err := m.bringUpToDate(ctx)
+		target, err := m.syncTarget(ctx)
 		if err != nil {
 			return err
 		}
@@ -56,7 +56,7 @@ func (s *Service) Cutover(ctx context.Context, r Request, body CutoverInput) (*V
 			detail = "activated; " + detail
 		}
 		m.row.State, m.row.ShadowPercent = migrate.CutOver, 0
-		if err := m.save(ctx, migrate.StepCutover, detail, m.lead); err != nil {
+		if err := m.save(ctx, migrate.StepCutover, detail, m.pointNamesToTarget); err != nil {
 			return err
 		}
 		s.Aliases.RefreshEverywhere(ctx) // before writes that waited go on
@@ -64,23 +64,23 @@ func (s *Service) Cutover(ctx context.Context, r Request, body CutoverInput) (*V
 	})
 }
 
-// namesAreFree reports an alias that the migration did not make of one of the source's ids,
+// checkNames reports an alias that the migration did not make of one of the source's ids,
 // before anything is done; what is written holds it against the store once more.
-func (m *migration) namesAreFree() error {
+func (m *migration) checkNames() error {
 	for _, name := range m.doc.Names {
-		if a, ok := m.service.Aliases.Current().Aliases[name]; ok && a.MigrationID != m.row.ID {
-			return m.notFree(name)
+		if a, ok := m.service.Aliases.Lookup(name); ok && a.MigrationID != m.row.ID {
+			return m.nameTakenProblem(name)
 		}
 	}
 	return nil
 }
 
-func (m *migration) notFree(name string) *problem.Problem {
+func (m *migration) nameTakenProblem(name string) *problem.Problem {
 	return problem.New(problem.CodeAliasConflict, "an alias that the migration did not make has one of the source's ids; look at /v1/aliases/%s", name)
 }
 
-// activateLater does what a cutover left: it was told not to activate the target.
-func (m *migration) activateLater(ctx context.Context, activate *bool) error {
+// activateAfterCutover does what a cutover left: it was told not to activate the target.
+func (m *migration) activateAfterCutover(ctx context.Context, activate *bool) error {
 	if activate == nil || !*activate || !m.target.Info.CreatesInactive {
 		return nil
 	}
@@ -97,9 +97,9 @@ func (m *migration) activateLater(ctx context.Context, activate *bool) error {
 	return m.save(ctx, migrate.StepCutover, "activated")
 }
 
-// bringUpToDate has the target be as the source is now, with the same options, if nobody
+// syncTarget has the target be as the source is now, with the same options, if nobody
 // else changed the target. It gives the target.
-func (m *migration) bringUpToDate(ctx context.Context) (*catalog.Detail, error) {
+func (m *migration) syncTarget(ctx context.Context) (*catalog.Detail, error) {
 	source, err := m.readSource(ctx)
 	if err != nil {
 		return nil, err
@@ -110,28 +110,28 @@ func (m *migration) bringUpToDate(ctx context.Context) (*catalog.Detail, error) 
 	}
 	if p := m.doc.Pending; p != nil { // it was sent by a cutover before this one: was it done?
 		m.doc.Pending = nil
-		if !m.isOurs(target) && len(migrate.Differences(migrate.Compare(p.Change.change(), target.Agent, m.target.Info))) == 0 {
-			m.took(*p, target.ETag())
+		if !m.targetUnchanged(target) && len(migrate.Differences(migrate.Compare(p.Change.change(), target.Agent, m.target.Info))) == 0 {
+			m.usePlan(*p, target.ETag())
 		}
 	}
-	if source.ETag() != m.doc.ETag {
-		if target, err = m.takeOver(ctx, source, target); err != nil {
+	if source.ETag() != m.doc.SourceETag {
+		if target, err = m.transferChanges(ctx, source, target); err != nil {
 			return nil, err
 		}
 	}
-	if different := m.different(migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)); len(different) > 0 {
+	if different := m.differences(migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)); len(different) > 0 {
 		return nil, problem.New(problem.CodeTargetDiverged, "%s is not as it was planned: %s", m.row.Target, strings.Join(different, ", "))
 	}
 	return target, nil
 }
 
-// took has a plan be the migration's that the target has by now.
-func (m *migration) took(p pendingPlan, left string) {
-	m.doc.Findings, m.doc.Change, m.doc.Activate, m.doc.ETag, m.doc.Left = p.Findings, p.Change, p.Activate, p.ETag, left
+// usePlan has a plan be the migration's that the target has by now.
+func (m *migration) usePlan(p pendingPlan, left string) {
+	m.doc.Findings, m.doc.Change, m.doc.Activate, m.doc.SourceETag, m.doc.TargetETag = p.Findings, p.Change, p.Activate, p.SourceETag, left
 }
 
-// takeOver sends the target what was changed at the source since it was planned.
-func (m *migration) takeOver(ctx context.Context, source, target *catalog.Detail) (*catalog.Detail, error) {
+// transferChanges sends the target what was changed at the source since it was planned.
+func (m *migration) transferChanges(ctx context.Context, source, target *catalog.Detail) (*catalog.Detail, error) {
 	plan, violations := migrate.Make(source.Agent, m.source.Info, m.target.Info, m.doc.Options)
 	if len(violations) > 0 || plan.State() != migrate.Ready {
 		return nil, problem.New(problem.CodePlanStale, "%s was changed since it was planned, so that it can no longer be moved as it was; roll back, and plan again", m.row.Source)
@@ -142,13 +142,13 @@ func (m *migration) takeOver(ctx context.Context, source, target *catalog.Detail
 		return nil, stale
 	}
 	delta, gone := migrate.Delta(m.doc.Change.change(), plan.Change)
-	if violations, verdicts := m.target.Info.CheckUpdate(delta, false); len(violations) > 0 || anyFixed(verdicts) || len(gone) > 0 {
+	if violations, verdicts := m.target.Info.CheckUpdate(delta, false); len(violations) > 0 || anyNotWritable(verdicts) || len(gone) > 0 {
 		return nil, problem.New(problem.CodePlanStale, "%s was changed since it was planned, in a way that %s cannot be told of an agent that there is; roll back, and plan again", m.row.Source, m.target.Info.Title)
 	}
-	next := pendingPlan{ETag: source.ETag(), Findings: plan.Findings, Change: recordOf(plan.Change), Activate: plan.Activate}
-	left := m.doc.Left
+	next := pendingPlan{SourceETag: source.ETag(), Findings: plan.Findings, Change: newStoredChange(plan.Change), Activate: plan.Activate}
+	left := m.doc.TargetETag
 	if !delta.Empty() {
-		if !m.isOurs(target) {
+		if !m.targetUnchanged(target) {
 			return nil, problem.New(problem.CodeTargetDiverged, "%s was changed since it was left: what was changed at the source meanwhile is not written over it", m.row.Target)
 		}
 		m.doc.Pending = &next
@@ -164,12 +164,12 @@ func (m *migration) takeOver(ctx context.Context, source, target *catalog.Detail
 		}
 		left = target.ETag()
 	}
-	m.took(next, left)
+	m.usePlan(next, left)
 	m.doc.Pending = nil
 	return target, m.save(ctx, migrate.StepCutover, "what was changed at the source since it was planned was taken over")
 }
 
-func anyFixed(verdicts map[normalize.Field]adapters.Verdict) bool {
+func anyNotWritable(verdicts map[normalize.Field]adapters.Verdict) bool {
 	for _, v := range verdicts {
 		if v != adapters.Writable {
 			return true
@@ -181,10 +181,10 @@ func anyFixed(verdicts map[normalize.Field]adapters.Verdict) bool {
 // setStatus gives the target a status. If the target was as we left it, it is so after
 // that, too.
 func (m *migration) setStatus(ctx context.Context, step migrate.Step, target *catalog.Detail, status string) error {
-	ours := m.isOurs(target)
+	ours := m.targetUnchanged(target)
 	settle := func(now *catalog.Detail) {
 		if m.doc.StatusSent, m.doc.StatusBefore = "", nil; ours {
-			m.doc.Left = now.ETag()
+			m.doc.TargetETag = now.ETag()
 		}
 	}
 	if now := target.Agent.Status; now != nil && *now == status {
@@ -219,8 +219,8 @@ type RollbackInput struct {
 // Rollback leads the source's ids back to it, and has the target rest, or
 // be deleted if nobody changed it. It can be sent again until all of that is done.
 func (s *Service) Rollback(ctx context.Context, r Request, body RollbackInput) (*View, error) {
-	return s.do(ctx, r, migrate.StepRollback, func(ctx context.Context, m *migration) error {
-		if err := m.findLost(ctx, body.Abandon); err != nil {
+	return s.runStep(ctx, r, migrate.StepRollback, func(ctx context.Context, m *migration) error {
+		if err := m.findCreatedTarget(ctx, body.Abandon); err != nil {
 			return err
 		}
 		release, err := s.Aliases.LockExclusive(ctx, m.row.Source, m.row.Target)
@@ -229,7 +229,7 @@ func (s *Service) Rollback(ctx context.Context, r Request, body RollbackInput) (
 		}
 		defer release()
 		if m.row.State == migrate.CutOver {
-			if err := m.canGoBack(ctx); err != nil {
+			if err := m.checkSourceUsable(ctx); err != nil {
 				return err
 			}
 		}
@@ -237,24 +237,24 @@ func (s *Service) Rollback(ctx context.Context, r Request, body RollbackInput) (
 	})
 }
 
-// canGoBack reports why ids cannot lead back to the source.
-func (m *migration) canGoBack(ctx context.Context) error {
+// checkSourceUsable reports why ids cannot lead back to the source.
+func (m *migration) checkSourceUsable(ctx context.Context) error {
 	if err := m.service.Aliases.Sync(ctx); err != nil {
 		return err
 	}
-	if on, moved := m.service.Aliases.Current().Aliases[m.row.Target]; moved {
+	if on, moved := m.service.Aliases.Lookup(m.row.Target); moved {
 		return problem.New(problem.CodeMigrationState, "%s was moved on to %s: roll that migration back first", m.row.Target, on.Target)
 	}
 	_, err := m.readSource(ctx)
 	return err
 }
 
-// findLost finds the target of an apply whose outcome is not known.
-func (m *migration) findLost(ctx context.Context, abandon bool) error {
+// findCreatedTarget finds the target of an apply whose outcome is not known.
+func (m *migration) findCreatedTarget(ctx context.Context, abandon bool) error {
 	if m.row.State != migrate.OutcomeUnknown || m.row.Target != "" || len(m.row.Attempt) == 0 {
 		return nil
 	}
-	try, err := m.attempt()
+	try, err := m.loadAttempt()
 	if err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func (m *migration) findLost(ctx context.Context, abandon bool) error {
 	}
 	agent, err := m.service.Agents.Reconcile(ctx, m.target, m.doc.Change.change(), try)
 	if err != nil {
-		return m.unknown(ctx, err)
+		return m.outcomeUnknown(ctx, err)
 	}
 	if agent != nil {
 		m.row.Target = agent.ID
@@ -282,11 +282,11 @@ func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 			return err
 		}
 	}
-	if deleteTarget && target != nil && !m.isOurs(target) {
+	if deleteTarget && target != nil && !m.targetUnchanged(target) {
 		return problem.New(problem.CodeTargetDiverged, "%s was changed since it was left, so it is not deleted; roll back without delete_target, or delete it by its own id", m.row.Target)
 	}
 	if target != nil && m.row.State == migrate.CutOver {
-		m.sayWhatStays(target)
+		m.warnNotCarriedBack(target)
 	}
 	// The way back first: if the process ends here, clients are with the source, and the
 	// rest is done when this is sent again.
@@ -318,9 +318,9 @@ func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 	return nil
 }
 
-// sayWhatStays names what was changed at the target only.
-func (m *migration) sayWhatStays(target *catalog.Detail) {
-	if m.isOurs(target) {
+// warnNotCarriedBack names what was changed at the target only.
+func (m *migration) warnNotCarriedBack(target *catalog.Detail) {
+	if m.targetUnchanged(target) {
 		return
 	}
 	said := len(m.warnings)

@@ -33,34 +33,34 @@ import (
 // document is what a migration keeps beside its row. It holds prompts, so it is
 // sealed.
 type document struct {
-	Options  migrate.Options   `json:"options"`
-	ETag     string            `json:"etag"` // of the source, when it was planned
-	Findings []migrate.Finding `json:"findings"`
-	Change   changeRecord      `json:"change"`
-	Activate bool              `json:"activate"`
+	Options    migrate.Options   `json:"options"`
+	SourceETag string            `json:"etag"` // of the source, when it was planned
+	Findings   []migrate.Finding `json:"findings"`
+	Change     storedChange      `json:"change"`
+	Activate   bool              `json:"activate"`
 	// Names are the ids by which the source is found: its own, and alternate ones.
 	Names []string `json:"names"`
-	// Before is the source as it was when the target was made.
-	Before   jsontext.Value `json:"before,omitzero"`
-	Accepted []string       `json:"accepted,omitzero"`
-	// Left is the target's entity tag as it was left; empty if that was not seen.
-	Left string `json:"left,omitzero"`
+	// SourceBefore is the source as it was when the target was made.
+	SourceBefore jsontext.Value `json:"before,omitzero"`
+	Accepted     []string       `json:"accepted,omitzero"`
+	// TargetETag is the target's entity tag as it was left; empty if that was not seen.
+	TargetETag string `json:"left,omitzero"`
 	// Pending is what the target is just being sent, so that it is known for ours if the
 	// process ends before that is written down; and so is a status, with the one before it.
 	Pending      *pendingPlan `json:"pending,omitzero"`
 	StatusSent   string       `json:"status_sent,omitzero"`
 	StatusBefore *string      `json:"status_before,omitzero"`
-	// Differing are fields whose difference was accepted: "mismatch:/name".
-	Differing    []string      `json:"differing,omitzero"`
-	Verification *verification `json:"verification,omitzero"`
+	// AcceptedDifferences are fields whose difference was accepted: "mismatch:/name".
+	AcceptedDifferences []string      `json:"differing,omitzero"`
+	Verification        *verification `json:"verification,omitzero"`
 }
 
 // pendingPlan is a plan that takes the place of the one before it once the target has it.
 type pendingPlan struct {
-	ETag     string            `json:"etag"`
-	Findings []migrate.Finding `json:"findings"`
-	Change   changeRecord      `json:"change"`
-	Activate bool              `json:"activate"`
+	SourceETag string            `json:"etag"`
+	Findings   []migrate.Finding `json:"findings"`
+	Change     storedChange      `json:"change"`
+	Activate   bool              `json:"activate"`
 }
 
 // verification is what the target was found to be like.
@@ -73,21 +73,21 @@ type verification struct {
 	Fields        []migrate.FieldResult `json:"fields"`
 }
 
-// changeRecord is a change as it is kept.
-type changeRecord struct {
+// storedChange is a change as it is kept.
+type storedChange struct {
 	Set        map[string]jsontext.Value `json:"set"`
 	Extensions map[string]jsontext.Value `json:"extensions"`
 }
 
-func recordOf(c normalize.Change) changeRecord {
-	r := changeRecord{Set: map[string]jsontext.Value{}, Extensions: c.Extensions}
+func newStoredChange(c normalize.Change) storedChange {
+	r := storedChange{Set: map[string]jsontext.Value{}, Extensions: c.Extensions}
 	for f, v := range c.Set {
 		r.Set[f.Name()] = v
 	}
 	return r
 }
 
-func (r changeRecord) change() normalize.Change {
+func (r storedChange) change() normalize.Change {
 	c := normalize.Change{Set: map[normalize.Field]jsontext.Value{}, Extensions: r.Extensions}
 	for name, v := range r.Set {
 		if f, ok := normalize.FieldByName(name); ok {
@@ -104,7 +104,7 @@ func (d document) plan() migrate.Plan {
 // Service moves agents between backends. It is safe for concurrent use.
 type Service struct {
 	Options
-	shadows *ShadowReader
+	shadows *shadowReader
 }
 
 // Options are what a migrationService is made of.
@@ -143,7 +143,7 @@ type migration struct {
 	doc            document
 	source, target auth.CallerBackend
 	warnings       []problem.Warning
-	sealed         bool // its document cannot be decrypted
+	undecryptable  bool // its document cannot be decrypted
 }
 
 // sourceID and targetID are the agents'.
@@ -166,10 +166,10 @@ func (m *migration) save(ctx context.Context, step migrate.Step, detail string, 
 	}
 	written, err := m.service.Store.WriteMigration(context.WithoutCancel(ctx), write)
 	if errors.Is(err, sqlstore.ErrVersionMismatch) {
-		return m.notFree(m.row.Source)
+		return m.nameTakenProblem(m.row.Source)
 	}
 	if errors.Is(err, sqlstore.ErrConflict) {
-		return busy(m.row)
+		return stepRunningProblem(m.row)
 	}
 	if err != nil {
 		return problem.StoreUnavailable(err)
@@ -178,41 +178,41 @@ func (m *migration) save(ctx context.Context, step migrate.Step, detail string, 
 	return nil
 }
 
-// busy is the problem of two who do something with a migration at once.
-func busy(row sqlstore.Migration) *problem.Problem {
+// stepRunningProblem is the problem of two who do something with a migration at once.
+func stepRunningProblem(row sqlstore.Migration) *problem.Problem {
 	p := problem.New(problem.CodeMigrationState, "another step of migration %s is running; read it, and go on from there", row.ID)
 	p.RetryAfter = time.Second
 	return p
 }
 
-// stepPatience is how long a step waits for another one of the same migration.
-const stepPatience = time.Second
+// stepLockTimeout is how long a step waits for another one of the same migration.
+const stepLockTimeout = time.Second
 
-// do does a step of the migration that the path names, alone.
-func (s *Service) do(ctx context.Context, r Request, step migrate.Step, work func(context.Context, *migration) error) (*View, error) {
+// runStep does a step of the migration that the path names, alone.
+func (s *Service) runStep(ctx context.Context, r Request, step migrate.Step, work func(context.Context, *migration) error) (*View, error) {
 	result := "error"
 	defer func() { s.Telemetry.CountMigrationStep(string(step), result) }()
 	if err := s.Aliases.Available(); err != nil {
 		return nil, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, stepPatience)
+	waiting, cancel := context.WithTimeout(ctx, stepLockTimeout)
 	release, err := s.Store.Lock(waiting, "migration "+r.ID, true)
 	cancel()
 	if err != nil && errors.Is(err, sqlstore.ErrUnavailable) {
 		return nil, problem.StoreUnavailable(err)
 	} else if err != nil {
-		return nil, busy(sqlstore.Migration{ID: normalize.Shorten(r.ID)})
+		return nil, stepRunningProblem(sqlstore.Migration{ID: normalize.Shorten(r.ID)})
 	}
 	defer release()
-	m, err := s.migration(ctx, r)
+	m, err := s.find(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if m.sealed {
+	if m.undecryptable {
 		return nil, problem.New(problem.CodeMigrationState, "what migration %s keeps of its agents was sealed with another store.encryption_key; start the gateway with that one", m.row.ID)
 	}
 	if plan := m.doc.plan(); step == migrate.StepApply && (m.row.State == migrate.MissingInput || m.row.State == migrate.Blocked) {
-		return nil, stuck(plan)
+		return nil, blockedProblem(plan)
 	}
 	if !migrate.Allowed(step, m.row.State) {
 		return nil, problem.New(problem.CodeMigrationState, "migration %s is %s: it cannot be given %s now; what can follow is %s", m.row.ID, m.row.State, step, stepsText(migrate.Next(m.row.State)))
@@ -236,24 +236,24 @@ func stepsText(steps []migrate.Step) string {
 	return strings.Join(words, " or ")
 }
 
-// migration reads the one that the path names, if the caller sees it.
-func (s *Service) migration(ctx context.Context, r Request) (*migration, error) {
+// find reads the one that the path names, if the caller sees it.
+func (s *Service) find(ctx context.Context, r Request) (*migration, error) {
 	row, found, err := s.Store.Migration(ctx, r.ID)
 	if err != nil {
 		return nil, problem.StoreUnavailable(err)
 	}
 	if found {
-		if m, ok := s.open(r, row); ok {
+		if m, ok := s.openRow(r, row); ok {
 			return m, nil
 		}
 	}
 	return nil, problem.New(problem.CodeMigrationNotFound, "no migration of this id is of agents that the key can see")
 }
 
-// open reads a migration's document; false if the caller may not see it: the key maps to
+// openRow reads a migration's document; false if the caller may not see it: the key maps to
 // both backends, and is the one that planned it, or has the credentials that it was
 // planned with, or those that the planner has now.
-func (s *Service) open(r Request, row sqlstore.Migration) (m *migration, visible bool) {
+func (s *Service) openRow(r Request, row sqlstore.Migration) (m *migration, visible bool) {
 	m = &migration{service: s, request: r, row: row}
 	ok := false
 	if m.source, ok = r.Caller.Backend(m.sourceID().Backend); !ok {
@@ -263,7 +263,7 @@ func (s *Service) open(r Request, row sqlstore.Migration) (m *migration, visible
 		return nil, false
 	}
 	same := m.source.Account == row.SourceCredential && m.target.Account == row.TargetCredential
-	if planner := s.Keys().ByID[row.KeyID]; planner != nil && !same {
+	if planner := s.Keys().Caller(row.KeyID); planner != nil && !same {
 		s, hasSource := planner.Backend(m.source.Name)
 		t, hasTarget := planner.Backend(m.target.Name)
 		same = hasSource && hasTarget && s.Credential.ID() == m.source.Credential.ID() && t.Credential.ID() == m.target.Credential.ID()
@@ -275,7 +275,7 @@ func (s *Service) open(r Request, row sqlstore.Migration) (m *migration, visible
 	if err == nil {
 		err = json.Unmarshal(document, &m.doc)
 	}
-	m.sealed = err != nil
+	m.undecryptable = err != nil
 	return m, true
 }
 
@@ -294,7 +294,7 @@ func (s *Service) Plan(ctx context.Context, r Request, in PlanInput) (v *View, c
 	if err := s.Aliases.Available(); err != nil {
 		return nil, false, err
 	}
-	m, err := s.planned(ctx, r, in)
+	m, err := s.newPlan(ctx, r, in)
 	if err != nil {
 		return nil, false, err
 	}
@@ -309,7 +309,7 @@ func (s *Service) Plan(ctx context.Context, r Request, in PlanInput) (v *View, c
 		return nil, false, problem.StoreUnavailable(err)
 	}
 	for _, row := range known {
-		_, visible := s.open(r, row)
+		_, visible := s.openRow(r, row)
 		switch {
 		case !visible: // another account's
 		case migrate.MayHaveTarget(row.State):
@@ -327,8 +327,8 @@ func (s *Service) Plan(ctx context.Context, r Request, in PlanInput) (v *View, c
 	return v, created, err
 }
 
-// planned reads the source and makes the plan.
-func (s *Service) planned(ctx context.Context, r Request, body PlanInput) (*migration, error) {
+// newPlan reads the source and makes the plan.
+func (s *Service) newPlan(ctx context.Context, r Request, body PlanInput) (*migration, error) {
 	if body.Source == "" || body.TargetBackend == "" {
 		return nil, problem.InvalidField("/source", normalize.Required, "name the agent as source, and the backend as target_backend")
 	}
@@ -354,7 +354,7 @@ func (s *Service) planned(ctx context.Context, r Request, body PlanInput) (*migr
 	if err != nil {
 		return nil, err
 	}
-	if a, ok := s.Aliases.Current().Aliases[detail.Agent.ID]; ok && s.Aliases.SameNamespace(r.Caller, a) {
+	if a, ok := s.Aliases.Lookup(detail.Agent.ID); ok && s.Aliases.SameNamespace(r.Caller, a) {
 		where := "elsewhere"
 		if s.Aliases.Visible(r.Caller, a) {
 			where = "to " + a.Target
@@ -369,19 +369,19 @@ func (s *Service) planned(ctx context.Context, r Request, body PlanInput) (*migr
 		ID: "mig_" + strings.ToLower(ulid.Make().String()), State: plan.State(), Source: detail.Agent.ID, TargetBackend: m.target.Name,
 		KeyID: r.Caller.KeyID, SourceCredential: m.source.Account, TargetCredential: m.target.Account, CreatedAt: alias.Now(),
 	}
-	m.doc = document{Options: body.Options, ETag: detail.ETag(), Names: append([]string{detail.Agent.ID}, detail.Agent.AlternateIDs...)}
+	m.doc = document{Options: body.Options, SourceETag: detail.ETag(), Names: append([]string{detail.Agent.ID}, detail.Agent.AlternateIDs...)}
 	m.take(plan)
 	return m, nil
 }
 
 // take has a plan be the migration's.
 func (m *migration) take(p migrate.Plan) {
-	m.doc.Findings, m.doc.Change, m.doc.Activate = p.Findings, recordOf(p.Change), p.Activate
+	m.doc.Findings, m.doc.Change, m.doc.Activate = p.Findings, newStoredChange(p.Change), p.Activate
 }
 
 // hash tells a plan from every other one.
 func (m *migration) hash() string {
-	whole, err := json.Marshal([]any{m.row.Source, m.row.TargetBackend, m.doc.ETag, m.doc.Options, m.doc.Findings, m.doc.Change, m.doc.Activate}, json.Deterministic(true))
+	whole, err := json.Marshal([]any{m.row.Source, m.row.TargetBackend, m.doc.SourceETag, m.doc.Options, m.doc.Findings, m.doc.Change, m.doc.Activate}, json.Deterministic(true))
 	if err != nil {
 		return ""
 	}
@@ -394,7 +394,7 @@ func (s *Service) Get(ctx context.Context, r Request) (*View, error) {
 	if err := s.Aliases.Available(); err != nil {
 		return nil, err
 	}
-	m, err := s.migration(ctx, r)
+	m, err := s.find(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -420,7 +420,7 @@ func (s *Service) List(ctx context.Context, r Request, q sqlstore.MigrationQuery
 				return list, q.After, nil
 			}
 			q.After = row.ID
-			if m, visible := s.open(r, row); visible {
+			if m, visible := s.openRow(r, row); visible {
 				list = append(list, m.summary())
 			}
 		}
@@ -445,8 +445,8 @@ func lossesProblem(losses []migrate.Finding, accepted []string) *problem.Problem
 	return p
 }
 
-// stuck is the problem of a plan that is not ready.
-func stuck(p migrate.Plan) *problem.Problem {
+// blockedProblem is the problem of a plan that is not ready.
+func blockedProblem(p migrate.Plan) *problem.Problem {
 	problem := problem.New(problem.CodeMigrationBlocked, "the plan is %s", p.State())
 	for _, f := range p.Findings {
 		if f.Severity == migrate.Blocking {

@@ -16,43 +16,43 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// ShadowReader reads targets beside their sources, out of the way of those who read the
+// shadowReader reads targets beside their sources, out of the way of those who read the
 // sources. It is safe for concurrent use.
-type ShadowReader struct {
+type shadowReader struct {
 	service *Service
-	places  chan struct{} // more at once are left out
+	slots   chan struct{} // more at once are left out
 	running sync.WaitGroup
 	ctx     context.Context
 	stop    context.CancelFunc
 
-	mu       sync.Mutex
-	expected map[string]expected                       // by the migration's id
-	counts   map[string]map[sqlstore.ShadowCount]int64 // Count is 0 in the keys
+	mu        sync.Mutex
+	documents map[string]cachedDocument                 // by the migration's id
+	counts    map[string]map[sqlstore.ShadowCount]int64 // Count is 0 in the keys
 }
 
-// expected is what a target is to be like, as of a version of the routing.
-type expected struct {
-	routing *alias.Table
-	doc     document
+// cachedDocument is what a target is to be like, as of a version of the routing.
+type cachedDocument struct {
+	table *alias.Table
+	doc   document
 }
 
 const (
-	// shadowPlaces is how many targets are read at once.
-	shadowPlaces = 8
-	// shadowFor bounds one such read.
-	shadowFor = 10 * time.Second
+	// maxShadowReads is how many targets are read at once.
+	maxShadowReads = 8
+	// shadowReadTimeout bounds one such read.
+	shadowReadTimeout = 10 * time.Second
 )
 
-func newShadowReader(m *Service) *ShadowReader {
+func newShadowReader(m *Service) *shadowReader {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &ShadowReader{service: m, places: make(chan struct{}, shadowPlaces), ctx: ctx, stop: stop, expected: map[string]expected{}, counts: map[string]map[sqlstore.ShadowCount]int64{}}
+	s := &shadowReader{service: m, slots: make(chan struct{}, maxShadowReads), ctx: ctx, stop: stop, documents: map[string]cachedDocument{}, counts: map[string]map[sqlstore.ShadowCount]int64{}}
 	if m.Store != nil {
-		s.running.Go(func() { alias.Poll(ctx, func() { s.keep(ctx, m.Store) }) })
+		s.running.Go(func() { alias.Poll(ctx, func() { s.flush(ctx, m.Store) }) })
 	}
 	return s
 }
 
-func (s *ShadowReader) close() {
+func (s *shadowReader) close() {
 	s.stop()
 	s.running.Wait()
 }
@@ -60,42 +60,39 @@ func (s *ShadowReader) close() {
 // OnRead reads the target of an agent that is just being answered, if its share of the
 // reads says so. It reports whether the agent has such a target at all.
 func (s *Service) OnRead(caller *auth.Caller, source auth.CallerBackend, agent *normalize.Agent) (has bool) {
-	routing := s.Aliases.Current()
-	if len(routing.Shadows) == 0 {
-		return false
-	}
-	for _, shadow := range routing.Shadows[agent.ID] {
+	table := s.Aliases.Current()
+	for _, shadow := range table.Shadows(agent.ID) {
 		target, ok := caller.Backend(alias.ParseStoredID(shadow.Target).Backend)
-		if !ok || source.Account != shadow.SourceCredential || !shadowed(shadow, time.Now()) {
+		if !ok || source.Account != shadow.SourceCredential || !isShadowed(shadow, time.Now()) {
 			continue
 		}
 		has = true
 		if rand.Int64N(100) < shadow.Percent {
-			s.shadows.begin(shadow, routing, source, target, agent)
+			s.shadows.start(shadow, table, source, target, agent)
 		}
 	}
 	return has
 }
 
-// shadowed reports whether reads of the source read the target along at that time.
-func shadowed(s sqlstore.Shadow, now time.Time) bool { return s.Percent > 0 && now.Before(s.Until) }
+// isShadowed reports whether reads of the source read the target along at that time.
+func isShadowed(s sqlstore.Shadow, now time.Time) bool { return s.Percent > 0 && now.Before(s.Until) }
 
-// begin compares in the background, unless enough of that is done already.
-func (s *ShadowReader) begin(shadow sqlstore.Shadow, r *alias.Table, from, to auth.CallerBackend, source *normalize.Agent) {
+// start compares in the background, unless enough of that is done already.
+func (s *shadowReader) start(shadow sqlstore.Shadow, r *alias.Table, from, to auth.CallerBackend, source *normalize.Agent) {
 	select {
-	case s.places <- struct{}{}:
+	case s.slots <- struct{}{}:
 	default:
 		return
 	}
 	s.running.Go(func() {
-		defer func() { <-s.places }()
-		ctx, cancel := context.WithTimeout(backend.WithBackgroundPriority(s.ctx), shadowFor)
+		defer func() { <-s.slots }()
+		ctx, cancel := context.WithTimeout(backend.WithBackgroundPriority(s.ctx), shadowReadTimeout)
 		defer cancel()
 		_ = backend.RecoverPanic(ctx, to.Backend, "get", s.service.Log, func() { s.compare(ctx, shadow, r, from, to, source) })
 	})
 }
 
-func (s *ShadowReader) compare(ctx context.Context, shadow sqlstore.Shadow, r *alias.Table, from, to auth.CallerBackend, source *normalize.Agent) {
+func (s *shadowReader) compare(ctx context.Context, shadow sqlstore.Shadow, r *alias.Table, from, to auth.CallerBackend, source *normalize.Agent) {
 	doc, ok := s.document(ctx, shadow.MigrationID, r)
 	if !ok {
 		return
@@ -112,7 +109,7 @@ func (s *ShadowReader) compare(ctx context.Context, shadow sqlstore.Shadow, r *a
 	s.service.Telemetry.CountShadowRead()
 	for _, path := range migrate.Differences(migrate.Compare(plan.Change, target.Agent, to.Info)) {
 		s.count(shadow.MigrationID, path)
-		s.service.Telemetry.CountShadowMismatch(fieldOf(path))
+		s.service.Telemetry.CountShadowMismatch(metricField(path))
 	}
 }
 
@@ -126,8 +123,8 @@ func ShadowFields() (names []string) {
 	return names
 }
 
-// fieldOf bounds what a metric's label can be: a field's name, or extensions.
-func fieldOf(path string) string {
+// metricField bounds what a metric's label can be: a field's name, or extensions.
+func metricField(path string) string {
 	for _, f := range normalize.AllFields() {
 		if f.Pointer() == path {
 			return f.Name()
@@ -137,11 +134,11 @@ func fieldOf(path string) string {
 }
 
 // document is a migration's, read once for each routing.
-func (s *ShadowReader) document(ctx context.Context, id string, r *alias.Table) (document, bool) {
+func (s *shadowReader) document(ctx context.Context, id string, r *alias.Table) (document, bool) {
 	s.mu.Lock()
-	known, ok := s.expected[id]
+	known, ok := s.documents[id]
 	s.mu.Unlock()
-	if ok && known.routing == r {
+	if ok && known.table == r {
 		return known.doc, true
 	}
 	row, found, err := s.service.Store.Migration(ctx, id)
@@ -155,16 +152,16 @@ func (s *ShadowReader) document(ctx context.Context, id string, r *alias.Table) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for other, e := range s.expected {
-		if e.routing != r {
-			delete(s.expected, other)
+	for other, e := range s.documents {
+		if e.table != r {
+			delete(s.documents, other)
 		}
 	}
-	s.expected[id] = expected{r, doc}
+	s.documents[id] = cachedDocument{r, doc}
 	return doc, true
 }
 
-func (s *ShadowReader) count(id, path string) {
+func (s *shadowReader) count(id, path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.counts[id] == nil {
@@ -173,8 +170,8 @@ func (s *ShadowReader) count(id, path string) {
 	s.counts[id][sqlstore.ShadowCount{Minute: time.Now().UTC().Truncate(time.Minute), Field: path}]++
 }
 
-// keep writes what was counted into the store. What cannot be written now is next time.
-func (s *ShadowReader) keep(ctx context.Context, store *sqlstore.Store) {
+// flush writes what was counted into the store. What cannot be written now is next time.
+func (s *shadowReader) flush(ctx context.Context, store *sqlstore.Store) {
 	s.mu.Lock()
 	counted := s.counts
 	s.counts = map[string]map[sqlstore.ShadowCount]int64{}

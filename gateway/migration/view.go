@@ -38,13 +38,13 @@ type Summary struct {
 // View is the whole of it.
 type View struct {
 	Summary
-	Plan         planView           `json:"plan"`
-	Accepted     []string           `json:"accepted"`
-	Verification *verification      `json:"verification"`
-	Shadow       *shadowView        `json:"shadow"`
-	Manual       []migrate.Finding  `json:"manual"`
-	Warnings     []problem.Warning  `json:"warnings"`
-	Trail        []migrationOutcome `json:"trail"`
+	Plan         planView          `json:"plan"`
+	Accepted     []string          `json:"accepted"`
+	Verification *verification     `json:"verification"`
+	Shadow       *shadowView       `json:"shadow"`
+	Manual       []migrate.Finding `json:"manual"`
+	Warnings     []problem.Warning `json:"warnings"`
+	AuditLog     []auditEntry      `json:"trail"`
 }
 
 type planView struct {
@@ -69,8 +69,8 @@ type shadowView struct {
 
 const shadowNote = "equal configuration; how the agent behaves on a call is not compared"
 
-// migrationOutcome is a line of the trail.
-type migrationOutcome struct {
+// auditEntry is a line of the trail.
+type auditEntry struct {
 	At        time.Time `json:"at"`
 	Step      string    `json:"step"`
 	State     string    `json:"state"`
@@ -105,14 +105,14 @@ func (m *migration) summary() Summary {
 func (m *migration) view(ctx context.Context) (*View, error) {
 	v := &View{
 		Summary: m.summary(), Accepted: m.doc.Accepted, Verification: m.doc.Verification, Warnings: m.warnings,
-		Plan: planView{SourceETag: m.doc.ETag, Options: m.doc.Options, Findings: m.doc.Findings, Agent: bodyOf(m.target.Name, m.doc.Change.change()), Activate: m.doc.Activate},
+		Plan: planView{SourceETag: m.doc.SourceETag, Options: m.doc.Options, Findings: m.doc.Findings, Agent: createBody(m.target.Name, m.doc.Change.change()), Activate: m.doc.Activate},
 	}
 	for _, f := range m.doc.Findings {
 		if f.Kind == migrate.Manual && f.Severity == migrate.Warn {
 			v.Manual = append(v.Manual, f)
 		}
 	}
-	if plan := m.doc.plan(); plan.State() == migrate.Ready && !m.sealed { // an adapter is given only what was checked
+	if plan := m.doc.plan(); plan.State() == migrate.Ready && !m.undecryptable { // an adapter is given only what was checked
 		requests, err := agents.DryRunRequests(ctx, m.target, []backend.Call{{Op: adapters.OpCreate, Change: plan.Change}})
 		if err != nil {
 			return nil, problem.FromBackend(m.target.Name, adapters.OpCreate, err)
@@ -124,7 +124,7 @@ func (m *migration) view(ctx context.Context) (*View, error) {
 		return nil, problem.StoreUnavailable(err)
 	}
 	for _, a := range trail {
-		v.Trail = append(v.Trail, migrationOutcome{At: a.At, Step: a.Step, State: a.State, KeyID: a.KeyID, RequestID: a.RequestID, Detail: a.Detail})
+		v.AuditLog = append(v.AuditLog, auditEntry{At: a.At, Step: a.Step, State: a.State, KeyID: a.KeyID, RequestID: a.RequestID, Detail: a.Detail})
 	}
 	if !m.row.ShadowUntil.IsZero() {
 		v.Shadow = &shadowView{Percent: m.row.ShadowPercent, Until: m.row.ShadowUntil, Differences: map[string]int64{}, Note: shadowNote}
@@ -143,8 +143,8 @@ func (m *migration) view(ctx context.Context) (*View, error) {
 	return v, nil
 }
 
-// bodyOf is a change as a body for POST /v1/agents.
-func bodyOf(backend string, c normalize.Change) jsontext.Value {
+// createBody is a change as a body for POST /v1/agents.
+func createBody(backend string, c normalize.Change) jsontext.Value {
 	groups := map[string]jsontext.Value{}
 	body := normalize.AppendMember(nil, "backend", agents.MustMarshal(backend))
 	for _, f := range normalize.AllFields() {
