@@ -1,5 +1,5 @@
-// Package admin is the operators' HTTP API: probes, metrics, purge, reload and the data of
-// the console.
+// Package admin is the operators' HTTP API: liveness and readiness, metrics, cache purge,
+// reload, profiling and the console.
 //
 // It may not know the public API, nor how a request is served. Begin with [Admin.Handler].
 package admin
@@ -18,8 +18,9 @@ import (
 	"github.com/agentgw/agentgw/gateway/journal"
 )
 
-// Admin is the operators' listener. It is net/http rather than Fiber: what
-// belongs here (Prometheus, server-sent events, pprof) is.
+// Admin serves the operators' API. It uses net/http rather than Fiber, because its parts
+// (Prometheus, server-sent events, pprof) are net/http handlers. It is safe for concurrent
+// use.
 type Admin struct {
 	Options
 	draining     atomic.Bool
@@ -27,42 +28,46 @@ type Admin struct {
 	ended        chan struct{}
 }
 
-// Options are what an Admin is made of.
+// Options are the dependencies of an Admin.
 type Options struct {
 	Gateway Gateway
 	Journal *journal.RequestLog
 	Metrics http.Handler
-	// Migrations returns the migrations for the console, and one of them in detail.
+	// Migrations returns the newest migrations for the console, with the details of the one
+	// with this id.
 	Migrations func(ctx context.Context, id string) console.Migrations
-	// Reload reads the configuration again and returns the settings that changed and need a
-	// restart.
+	// Reload reads the configuration again. It returns the changed settings that take effect
+	// only after a restart.
 	Reload func() (needRestart []string, err error)
 }
 
 // Gateway is the gateway as operators see it.
 type Gateway interface {
 	ConsoleState() console.State
-	// Purge drops what is cached, of one backend or of what one key sees if they are named,
-	// and returns the number of entries.
+	// Purge removes entries from the cache and returns their number. If backend or keyID is
+	// not empty, only the entries of that backend, or those visible to that key, are removed.
 	Purge(backend, keyID string) int
-	// UnknownName returns a message about a name that does not exist; empty for none.
+	// UnknownName returns an error message if the backend or the key does not exist, else the
+	// empty string. Empty names are not checked.
 	UnknownName(backend, keyID string) string
+	// ProfilingEnabled reports whether admin.pprof is on.
 	ProfilingEnabled() bool
 }
 
+// New returns an Admin; Handler returns what serves its routes.
 func New(o Options) *Admin {
 	a := &Admin{Options: o, ended: make(chan struct{})}
 	a.closeStreams = sync.OnceFunc(func() { close(a.ended) })
 	return a
 }
 
-// Drain makes /readyz say that no more requests should come.
+// Drain makes /readyz return 503, so that load balancers send no more requests.
 func (a *Admin) Drain() { a.draining.Store(true) }
 
-// Close lets go of the consoles that are open, which have no end of their own.
+// Close ends the event streams of open consoles, which would otherwise never end.
 func (a *Admin) Close() { a.closeStreams() }
 
-// Handler has the routes.
+// Handler returns the handler of all routes.
 func (a *Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, map[string]any{"status": "ok"}) })
@@ -73,33 +78,34 @@ func (a *Admin) Handler() http.Handler {
 	mux.Handle("GET /console/", live)
 	mux.HandleFunc("POST /cache/purge", a.purge)
 	mux.HandleFunc("POST /reload", a.reload)
-	// By the configuration of the moment: a reload turns them on and off.
+	// A reload can turn profiling on and off, so the handlers check it for each request.
 	mux.HandleFunc("GET /debug/pprof/", a.profiled(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/profile", a.profiled(pprof.Profile))
 	mux.HandleFunc("GET /debug/pprof/trace", a.profiled(pprof.Trace))
-	// A page in an operator's browser must not be able to purge or reload.
+	// Without this, any web page in an operator's browser could purge or reload.
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
-// state is what the console shows.
+// state returns the state that the console shows.
 func (a *Admin) state() console.State {
 	s := a.Gateway.ConsoleState()
 	s.Draining = a.draining.Load()
 	return s
 }
 
-// profiled serves a profile if admin.pprof is on.
+// profiled wraps a profiling handler so that it returns 404 while admin.pprof is off.
 func (a *Admin) profiled(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !a.Gateway.ProfilingEnabled() {
-			http.Error(w, "admin.pprof is off", http.StatusNotFound)
+			http.Error(w, "profiling is off; set admin.pprof to true", http.StatusNotFound)
 			return
 		}
 		serve(w, r)
 	}
 }
 
-// ready asks no backend: whether one answers is no reason to restart us.
+// ready ignores the state of the backends: an unavailable provider is no reason to take the
+// gateway out of service.
 func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
 	if a.draining.Load() {
 		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "draining"})
@@ -110,6 +116,7 @@ func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
 
 const maxAdminBody = 64 << 10
 
+// purge serves POST /cache/purge.
 func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 	var q struct {
 		Backend *string `json:"backend"`
@@ -118,7 +125,7 @@ func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 	dec := json.NewDecoder(io.LimitReader(r.Body, maxAdminBody))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&q); err != nil && !errors.Is(err, io.EOF) {
-		writeJSON(w, http.StatusBadRequest, map[string]any{"error": `want {"backend": "…", "key": "<key id>"}, both optional`})
+		writeJSON(w, http.StatusBadRequest, map[string]any{"error": `the body must be {"backend": "…", "key": "<key id>"}; both fields are optional`})
 		return
 	}
 	var backend, key string
@@ -127,7 +134,7 @@ func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if *given.to = *given.from; *given.to == "" { // an unset variable must not purge everything
-			writeJSON(w, http.StatusBadRequest, map[string]any{"error": name + " is empty; leave it out to mean all"})
+			writeJSON(w, http.StatusBadRequest, map[string]any{"error": name + " is empty; omit the field to purge all"})
 			return
 		}
 	}
@@ -138,6 +145,7 @@ func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"purged": a.Gateway.Purge(backend, key)})
 }
 
+// reload serves POST /reload.
 func (a *Admin) reload(w http.ResponseWriter, _ *http.Request) {
 	needRestart, err := a.Reload()
 	if err != nil {

@@ -10,11 +10,12 @@ import (
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 )
 
-// maxConsoleMigrations is how many migrations the console lists.
+// maxConsoleMigrations is the number of migrations that the console lists.
 const maxConsoleMigrations = 200
 
-// MigrationsState is what the console shows of migrations, of all keys: operators see how
-// far they are, and nothing that an agent holds.
+// MigrationsState returns the newest migrations of all keys for the console, and the details
+// of the one with this id. It contains states, findings and audit entries, but no values of
+// agents.
 func MigrationsState(ctx context.Context, s *migration.Service, id string) console.Migrations {
 	shown := console.Migrations{Now: time.Now().UTC(), List: []console.Migration{}}
 	var counts map[string]int
@@ -49,33 +50,33 @@ func MigrationsState(ctx context.Context, s *migration.Service, id string) conso
 }
 
 func migrationDetails(ctx context.Context, s *migration.Service, row sqlstore.Migration, findings []migrate.Finding) *console.Details {
-	one := &console.Details{ID: row.ID, Findings: []console.Finding{}, Trail: []console.MigrationStep{}}
+	details := &console.Details{ID: row.ID, Findings: []console.Finding{}, Trail: []console.MigrationStep{}}
 	for _, f := range findings {
-		one.Findings = append(one.Findings, console.Finding{Path: f.Path, Kind: string(f.Kind), Severity: string(f.Severity)})
+		details.Findings = append(details.Findings, console.Finding{Path: f.Path, Kind: string(f.Kind), Severity: string(f.Severity)})
 	}
-	trail, err := s.Store.AuditLog(ctx, row.ID)
+	entries, err := s.Store.AuditLog(ctx, row.ID)
 	if err != nil {
-		return one
+		return details
 	}
-	for _, a := range trail {
-		one.Trail = append(one.Trail, console.MigrationStep{At: a.At, Step: a.Step, State: a.State, KeyID: a.KeyID, Detail: a.Detail})
+	for _, a := range entries {
+		details.Trail = append(details.Trail, console.MigrationStep{At: a.At, Step: a.Step, State: a.State, KeyID: a.KeyID, Detail: a.Detail})
 	}
 	if !row.ShadowUntil.IsZero() {
 		if counts, err := s.Store.ShadowCounts(ctx, row.ID); err == nil {
-			one.Shadow = shadowSeries(row, counts, time.Now())
+			details.Shadow = shadowSeries(row, counts, time.Now())
 		}
 	}
-	return one
+	return details
 }
 
-// shadowMinutes is how far back the console's charts of differences go, and leastMinutes
-// how long they are at least.
+// The least and the greatest length of the console's charts of shadow reads, in minutes.
 const (
 	maxShadowMinutes = 120
 	minShadowMinutes = 15
 )
 
-// shadowSeries are the counts, minute by minute, up to now or the last of them.
+// shadowSeries returns the counts per minute. The series ends now, or with the last count if
+// shadow reads are over.
 func shadowSeries(row sqlstore.Migration, counts []sqlstore.ShadowCount, now time.Time) *console.Shadow {
 	shown := &console.Shadow{Percent: row.ShadowPercent, Until: row.ShadowUntil, Reads: []int64{}, Fields: map[string][]int64{}}
 	if len(counts) == 0 {

@@ -1,28 +1,123 @@
 // Package alias resolves the ids and names in requests to agents, and writes aliases. It
-// keeps the table of aliases in memory and follows the store.
+// keeps the table of aliases in memory and polls the store for changes.
 //
 // It may not know HTTP, nor what an agent holds. Begin with [Service.Resolve].
 package alias
 
 import (
 	"context"
-	"errors"
-	"slices"
-	"strings"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/auth"
 	"github.com/agentgw/agentgw/gateway/backend"
 	"github.com/agentgw/agentgw/gateway/problem"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
-	"github.com/agentgw/agentgw/normalize"
 )
 
-// errNoAlias is the same for an alias that is not there and one that the caller may not see.
-var errNoAlias = problem.New(problem.CodeAliasNotFound, "no alias of this name points to an agent that the key can see")
+const (
+	// pollInterval is how often the store is polled for writes of other instances. Writes
+	// of this instance take effect at once.
+	pollInterval = 500 * time.Millisecond
+	// refreshTimeout bounds how long Refresh retries.
+	refreshTimeout = 2 * time.Second
+)
 
-// Available returns a problem if the store was never read: nothing is known of aliases then.
+// Service resolves and writes aliases. Resolving reads a table in memory. It is safe for
+// concurrent use.
+type Service struct {
+	Options
+	table   atomic.Pointer[Table]
+	storeUp atomic.Bool   // the last poll succeeded
+	polling chan struct{} // semaphore: one poll at a time
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// Options are the dependencies of a Service.
+type Options struct {
+	Store *sqlstore.Store // nil: there are no aliases
+	Log   *slog.Logger
+	// Keys returns the current keys.
+	Keys func() *auth.Keyring
+	// OnChange is called with the names and targets of aliases that changed in the store.
+	// Another instance may have written to these agents as well.
+	OnChange func(agents []string)
+}
+
+// New reads the aliases and polls the store until Close. It succeeds even if the store is
+// unavailable.
+func New(o Options) *Service {
+	s := &Service{Options: o, polling: make(chan struct{}, 1), stop: func() {}}
+	s.table.Store(&Table{revision: -1})
+	if o.Store == nil {
+		return s
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	_ = s.poll(ctx) // the store logs its errors; reads by id work without it
+	s.running.Go(func() { Poll(ctx, func() { _ = s.poll(ctx) }) })
+	return s
+}
+
+// Close stops polling the store, and waits for a poll that is running.
+func (s *Service) Close() {
+	s.stop()
+	s.running.Wait()
+}
+
+// Poll calls do every half second until ctx ends.
+func Poll(ctx context.Context, do func()) {
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			do()
+		}
+	}
+}
+
+// poll replaces the table if the store has another revision.
+func (s *Service) poll(ctx context.Context) error {
+	select {
+	case s.polling <- struct{}{}:
+		defer func() { <-s.polling }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	known := s.table.Load()
+	revision, err := s.Store.Revision(ctx)
+	s.storeUp.Store(err == nil)
+	if err != nil || revision == known.revision {
+		return err
+	}
+	routes, err := s.Store.Routes(ctx)
+	if err != nil {
+		return err
+	}
+	next := newTable(routes)
+	s.table.Store(next)
+	if !maps.Equal(known.aliases, next.aliases) {
+		s.OnChange(changedAgents(known.aliases, next.aliases))
+	}
+	return nil
+}
+
+// Current returns the current table.
+func (s *Service) Current() *Table { return s.table.Load() }
+
+// State reports whether the store can be read, and the number of aliases.
+func (s *Service) State() (up bool, aliases int) {
+	return s.storeUp.Load(), len(s.table.Load().aliases)
+}
+
+// Available returns a problem if there is no store, or it could not be read yet.
 func (s *Service) Available() error {
 	if s.Store == nil || s.table.Load().revision < 0 {
 		return problem.StoreUnavailable(sqlstore.ErrUnavailable)
@@ -30,190 +125,57 @@ func (s *Service) Available() error {
 	return nil
 }
 
-// List returns the aliases that the caller sees, by name.
-func (s *Service) List(caller *auth.Caller) ([]sqlstore.Alias, error) {
-	if err := s.Available(); err != nil {
-		return nil, err
-	}
-	var list []sqlstore.Alias
-	for _, a := range s.table.Load().aliases {
-		if s.Visible(caller, a) {
-			list = append(list, a)
+// neverLoaded reports whether the store may hold aliases and could not be read since the
+// start.
+func (s *Service) neverLoaded() bool {
+	return s.Store != nil && s.table.Load().revision < 0 && !s.Store.FileMissing()
+}
+
+// Refresh reads the table after a write of this instance. It ignores the cancellation of
+// ctx, because the write is done, and retries for two seconds.
+func (s *Service) Refresh(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
+	defer cancel()
+	for {
+		err := s.poll(ctx)
+		if err == nil {
+			return
+		}
+		if !backend.Sleep(ctx, refreshTimeout/40) {
+			s.Log.WarnContext(ctx, "aliases not refreshed after a write: it takes effect at the next successful poll of the store", "error", err.Error())
+			return
 		}
 	}
-	slices.SortFunc(list, func(a, b sqlstore.Alias) int { return strings.Compare(a.Name, b.Name) })
-	return list, nil
 }
 
-// Get returns the alias of a name as it stands in a path.
-func (s *Service) Get(caller *auth.Caller, name string) (sqlstore.Alias, error) {
-	if err := s.Available(); err != nil {
-		return sqlstore.Alias{}, err
-	}
-	if name, _, err := parseName(name); err == nil {
-		if a, ok := s.table.Load().aliases[name]; ok && s.Visible(caller, a) {
-			return a, nil
-		}
-	}
-	return sqlstore.Alias{}, errNoAlias
-}
-
-// Write is a write of one alias.
-type Write struct {
-	Caller *auth.Caller
-	Name   string // as it stands in the path
-	Target string // of a put: an agent's id, or a slug
-	// Version is the one that is replaced or deleted; for a put, 0 for an alias that is not
-	// there; for a delete, 0 for any.
-	Version int64
-	// Check is called with the current alias, which is zero if there is none.
-	Check func(sqlstore.Alias) error
-	Audit sqlstore.AuditEntry
-}
-
-// Put points an alias to an agent. No write to the agents involved runs meanwhile.
-func (s *Service) Put(ctx context.Context, w Write) (sqlstore.Alias, error) {
-	none := sqlstore.Alias{}
-	name, _, err := parseName(w.Name)
-	if err != nil {
-		return none, problem.InvalidField("/name", normalize.InvalidValue, "the name in the path is "+err.Error())
-	}
-	if err := s.Available(); err != nil {
-		return none, err
-	}
-	account, err := s.mayRedirect(ctx, w.Caller, name)
-	if err != nil {
-		return none, err
-	}
-	target, _, err := parseName(w.Target)
-	if err != nil {
-		return none, problem.InvalidField("/target", normalize.InvalidValue, err.Error())
-	}
-	to, err := s.Resolve(w.Caller, target, false)
-	if err != nil {
-		return none, err
-	}
-	if to.ID == name || target == name {
-		return none, problem.New(problem.CodeAliasConflict, "%s would point back to itself", name)
-	}
-	if known, ok := s.table.Load().aliases[name]; ok && !s.Visible(w.Caller, known) {
-		return none, problem.New(problem.CodeAliasConflict, "the name is taken")
-	}
-	if _, err := to.Backend.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: to.Backend.Credential, NativeID: to.NativeID}); err != nil {
-		return none, problem.FromBackend(to.Backend.Name, adapters.OpGet, err)
-	}
-	release, err := s.LockExclusive(ctx, name, s.table.Load().aliases[name].Target)
-	if err != nil {
-		return none, err
-	}
-	defer release()
-	if err := w.Check(s.table.Load().aliases[name]); err != nil {
-		return none, err
-	}
-	put := sqlstore.Alias{Name: name, Target: to.ID, KeyID: w.Caller.KeyID, NameAccount: account, TargetAccount: to.Backend.Account, UpdatedAt: Now()}
-	if to.Alias != "" {
-		put.Target = to.Alias // the store resolves it, and knows that it did
-	}
-	alias, err := s.Store.PutAlias(ctx, put, w.Version, w.Audit)
-	if err != nil {
-		return none, aliasProblem(name, err)
-	}
+// RefreshEverywhere refreshes the table and waits until other instances have polled the
+// store, too. The caller holds the locks of the agents meanwhile: writes that wait for them
+// then resolve to the new target on every instance.
+func (s *Service) RefreshEverywhere(ctx context.Context) {
 	s.Refresh(ctx)
-	return alias, nil
+	if s.Store.Shared() {
+		backend.Sleep(context.WithoutCancel(ctx), 3*pollInterval/2)
+	}
 }
 
-// mayRedirect returns the account of the agent whose id the name is, if the caller may
-// point that id elsewhere: it can read the agent, or an alias redirects it already.
-func (s *Service) mayRedirect(ctx context.Context, caller *auth.Caller, name string) (account string, err error) {
-	id, err := normalize.ParseID(name)
-	if err != nil {
-		return "", nil // a slug
+// Sync makes the table as new as the store's, where other instances may have written to the
+// store. If the store is unavailable, the table stays as it is: writes by id keep working,
+// and LockTarget refuses those to agents that are being migrated.
+func (s *Service) Sync(ctx context.Context) error {
+	if s.Store == nil {
+		return nil
 	}
-	b, ok := caller.Backend(id.Backend)
-	if !ok {
-		return "", errNoAgent
+	if s.neverLoaded() { // any id may be an alias
+		return problem.StoreUnavailable(sqlstore.ErrUnavailable)
 	}
-	if known, ok := s.table.Load().aliases[name]; ok && s.Visible(caller, known) {
-		return b.Account, nil
+	if !s.Store.Shared() {
+		return nil
 	}
-	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: id.Native})
-	if err != nil {
-		return "", problem.FromBackend(b.Name, adapters.OpGet, err)
+	if err := s.poll(ctx); err != nil && ctx.Err() != nil {
+		return problem.New(problem.CodeUpstreamTimeout, "the request timed out while the gateway was reading the aliases from the store")
 	}
-	if agent := result.Detail.Agent; agent.ID != name {
-		return "", problem.InvalidField("/name", normalize.InvalidValue, "the agent's own id is "+agent.ID+"; make the alias of that one")
-	}
-	return b.Account, nil
-}
-
-// Delete deletes an alias.
-func (s *Service) Delete(ctx context.Context, w Write) error {
-	a, err := s.Get(w.Caller, w.Name)
-	if err != nil {
-		return err
-	}
-	if err := w.Check(a); err != nil {
-		return err
-	}
-	release, err := s.LockExclusive(ctx, a.Target)
-	if err != nil {
-		return err
-	}
-	defer release()
-	found, err := s.Store.DeleteAlias(ctx, a.Name, w.Version, w.Audit)
-	if err != nil {
-		return aliasProblem(a.Name, err)
-	}
-	if !found {
-		return errNoAlias
-	}
-	s.Refresh(ctx)
 	return nil
 }
 
-func aliasProblem(name string, err error) *problem.Problem {
-	switch {
-	case errors.Is(err, sqlstore.ErrVersionMismatch):
-		return problem.New(problem.CodeAliasConflict, "%s does not have the version that the request names; read it, and send its version (0 for an alias that does not exist)", name)
-	case errors.Is(err, sqlstore.ErrCycle):
-		return problem.New(problem.CodeAliasConflict, "%s would point back to itself", name)
-	}
-	return problem.StoreUnavailable(err)
-}
-
-// LockExclusive waits until no write to these agents runs, and keeps others waiting until
-// release is called.
-func (s *Service) LockExclusive(ctx context.Context, agents ...string) (release func(), err error) {
-	slices.Sort(agents)
-	var held []func()
-	release = func() {
-		for _, r := range held {
-			r()
-		}
-	}
-	for _, id := range slices.Compact(agents) {
-		if id == "" {
-			continue
-		}
-		r, err := s.Store.Lock(ctx, lockName(id), true)
-		if err != nil {
-			release()
-			return nil, problem.StoreUnavailable(err)
-		}
-		held = append(held, r)
-	}
-	return release, nil
-}
-
-// Superseded returns the native ids of the agents of a backend that an alias supersedes.
-func (s *Service) Superseded(caller *auth.Caller, backend string) (natives []string) {
-	for _, superseded := range s.table.Load().superseded[backend] {
-		if s.Visible(caller, superseded.alias) {
-			natives = append(natives, superseded.nativeID)
-		}
-	}
-	return natives
-}
-
-// Now is the time to the precision with which the store keeps it.
+// Now returns the time with the precision of the store: milliseconds.
 func Now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

@@ -9,14 +9,15 @@ import (
 	"github.com/agentgw/agentgw/config"
 )
 
-// RateLimit bounds a key's requests.
+// RateLimit limits the requests of one key with a token bucket. It is safe for concurrent use.
 type RateLimit struct {
 	Config  config.KeyRate
-	limiter *rate.Limiter
 	Policy  string // value of the RateLimit-Policy header
+	limiter *rate.Limiter
 }
 
-// newRateLimit keeps the previous limit if it says the same.
+// newRateLimit returns the limit of a configuration, nil for none. If the configuration is
+// unchanged, it returns the previous limit, which keeps its count.
 func newRateLimit(c *config.KeyRate, previous *RateLimit) *RateLimit {
 	if c == nil {
 		return nil
@@ -33,7 +34,8 @@ func newRateLimit(c *config.KeyRate, previous *RateLimit) *RateLimit {
 	return &RateLimit{Config: *c, limiter: rate.NewLimiter(rate.Limit(perSecond), burst), Policy: policy}
 }
 
-// Take counts a request, or says how long to wait for the next.
+// Take counts a request and returns 0, or returns how long to wait before the next one is
+// allowed.
 func (l *RateLimit) Take(now time.Time) (wait time.Duration) {
 	if l.limiter.AllowN(now, 1) {
 		return 0
@@ -42,14 +44,15 @@ func (l *RateLimit) Take(now time.Time) (wait time.Duration) {
 	return max(time.Millisecond, time.Duration(missing/float64(l.limiter.Limit())*float64(time.Second)))
 }
 
-// Header returns the value of the RateLimit header (draft-ietf-httpapi-ratelimit-headers).
+// Header returns the value of the RateLimit header field
+// (draft-ietf-httpapi-ratelimit-headers).
 func (l *RateLimit) Header(now time.Time) string {
 	remaining, reset := l.remaining(now)
 	return fmt.Sprintf(`"key";r=%d;t=%d`, remaining, reset)
 }
 
-// remaining is how many requests may come at once now, and in how many seconds
-// all of them may again.
+// remaining returns how many requests are allowed at once now, and the seconds until the
+// whole burst is allowed again.
 func (l *RateLimit) remaining(now time.Time) (requests int, resetS int) {
 	tokens := l.limiter.TokensAt(now)
 	missing := float64(l.limiter.Burst()) - tokens

@@ -1,0 +1,178 @@
+package alias
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/auth"
+	"github.com/agentgw/agentgw/gateway/backend"
+	"github.com/agentgw/agentgw/gateway/problem"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
+	"github.com/agentgw/agentgw/normalize"
+)
+
+// errNoAlias is the same for an alias that does not exist and one that the caller cannot see.
+var errNoAlias = problem.New(problem.CodeAliasNotFound, "no alias of this name points to an agent that the key can see")
+
+// List returns the aliases that the caller can see, by name.
+func (s *Service) List(caller *auth.Caller) ([]sqlstore.Alias, error) {
+	if err := s.Available(); err != nil {
+		return nil, err
+	}
+	var list []sqlstore.Alias
+	for _, a := range s.table.Load().aliases {
+		if s.Visible(caller, a) {
+			list = append(list, a)
+		}
+	}
+	slices.SortFunc(list, func(a, b sqlstore.Alias) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// Get returns the alias that a path names.
+func (s *Service) Get(caller *auth.Caller, name string) (sqlstore.Alias, error) {
+	if err := s.Available(); err != nil {
+		return sqlstore.Alias{}, err
+	}
+	if name, _, err := parseName(name); err == nil {
+		if a, ok := s.Lookup(name); ok && s.Visible(caller, a) {
+			return a, nil
+		}
+	}
+	return sqlstore.Alias{}, errNoAlias
+}
+
+// Write is a request to put or delete an alias.
+type Write struct {
+	Caller *auth.Caller
+	Name   string // as in the path
+	Target string // for Put: an agent's id, or a slug
+	// Version is the expected version. For Put, 0 means that the alias must not exist; for
+	// Delete, 0 means any version.
+	Version int64
+	// Check is called with the current alias, the zero Alias if there is none. Its error
+	// cancels the write.
+	Check func(sqlstore.Alias) error
+	Audit sqlstore.AuditEntry
+}
+
+// Put creates or changes an alias. No write to the agents involved runs meanwhile.
+func (s *Service) Put(ctx context.Context, w Write) (sqlstore.Alias, error) {
+	none := sqlstore.Alias{}
+	name, _, err := parseName(w.Name)
+	if err != nil {
+		return none, problem.InvalidField("/name", normalize.InvalidValue, "the name in the path is "+err.Error())
+	}
+	if err := s.Available(); err != nil {
+		return none, err
+	}
+	account, err := s.checkName(ctx, w.Caller, name)
+	if err != nil {
+		return none, err
+	}
+	target, _, err := parseName(w.Target)
+	if err != nil {
+		return none, problem.InvalidField("/target", normalize.InvalidValue, err.Error())
+	}
+	to, err := s.Resolve(w.Caller, target, false)
+	if err != nil {
+		return none, err
+	}
+	if to.ID == name || target == name {
+		return none, cycleProblem(name)
+	}
+	if known, ok := s.Lookup(name); ok && !s.Visible(w.Caller, known) {
+		return none, problem.New(problem.CodeAliasConflict, "the name %s is taken; choose another", name)
+	}
+	if _, err := to.Backend.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: to.Backend.Credential, NativeID: to.NativeID}); err != nil {
+		return none, problem.FromBackend(to.Backend.Name, adapters.OpGet, err)
+	}
+	current, _ := s.Lookup(name)
+	release, err := s.LockExclusive(ctx, name, current.Target)
+	if err != nil {
+		return none, err
+	}
+	defer release()
+	current, _ = s.Lookup(name) // it may have changed before the lock was taken
+	if err := w.Check(current); err != nil {
+		return none, err
+	}
+	put := sqlstore.Alias{Name: name, Target: to.ID, KeyID: w.Caller.KeyID, NameAccount: account, TargetAccount: to.Backend.Account, UpdatedAt: Now()}
+	if to.Alias != "" {
+		put.Target = to.Alias // the store resolves it in the transaction
+	}
+	alias, err := s.Store.PutAlias(ctx, put, w.Version, w.Audit)
+	if err != nil {
+		return none, writeProblem(name, err)
+	}
+	s.Refresh(ctx)
+	return alias, nil
+}
+
+// checkName checks that the caller may use a name for an alias. If the name is an agent's id,
+// the caller must be able to read that agent, or the alias that has the name already. It
+// returns the account of the agent, empty for a slug.
+func (s *Service) checkName(ctx context.Context, caller *auth.Caller, name string) (account string, err error) {
+	id, err := normalize.ParseID(name)
+	if err != nil {
+		return "", nil // a slug
+	}
+	b, ok := caller.Backend(id.Backend)
+	if !ok {
+		return "", errNoAgent
+	}
+	if known, ok := s.Lookup(name); ok && s.Visible(caller, known) {
+		return b.Account, nil
+	}
+	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: id.Native})
+	if err != nil {
+		return "", problem.FromBackend(b.Name, adapters.OpGet, err)
+	}
+	if agent := result.Detail.Agent; agent.ID != name {
+		return "", problem.InvalidField("/name", normalize.InvalidValue, name+" is an alternate id of "+agent.ID+"; use "+agent.ID+" as the name")
+	}
+	return b.Account, nil
+}
+
+// Delete deletes an alias.
+func (s *Service) Delete(ctx context.Context, w Write) error {
+	a, err := s.Get(w.Caller, w.Name)
+	if err != nil {
+		return err
+	}
+	if err := w.Check(a); err != nil {
+		return err
+	}
+	release, err := s.LockExclusive(ctx, a.Target)
+	if err != nil {
+		return err
+	}
+	defer release()
+	found, err := s.Store.DeleteAlias(ctx, a.Name, w.Version, w.Audit)
+	if err != nil {
+		return writeProblem(a.Name, err)
+	}
+	if !found {
+		return errNoAlias
+	}
+	s.Refresh(ctx)
+	return nil
+}
+
+// writeProblem returns the problem for an error of the store.
+func writeProblem(name string, err error) *problem.Problem {
+	switch {
+	case errors.Is(err, sqlstore.ErrVersionMismatch):
+		return problem.New(problem.CodeAliasConflict, "%s does not have the version in the request; read the alias and send its current version (0 if it does not exist)", name)
+	case errors.Is(err, sqlstore.ErrCycle):
+		return cycleProblem(name)
+	}
+	return problem.StoreUnavailable(err)
+}
+
+func cycleProblem(name string) *problem.Problem {
+	return problem.New(problem.CodeAliasConflict, "%s would point back to itself; choose another target", name)
+}
