@@ -2,13 +2,13 @@ package migration
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/agents"
+	"github.com/agentgw/agentgw/gateway/alias"
 	"github.com/agentgw/agentgw/gateway/backend"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
@@ -75,8 +75,14 @@ func (m *migration) checkNames() error {
 	return nil
 }
 
-func (m *migration) nameTakenProblem(name string) *problem.Problem {
-	return problem.New(problem.CodeAliasConflict, "an alias that the migration did not make has one of the source's ids; look at /v1/aliases/%s", name)
+// pointNamesToTarget has the source's names lead to the target.
+func (m *migration) pointNamesToTarget(c *sqlstore.MigrationChange) {
+	for _, name := range m.doc.Names {
+		c.PutAliases = append(c.PutAliases, sqlstore.Alias{
+			Name: name, Target: m.row.Target, KeyID: m.row.KeyID, MigrationID: m.row.ID,
+			NameAccount: m.source.Account, TargetAccount: m.target.Account, UpdatedAt: alias.Now(),
+		})
+	}
 }
 
 // activateAfterCutover does what a cutover left: it was told not to activate the target.
@@ -125,11 +131,6 @@ func (m *migration) syncTarget(ctx context.Context) (*catalog.Detail, error) {
 	return target, nil
 }
 
-// usePlan has a plan be the migration's that the target has by now.
-func (m *migration) usePlan(p pendingPlan, left string) {
-	m.doc.Findings, m.doc.Change, m.doc.Activate, m.doc.SourceETag, m.doc.TargetETag = p.Findings, p.Change, p.Activate, p.SourceETag, left
-}
-
 // transferChanges sends the target what was changed at the source since it was planned.
 func (m *migration) transferChanges(ctx context.Context, source, target *catalog.Detail) (*catalog.Detail, error) {
 	plan, violations := migrate.Make(source.Agent, m.source.Info, m.target.Info, m.doc.Options)
@@ -169,6 +170,11 @@ func (m *migration) transferChanges(ctx context.Context, source, target *catalog
 	return target, m.save(ctx, migrate.StepCutover, "what was changed at the source since it was planned was taken over")
 }
 
+// usePlan has a plan be the migration's that the target has by now.
+func (m *migration) usePlan(p pendingPlan, left string) {
+	m.doc.Findings, m.doc.Change, m.doc.Activate, m.doc.SourceETag, m.doc.TargetETag = p.Findings, p.Change, p.Activate, p.SourceETag, left
+}
+
 func anyNotWritable(verdicts map[normalize.Field]adapters.Verdict) bool {
 	for _, v := range verdicts {
 		if v != adapters.Writable {
@@ -206,140 +212,4 @@ func (m *migration) setStatus(ctx context.Context, step migrate.Step, target *ca
 		settle(after)
 	}
 	return nil
-}
-
-// RollbackInput is the body of POST …/rollback.
-type RollbackInput struct {
-	DeleteTarget bool `json:"delete_target"`
-	// Abandon gives up a migration of which nobody can find out any more whether it made a
-	// target.
-	Abandon bool `json:"abandon"`
-}
-
-// Rollback leads the source's ids back to it, and has the target rest, or
-// be deleted if nobody changed it. It can be sent again until all of that is done.
-func (s *Service) Rollback(ctx context.Context, r Request, body RollbackInput) (*View, error) {
-	return s.runStep(ctx, r, migrate.StepRollback, func(ctx context.Context, m *migration) error {
-		if err := m.findCreatedTarget(ctx, body.Abandon); err != nil {
-			return err
-		}
-		release, err := s.Aliases.LockExclusive(ctx, m.row.Source, m.row.Target)
-		if err != nil {
-			return err
-		}
-		defer release()
-		if m.row.State == migrate.CutOver {
-			if err := m.checkSourceUsable(ctx); err != nil {
-				return err
-			}
-		}
-		return m.rollback(ctx, body.DeleteTarget)
-	})
-}
-
-// checkSourceUsable reports why ids cannot lead back to the source.
-func (m *migration) checkSourceUsable(ctx context.Context) error {
-	if err := m.service.Aliases.Sync(ctx); err != nil {
-		return err
-	}
-	if on, moved := m.service.Aliases.Lookup(m.row.Target); moved {
-		return problem.New(problem.CodeMigrationState, "%s was moved on to %s: roll that migration back first", m.row.Target, on.Target)
-	}
-	_, err := m.readSource(ctx)
-	return err
-}
-
-// findCreatedTarget finds the target of an apply whose outcome is not known.
-func (m *migration) findCreatedTarget(ctx context.Context, abandon bool) error {
-	if m.row.State != migrate.OutcomeUnknown || m.row.Target != "" || len(m.row.Attempt) == 0 {
-		return nil
-	}
-	try, err := m.loadAttempt()
-	if err != nil {
-		return err
-	}
-	if abandon {
-		m.row.Attempt = nil
-		m.warnings = append(m.warnings, problem.NewWarning("abandoned", "", m.target.Name, "it is not known whether there is a target; if there is, it has the planned name, and is nobody's"))
-		return nil
-	}
-	agent, err := m.service.Agents.Reconcile(ctx, m.target, m.doc.Change.change(), try)
-	if err != nil {
-		return m.outcomeUnknown(ctx, err)
-	}
-	if agent != nil {
-		m.row.Target = agent.ID
-	}
-	m.row.Attempt = nil
-	return nil
-}
-
-func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
-	var target *catalog.Detail
-	if m.row.Target != "" {
-		var err error
-		if target, err = m.service.Agents.ReadFresh(ctx, m.target, m.targetID().Native); err != nil && problem.Of(err).Code != problem.CodeAgentNotFound {
-			return err
-		}
-	}
-	if deleteTarget && target != nil && !m.targetUnchanged(target) {
-		return problem.New(problem.CodeTargetDiverged, "%s was changed since it was left, so it is not deleted; roll back without delete_target, or delete it by its own id", m.row.Target)
-	}
-	if target != nil && m.row.State == migrate.CutOver {
-		m.warnNotCarriedBack(target)
-	}
-	// The way back first: if the process ends here, clients are with the source, and the
-	// rest is done when this is sent again.
-	led := m.row.State == migrate.CutOver
-	m.row.State, m.row.ShadowPercent = migrate.RolledBack, 0
-	if err := m.save(ctx, migrate.StepRollback, "the source's ids lead to it", func(c *sqlstore.MigrationChange) { c.RestoreAliases, c.SourceAccount = m.doc.Names, m.source.Account }); err != nil {
-		return err
-	}
-	if led {
-		m.service.Aliases.RefreshEverywhere(ctx)
-	}
-	switch {
-	case target == nil:
-		return nil
-	case deleteTarget:
-		return m.deleteTarget(ctx)
-	}
-	for _, status := range []string{normalize.StatusInactive, normalize.StatusArchived} {
-		rule := m.target.Info.Rule(normalize.FieldStatus)
-		if rule.In&adapters.InUpdate == 0 || len(m.target.Info.CheckValue(normalize.FieldStatus, agents.MustMarshal(status))) > 0 {
-			continue
-		}
-		if err := m.setStatus(ctx, migrate.StepRollback, target, status); err != nil {
-			return err
-		}
-		return m.save(ctx, migrate.StepRollback, "the target is "+status)
-	}
-	m.warnings = append(m.warnings, problem.NewWarning("still_at_work", "", m.target.Name, fmt.Sprintf("%s has no status: the target stays as it is; with delete_target it is deleted", m.target.Info.Title)))
-	return nil
-}
-
-// warnNotCarriedBack names what was changed at the target only.
-func (m *migration) warnNotCarriedBack(target *catalog.Detail) {
-	if m.targetUnchanged(target) {
-		return
-	}
-	said := len(m.warnings)
-	for _, path := range migrate.Differences(migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)) {
-		m.warnings = append(m.warnings, problem.NewWarning("not_carried_back", path, m.source.Name, "it was changed at the target, and the source does not have that"))
-	}
-	if len(m.warnings) == said {
-		m.warnings = append(m.warnings, problem.NewWarning("not_carried_back", "", m.source.Name, "the target was changed in fields that the plan has not, and the source does not have that"))
-	}
-}
-
-// deleteTarget deletes the target, if no other alias leads to it.
-func (m *migration) deleteTarget(ctx context.Context) error {
-	if names := m.service.Aliases.PointingTo(m.request.Caller, m.row.Target); len(names) > 0 {
-		return problem.New(problem.CodeAliasInTheWay, "the ids lead back, and the target is kept: %s lead to it; delete them, and roll back again", strings.Join(names, ", "))
-	}
-	_, err := m.target.Endpoint(ctx, backend.Call{Op: adapters.OpDelete, Credential: m.target.Credential, NativeID: m.targetID().Native})
-	if err != nil && problem.FromBackend(m.target.Name, adapters.OpDelete, err).Code != problem.CodeAgentNotFound {
-		return problem.FromBackend(m.target.Name, adapters.OpDelete, err)
-	}
-	return m.save(ctx, migrate.StepRollback, "the target was deleted")
 }

@@ -2,9 +2,12 @@ package migration
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/agentgw/agentgw/gateway/problem"
 
 	"github.com/go-json-experiment/json"
 
@@ -15,6 +18,34 @@ import (
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/normalize"
 )
+
+// ShadowInput is the body of POST …/shadow.
+type ShadowInput struct {
+	Percent int64  `json:"percent"`
+	For     string `json:"for"`
+}
+
+// maxShadowDuration bounds how long a target is read along.
+const maxShadowDuration = 30 * 24 * time.Hour
+
+// Shadow has a share of the reads of the source read the target too.
+func (s *Service) Shadow(ctx context.Context, r Request, body ShadowInput) (*View, error) {
+	if body.Percent < 0 || body.Percent > 100 {
+		return nil, problem.InvalidField("/percent", normalize.InvalidValue, "from 1 to 100, or 0 to end it")
+	}
+	length, err := time.ParseDuration(body.For)
+	if body.Percent > 0 && (err != nil || length <= 0 || length > maxShadowDuration) {
+		return nil, problem.InvalidField("/for", normalize.InvalidValue, fmt.Sprintf("a duration such as 1h, at most %s", maxShadowDuration))
+	}
+	return s.runStep(ctx, r, migrate.StepShadow, func(ctx context.Context, m *migration) error {
+		m.row.ShadowPercent, m.row.ShadowUntil = body.Percent, alias.Now().Add(length)
+		detail := fmt.Sprintf("%d %% of reads until %s", body.Percent, m.row.ShadowUntil.UTC().Format(time.RFC3339))
+		if m.row.State = migrate.Shadowing; body.Percent == 0 {
+			m.row.State, m.row.ShadowUntil, detail = migrate.Verified, alias.Now(), "ended"
+		}
+		return m.save(ctx, migrate.StepShadow, detail)
+	})
+}
 
 // shadowReader reads targets beside their sources, out of the way of those who read the
 // sources. It is safe for concurrent use.

@@ -13,7 +13,6 @@ import (
 	"github.com/agentgw/agentgw/gateway/backend"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	"github.com/agentgw/agentgw/gateway/problem"
-	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -172,15 +171,4 @@ func createBody(backend string, c normalize.Change) jsontext.Value {
 		return body
 	}
 	return body
-}
-
-// Findings returns the findings of a migration's plan; none if its document cannot be
-// decrypted.
-func (s *Service) Findings(row sqlstore.Migration) []migrate.Finding {
-	var doc document
-	opened, err := s.Cipher.Open(row.ID, row.Document)
-	if err != nil || json.Unmarshal(opened, &doc) != nil {
-		return nil
-	}
-	return doc.Findings
 }

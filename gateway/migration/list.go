@@ -1,0 +1,63 @@
+package migration
+
+import (
+	"context"
+
+	"github.com/go-json-experiment/json"
+
+	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
+	"github.com/agentgw/agentgw/gateway/problem"
+	sqlstore "github.com/agentgw/agentgw/gateway/store"
+)
+
+// Get returns a migration.
+func (s *Service) Get(ctx context.Context, r Request) (*View, error) {
+	if err := s.Aliases.Available(); err != nil {
+		return nil, err
+	}
+	m, err := s.find(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return m.view(ctx)
+}
+
+// List returns a page of the migrations that the caller sees, the newest first, and the
+// cursor of the next page; empty for none.
+func (s *Service) List(ctx context.Context, r Request, q sqlstore.MigrationQuery) (list []Summary, next string, err error) {
+	if err := s.Aliases.Available(); err != nil {
+		return nil, "", err
+	}
+	limit := q.Limit
+	list = []Summary{}
+	for {
+		q.Limit = limit + 1
+		rows, err := s.Store.Migrations(ctx, q)
+		if err != nil {
+			return nil, "", problem.StoreUnavailable(err)
+		}
+		for _, row := range rows {
+			if len(list) == limit {
+				return list, q.After, nil
+			}
+			q.After = row.ID
+			if m, visible := s.openRow(r, row); visible {
+				list = append(list, m.summary())
+			}
+		}
+		if len(rows) < q.Limit {
+			return list, "", nil
+		}
+	}
+}
+
+// Findings returns the findings of a migration's plan; none if its document cannot be
+// decrypted.
+func (s *Service) Findings(row sqlstore.Migration) []migrate.Finding {
+	var doc document
+	opened, err := s.Cipher.Open(row.ID, row.Document)
+	if err != nil || json.Unmarshal(opened, &doc) != nil {
+		return nil
+	}
+	return doc.Findings
+}
