@@ -19,15 +19,15 @@ type ApplyInput struct {
 	Accept   []string `json:"accept"`
 }
 
-// Apply makes the target, once: what may have been made by an apply before
-// is looked for first.
+// Apply creates the target. If the outcome of an earlier create is unknown, it first looks
+// for the agent which that may have created, so that there is never a second target.
 func (s *Service) Apply(ctx context.Context, r Request, body ApplyInput) (*View, error) {
 	return s.runStep(ctx, r, migrate.StepApply, func(ctx context.Context, m *migration) error {
 		if body.PlanHash != m.row.PlanHash {
-			return problem.New(problem.CodePlanStale, "plan_hash is not that of the plan that migration %s has now; read it again", m.row.ID)
+			return problem.New(problem.CodePlanStale, "plan_hash is not the hash of the current plan of migration %s; read the migration, and apply its plan_hash", m.row.ID)
 		}
 		if m.row.Target != "" && m.row.State != migrate.OutcomeUnknown {
-			return nil // it is done
+			return nil // applied already
 		}
 		plan := m.doc.plan()
 		if plan.State() != migrate.Ready {
@@ -41,21 +41,22 @@ func (s *Service) Apply(ctx context.Context, r Request, body ApplyInput) (*View,
 	})
 }
 
+// apply finds or creates the target, and verifies it. Each state is saved before the next
+// request is sent.
 func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
-	b := m.target
-	try, err := m.loadAttempt()
+	attempt, err := m.loadAttempt()
 	if err != nil {
 		return err
 	}
-	try.Persist = func(ctx context.Context, a *agents.CreateAttempt) error {
+	attempt.Persist = func(ctx context.Context, a *agents.CreateAttempt) error {
 		m.row.State, m.row.Attempt = migrate.OutcomeUnknown, agents.MustMarshal(a)
-		return m.save(ctx, migrate.StepApply, "the agent as it was is kept; the create is sent")
+		return m.save(ctx, migrate.StepApply, "source stored; sending the create request")
 	}
 	var agent *normalize.Agent
-	if try.OutcomeUnknown {
-		agent, err = m.service.Agents.Reconcile(ctx, b, plan.Change, try)
-		if gone := try.NativeID != "" && err != nil && problem.Of(err).Code == problem.CodeAgentNotFound; gone {
-			agent, err = nil, nil // it was made, and somebody deleted it
+	if attempt.OutcomeUnknown {
+		agent, err = m.service.Agents.Reconcile(ctx, m.target, plan.Change, attempt)
+		if gone := attempt.NativeID != "" && err != nil && problem.Of(err).Code == problem.CodeAgentNotFound; gone {
+			agent, err = nil, nil // it was created, and deleted since
 		}
 		if err != nil {
 			return m.outcomeUnknown(ctx, err)
@@ -64,91 +65,93 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 	if agent == nil {
 		if m.row.State == migrate.OutcomeUnknown {
 			m.row.State, m.row.Attempt = migrate.Ready, nil
-			if err := m.save(ctx, migrate.StepApply, "the apply before made no target"); err != nil {
+			if err := m.save(ctx, migrate.StepApply, "the earlier create request created no agent"); err != nil {
 				return err
 			}
 		}
 		if err := m.storeSource(ctx); err != nil {
 			return err
 		}
-		if agent, err = m.service.Agents.SendCreate(ctx, b, plan.Change, try); err != nil {
-			try.Finish("")
-			return m.createFailed(ctx, try, err)
+		if agent, err = m.service.Agents.SendCreate(ctx, m.target, plan.Change, attempt); err != nil {
+			attempt.Finish("")
+			return m.createFailed(ctx, attempt, err)
 		}
 	}
-	defer try.Finish("") // unless it is kept, it is found by the next apply
-	try.NativeID = agent.NativeID
-	m.row.Target, m.row.Attempt = agent.ID, agents.MustMarshal(try)
-	if err := m.save(ctx, migrate.StepApply, "the target is "+agent.ID); err != nil {
+	defer attempt.Finish("") // if it cannot be saved, the next apply finds the agent
+	attempt.NativeID = agent.NativeID
+	m.row.Target, m.row.Attempt = agent.ID, agents.MustMarshal(attempt)
+	if err := m.save(ctx, migrate.StepApply, "created "+agent.ID); err != nil {
 		return err
 	}
-	try.Finish(agent.NativeID)
-	if detail, err := m.service.Agents.ReadFresh(ctx, b, agent.NativeID); err == nil {
+	attempt.Finish(agent.NativeID)
+	if detail, err := m.service.Agents.ReadFresh(ctx, m.target, agent.NativeID); err == nil {
 		m.doc.TargetETag = detail.ETag()
 		m.recordVerification(detail, false)
 	} else {
-		m.warnings = append(m.warnings, problem.NewWarning("unverified", "", b.Name, "the target was made, but could not be read back; verify it"))
+		m.warnings = append(m.warnings, problem.NewWarning("unverified", "", m.target.Name, "the target was created but could not be read back; verify it"))
 	}
 	m.row.State, m.row.Attempt = migrate.Applied, nil
-	return m.save(ctx, migrate.StepApply, "done")
+	return m.save(ctx, migrate.StepApply, "applied")
 }
 
-// loadAttempt is how far an apply before this one came.
+// loadAttempt returns the state of an earlier create request, the zero Attempt if there was
+// none.
 func (m *migration) loadAttempt() (*agents.CreateAttempt, error) {
-	try := &agents.CreateAttempt{}
+	attempt := &agents.CreateAttempt{}
 	if len(m.row.Attempt) > 0 {
-		if err := json.Unmarshal(m.row.Attempt, try); err != nil {
-			return nil, fmt.Errorf("an attempt cannot be read: %w", err)
+		if err := json.Unmarshal(m.row.Attempt, attempt); err != nil {
+			return nil, fmt.Errorf("decode the stored create attempt: %w", err)
 		}
 	}
-	return try, nil
+	return attempt, nil
 }
 
-// storeSource keeps the source as it is, if it is as it was planned.
+// storeSource stores the source as it is now, if it has not changed since it was planned.
 func (m *migration) storeSource(ctx context.Context) error {
 	source, err := m.readSource(ctx)
 	if err != nil {
 		return err
 	}
 	if source.ETag() != m.doc.SourceETag {
-		return problem.New(problem.CodePlanStale, "%s was changed since it was planned; plan again", m.row.Source)
+		return problem.New(problem.CodePlanStale, "%s has changed since it was planned; plan again", m.row.Source)
 	}
 	m.doc.SourceBefore = source.BodyWithRaw().Plain()
 	return nil
 }
 
-// createFailed notes why there is no target, or may be none.
-func (m *migration) createFailed(ctx context.Context, try *agents.CreateAttempt, err error) error {
-	if try.OutcomeUnknown {
-		m.row.Attempt = agents.MustMarshal(try)
+// createFailed saves the state after a failed create request, and returns the problem.
+func (m *migration) createFailed(ctx context.Context, attempt *agents.CreateAttempt, err error) error {
+	if attempt.OutcomeUnknown {
+		m.row.Attempt = agents.MustMarshal(attempt)
 		return m.outcomeUnknown(ctx, err)
 	}
 	p := problem.Of(err)
-	if m.row.State != migrate.OutcomeUnknown { // it was not sent
+	if m.row.State != migrate.OutcomeUnknown { // the request was not sent
 		return err
 	}
 	m.row.State, m.row.Attempt = migrate.Ready, nil
 	if p.Upstream != nil && (p.Upstream.Status == 400 || p.Upstream.Status == 422) {
 		m.row.State = migrate.Failed
 	}
-	if saveErr := m.save(ctx, migrate.StepApply, "no target was made: "+string(p.Code)); saveErr != nil {
+	if saveErr := m.save(ctx, migrate.StepApply, "no target was created: "+string(p.Code)); saveErr != nil {
 		return saveErr
 	}
 	return err
 }
 
-// outcomeUnknown notes that there may be a target, or not.
+// outcomeUnknown saves that a target may exist, and returns the problem. The step can be
+// repeated safely.
 func (m *migration) outcomeUnknown(ctx context.Context, err error) error {
 	p := problem.Of(err)
 	m.row.State = migrate.OutcomeUnknown
-	if saveErr := m.save(ctx, migrate.StepApply, "it is not known whether there is a target: "+string(p.Code)); saveErr != nil {
+	if saveErr := m.save(ctx, migrate.StepApply, "the outcome of the create request is unknown: "+string(p.Code)); saveErr != nil {
 		return saveErr
 	}
 	if p.Code != problem.CodeWriteOutcomeUnknown {
 		return p
 	}
-	again := *p
-	again.Retryable, again.RetryAfter = true, time.Second
-	again.Detail += "; apply again: what was made is looked for first"
-	return &again
+	retry := *p
+	retry.Retryable, retry.RetryAfter = true, time.Second
+	retry.Detail += "; apply again: the gateway first looks for the created agent"
+	return &retry
 }

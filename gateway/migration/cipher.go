@@ -11,16 +11,18 @@ import (
 	"github.com/agentgw/agentgw/config/secret"
 )
 
-// Cipher seals what a migration keeps of its agents (AES-256-GCM, its key by HKDF-SHA256 of
-// store.encryption_key). Without a key it keeps it as it is.
+// Cipher encrypts the documents of migrations with AES-256-GCM. Its key is derived from
+// store.encryption_key with HKDF-SHA256. The zero Cipher stores documents unencrypted. It is
+// safe for concurrent use.
 type Cipher struct{ aead cipher.AEAD }
 
-// How a document is kept: its first byte.
+// The first byte of a stored document.
 const (
 	formatPlain  = 'p'
 	formatSealed = 's'
 )
 
+// NewCipher returns a Cipher for a value of store.encryption_key, which may be empty.
 func NewCipher(key secret.String) (Cipher, error) {
 	if key.Empty() {
 		return Cipher{}, nil
@@ -37,29 +39,31 @@ func NewCipher(key secret.String) (Cipher, error) {
 	return Cipher{aead}, err
 }
 
-// Seal closes a document so that only the one of that name opens it.
-func (v Cipher) Seal(name string, document []byte) []byte {
-	if v.aead == nil {
+// Seal encrypts a document. Open needs the same name.
+func (c Cipher) Seal(name string, document []byte) []byte {
+	if c.aead == nil {
 		return append([]byte{formatPlain}, document...)
 	}
-	sealed := make([]byte, 1+v.aead.NonceSize(), 1+v.aead.NonceSize()+len(document)+v.aead.Overhead())
+	sealed := make([]byte, 1+c.aead.NonceSize(), 1+c.aead.NonceSize()+len(document)+c.aead.Overhead())
 	sealed[0] = formatSealed
-	_, _ = rand.Read(sealed[1:]) // it never fails
-	return v.aead.Seal(sealed, sealed[1:], document, []byte(name))
+	_, _ = rand.Read(sealed[1:]) // crypto/rand.Read never returns an error
+	return c.aead.Seal(sealed, sealed[1:], document, []byte(name))
 }
 
-var errSealed = errors.New("it was sealed with another store.encryption_key")
+var errOtherKey = errors.New("encrypted with another store.encryption_key")
 
-func (v Cipher) Open(name string, kept []byte) ([]byte, error) {
+// Open decrypts a document that Seal returned. It fails if the key or the name differs, or
+// the document was altered.
+func (c Cipher) Open(name string, stored []byte) ([]byte, error) {
 	switch {
-	case len(kept) > 0 && kept[0] == formatPlain:
-		return kept[1:], nil
-	case len(kept) == 0 || kept[0] != formatSealed || v.aead == nil || len(kept) < 1+v.aead.NonceSize():
-		return nil, errSealed
+	case len(stored) > 0 && stored[0] == formatPlain:
+		return stored[1:], nil
+	case len(stored) == 0 || stored[0] != formatSealed || c.aead == nil || len(stored) < 1+c.aead.NonceSize():
+		return nil, errOtherKey
 	}
-	document, err := v.aead.Open(nil, kept[1:1+v.aead.NonceSize()], kept[1+v.aead.NonceSize():], []byte(name))
+	document, err := c.aead.Open(nil, stored[1:1+c.aead.NonceSize()], stored[1+c.aead.NonceSize():], []byte(name))
 	if err != nil {
-		return nil, errSealed
+		return nil, errOtherKey
 	}
 	return document, nil
 }

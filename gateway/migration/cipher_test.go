@@ -8,8 +8,9 @@ import (
 	"github.com/agentgw/agentgw/config/secret"
 )
 
-// TestTheStoreHasNoPromptInTheClear: with a key, nothing of an agent can be read in it.
-func TestTheStoreHasNoPromptInTheClear(t *testing.T) {
+// TestCipher: with a key, stored documents do not contain the plain text, and only the same key and
+// name decrypt them.
+func TestCipher(t *testing.T) {
 	for _, sealed := range []bool{true, false} {
 		key := secret.String{}
 		if sealed {
@@ -20,28 +21,28 @@ func TestTheStoreHasNoPromptInTheClear(t *testing.T) {
 			t.Fatal(err)
 		}
 		document := []byte(`{"system_prompt": "canary"}`)
-		kept := v.Seal("mig_1", document)
-		if bytes.Contains(kept, []byte("canary")) == sealed {
-			t.Errorf("sealed %v: %q", sealed, kept)
+		stored := v.Seal("mig_1", document)
+		if bytes.Contains(stored, []byte("canary")) == sealed {
+			t.Errorf("sealed %v: %q", sealed, stored)
 		}
-		if opened, err := v.Open("mig_1", kept); err != nil || !slices.Equal(opened, document) {
+		if opened, err := v.Open("mig_1", stored); err != nil || !slices.Equal(opened, document) {
 			t.Errorf("%q, %v", opened, err)
 		}
-		if _, err := v.Open("mig_2", kept); (err != nil) != sealed {
-			t.Errorf("sealed %v: another's: %v", sealed, err)
+		if _, err := v.Open("mig_2", stored); (err != nil) != sealed {
+			t.Errorf("sealed %v: another name: %v", sealed, err)
 		}
 	}
 	one, _ := NewCipher(secret.New("a key of the operator's"))
 	other, _ := NewCipher(secret.New("another key of the operator's"))
 	none, _ := NewCipher(secret.String{})
-	kept := one.Seal("m", []byte("canary"))
+	stored := one.Seal("m", []byte("canary"))
 	for _, v := range []Cipher{other, none} {
-		if _, err := v.Open("m", kept); err == nil {
+		if _, err := v.Open("m", stored); err == nil {
 			t.Error("opened with another key")
 		}
 	}
-	for cut := range kept {
-		if _, err := one.Open("m", kept[:cut]); err == nil {
+	for cut := range stored {
+		if _, err := one.Open("m", stored[:cut]); err == nil {
 			t.Errorf("opened, cut at %d", cut)
 		}
 	}

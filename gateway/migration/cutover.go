@@ -19,14 +19,15 @@ import (
 
 // CutoverInput is the body of POST …/cutover.
 type CutoverInput struct {
-	// Activate: whether the target is activated; left out, if the source is at work.
+	// Activate says whether to activate the target; nil means as planned: if the source was
+	// active.
 	Activate *bool `json:"activate"`
 }
 
-// Cutover leads the source's ids to the target. While it does, writes to
-// the source wait, and go to the target then; what was changed at the source since it was
-// planned is taken over first. So a caller who reads and writes by the old id loses
-// nothing, and sees nothing that is older than what it wrote.
+// Cutover points the source's ids to the target. Before that, it transfers what was changed
+// at the source since it was planned. Writes to the source wait meanwhile, and go to the
+// target afterwards: a client that uses the old id loses no write, and reads nothing older
+// than its own writes.
 func (s *Service) Cutover(ctx context.Context, r Request, body CutoverInput) (*View, error) {
 	return s.runStep(ctx, r, migrate.StepCutover, func(ctx context.Context, m *migration) error {
 		release, err := s.Aliases.LockExclusive(ctx, m.row.Source, m.row.Target)
@@ -48,7 +49,7 @@ func (s *Service) Cutover(ctx context.Context, r Request, body CutoverInput) (*V
 		if body.Activate != nil {
 			activate = *body.Activate && m.target.Info.CreatesInactive
 		}
-		detail := "the source's ids lead to " + m.row.Target
+		detail := "the source's ids point to " + m.row.Target
 		if activate {
 			if err := m.setStatus(ctx, migrate.StepCutover, target, normalize.StatusActive); err != nil {
 				return err
@@ -59,13 +60,14 @@ func (s *Service) Cutover(ctx context.Context, r Request, body CutoverInput) (*V
 		if err := m.save(ctx, migrate.StepCutover, detail, m.pointNamesToTarget); err != nil {
 			return err
 		}
-		s.Aliases.RefreshEverywhere(ctx) // before writes that waited go on
+		s.Aliases.RefreshEverywhere(ctx) // before the lock is released and waiting writes continue
 		return nil
 	})
 }
 
-// checkNames reports an alias that the migration did not make of one of the source's ids,
-// before anything is done; what is written holds it against the store once more.
+// checkNames returns a problem if an id of the source is an alias that the migration did not
+// create. It is checked before anything is sent; the store checks it again in the
+// transaction.
 func (m *migration) checkNames() error {
 	for _, name := range m.doc.Names {
 		if a, ok := m.service.Aliases.Lookup(name); ok && a.MigrationID != m.row.ID {
@@ -75,7 +77,7 @@ func (m *migration) checkNames() error {
 	return nil
 }
 
-// pointNamesToTarget has the source's names lead to the target.
+// pointNamesToTarget adds aliases from the source's ids to the target.
 func (m *migration) pointNamesToTarget(c *sqlstore.MigrationChange) {
 	for _, name := range m.doc.Names {
 		c.PutAliases = append(c.PutAliases, sqlstore.Alias{
@@ -85,7 +87,7 @@ func (m *migration) pointNamesToTarget(c *sqlstore.MigrationChange) {
 	}
 }
 
-// activateAfterCutover does what a cutover left: it was told not to activate the target.
+// activateAfterCutover activates the target of a cutover that was told not to.
 func (m *migration) activateAfterCutover(ctx context.Context, activate *bool) error {
 	if activate == nil || !*activate || !m.target.Info.CreatesInactive {
 		return nil
@@ -103,8 +105,9 @@ func (m *migration) activateAfterCutover(ctx context.Context, activate *bool) er
 	return m.save(ctx, migrate.StepCutover, "activated")
 }
 
-// syncTarget has the target be as the source is now, with the same options, if nobody
-// else changed the target. It gives the target.
+// syncTarget transfers changes of the source since it was planned to the target, with the
+// options of the plan, and returns the target. It is an error if the target differs from the
+// plan.
 func (m *migration) syncTarget(ctx context.Context) (*catalog.Detail, error) {
 	source, err := m.readSource(ctx)
 	if err != nil {
@@ -114,7 +117,7 @@ func (m *migration) syncTarget(ctx context.Context) (*catalog.Detail, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p := m.doc.Pending; p != nil { // it was sent by a cutover before this one: was it done?
+	if p := m.doc.Pending; p != nil { // an earlier cutover sent it; it may have been applied
 		m.doc.Pending = nil
 		if !m.targetUnchanged(target) && len(migrate.Differences(migrate.Compare(p.Change.change(), target.Agent, m.target.Info))) == 0 {
 			m.usePlan(*p, target.ETag())
@@ -126,34 +129,34 @@ func (m *migration) syncTarget(ctx context.Context) (*catalog.Detail, error) {
 		}
 	}
 	if different := m.differences(migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)); len(different) > 0 {
-		return nil, problem.New(problem.CodeTargetDiverged, "%s is not as it was planned: %s", m.row.Target, strings.Join(different, ", "))
+		return nil, problem.New(problem.CodeTargetDiverged, "%s differs from the plan in %s; verify it, and accept the differences or roll back", m.row.Target, strings.Join(different, ", "))
 	}
 	return target, nil
 }
 
-// transferChanges sends the target what was changed at the source since it was planned.
+// transferChanges plans the source again, and sends the target what differs from the old plan.
 func (m *migration) transferChanges(ctx context.Context, source, target *catalog.Detail) (*catalog.Detail, error) {
 	plan, violations := migrate.Make(source.Agent, m.source.Info, m.target.Info, m.doc.Options)
 	if len(violations) > 0 || plan.State() != migrate.Ready {
-		return nil, problem.New(problem.CodePlanStale, "%s was changed since it was planned, so that it can no longer be moved as it was; roll back, and plan again", m.row.Source)
+		return nil, problem.New(problem.CodePlanStale, "%s has changed since it was planned, and the options no longer fit; roll back, and plan again", m.row.Source)
 	}
 	if p := lossesProblem(plan.Losses(), m.doc.Accepted); p != nil {
-		stale := problem.New(problem.CodePlanStale, "%s was changed since it was planned: more would be lost than was accepted; roll back, and plan again", m.row.Source)
+		stale := problem.New(problem.CodePlanStale, "%s has changed since it was planned, and would lose more than was accepted; roll back, and plan again", m.row.Source)
 		stale.Errors = p.Errors
 		return nil, stale
 	}
-	delta, gone := migrate.Delta(m.doc.Change.change(), plan.Change)
-	if violations, verdicts := m.target.Info.CheckUpdate(delta, false); len(violations) > 0 || anyNotWritable(verdicts) || len(gone) > 0 {
-		return nil, problem.New(problem.CodePlanStale, "%s was changed since it was planned, in a way that %s cannot be told of an agent that there is; roll back, and plan again", m.row.Source, m.target.Info.Title)
+	delta, removed := migrate.Delta(m.doc.Change.change(), plan.Change)
+	if violations, verdicts := m.target.Info.CheckUpdate(delta, false); len(violations) > 0 || anyNotWritable(verdicts) || len(removed) > 0 {
+		return nil, problem.New(problem.CodePlanStale, "%s has changed since it was planned, and %s cannot update an existing agent in that way; roll back, and plan again", m.row.Source, m.target.Info.Title)
 	}
 	next := pendingPlan{SourceETag: source.ETag(), Findings: plan.Findings, Change: newStoredChange(plan.Change), Activate: plan.Activate}
-	left := m.doc.TargetETag
+	etag := m.doc.TargetETag
 	if !delta.Empty() {
 		if !m.targetUnchanged(target) {
-			return nil, problem.New(problem.CodeTargetDiverged, "%s was changed since it was left: what was changed at the source meanwhile is not written over it", m.row.Target)
+			return nil, problem.New(problem.CodeTargetDiverged, "%s was changed by somebody else since it was applied; the changes of the source are not written over that", m.row.Target)
 		}
 		m.doc.Pending = &next
-		if err := m.save(ctx, migrate.StepCutover, "what was changed at the source since it was planned is sent to the target"); err != nil {
+		if err := m.save(ctx, migrate.StepCutover, "sending changes of the source to the target"); err != nil {
 			return nil, err
 		}
 		if _, err := m.target.Endpoint(ctx, backend.Call{Op: adapters.OpUpdate, Credential: m.target.Credential, NativeID: m.targetID().Native, Change: delta}); err != nil {
@@ -163,18 +166,19 @@ func (m *migration) transferChanges(ctx context.Context, source, target *catalog
 		if target, err = m.readTarget(ctx); err != nil {
 			return nil, err
 		}
-		left = target.ETag()
+		etag = target.ETag()
 	}
-	m.usePlan(next, left)
+	m.usePlan(next, etag)
 	m.doc.Pending = nil
-	return target, m.save(ctx, migrate.StepCutover, "what was changed at the source since it was planned was taken over")
+	return target, m.save(ctx, migrate.StepCutover, "transferred changes of the source")
 }
 
-// usePlan has a plan be the migration's that the target has by now.
-func (m *migration) usePlan(p pendingPlan, left string) {
-	m.doc.Findings, m.doc.Change, m.doc.Activate, m.doc.SourceETag, m.doc.TargetETag = p.Findings, p.Change, p.Activate, p.SourceETag, left
+// usePlan replaces the migration's plan by one that the target matches now, and its entity tag.
+func (m *migration) usePlan(p pendingPlan, targetETag string) {
+	m.doc.Findings, m.doc.Change, m.doc.Activate, m.doc.SourceETag, m.doc.TargetETag = p.Findings, p.Change, p.Activate, p.SourceETag, targetETag
 }
 
+// anyNotWritable reports whether an update would be refused for any field.
 func anyNotWritable(verdicts map[normalize.Field]adapters.Verdict) bool {
 	for _, v := range verdicts {
 		if v != adapters.Writable {
@@ -184,24 +188,24 @@ func anyNotWritable(verdicts map[normalize.Field]adapters.Verdict) bool {
 	return false
 }
 
-// setStatus gives the target a status. If the target was as we left it, it is so after
-// that, too.
+// setStatus sets the target's status. If nobody else had changed the target, its new entity
+// tag is stored.
 func (m *migration) setStatus(ctx context.Context, step migrate.Step, target *catalog.Detail, status string) error {
-	ours := m.targetUnchanged(target)
-	settle := func(now *catalog.Detail) {
-		if m.doc.StatusSent, m.doc.StatusBefore = "", nil; ours {
+	unchanged := m.targetUnchanged(target)
+	finish := func(now *catalog.Detail) {
+		if m.doc.StatusSent, m.doc.StatusBefore = "", nil; unchanged {
 			m.doc.TargetETag = now.ETag()
 		}
 	}
 	if now := target.Agent.Status; now != nil && *now == status {
-		settle(target)
+		finish(target)
 		return nil
 	}
-	if m.doc.StatusSent == "" { // else the one before it is that of the target as it was left
+	if m.doc.StatusSent == "" { // else StatusBefore is that of the interrupted call
 		m.doc.StatusBefore = target.Agent.Status
 	}
 	m.doc.StatusSent = status
-	if err := m.save(ctx, step, "the target is sent the status "+status); err != nil {
+	if err := m.save(ctx, step, "setting the target's status to "+status); err != nil {
 		return err
 	}
 	change := normalize.Change{Set: map[normalize.Field]jsontext.Value{normalize.FieldStatus: agents.MustMarshal(status)}}
@@ -209,7 +213,7 @@ func (m *migration) setStatus(ctx context.Context, step migrate.Step, target *ca
 		return problem.FromBackend(m.target.Name, adapters.OpUpdate, err)
 	}
 	if after, err := m.readTarget(ctx); err == nil {
-		settle(after)
+		finish(after)
 	}
 	return nil
 }

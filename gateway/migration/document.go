@@ -9,32 +9,35 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// document is what a migration keeps beside its row. It holds prompts, so it is
-// sealed.
+// document is the part of a migration that the store holds as one value. It contains
+// prompts, so it is encrypted if store.encryption_key is set.
 type document struct {
 	Options    migrate.Options   `json:"options"`
-	SourceETag string            `json:"etag"` // of the source, when it was planned
+	SourceETag string            `json:"etag"` // entity tag of the source as planned
 	Findings   []migrate.Finding `json:"findings"`
 	Change     storedChange      `json:"change"`
 	Activate   bool              `json:"activate"`
-	// Names are the ids by which the source is found: its own, and alternate ones.
+	// Names are the ids of the source, its own one and alternate ones, which the cutover
+	// points to the target.
 	Names []string `json:"names"`
-	// SourceBefore is the source as it was when the target was made.
+	// SourceBefore is the source at the time the target was created.
 	SourceBefore jsontext.Value `json:"before,omitzero"`
 	Accepted     []string       `json:"accepted,omitzero"`
-	// TargetETag is the target's entity tag as it was left; empty if that was not seen.
+	// TargetETag is the target's entity tag after the last write of the migration; empty if
+	// the target could not be read then.
 	TargetETag string `json:"left,omitzero"`
-	// Pending is what the target is just being sent, so that it is known for ours if the
-	// process ends before that is written down; and so is a status, with the one before it.
+	// Pending, or StatusSent with the status before it, is an update that was sent to the
+	// target. If the process ends before the result is stored, the next step can tell this
+	// update from a change that somebody else made.
 	Pending      *pendingPlan `json:"pending,omitzero"`
 	StatusSent   string       `json:"status_sent,omitzero"`
 	StatusBefore *string      `json:"status_before,omitzero"`
-	// AcceptedDifferences are fields whose difference was accepted: "mismatch:/name".
+	// AcceptedDifferences are the names of accepted differences, such as "mismatch:/name".
 	AcceptedDifferences []string      `json:"differing,omitzero"`
 	Verification        *verification `json:"verification,omitzero"`
 }
 
-// pendingPlan is a plan that takes the place of the one before it once the target has it.
+// pendingPlan is a newer plan that replaces the migration's once the target matches it.
 type pendingPlan struct {
 	SourceETag string            `json:"etag"`
 	Findings   []migrate.Finding `json:"findings"`
@@ -42,21 +45,23 @@ type pendingPlan struct {
 	Activate   bool              `json:"activate"`
 }
 
+// plan returns the migration's plan.
 func (d document) plan() migrate.Plan {
 	return migrate.Plan{Findings: d.Findings, Change: d.Change.change(), Activate: d.Activate}
 }
 
-// verification is what the target was found to be like.
+// verification is the result of comparing the target with the plan.
 type verification struct {
 	At            time.Time             `json:"at"`
 	OK            bool                  `json:"ok"`
 	SourceChanged bool                  `json:"source_changed"`
-	TargetChanged bool                  `json:"target_changed"` // since it was left
-	Accepted      []string              `json:"accepted"`       // differences, by name
+	TargetChanged bool                  `json:"target_changed"` // since the migration's last write
+	Accepted      []string              `json:"accepted"`       // names of accepted differences
 	Fields        []migrate.FieldResult `json:"fields"`
 }
 
-// storedChange is a change as it is kept.
+// storedChange is a change with field names instead of numbers, which may differ between
+// versions of the gateway.
 type storedChange struct {
 	Set        map[string]jsontext.Value `json:"set"`
 	Extensions map[string]jsontext.Value `json:"extensions"`

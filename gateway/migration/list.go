@@ -10,7 +10,7 @@ import (
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 )
 
-// Get returns a migration.
+// Get returns a migration. It changes nothing.
 func (s *Service) Get(ctx context.Context, r Request) (*View, error) {
 	if err := s.Aliases.Available(); err != nil {
 		return nil, err
@@ -22,8 +22,8 @@ func (s *Service) Get(ctx context.Context, r Request) (*View, error) {
 	return m.view(ctx)
 }
 
-// List returns a page of the migrations that the caller sees, the newest first, and the
-// cursor of the next page; empty for none.
+// List returns a page of the migrations that the caller can see, the newest first, and the
+// value of q.After for the next page, empty if this is the last one.
 func (s *Service) List(ctx context.Context, r Request, q sqlstore.MigrationQuery) (list []Summary, next string, err error) {
 	if err := s.Aliases.Available(); err != nil {
 		return nil, "", err

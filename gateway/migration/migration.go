@@ -1,7 +1,7 @@
 // Package migration moves agents between backends in steps: plan, apply, verify, shadow,
-// cutover, rollback. What becomes of each field is decided in gateway/migration/plan.
+// cutover, rollback. Package gateway/migration/plan decides what becomes of each field.
 //
-// It may not know HTTP. Begin with [Service.Plan]; each step is a file.
+// It may not know HTTP. Begin with [Service.Plan]; each step has a file.
 package migration
 
 import (
@@ -24,13 +24,14 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Service moves agents between backends. It is safe for concurrent use.
+// Service moves agents between backends. It is safe for concurrent use; the steps of one
+// migration run one at a time, on all instances.
 type Service struct {
 	Options
 	shadows *shadowReader
 }
 
-// Options are what a migrationService is made of.
+// Options are the dependencies of a Service.
 type Options struct {
 	Log       *slog.Logger
 	Telemetry *telemetry.Telemetry
@@ -42,23 +43,24 @@ type Options struct {
 	Keys func() *auth.Keyring
 }
 
+// New returns a Service. Close it to end the shadow reads.
 func New(o Options) *Service {
 	s := &Service{Options: o}
 	s.shadows = newShadowReader(s)
 	return s
 }
 
-// Close ends the shadow reads.
+// Close cancels the shadow reads and waits for those that are running.
 func (s *Service) Close() { s.shadows.close() }
 
-// Request is a request for a step of a migration.
+// Request identifies who asks for a step, and of which migration.
 type Request struct {
 	Caller    *auth.Caller
 	ID        string // of the migration; empty for a plan
 	RequestID string
 }
 
-// migration is one that a step is done with.
+// migration is a migration during one request.
 type migration struct {
 	service        *Service
 	request        Request
@@ -66,31 +68,31 @@ type migration struct {
 	doc            document
 	source, target auth.CallerBackend
 	warnings       []problem.Warning
-	undecryptable  bool // its document cannot be decrypted
+	undecryptable  bool // doc is empty: it was encrypted with another key
 }
 
-// sourceID and targetID are the agents'.
 func (m *migration) sourceID() normalize.ID { return alias.ParseStoredID(m.row.Source) }
 
 func (m *migration) targetID() normalize.ID { return alias.ParseStoredID(m.row.Target) }
 
-// stepLockTimeout is how long a step waits for another one of the same migration.
+// stepLockTimeout is how long a step waits for another step of the same migration.
 const stepLockTimeout = time.Second
 
-// runStep does a step of the migration that the path names, alone.
+// runStep runs a step of a migration under the migration's lock, if the migration's state
+// allows the step, and returns the resulting view.
 func (s *Service) runStep(ctx context.Context, r Request, step migrate.Step, work func(context.Context, *migration) error) (*View, error) {
 	result := "error"
 	defer func() { s.Telemetry.CountMigrationStep(string(step), result) }()
 	if err := s.Aliases.Available(); err != nil {
 		return nil, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, stepLockTimeout)
-	release, err := s.Store.Lock(waiting, "migration "+r.ID, true)
+	lockCtx, cancel := context.WithTimeout(ctx, stepLockTimeout)
+	release, err := s.Store.Lock(lockCtx, "migration "+r.ID, true)
 	cancel()
 	if err != nil && errors.Is(err, sqlstore.ErrUnavailable) {
 		return nil, problem.StoreUnavailable(err)
 	} else if err != nil {
-		return nil, stepRunningProblem(sqlstore.Migration{ID: normalize.Shorten(r.ID)})
+		return nil, stepRunningProblem(normalize.Shorten(r.ID))
 	}
 	defer release()
 	m, err := s.find(ctx, r)
@@ -98,13 +100,13 @@ func (s *Service) runStep(ctx context.Context, r Request, step migrate.Step, wor
 		return nil, err
 	}
 	if m.undecryptable {
-		return nil, problem.New(problem.CodeMigrationState, "what migration %s keeps of its agents was sealed with another store.encryption_key; start the gateway with that one", m.row.ID)
+		return nil, problem.New(problem.CodeMigrationState, "migration %s was encrypted with another store.encryption_key; start the gateway with that key", m.row.ID)
 	}
 	if plan := m.doc.plan(); step == migrate.StepApply && (m.row.State == migrate.MissingInput || m.row.State == migrate.Blocked) {
 		return nil, blockedProblem(plan)
 	}
 	if !migrate.Allowed(step, m.row.State) {
-		return nil, problem.New(problem.CodeMigrationState, "migration %s is %s: it cannot be given %s now; what can follow is %s", m.row.ID, m.row.State, step, stepsText(migrate.Next(m.row.State)))
+		return nil, problem.New(problem.CodeMigrationState, "migration %s is in state %s, which does not allow %s; allowed: %s", m.row.ID, m.row.State, step, stepsText(migrate.Next(m.row.State)))
 	}
 	if err := work(ctx, m); err != nil {
 		return nil, err
@@ -116,16 +118,17 @@ func (s *Service) runStep(ctx context.Context, r Request, step migrate.Step, wor
 
 func stepsText(steps []migrate.Step) string {
 	if len(steps) == 0 {
-		return "nothing"
+		return "none"
 	}
-	var words []string
+	var names []string
 	for _, s := range steps {
-		words = append(words, string(s))
+		names = append(names, string(s))
 	}
-	return strings.Join(words, " or ")
+	return strings.Join(names, ", ")
 }
 
-// find reads the one that the path names, if the caller sees it.
+// find returns the migration with the request's id. It is the same problem if there is none
+// and if the caller cannot see it.
 func (s *Service) find(ctx context.Context, r Request) (*migration, error) {
 	row, found, err := s.Store.Migration(ctx, r.ID)
 	if err != nil {
@@ -136,12 +139,12 @@ func (s *Service) find(ctx context.Context, r Request) (*migration, error) {
 			return m, nil
 		}
 	}
-	return nil, problem.New(problem.CodeMigrationNotFound, "no migration of this id is of agents that the key can see")
+	return nil, problem.New(problem.CodeMigrationNotFound, "no migration with this id moves agents that the key can see")
 }
 
-// openRow reads a migration's document; false if the caller may not see it: the key maps to
-// both backends, and is the one that planned it, or has the credentials that it was
-// planned with, or those that the planner has now.
+// openRow decrypts a migration's document. visible is false if the caller cannot see the
+// migration. A key can see it if it maps to both backends, and either planned it, or has the
+// credentials that it was planned with, or those that the planning key has now.
 func (s *Service) openRow(r Request, row sqlstore.Migration) (m *migration, visible bool) {
 	m = &migration{service: s, request: r, row: row}
 	ok := false
@@ -168,26 +171,26 @@ func (s *Service) openRow(r Request, row sqlstore.Migration) (m *migration, visi
 	return m, true
 }
 
-// save writes what a step came to, with a line of the trail, even if the caller's time is
-// up. change may say more that is written with it.
-func (m *migration) save(ctx context.Context, step migrate.Step, detail string, change ...func(*sqlstore.MigrationChange)) error {
+// save writes the migration and an entry of its audit log in one transaction, which the
+// changes can add to. It ignores the cancellation of ctx: what was done must be recorded.
+func (m *migration) save(ctx context.Context, step migrate.Step, detail string, changes ...func(*sqlstore.MigrationChange)) error {
 	encoded, err := json.Marshal(m.doc)
 	if err != nil {
 		return err
 	}
 	m.row.Document = m.service.Cipher.Seal(m.row.ID, encoded)
 	m.row.UpdatedAt = alias.Now()
-	by := sqlstore.AuditEntry{At: alias.Now(), KeyID: m.request.Caller.KeyID, RequestID: m.request.RequestID, Step: string(step), Detail: detail}
-	write := sqlstore.MigrationChange{Migration: m.row, Audit: by}
-	for _, more := range change {
-		more(&write)
+	entry := sqlstore.AuditEntry{At: alias.Now(), KeyID: m.request.Caller.KeyID, RequestID: m.request.RequestID, Step: string(step), Detail: detail}
+	write := sqlstore.MigrationChange{Migration: m.row, Audit: entry}
+	for _, change := range changes {
+		change(&write)
 	}
 	written, err := m.service.Store.WriteMigration(context.WithoutCancel(ctx), write)
 	if errors.Is(err, sqlstore.ErrVersionMismatch) {
 		return m.nameTakenProblem(m.row.Source)
 	}
 	if errors.Is(err, sqlstore.ErrConflict) {
-		return stepRunningProblem(m.row)
+		return stepRunningProblem(m.row.ID)
 	}
 	if err != nil {
 		return problem.StoreUnavailable(err)
@@ -196,29 +199,32 @@ func (m *migration) save(ctx context.Context, step migrate.Step, detail string, 
 	return nil
 }
 
+// nameTakenProblem returns the problem of an id of the source that is an alias already.
 func (m *migration) nameTakenProblem(name string) *problem.Problem {
-	return problem.New(problem.CodeAliasConflict, "an alias that the migration did not make has one of the source's ids; look at /v1/aliases/%s", name)
+	return problem.New(problem.CodeAliasConflict, "%s, an id of the source, is already an alias that this migration did not create; see GET /v1/aliases/%s", name, name)
 }
 
-// stepRunningProblem is the problem of two who do something with a migration at once.
-func stepRunningProblem(row sqlstore.Migration) *problem.Problem {
-	p := problem.New(problem.CodeMigrationState, "another step of migration %s is running; read it, and go on from there", row.ID)
+// stepRunningProblem returns the problem of a step while another step is running.
+func stepRunningProblem(id string) *problem.Problem {
+	p := problem.New(problem.CodeMigrationState, "another step of migration %s is running; read the migration when it is done", id)
 	p.RetryAfter = time.Second
 	return p
 }
 
+// readSource reads the source agent from its backend, not from the cache.
 func (m *migration) readSource(ctx context.Context) (*catalog.Detail, error) {
 	detail, err := m.service.Agents.ReadFresh(ctx, m.source, m.sourceID().Native)
 	if err != nil && problem.Of(err).Code == problem.CodeAgentNotFound {
-		return nil, problem.New(problem.CodePlanStale, "the source %s is no longer there", m.row.Source)
+		return nil, problem.New(problem.CodePlanStale, "the source %s no longer exists", m.row.Source)
 	}
 	return detail, err
 }
 
+// readTarget reads the target agent from its backend, not from the cache.
 func (m *migration) readTarget(ctx context.Context) (*catalog.Detail, error) {
 	detail, err := m.service.Agents.ReadFresh(ctx, m.target, m.targetID().Native)
 	if err != nil && problem.Of(err).Code == problem.CodeAgentNotFound {
-		return nil, problem.New(problem.CodeTargetDiverged, "the target %s is no longer there; roll back, and plan again", m.row.Target)
+		return nil, problem.New(problem.CodeTargetDiverged, "the target %s no longer exists; roll back, and plan again", m.row.Target)
 	}
 	return detail, err
 }

@@ -27,8 +27,8 @@ type PlanInput struct {
 	migrate.Options
 }
 
-// Plan plans a migration: it writes to no backend. A plan of the same agent to the same
-// backend that was never applied is replaced; created reports that there was none.
+// Plan plans a migration. It writes to no backend. If a migration of the same agent to the
+// same backend was planned and never applied, its plan is replaced, and created is false.
 func (s *Service) Plan(ctx context.Context, r Request, in PlanInput) (v *View, created bool, err error) {
 	result := "error"
 	defer func() { s.Telemetry.CountMigrationStep(string(migrate.StepPlan), result) }()
@@ -52,9 +52,9 @@ func (s *Service) Plan(ctx context.Context, r Request, in PlanInput) (v *View, c
 	for _, row := range known {
 		_, visible := s.openRow(r, row)
 		switch {
-		case !visible: // another account's
+		case !visible: // it belongs to another account
 		case migrate.MayHaveTarget(row.State):
-			return nil, false, problem.New(problem.CodeMigrationState, "migration %s of %s to %s is %s already; continue it, or roll it back first", row.ID, row.Source, row.TargetBackend, row.State)
+			return nil, false, problem.New(problem.CodeMigrationState, "migration %s of %s to %s is already in state %s; continue it, or roll it back first", row.ID, row.Source, row.TargetBackend, row.State)
 		case created && migrate.Allowed(migrate.StepPlan, row.State):
 			m.row.ID, m.row.Version, m.row.CreatedAt, created = row.ID, row.Version, row.CreatedAt, false
 		}
@@ -68,17 +68,17 @@ func (s *Service) Plan(ctx context.Context, r Request, in PlanInput) (v *View, c
 	return v, created, err
 }
 
-// newPlan reads the source and makes the plan.
+// newPlan reads the source and plans its migration. The migration is not saved.
 func (s *Service) newPlan(ctx context.Context, r Request, body PlanInput) (*migration, error) {
 	if body.Source == "" || body.TargetBackend == "" {
-		return nil, problem.InvalidField("/source", normalize.Required, "name the agent as source, and the backend as target_backend")
+		return nil, problem.InvalidField("/source", normalize.Required, "set source to the agent's id and target_backend to a backend")
 	}
 	from, err := s.Aliases.Resolve(r.Caller, body.Source, true)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := normalize.ParseID(body.Source); err != nil {
-		return nil, problem.InvalidField("/source", normalize.InvalidValue, "name the agent by its own id")
+		return nil, problem.InvalidField("/source", normalize.InvalidValue, "must be the agent's id, not an alias")
 	}
 	m := &migration{service: s, request: r, source: from.Backend}
 	var ok bool
@@ -89,18 +89,18 @@ func (s *Service) newPlan(ctx context.Context, r Request, body PlanInput) (*migr
 		return nil, err
 	}
 	if m.target.Name == m.source.Name {
-		return nil, problem.InvalidField("/target_backend", normalize.InvalidValue, "the agent is there already")
+		return nil, problem.InvalidField("/target_backend", normalize.InvalidValue, "must be another backend: the agent is already at "+m.target.Name)
 	}
 	detail, err := s.Agents.ReadFresh(ctx, m.source, from.NativeID)
 	if err != nil {
 		return nil, err
 	}
 	if a, ok := s.Aliases.Lookup(detail.Agent.ID); ok && s.Aliases.SameNamespace(r.Caller, a) {
-		where := "elsewhere"
+		where := "another agent"
 		if s.Aliases.Visible(r.Caller, a) {
-			where = "to " + a.Target
+			where = a.Target
 		}
-		return nil, problem.New(problem.CodeMigrationState, "%s was moved already: it now points %s", detail.Agent.ID, where)
+		return nil, problem.New(problem.CodeMigrationState, "%s was already moved: it now points to %s", detail.Agent.ID, where)
 	}
 	plan, violations := migrate.Make(detail.Agent, m.source.Info, m.target.Info, body.Options)
 	if len(violations) > 0 {
@@ -111,47 +111,49 @@ func (s *Service) newPlan(ctx context.Context, r Request, body PlanInput) (*migr
 		KeyID: r.Caller.KeyID, SourceCredential: m.source.Account, TargetCredential: m.target.Account, CreatedAt: alias.Now(),
 	}
 	m.doc = document{Options: body.Options, SourceETag: detail.ETag(), Names: append([]string{detail.Agent.ID}, detail.Agent.AlternateIDs...)}
-	m.take(plan)
+	m.setPlan(plan)
 	return m, nil
 }
 
 // take has a plan be the migration's.
-func (m *migration) take(p migrate.Plan) {
+func (m *migration) setPlan(p migrate.Plan) {
 	m.doc.Findings, m.doc.Change, m.doc.Activate = p.Findings, newStoredChange(p.Change), p.Activate
 }
 
 // hash tells a plan from every other one.
 func (m *migration) hash() string {
-	whole, err := json.Marshal([]any{m.row.Source, m.row.TargetBackend, m.doc.SourceETag, m.doc.Options, m.doc.Findings, m.doc.Change, m.doc.Activate}, json.Deterministic(true))
+	encoded, err := json.Marshal([]any{m.row.Source, m.row.TargetBackend, m.doc.SourceETag, m.doc.Options, m.doc.Findings, m.doc.Change, m.doc.Activate}, json.Deterministic(true))
 	if err != nil {
 		return ""
 	}
-	sum := sha256.Sum256(whole)
+	sum := sha256.Sum256(encoded)
 	return hex.EncodeToString(sum[:16])
 }
 
+// lossesProblem returns a problem that names each loss that is not accepted, nil if there is
+// none.
 func lossesProblem(losses []migrate.Finding, accepted []string) *problem.Problem {
 	var missing []normalize.Violation
 	for _, f := range losses {
 		if !slices.Contains(accepted, f.Loss()) {
-			missing = append(missing, normalize.Violation{Pointer: f.Path, Code: normalize.Unsupported, Message: fmt.Sprintf("%s; accept %q, or give it a place", f.Message, f.Loss())})
+			missing = append(missing, normalize.Violation{Pointer: f.Path, Code: normalize.Unsupported, Message: fmt.Sprintf("%s; accept %q, or plan again with inputs or maps that avoid the loss", f.Message, f.Loss())})
 		}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	p := problem.New(problem.CodeLossNotAccepted, "%d of what the agent has would be lost and is not accepted", len(missing))
+	p := problem.New(problem.CodeLossNotAccepted, "%d data losses are not accepted; errors lists them", len(missing))
 	p.Errors = missing
 	return p
 }
 
-// blockedProblem is the problem of a plan that is not ready.
+// blockedProblem returns the problem of a plan that is not ready, with its blocking findings.
 func blockedProblem(p migrate.Plan) *problem.Problem {
-	problem := problem.New(problem.CodeMigrationBlocked, "the plan is %s", p.State())
+	blocked := problem.New(problem.CodeMigrationBlocked, "the plan is in state %s; errors lists what is missing or not possible", p.State())
 	for _, f := range p.Findings {
 		if f.Severity == migrate.Blocking {
-			problem.Errors = append(problem.Errors, normalize.Violation{Pointer: f.Path, Code: normalize.Required, Message: f.Message})
+			blocked.Errors = append(blocked.Errors, normalize.Violation{Pointer: f.Path, Code: normalize.Required, Message: f.Message})
 		}
 	}
-	return problem
+	return blocked
 }

@@ -18,13 +18,13 @@ import (
 // RollbackInput is the body of POST …/rollback.
 type RollbackInput struct {
 	DeleteTarget bool `json:"delete_target"`
-	// Abandon gives up a migration of which nobody can find out any more whether it made a
-	// target.
+	// Abandon gives up a migration for which it cannot be determined whether its target was
+	// created.
 	Abandon bool `json:"abandon"`
 }
 
-// Rollback leads the source's ids back to it, and has the target rest, or
-// be deleted if nobody changed it. It can be sent again until all of that is done.
+// Rollback points the source's ids back to it, and deactivates the target, or deletes it if
+// nobody has changed it. It can be repeated until all of that is done.
 func (s *Service) Rollback(ctx context.Context, r Request, body RollbackInput) (*View, error) {
 	return s.runStep(ctx, r, migrate.StepRollback, func(ctx context.Context, m *migration) error {
 		if err := m.findCreatedTarget(ctx, body.Abandon); err != nil {
@@ -44,21 +44,22 @@ func (s *Service) Rollback(ctx context.Context, r Request, body RollbackInput) (
 	})
 }
 
-// findCreatedTarget finds the target of an apply whose outcome is not known.
+// findCreatedTarget looks for the target if the outcome of its create request is unknown.
+// If abandon is set, it gives up the target instead.
 func (m *migration) findCreatedTarget(ctx context.Context, abandon bool) error {
 	if m.row.State != migrate.OutcomeUnknown || m.row.Target != "" || len(m.row.Attempt) == 0 {
 		return nil
 	}
-	try, err := m.loadAttempt()
+	attempt, err := m.loadAttempt()
 	if err != nil {
 		return err
 	}
 	if abandon {
 		m.row.Attempt = nil
-		m.warnings = append(m.warnings, problem.NewWarning("abandoned", "", m.target.Name, "it is not known whether there is a target; if there is, it has the planned name, and is nobody's"))
+		m.warnings = append(m.warnings, problem.NewWarning("abandoned", "", m.target.Name, "the target may exist: look for an agent with the planned name at the backend, and delete it if you find it"))
 		return nil
 	}
-	agent, err := m.service.Agents.Reconcile(ctx, m.target, m.doc.Change.change(), try)
+	agent, err := m.service.Agents.Reconcile(ctx, m.target, m.doc.Change.change(), attempt)
 	if err != nil {
 		return m.outcomeUnknown(ctx, err)
 	}
@@ -69,18 +70,19 @@ func (m *migration) findCreatedTarget(ctx context.Context, abandon bool) error {
 	return nil
 }
 
-// checkSourceUsable reports why ids cannot lead back to the source.
+// checkSourceUsable returns a problem if the ids cannot be pointed back to the source.
 func (m *migration) checkSourceUsable(ctx context.Context) error {
 	if err := m.service.Aliases.Sync(ctx); err != nil {
 		return err
 	}
-	if on, moved := m.service.Aliases.Lookup(m.row.Target); moved {
-		return problem.New(problem.CodeMigrationState, "%s was moved on to %s: roll that migration back first", m.row.Target, on.Target)
+	if next, moved := m.service.Aliases.Lookup(m.row.Target); moved {
+		return problem.New(problem.CodeMigrationState, "%s was moved on to %s; roll back that migration first", m.row.Target, next.Target)
 	}
 	_, err := m.readSource(ctx)
 	return err
 }
 
+// rollback points the ids back, and then deletes or deactivates the target.
 func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 	var target *catalog.Detail
 	if m.row.Target != "" {
@@ -90,19 +92,19 @@ func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 		}
 	}
 	if deleteTarget && target != nil && !m.targetUnchanged(target) {
-		return problem.New(problem.CodeTargetDiverged, "%s was changed since it was left, so it is not deleted; roll back without delete_target, or delete it by its own id", m.row.Target)
+		return problem.New(problem.CodeTargetDiverged, "%s was changed by somebody else, so it is not deleted; roll back without delete_target, or delete it by its own id", m.row.Target)
 	}
 	if target != nil && m.row.State == migrate.CutOver {
 		m.warnNotCarriedBack(target)
 	}
-	// The way back first: if the process ends here, clients are with the source, and the
-	// rest is done when this is sent again.
-	led := m.row.State == migrate.CutOver
+	// The ids first: if the process ends here, clients use the source again, and a repeated
+	// rollback does the rest.
+	wasCutOver := m.row.State == migrate.CutOver
 	m.row.State, m.row.ShadowPercent = migrate.RolledBack, 0
-	if err := m.save(ctx, migrate.StepRollback, "the source's ids lead to it", func(c *sqlstore.MigrationChange) { c.RestoreAliases, c.SourceAccount = m.doc.Names, m.source.Account }); err != nil {
+	if err := m.save(ctx, migrate.StepRollback, "the source's ids point back to it", func(c *sqlstore.MigrationChange) { c.RestoreAliases, c.SourceAccount = m.doc.Names, m.source.Account }); err != nil {
 		return err
 	}
-	if led {
+	if wasCutOver {
 		m.service.Aliases.RefreshEverywhere(ctx)
 	}
 	switch {
@@ -121,28 +123,29 @@ func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 		}
 		return m.save(ctx, migrate.StepRollback, "the target is "+status)
 	}
-	m.warnings = append(m.warnings, problem.NewWarning("still_at_work", "", m.target.Name, fmt.Sprintf("%s has no status: the target stays as it is; with delete_target it is deleted", m.target.Info.Title)))
+	m.warnings = append(m.warnings, problem.NewWarning("still_at_work", "", m.target.Name, fmt.Sprintf("%s cannot deactivate agents: the target stays active; roll back with delete_target to delete it", m.target.Info.Title)))
 	return nil
 }
 
-// warnNotCarriedBack names what was changed at the target only.
+// warnNotCarriedBack warns of changes that were made at the target and are missing at the
+// source.
 func (m *migration) warnNotCarriedBack(target *catalog.Detail) {
 	if m.targetUnchanged(target) {
 		return
 	}
-	said := len(m.warnings)
+	before := len(m.warnings)
 	for _, path := range migrate.Differences(migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)) {
-		m.warnings = append(m.warnings, problem.NewWarning("not_carried_back", path, m.source.Name, "it was changed at the target, and the source does not have that"))
+		m.warnings = append(m.warnings, problem.NewWarning("not_carried_back", path, m.source.Name, "changed at the target: the source does not have this change"))
 	}
-	if len(m.warnings) == said {
-		m.warnings = append(m.warnings, problem.NewWarning("not_carried_back", "", m.source.Name, "the target was changed in fields that the plan has not, and the source does not have that"))
+	if len(m.warnings) == before {
+		m.warnings = append(m.warnings, problem.NewWarning("not_carried_back", "", m.source.Name, "the target was changed in fields outside the plan: the source does not have these changes"))
 	}
 }
 
-// deleteTarget deletes the target, if no other alias leads to it.
+// deleteTarget deletes the target, unless other aliases point to it.
 func (m *migration) deleteTarget(ctx context.Context) error {
 	if names := m.service.Aliases.PointingTo(m.request.Caller, m.row.Target); len(names) > 0 {
-		return problem.New(problem.CodeAliasInTheWay, "the ids lead back, and the target is kept: %s lead to it; delete them, and roll back again", strings.Join(names, ", "))
+		return problem.New(problem.CodeAliasInTheWay, "the source's ids point back to it, but the target was not deleted: the aliases %s point to it; delete them, and roll back again", strings.Join(names, ", "))
 	}
 	_, err := m.target.Endpoint(ctx, backend.Call{Op: adapters.OpDelete, Credential: m.target.Credential, NativeID: m.targetID().Native})
 	if err != nil && problem.FromBackend(m.target.Name, adapters.OpDelete, err).Code != problem.CodeAgentNotFound {

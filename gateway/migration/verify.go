@@ -13,37 +13,37 @@ import (
 
 // VerifyInput is the body of POST …/verify.
 type VerifyInput struct {
-	Accept []string `json:"accept"` // differences that are none to whoever moves the agent
+	Accept []string `json:"accept"` // names of differences to accept, such as "mismatch:/name"
 }
 
-// Verify compares the target with the plan.
+// Verify compares the target with the plan. It writes to no backend.
 func (s *Service) Verify(ctx context.Context, r Request, body VerifyInput) (*View, error) {
 	return s.runStep(ctx, r, migrate.StepVerify, func(ctx context.Context, m *migration) error {
 		target, err := m.readTarget(ctx)
 		if err != nil {
 			return err
 		}
-		changed := false
-		if m.row.State != migrate.CutOver { // then nobody is led to the source any more
+		sourceChanged := false
+		if m.row.State != migrate.CutOver { // after the cutover, changes of the source do not matter
 			source, err := m.readSource(ctx)
 			if err != nil {
 				return err
 			}
-			changed = source.ETag() != m.doc.SourceETag
+			sourceChanged = source.ETag() != m.doc.SourceETag
 		}
 		for _, name := range body.Accept {
 			if !slices.Contains(m.doc.AcceptedDifferences, name) {
 				m.doc.AcceptedDifferences = append(m.doc.AcceptedDifferences, name)
 			}
 		}
-		m.recordVerification(target, changed)
+		m.recordVerification(target, sourceChanged)
 		detail := fmt.Sprintf("%d fields differ", len(m.differences(m.doc.Verification.Fields)))
 		if len(body.Accept) > 0 {
 			detail += "; accepted: " + strings.Join(body.Accept, ", ")
 		}
 		switch {
-		case changed:
-			detail += ", and the source was changed since it was planned"
+		case sourceChanged:
+			detail += "; the source has changed since it was planned"
 		case m.doc.Verification.OK && m.row.State == migrate.Applied:
 			m.row.State = migrate.Verified
 		}
@@ -51,22 +51,22 @@ func (s *Service) Verify(ctx context.Context, r Request, body VerifyInput) (*Vie
 	})
 }
 
-// recordVerification holds the target against the plan.
+// recordVerification compares the target with the plan, and stores the result in doc.
 func (m *migration) recordVerification(target *catalog.Detail, sourceChanged bool) {
-	checked := migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)
+	results := migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info)
 	m.doc.Verification = &verification{
-		At: alias.Now(), OK: len(m.differences(checked)) == 0 && !sourceChanged, SourceChanged: sourceChanged,
-		TargetChanged: m.doc.TargetETag != "" && !m.targetUnchanged(target), Accepted: m.doc.AcceptedDifferences, Fields: checked,
+		At: alias.Now(), OK: len(m.differences(results)) == 0 && !sourceChanged, SourceChanged: sourceChanged,
+		TargetChanged: m.doc.TargetETag != "" && !m.targetUnchanged(target), Accepted: m.doc.AcceptedDifferences, Fields: results,
 	}
 	if m.doc.Verification.Accepted == nil {
 		m.doc.Verification.Accepted = []string{}
 	}
 }
 
-// differences are the fields that are not as they were sent, and whose difference nobody
-// accepted.
-func (m *migration) differences(checked []migrate.FieldResult) (paths []string) {
-	for _, c := range checked {
+// differences returns the paths of the fields that differ from the plan, without accepted
+// differences.
+func (m *migration) differences(results []migrate.FieldResult) (paths []string) {
+	for _, c := range results {
 		if c.Differs() && !slices.Contains(m.doc.AcceptedDifferences, c.Name()) {
 			paths = append(paths, c.Path)
 		}
@@ -74,8 +74,9 @@ func (m *migration) differences(checked []migrate.FieldResult) (paths []string) 
 	return paths
 }
 
-// targetUnchanged reports whether the target is as it was left, but for a status that it was just
-// sent.
+// targetUnchanged reports whether nobody else has changed the target since the migration's
+// last write. A status that the migration sent, but whose result is not stored yet, is not a
+// change by somebody else.
 func (m *migration) targetUnchanged(target *catalog.Detail) bool {
 	if m.doc.TargetETag != "" && target.ETag() == m.doc.TargetETag {
 		return true

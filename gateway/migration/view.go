@@ -16,25 +16,25 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// Summary is a migration as lists show it.
+// Summary is a migration in a list.
 type Summary struct {
 	Object        string               `json:"object"`
 	ID            string               `json:"id"`
 	State         string               `json:"state"`
 	Source        string               `json:"source"`
 	TargetBackend string               `json:"target_backend"`
-	Target        *string              `json:"target"` // null before there is one
-	KeyID         string               `json:"key_id"` // who planned it
+	Target        *string              `json:"target"` // null until it is created
+	KeyID         string               `json:"key_id"` // key that planned it
 	Version       int64                `json:"version"`
 	PlanHash      string               `json:"plan_hash"`
 	Counts        map[migrate.Kind]int `json:"counts"`
-	Losses        []string             `json:"losses"` // as accept names them
+	Losses        []string             `json:"losses"` // names to use in accept
 	Next          []migrate.Step       `json:"next"`
 	CreatedAt     time.Time            `json:"created_at"`
 	UpdatedAt     time.Time            `json:"updated_at"`
 }
 
-// View is the whole of it.
+// View is a migration with all details.
 type View struct {
 	Summary
 	Plan         planView          `json:"plan"`
@@ -50,14 +50,14 @@ type planView struct {
 	SourceETag string            `json:"source_etag"`
 	Options    migrate.Options   `json:"options"`
 	Findings   []migrate.Finding `json:"findings"`
-	// Agent is the new one as POST /v1/agents would be given it, and Requests are what
-	// its backend is sent, once the plan is ready.
-	Agent    jsontext.Value         `json:"agent"`
+	// Agent is the body of the equivalent POST /v1/agents. Requests are the HTTP requests to
+	// the provider; there are none until the plan is ready.
+	Agent    jsontext.Value      `json:"agent"`
 	Requests []agents.DryRunRequest `json:"requests"`
-	Activate bool                   `json:"activate"`
+	Activate bool                `json:"activate"`
 }
 
-// shadowView is what was seen of the target beside the source.
+// shadowView is the state and the result of shadow reads.
 type shadowView struct {
 	Percent     int64            `json:"percent"`
 	Until       time.Time        `json:"until"`
@@ -66,9 +66,9 @@ type shadowView struct {
 	Note        string           `json:"note"`
 }
 
-const shadowNote = "equal configuration; how the agent behaves on a call is not compared"
+const shadowNote = "compares the configuration only, not how the agent behaves in a conversation"
 
-// auditEntry is a line of the trail.
+// auditEntry is an entry of the audit log, which the API calls trail.
 type auditEntry struct {
 	At        time.Time `json:"at"`
 	Step      string    `json:"step"`
@@ -78,6 +78,7 @@ type auditEntry struct {
 	Detail    string    `json:"detail"`
 }
 
+// summary returns the migration as lists show it.
 func (m *migration) summary() Summary {
 	plan := m.doc.plan()
 	s := Summary{
@@ -100,7 +101,8 @@ func (m *migration) summary() Summary {
 	return s
 }
 
-// view returns the migration with its plan, its trail and its shadow reads.
+// view returns the migration with its plan, its audit log and its shadow reads. It ignores
+// the cancellation of ctx where it reads the store: the step is done.
 func (m *migration) view(ctx context.Context) (*View, error) {
 	v := &View{
 		Summary: m.summary(), Accepted: m.doc.Accepted, Verification: m.doc.Verification, Warnings: m.warnings,
@@ -111,18 +113,18 @@ func (m *migration) view(ctx context.Context) (*View, error) {
 			v.Manual = append(v.Manual, f)
 		}
 	}
-	if plan := m.doc.plan(); plan.State() == migrate.Ready && !m.undecryptable { // an adapter is given only what was checked
+	if plan := m.doc.plan(); plan.State() == migrate.Ready && !m.undecryptable { // adapters expect a valid change
 		requests, err := agents.DryRunRequests(ctx, m.target, []backend.Call{{Op: adapters.OpCreate, Change: plan.Change}})
 		if err != nil {
 			return nil, problem.FromBackend(m.target.Name, adapters.OpCreate, err)
 		}
 		v.Plan.Requests = requests
 	}
-	trail, err := m.service.Store.AuditLog(context.WithoutCancel(ctx), m.row.ID)
+	entries, err := m.service.Store.AuditLog(context.WithoutCancel(ctx), m.row.ID)
 	if err != nil {
 		return nil, problem.StoreUnavailable(err)
 	}
-	for _, a := range trail {
+	for _, a := range entries {
 		v.AuditLog = append(v.AuditLog, auditEntry{At: a.At, Step: a.Step, State: a.State, KeyID: a.KeyID, RequestID: a.RequestID, Detail: a.Detail})
 	}
 	if !m.row.ShadowUntil.IsZero() {
@@ -142,7 +144,7 @@ func (m *migration) view(ctx context.Context) (*View, error) {
 	return v, nil
 }
 
-// createBody is a change as a body for POST /v1/agents.
+// createBody returns the body of POST /v1/agents that has the effect of a change.
 func createBody(backend string, c normalize.Change) jsontext.Value {
 	groups := map[string]jsontext.Value{}
 	body := normalize.AppendMember(nil, "backend", agents.MustMarshal(backend))
