@@ -16,29 +16,29 @@ func (b *bench) put(name, target string, version int) reply {
 	return b.ask(keyAcme, "PUT", "/v1/aliases/"+name, fmt.Sprintf(`{"target": %q, "version": %d}`, target, version))
 }
 
-func TestAnAliasLeadsToItsAgent(t *testing.T) {
+func TestAlias_ResolvesToItsTarget(t *testing.T) {
 	b := newBench(t, "")
-	made := b.put("support-bot", talkAgent, 0).wants(t, 201, "")
-	if made.Header.Get("Location") != "/v1/aliases/support-bot" || made.body["version"] != 1.0 {
-		t.Errorf("%v: %s", made.Header, made.text)
+	created := b.put("support-bot", talkAgent, 0).wants(t, 201, "")
+	if created.Header.Get("Location") != "/v1/aliases/support-bot" || created.body["version"] != 1.0 {
+		t.Errorf("%v: %s", created.Header, created.text)
 	}
 	direct := b.get("/v1/agents/" + talkAgent)
-	for range 3 { // the second is remembered
+	for range 3 { // the second is served from the response cache
 		r := b.get("/v1/agents/support-bot").wants(t, 200, "")
 		if r.body["id"] != talkAgent || r.body["resolved_from"] != "support-bot" || r.Header.Get("Content-Location") != "/v1/agents/"+talkAgent || r.Header.Get("ETag") != direct.Header.Get("ETag") {
 			t.Errorf("%v: %s", r.Header, r.text)
 		}
-		b.get("/v1/agents/support-bot", "Cache-Control: no-cache").wants(t, 200, "") // where it leads is known then
+		b.get("/v1/agents/support-bot", "Cache-Control: no-cache").wants(t, 200, "") // resolved without the response cache
 	}
 	b.get("/v1/agents/support-bot?resolve=none").wants(t, 404, "agent_not_found")
 	b.get("/v1/agents/support-bot?resolve=all").wants(t, 400, "invalid_parameter")
-	// It is led elsewhere only by who knows its version.
+	// Changing the target requires the current version.
 	b.put("support-bot", krosAgent, 0).wants(t, 409, "alias_conflict")
 	b.put("support-bot", krosAgent, 7).wants(t, 409, "alias_conflict")
 	b.put("support-bot", krosAgent, 1).wants(t, 200, "")
 	for _, headers := range [][]string{nil, {"Cache-Control: no-cache"}} {
 		if r := b.get("/v1/agents/support-bot", headers...).wants(t, 200, ""); r.body["id"] != krosAgent {
-			t.Errorf("%s: it leads to %v still", headers, r.body["id"])
+			t.Errorf("%s: it still points to %v", headers, r.body["id"])
 		}
 	}
 	patched := b.ask(keyAcme, "PATCH", "/v1/agents/support-bot", `{"name": "By its alias"}`).wants(t, 200, "")
@@ -62,7 +62,7 @@ func TestAnAliasLeadsToItsAgent(t *testing.T) {
 	b.ask(keyAcme, "DELETE", "/v1/aliases/support-bot", "").wants(t, 404, "alias_not_found")
 }
 
-func TestAnIDThatIsAnAlias(t *testing.T) {
+func TestAlias_AgentIDAsName(t *testing.T) {
 	b := newBench(t, "")
 	b.put("klen:123", talkAgent, 0).wants(t, 201, "")
 	for _, path := range []string{"/v1/agents/klen:123", "/v1/agents/klen%3A123"} {
@@ -85,7 +85,7 @@ func TestAnIDThatIsAnAlias(t *testing.T) {
 	b.get("/v1/agents?backend=klen&limit=1&collapse_migrated=true&cursor="+cursor).wants(t, 400, "cursor_mismatch")
 	b.get("/v1/agents?collapse_migrated=perhaps").wants(t, 400, "invalid_parameter")
 	b.ask(keyAcme, "DELETE", "/v1/agents/klen:123?resolve=none", "").wants(t, 501, "operation_unsupported")
-	// A key that cannot see the target sees nothing, and does not learn of it.
+	// A key that cannot see the target cannot see that there is an alias.
 	b.ask(keyKlen, "GET", "/v1/agents/klen:123", "").wants(t, 404, "agent_not_found")
 	b.ask(keyKlen, "GET", "/v1/aliases/klen:123", "").wants(t, 404, "alias_not_found")
 	if list := b.ask(keyKlen, "GET", "/v1/aliases", ""); len(list.body["data"].([]any)) != 0 {
@@ -97,11 +97,11 @@ func TestAnIDThatIsAnAlias(t *testing.T) {
 	}
 }
 
-func TestChainsAreCollapsedAndCirclesRefused(t *testing.T) {
+func TestAlias_ChainsAreFlattenedAndCyclesRefused(t *testing.T) {
 	b := newBench(t, "")
 	b.put("one", "klen:123", 0).wants(t, 201, "")
-	b.put("klen:123", krosAgent, 0).wants(t, 201, "") // what led to klen:123 goes on
-	b.put("two", "one", 0).wants(t, 201, "")          // and what follows is followed
+	b.put("klen:123", krosAgent, 0).wants(t, 201, "") // aliases of klen:123 point to its target now
+	b.put("two", "one", 0).wants(t, 201, "")          // an alias of an alias points to its target
 	for _, name := range []string{"one", "two", "klen:123"} {
 		if r := b.get("/v1/aliases/"+name).wants(t, 200, ""); r.body["target"] != krosAgent {
 			t.Errorf("%s", r.text)
@@ -112,7 +112,7 @@ func TestChainsAreCollapsedAndCirclesRefused(t *testing.T) {
 	b.put(krosAgent, "klen:123", 0).wants(t, 409, "alias_conflict")
 }
 
-func TestWhatAnAliasCannotBe(t *testing.T) {
+func TestPutAlias_InvalidRequests(t *testing.T) {
 	b := newBench(t, "")
 	for _, c := range []struct {
 		name, body string
@@ -134,8 +134,9 @@ func TestWhatAnAliasCannotBe(t *testing.T) {
 	}
 }
 
-// TestReadsGoOnWithoutTheStore: what needs it says so, and nothing else changes.
-func TestReadsGoOnWithoutTheStore(t *testing.T) {
+// TestStoreUnavailable_ReadsKeepWorking: operations that need the store return
+// store_unavailable; all others keep working.
+func TestStoreUnavailable_ReadsKeepWorking(t *testing.T) {
 	b := newBench(t, "")
 	b.put("support-bot", talkAgent, 0).wants(t, 201, "")
 	if err := b.store.Close(); err != nil {
@@ -157,10 +158,10 @@ func TestReadsGoOnWithoutTheStore(t *testing.T) {
 	}
 }
 
-// TestAnAliasIsOfItsAccount: a key that maps to the target's backend with another
-// credential does not see it, and its own agents keep their ids; the key that made it may
-// go, and be given another credential.
-func TestAnAliasIsOfItsAccount(t *testing.T) {
+// TestAlias_VisibleToItsAccountOnly: a key that maps to the target's backend with another
+// credential does not see the alias, and its own agents keep their ids. Rotating the
+// credential of the key that created the alias changes nothing.
+func TestAlias_VisibleToItsAccountOnly(t *testing.T) {
 	b := newBench(t, "")
 	other := []string{"credentials:\n      klen: env:KLEN-ONLY_KLEN", "credentials:\n      klen: env:KLEN-ONLY_KLEN\n      krosai: env:KLEN-ONLY_KLEN\n      talkifai: env:KLEN-ONLY_KLEN"}
 	b.reload(other...)
@@ -170,12 +171,12 @@ func TestAnAliasIsOfItsAccount(t *testing.T) {
 	b.ask(keyKlen, "GET", "/v1/aliases/support-bot", "").wants(t, 404, "alias_not_found")
 	b.vendors["klen"].SeedDemo("canary-klen-only-klen")
 	if r := b.ask(keyKlen, "GET", "/v1/agents/klen:123", "", "Cache-Control: no-cache").wants(t, 200, ""); r.body["id"] != "klen:123" {
-		t.Errorf("another account's agent is led away: %s", r.text)
+		t.Errorf("another account's agent was resolved to the alias: %s", r.text)
 	}
 	if list := b.ask(keyKlen, "GET", "/v1/aliases", "").wants(t, 200, ""); len(list.body["data"].([]any)) != 0 {
 		t.Errorf("%s", list.text)
 	}
-	// A rotated credential is the same account's.
+	// A rotated credential belongs to the same account.
 	b.env["ACME_TALKIFAI"] = "canary-rotated"
 	b.vendors["talkifai"].SeedDemo("canary-rotated")
 	b.reload(other...)

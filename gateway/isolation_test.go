@@ -13,10 +13,10 @@ import (
 	klensandbox "github.com/agentgw/agentgw/sandbox/klen"
 )
 
-// TestEachBackendSeesOnlyItsCredential: canaries in every credential, key and
-// part of the caller's request. Each backend sees exactly the credential that
-// the caller's key maps to it, and nothing of the request.
-func TestEachBackendSeesOnlyItsCredential(t *testing.T) {
+// TestIsolation_BackendsReceiveOnlyTheirCredential puts canaries into every credential, key
+// and part of the client's request. Each backend receives exactly the credential that the
+// key maps to it, and nothing else of the request.
+func TestIsolation_BackendsReceiveOnlyTheirCredential(t *testing.T) {
 	b := newBench(t, "")
 	headers := []string{
 		"X-Canary: canary-header", "Cookie: canary=cookie", "User-Agent: canary-agent", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -57,8 +57,9 @@ func TestEachBackendSeesOnlyItsCredential(t *testing.T) {
 	}
 }
 
-// TestTwoBackendsOfOneProvider: each has its own name, credential and agents.
-func TestTwoBackendsOfOneProvider(t *testing.T) {
+// TestBackends_TwoOfOneProvider: two backends of one provider have their own names,
+// credentials and agents.
+func TestBackends_TwoOfOneProvider(t *testing.T) {
 	b := newBench(t, "")
 	second := klensandbox.New()
 	server := httptest.NewServer(second)
@@ -83,21 +84,21 @@ func TestTwoBackendsOfOneProvider(t *testing.T) {
 	}
 }
 
-// TestNothingLeaks: keys and credentials, and texts of backends that quote
-// them, are in no answer, log line, span or metric.
-func TestNothingLeaks(t *testing.T) {
+// TestSecrets_NotInResponsesLogsOrTelemetry: no response, log line, span or metric contains a
+// key, a credential or a provider's text that may quote one.
+func TestSecrets_NotInResponsesLogsOrTelemetry(t *testing.T) {
 	b := newBench(t, "timeout: 300ms\nbreaker: {consecutive: 1000, min_requests: 1000}")
-	var answers strings.Builder
-	note := func(r reply) { fmt.Fprintf(&answers, "%v %v\n", r.Header, r.text) }
+	var responses strings.Builder
+	record := func(r reply) { fmt.Fprintf(&responses, "%v %v\n", r.Header, r.text) }
 	all := func() {
-		note(b.get("/v1/agents", "Cache-Control: no-cache"))
-		note(b.get("/v1/agents/talkifai:agent_abc123", "Cache-Control: no-cache"))
-		note(b.get("/v1/agents/agenthuman:131", "Cache-Control: no-cache"))
-		note(b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "krosai", "name": "n", "system_prompt": "canary-prompt"}`))
-		note(b.ask(keyAcme, "PATCH", krosaiAgent, `{"name": "n"}`))
-		note(b.ask(keyAcme, "DELETE", "/v1/agents/agenthuman:1", ""))
-		note(b.get("/v1/backends"))
-		note(b.ask("", "GET", "/v1/agents?cursor=canary-query", "", "Authorization: Bearer "+b.keys[keyAcme]+"canary-key"))
+		record(b.get("/v1/agents", "Cache-Control: no-cache"))
+		record(b.get("/v1/agents/talkifai:agent_abc123", "Cache-Control: no-cache"))
+		record(b.get("/v1/agents/agenthuman:131", "Cache-Control: no-cache"))
+		record(b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "krosai", "name": "n", "system_prompt": "canary-prompt"}`))
+		record(b.ask(keyAcme, "PATCH", krosaiAgent, `{"name": "n"}`))
+		record(b.ask(keyAcme, "DELETE", "/v1/agents/agenthuman:1", ""))
+		record(b.get("/v1/backends"))
+		record(b.ask("", "GET", "/v1/agents?cursor=canary-query", "", "Authorization: Bearer "+b.keys[keyAcme]+"canary-key"))
 	}
 	for _, fault := range []sandbox.Fault{
 		{Status: 401, Body: `{"error": "the key canary-acme-krosai is bad", "message": "canary-acme-klen", "code": "canary-acme-talkifai", "detail": "canary"}`},
@@ -111,8 +112,8 @@ func TestNothingLeaks(t *testing.T) {
 		}
 		all()
 	}
-	b.lines.Close() // all of them are written
-	places := map[string]string{"answers": answers.String(), "log": b.log.String(), "spans": describeSpans(b.spans), "metrics": b.metrics()}
+	b.lines.Close() // flush the log
+	places := map[string]string{"responses": responses.String(), "log": b.log.String(), "spans": describeSpans(b.spans), "metrics": b.metrics()}
 	for place, text := range places {
 		if i := strings.Index(text, "canary"); i >= 0 {
 			t.Errorf("%s: …%s…", place, text[max(0, i-80):min(len(text), i+80)])
@@ -136,9 +137,9 @@ func describeSpans(e *tracetest.InMemoryExporter) string {
 	return text.String()
 }
 
-// TestConcurrentTenants: two tenants with agents of their own share
-// connections, cache and backends; neither ever sees the other's.
-func TestConcurrentTenants(t *testing.T) {
+// TestIsolation_ConcurrentTenants: two tenants share connections, cache and backends, and
+// neither ever sees an agent of the other.
+func TestIsolation_ConcurrentTenants(t *testing.T) {
 	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 1ms}")
 	klen := b.vendors["klen"]
 	klen.Seed("canary-klen-only-klen", []byte(`{"id": 123, "assistant_id": "assistant_other", "name": "TENANT-B", "role": "inbound agent", "phone_number": null, "minutes_used": 0, "total_calls": 0, "model": "m", "voice_id": "v", "can_make_calls": false, "team_id": null}`))

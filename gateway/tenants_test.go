@@ -16,8 +16,8 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// tenant is a key with the accounts that it sees. Every agent in them carries
-// the account's canary, and all accounts have the same ids.
+// tenant is a gateway key with the account that it uses at its backends. Every agent of an
+// account contains the account's canary; the ids are the same in all accounts.
 type tenant struct {
 	id, account string
 	backends    []string
@@ -38,7 +38,7 @@ var accountAgents = map[string]string{
 	"talkifai":   `{"id": "1%d", "name": "canary-%[2]s-", "agentArchitecture": "text", "model": "m", "systemPrompt": "p", "language": "en", "mode": "public", "active": true, "temperature": 0.5, "createdAt": "2024-01-01T00:00:00Z", "updatedAt": "2024-01-01T00:00:00Z"}`,
 }
 
-// tenantsBench has the tenants in place of the bench's own keys.
+// tenantsBench starts a gateway with the tenants in place of the bench's own keys.
 func tenantsBench(t *testing.T) *bench {
 	b := newBench(t, "cache: {ttl: 5s, stale_while_revalidate: 1s, stale_if_error: 2s}\nbreaker: {consecutive: 100000, min_requests: 100000}")
 	b.file = b.file[:strings.Index(b.file, "keys:\n")] + "keys:\n"
@@ -60,19 +60,19 @@ func tenantsBench(t *testing.T) *bench {
 	return b
 }
 
-// TestNoTenantSeesAnother: random tenants, routes, reloads, writes and faults
-// over shared keep-alive connections, 100,000 bodies with data in them: each
-// carries its tenant's canary, and none another's.
+// TestNoTenantSeesAnother sends requests of random tenants over shared keep-alive
+// connections, during reloads, purges, writes and faults. Each of 100,000 responses with data
+// contains its tenant's canary, and none that of another account.
 func TestNoTenantSeesAnother(t *testing.T) {
 	bodies := int64(100_000)
-	if raceDetector { // which costs four times as much; make test runs it without, too
+	if raceDetector { // four times slower; make test also runs it without the race detector
 		bodies = 10_000
 	}
 	if testing.Short() {
 		bodies = 5_000
 	}
 	b := tenantsBench(t)
-	h := &hammer{bench: b, target: bodies}
+	h := &tenantLoad{bench: b, target: bodies}
 	h.client = &http.Client{Transport: &http.Transport{MaxConnsPerHost: 8, MaxIdleConnsPerHost: 8}} // of all tenants
 	t.Cleanup(h.client.CloseIdleConnections)
 	var wg sync.WaitGroup
@@ -82,44 +82,46 @@ func TestNoTenantSeesAnother(t *testing.T) {
 	wg.Wait()
 	t.Logf("%d requests, %d bodies with a canary, %d not modified, %d refused", h.requests.Load(), h.withCanary.Load(), h.notModified.Load(), h.refused.Load())
 	if h.notModified.Load() == 0 || h.refused.Load() == 0 {
-		t.Error("some of what is to be tested never happened")
+		t.Error("no response was 304, or none was an error: the test does not cover them")
 	}
 }
 
-type hammer struct {
+// tenantLoad is the shared state of the workers that send requests.
+type tenantLoad struct {
 	*bench
 	client *http.Client
 	target int64
 
 	requests, withCanary, notModified, refused atomic.Int64
-	// What any tenant was given, and others may try.
+	// Cursors and entity tags that the gateway issued, for other tenants to try.
 	mu      sync.Mutex
-	cursors []given
-	tags    []given
+	cursors []issuedValue
+	tags    []issuedValue
 }
 
-// given is a cursor or a tag, whose it is, and where it was given.
-type given struct {
+// issuedValue is a cursor or an entity tag, with the tenant it was issued to and the path of
+// the request.
+type issuedValue struct {
 	tenant, account, path, value string
 }
 
-func (h *hammer) work(r *rand.Rand, operator bool) {
+func (h *tenantLoad) work(r *rand.Rand, operator bool) {
 	for n := 0; h.withCanary.Load() < h.target && !h.t.Failed(); n++ {
 		if operator {
 			h.operate(r, n)
 		}
-		h.one(r, tenants[r.IntN(len(tenants))])
+		h.sendRandom(r, tenants[r.IntN(len(tenants))])
 	}
 }
 
-// operate is what happens around the requests: reloads, purges and faults.
-func (h *hammer) operate(r *rand.Rand, n int) {
+// operate reloads and purges at random, and makes backends fail.
+func (h *tenantLoad) operate(r *rand.Rand, n int) {
 	switch r.IntN(200) {
-	case 0: // a key goes, and comes back with the next reload
+	case 0: // remove a key until the next reload
 		h.reload(h.file[strings.Index(h.file, "  - id: coming-and-going"):], "")
 	case 1, 2, 3:
 		h.reload()
-	case 4: // every backend is a new one
+	case 4: // recreate every backend
 		h.reload("ttl: 5s", "ttl: 5001ms")
 	case 5:
 		h.gateway.Purge([]string{"", "klen", "krosai"}[r.IntN(3)], []string{"", "alpha"}[r.IntN(2)])
@@ -127,7 +129,7 @@ func (h *hammer) operate(r *rand.Rand, n int) {
 		vendor := []string{"klen", "agenthuman", "krosai", "talkifai"}[r.IntN(4)]
 		h.vendors[vendor].Control().Fail([]sandbox.Fault{{Status: 500, Times: 3}, {Status: 401, Times: 1}, {Reset: true, Times: 2}, {Status: 429, Times: 1}, {Status: 200, Body: "<html>", Times: 1}}[r.IntN(5)])
 	}
-	if n%500 == 0 { // what is recorded would fill the memory
+	if n%500 == 0 { // bound the memory of the recorders
 		h.spans.Reset()
 		h.log.Reset()
 		for _, v := range h.vendors {
@@ -136,10 +138,10 @@ func (h *hammer) operate(r *rand.Rand, n int) {
 	}
 }
 
-func (h *hammer) one(r *rand.Rand, who tenant) {
-	method, path, body := h.choose(r, who)
-	var tag given
-	if r.IntN(10) == 0 { // what somebody has, perhaps another, asked for again
+func (h *tenantLoad) sendRandom(r *rand.Rand, t tenant) {
+	method, path, body := h.choose(r, t)
+	var tag issuedValue
+	if r.IntN(10) == 0 { // repeat a request with an entity tag of any tenant
 		if tag = h.pick(r, &h.tags); tag.value != "" {
 			method, path, body = "GET", tag.path, ""
 		}
@@ -149,7 +151,7 @@ func (h *hammer) one(r *rand.Rand, who tenant) {
 		h.t.Error(err)
 		return
 	}
-	req.Header.Set([]string{"Authorization", "X-API-Key"}[r.IntN(2)], h.keys[who.id])
+	req.Header.Set([]string{"Authorization", "X-API-Key"}[r.IntN(2)], h.keys[t.id])
 	if key := req.Header.Get("Authorization"); key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
@@ -165,12 +167,12 @@ func (h *hammer) one(r *rand.Rand, who tenant) {
 	if tag.value != "" {
 		req.Header.Set("If-None-Match", tag.value)
 	}
-	h.judge(who, tag, path, req)
+	h.check(t, tag, path, req)
 }
 
-// choose is a random request. Foreign cursors and ids are among them.
-func (h *hammer) choose(r *rand.Rand, who tenant) (method, path, body string) {
-	backend := who.backends[r.IntN(len(who.backends))]
+// choose returns a random request, sometimes with the cursor or id of another tenant.
+func (h *tenantLoad) choose(r *rand.Rand, t tenant) (method, path, body string) {
+	backend := t.backends[r.IntN(len(t.backends))]
 	id := fmt.Sprintf("%s:1%d", backend, r.IntN(6))
 	switch n := r.IntN(100); {
 	case n < 20:
@@ -182,33 +184,33 @@ func (h *hammer) choose(r *rand.Rand, who tenant) (method, path, body string) {
 	case n < 95:
 		return "GET", "/v1/agents/" + id + []string{"", "?include=raw"}[r.IntN(2)], ""
 	case n < 97:
-		return "PATCH", fmt.Sprintf("/v1/agents/krosai:1%d", r.IntN(6)), fmt.Sprintf(`{"name": "canary-%s-%d"}`, who.account, r.IntN(100))
+		return "PATCH", fmt.Sprintf("/v1/agents/krosai:1%d", r.IntN(6)), fmt.Sprintf(`{"name": "canary-%s-%d"}`, t.account, r.IntN(100))
 	case n < 98:
-		return "POST", "/v1/agents", fmt.Sprintf(`{"backend": "krosai", "name": "canary-%s-new"}`, who.account)
+		return "POST", "/v1/agents", fmt.Sprintf(`{"backend": "krosai", "name": "canary-%s-new"}`, t.account)
 	}
 	return "GET", "/v1/backends/" + backend, ""
 }
 
-func (h *hammer) pick(r *rand.Rand, from *[]given) given {
+func (h *tenantLoad) pick(r *rand.Rand, from *[]issuedValue) issuedValue {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(*from) == 0 {
-		return given{}
+		return issuedValue{}
 	}
 	return (*from)[r.IntN(len(*from))]
 }
 
-func (h *hammer) remember(in *[]given, who tenant, path, value string) {
+func (h *tenantLoad) record(in *[]issuedValue, t tenant, path, value string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	*in = append(*in, given{who.id, who.account, path, value})
+	*in = append(*in, issuedValue{t.id, t.account, path, value})
 	if len(*in) > 60 {
 		*in = slices.Delete(*in, 0, 30)
 	}
 }
 
-// judge sends a request and looks for canaries in the answer.
-func (h *hammer) judge(who tenant, tag given, path string, req *http.Request) {
+// check sends a request and looks for canaries in the response.
+func (h *tenantLoad) check(t tenant, tag issuedValue, path string, req *http.Request) {
 	r, err := h.send(req)
 	if err != nil {
 		h.t.Errorf("%s %s: %v", req.Method, path, err)
@@ -221,8 +223,8 @@ func (h *hammer) judge(who tenant, tag given, path string, req *http.Request) {
 		if !found {
 			break
 		}
-		if own = true; !strings.HasPrefix(after, who.account+"-") {
-			h.t.Errorf("%s of account %s sees canary-%.10s: %s %s", who.id, who.account, after, req.Method, path)
+		if own = true; !strings.HasPrefix(after, t.account+"-") {
+			h.t.Errorf("%s of account %s sees canary-%.10s: %s %s", t.id, t.account, after, req.Method, path)
 			return
 		}
 		rest = after
@@ -230,8 +232,8 @@ func (h *hammer) judge(who tenant, tag given, path string, req *http.Request) {
 	switch data := strings.Contains(r.text, `"native_id":"`); {
 	case r.StatusCode == http.StatusNotModified:
 		h.notModified.Add(1)
-		if tag.account != who.account && !strings.HasPrefix(path, "/v1/backends/") {
-			h.t.Errorf("%s of account %s is told that what %s of account %s has is current: %s", who.id, who.account, tag.tenant, tag.account, path)
+		if tag.account != t.account && !strings.HasPrefix(path, "/v1/backends/") {
+			h.t.Errorf("%s of account %s gets 304 for an entity tag of %s of account %s: %s", t.id, t.account, tag.tenant, tag.account, path)
 		}
 	case r.StatusCode < 300 && req.Method == http.MethodGet && data != own:
 		h.t.Errorf("%s %s: %d, a canary %v: %s", req.Method, path, r.StatusCode, own, r.text)
@@ -241,18 +243,18 @@ func (h *hammer) judge(who tenant, tag given, path string, req *http.Request) {
 		h.refused.Add(1)
 	}
 	if r.StatusCode != http.StatusOK || req.Method != http.MethodGet {
-		h.unmake(who, r)
+		h.deleteCreated(t, r)
 		return
 	}
 	if _, after, found := strings.Cut(r.text, `"next_cursor":"`); found {
 		cursor, _, _ := strings.Cut(after, `"`)
-		h.remember(&h.cursors, who, path, cursor)
+		h.record(&h.cursors, t, path, cursor)
 	}
-	h.remember(&h.tags, who, path, r.Header.Get("ETag"))
+	h.record(&h.tags, t, path, r.Header.Get("ETag"))
 }
 
-// unmake deletes the agent that was created, so that lists stay short.
-func (h *hammer) unmake(who tenant, r reply) {
+// deleteCreated deletes an agent that the request created, so that lists stay short.
+func (h *tenantLoad) deleteCreated(t tenant, r reply) {
 	if r.StatusCode != http.StatusCreated {
 		return
 	}
@@ -261,13 +263,13 @@ func (h *hammer) unmake(who tenant, r reply) {
 		h.t.Error(err)
 		return
 	}
-	req.Header.Set("X-API-Key", h.keys[who.id])
-	if _, err := h.send(req); err != nil { // whatever it answers: the vendor may be failing
+	req.Header.Set("X-API-Key", h.keys[t.id])
+	if _, err := h.send(req); err != nil { // any status is fine: the backend may be failing
 		h.t.Error(err)
 	}
 }
 
-func (h *hammer) send(req *http.Request) (reply, error) {
+func (h *tenantLoad) send(req *http.Request) (reply, error) {
 	resp, err := h.client.Do(req)
 	if err != nil {
 		return reply{}, err

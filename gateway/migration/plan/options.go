@@ -33,40 +33,40 @@ const GreetingToPrompt = "greeting_to_prompt"
 func Transforms() []string { return []string{GreetingToPrompt} }
 
 // checkOptions returns a violation for each invalid option.
-func (p *planner) checkOptions() (wrong []normalize.Violation) {
-	say := func(pointer string, code normalize.ViolationCode, format string, args ...any) {
-		wrong = append(wrong, normalize.Violation{Pointer: pointer, Code: code, Message: fmt.Sprintf(format, args...)})
+func (p *planner) checkOptions() (violations []normalize.Violation) {
+	report := func(pointer string, code normalize.ViolationCode, format string, args ...any) {
+		violations = append(violations, normalize.Violation{Pointer: pointer, Code: code, Message: fmt.Sprintf(format, args...)})
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.options.Inputs)) {
 		value, pointer := p.options.Inputs[name], "/inputs/"+strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 		if own, ok := strings.CutPrefix(name, "extensions."); ok {
 			for _, v := range p.to.CheckExtension(own, value, adapters.InCreate) {
-				say(pointer, v.Code, "%s", v.Message)
+				report(pointer, v.Code, "%s", v.Message)
 			}
 			continue
 		}
 		f, ok := normalize.FieldByName(name)
 		switch {
 		case f == normalize.FieldExtensions && ok:
-			say(pointer, normalize.UnknownField, "set a single extension field: extensions.NAME")
+			report(pointer, normalize.UnknownField, "set a single extension field: extensions.NAME")
 		case !ok:
-			say(pointer, normalize.UnknownField, "unknown field%s", near(name))
+			report(pointer, normalize.UnknownField, "unknown field%s", near(name))
 		case f.ReadOnly() || f == normalize.FieldStatus:
-			say(pointer, normalize.InvalidValue, "this field cannot be set")
+			report(pointer, normalize.InvalidValue, "this field cannot be set")
 		case !p.to.Creates(f):
-			say(pointer, normalize.Unsupported, "%s does not support this field", p.to.Title)
+			report(pointer, normalize.Unsupported, "%s does not support this field", p.to.Title)
 		case value.Kind() == 'n' || !f.Type().Accepts(value):
-			say(pointer, normalize.WrongType, "want %s, got %s", f.Type(), normalize.KindName(value.Kind()))
+			report(pointer, normalize.WrongType, "want %s, got %s", f.Type(), normalize.KindName(value.Kind()))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.options.Maps)) {
 		f, ok := normalize.FieldByName(name)
 		switch {
 		case !ok:
-			say("/maps/"+name, normalize.UnknownField, "unknown field%s", near(name))
+			report("/maps/"+name, normalize.UnknownField, "unknown field%s", near(name))
 			continue
 		case f.ReadOnly() || f == normalize.FieldExtensions || !p.to.Creates(f):
-			say("/maps/"+name, normalize.Unsupported, "%s does not support this field", p.to.Title)
+			report("/maps/"+name, normalize.Unsupported, "%s does not support this field", p.to.Title)
 			continue
 		}
 		for _, from := range slices.Sorted(maps.Keys(p.options.Maps[name])) {
@@ -79,25 +79,25 @@ func (p *planner) checkOptions() (wrong []normalize.Violation) {
 			switch {
 			case to.Kind() == 'n':
 			case !wanted.Accepts(to):
-				say(pointer, normalize.WrongType, "want %s or null, got %s", wanted, normalize.KindName(to.Kind()))
+				report(pointer, normalize.WrongType, "want %s or null, got %s", wanted, normalize.KindName(to.Kind()))
 			case string(to) == `""`:
-				say(pointer, normalize.InvalidValue, "is empty; use null to leave the field unset")
+				report(pointer, normalize.InvalidValue, "is empty; use null to leave the field unset")
 			}
 		}
 	}
 	for i, name := range p.options.Transforms {
 		if !slices.Contains(Transforms(), name) {
-			say(fmt.Sprintf("/transforms/%d", i), normalize.InvalidValue, "must be one of %s", strings.Join(Transforms(), ", "))
+			report(fmt.Sprintf("/transforms/%d", i), normalize.InvalidValue, "must be one of %s", strings.Join(Transforms(), ", "))
 		}
 	}
 	if a := p.options.Architecture; a != "" && !p.to.Creates(normalize.FieldArchitecture) {
-		say("/architecture", normalize.Unsupported, "agents of %s have no architecture", p.to.Title)
+		report("/architecture", normalize.Unsupported, "agents of %s have no architecture", p.to.Title)
 	} else if a != "" {
 		for _, v := range p.to.CheckValue(normalize.FieldArchitecture, quote(a)) {
-			say("/architecture", v.Code, "%s", v.Message)
+			report("/architecture", v.Code, "%s", v.Message)
 		}
 	}
-	return wrong
+	return violations
 }
 
 // near returns a hint at the field whose name is most similar, empty if none is.

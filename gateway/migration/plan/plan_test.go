@@ -37,7 +37,7 @@ func agent(t *testing.T, of *adapters.Info, fields string) *normalize.Agent {
 
 func value(text string) jsontext.Value { return jsontext.Value(text) }
 
-// TestMake: what becomes of single fields, by what the providers support and the options.
+// TestMake checks the finding for one field in each case, and the value that is sent.
 func TestMake(t *testing.T) {
 	model := map[string]jsontext.Value{"model.id": value(`"m"`)}
 	for _, c := range []struct {
@@ -49,35 +49,35 @@ func TestMake(t *testing.T) {
 		state                  string
 		sends                  string // of the field, to the target; "" for nothing
 	}{
-		{"the same word", "krosai", "agenthuman", `"name":"N","language":"en"`, Options{}, "/language", Exact, Info, Ready, `"en"`},
-		{"a word of one's own", "krosai", "agenthuman", `"name":"N","language":"English (UK)"`, Options{}, "/language", Approximate, Warn, Ready, `"English (UK)"`},
-		{"no place", "krosai", "agenthuman", `"name":"N","description":"d"`, Options{}, "/description", Unsupported, DataLoss, Ready, ""},
-		{"nothing to lose", "krosai", "agenthuman", `"name":"N","description":""`, Options{}, "/description", Exact, Info, Ready, ""},
-		{"a vendor's id", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Options{Architecture: "text", Inputs: model}, "/voice/id", Manual, DataLoss, Ready, ""},
-		{"by the map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Options{Architecture: "text", Inputs: model, Maps: map[string]map[string]jsontext.Value{"voice.id": {"v": value(`"w"`)}}}, "/voice/id", Approximate, Warn, Ready, `"w"`},
-		{"none, by the map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Options{Architecture: "text", Inputs: model, Maps: map[string]map[string]jsontext.Value{"voice.id": {"v": value(`null`)}}}, "/voice/id", Manual, DataLoss, Ready, ""},
-		{"needed, and unknown", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","model":{"id":"k"}`, Options{Architecture: "text"}, "/model/id", Manual, Blocking, MissingInput, ""},
-		{"needed, and not there", "klen", "talkifai", `"name":"Nn"`, Options{Architecture: "text", Inputs: model}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
-		{"needed, and empty", "krosai", "talkifai", `"name":"Nn","system_prompt":""`, Options{Architecture: "text", Inputs: model}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
-		{"given, and empty", "klen", "krosai", `"name":"Nn"`, Options{Inputs: map[string]jsontext.Value{"name": value(`""`)}}, "/name", NeedsInput, Blocking, MissingInput, `""`},
-		{"too short for the vendor", "krosai", "talkifai", `"name":"N","system_prompt":"p"`, Options{Architecture: "text", Inputs: model}, "/name", NeedsInput, Blocking, MissingInput, `"N"`},
-		{"given in its place", "krosai", "talkifai", `"name":"N","system_prompt":"p"`, Options{Architecture: "text", Inputs: map[string]jsontext.Value{"model.id": value(`"m"`), "name": value(`"Longer"`)}}, "/name", Approximate, Warn, Ready, `"Longer"`},
-		{"of other architectures", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","stt":{"provider":"deepgram"}`, Options{Architecture: "text", Inputs: model}, "/stt/provider", Approximate, Warn, Ready, `"deepgram"`},
-		{"a greeting without a place", "agenthuman", "krosai", `"name":"N","system_prompt":"p","greeting":"Hi"`, Options{}, "/greeting", Unsupported, DataLoss, Ready, ""},
-		{"that becomes a part of the prompt", "agenthuman", "krosai", `"name":"N","system_prompt":"p","greeting":"Hi"`, Options{Transforms: []string{GreetingToPrompt}}, "/system_prompt", Approximate, Warn, Ready, `"p\n\nBegin the conversation with: Hi"`},
-		{"but is none", "agenthuman", "talkifai", `"name":"Nn","system_prompt":"","greeting":"Hi"`, Options{Architecture: "text", Inputs: model, Transforms: []string{GreetingToPrompt}}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
-		{"a number", "klen", "krosai", `"name":"N","phone":{"number":"+1"}`, Options{}, "/phone/number", Manual, Warn, Ready, ""},
-		{"at work", "krosai", "talkifai", `"name":"Nn","system_prompt":"p"`, Options{Architecture: "text", Inputs: model}, "/status", Approximate, Warn, Ready, ""},
-		{"archived", "agenthuman", "krosai", `"name":"N","status":"archived"`, Options{}, "/status", Approximate, Warn, Ready, ""},
-		{"a face", "agenthuman", "krosai", `"name":"N","avatar":{"id":"1","name":"A"}`, Options{}, "/avatar", Unsupported, DataLoss, Ready, ""},
-		{"a face that is given", "krosai", "agenthuman", `"name":"N"`, Options{Inputs: map[string]jsontext.Value{"avatar.id": value(`"7"`)}}, "/avatar/id", Exact, Info, Ready, `"7"`},
-		{"a webhook", "krosai", "agenthuman", `"name":"N","extensions":{"webhook_url":"https://x"}`, Options{}, "/extensions/webhook_url", Manual, Warn, Ready, ""},
-		{"one's own", "krosai", "agenthuman", `"name":"N","extensions":{"own":1}`, Options{}, "/extensions/own", Unsupported, DataLoss, Ready, ""},
+		{"language tag", "krosai", "agenthuman", `"name":"N","language":"en"`, Options{}, "/language", Exact, Info, Ready, `"en"`},
+		{"language in the provider's own spelling", "krosai", "agenthuman", `"name":"N","language":"English (UK)"`, Options{}, "/language", Approximate, Warn, Ready, `"English (UK)"`},
+		{"unsupported field", "krosai", "agenthuman", `"name":"N","description":"d"`, Options{}, "/description", Unsupported, DataLoss, Ready, ""},
+		{"unsupported field, empty", "krosai", "agenthuman", `"name":"N","description":""`, Options{}, "/description", Exact, Info, Ready, ""},
+		{"provider id without a map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Options{Architecture: "text", Inputs: model}, "/voice/id", Manual, DataLoss, Ready, ""},
+		{"provider id with a map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Options{Architecture: "text", Inputs: model, Maps: map[string]map[string]jsontext.Value{"voice.id": {"v": value(`"w"`)}}}, "/voice/id", Approximate, Warn, Ready, `"w"`},
+		{"provider id mapped to null", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","voice":{"id":"v"}`, Options{Architecture: "text", Inputs: model, Maps: map[string]map[string]jsontext.Value{"voice.id": {"v": value(`null`)}}}, "/voice/id", Manual, DataLoss, Ready, ""},
+		{"required provider id without a map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","model":{"id":"k"}`, Options{Architecture: "text"}, "/model/id", Manual, Blocking, MissingInput, ""},
+		{"required field that the source lacks", "klen", "talkifai", `"name":"Nn"`, Options{Architecture: "text", Inputs: model}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
+		{"required field, empty", "krosai", "talkifai", `"name":"Nn","system_prompt":""`, Options{Architecture: "text", Inputs: model}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
+		{"required input, empty", "klen", "krosai", `"name":"Nn"`, Options{Inputs: map[string]jsontext.Value{"name": value(`""`)}}, "/name", NeedsInput, Blocking, MissingInput, `""`},
+		{"shorter than the target allows", "krosai", "talkifai", `"name":"N","system_prompt":"p"`, Options{Architecture: "text", Inputs: model}, "/name", NeedsInput, Blocking, MissingInput, `"N"`},
+		{"replaced by an input", "krosai", "talkifai", `"name":"N","system_prompt":"p"`, Options{Architecture: "text", Inputs: map[string]jsontext.Value{"model.id": value(`"m"`), "name": value(`"Longer"`)}}, "/name", Approximate, Warn, Ready, `"Longer"`},
+		{"field of other architectures", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","stt":{"provider":"deepgram"}`, Options{Architecture: "text", Inputs: model}, "/stt/provider", Approximate, Warn, Ready, `"deepgram"`},
+		{"unsupported greeting", "agenthuman", "krosai", `"name":"N","system_prompt":"p","greeting":"Hi"`, Options{}, "/greeting", Unsupported, DataLoss, Ready, ""},
+		{"greeting moved to the prompt", "agenthuman", "krosai", `"name":"N","system_prompt":"p","greeting":"Hi"`, Options{Transforms: []string{GreetingToPrompt}}, "/system_prompt", Approximate, Warn, Ready, `"p\n\nBegin the conversation with: Hi"`},
+		{"greeting without a prompt", "agenthuman", "talkifai", `"name":"Nn","system_prompt":"","greeting":"Hi"`, Options{Architecture: "text", Inputs: model, Transforms: []string{GreetingToPrompt}}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
+		{"phone number", "klen", "krosai", `"name":"N","phone":{"number":"+1"}`, Options{}, "/phone/number", Manual, Warn, Ready, ""},
+		{"source without a status", "krosai", "talkifai", `"name":"Nn","system_prompt":"p"`, Options{Architecture: "text", Inputs: model}, "/status", Approximate, Warn, Ready, ""},
+		{"archived source", "agenthuman", "krosai", `"name":"N","status":"archived source"`, Options{}, "/status", Approximate, Warn, Ready, ""},
+		{"unsupported avatar", "agenthuman", "krosai", `"name":"N","avatar":{"id":"1","name":"A"}`, Options{}, "/avatar", Unsupported, DataLoss, Ready, ""},
+		{"avatar from an input", "krosai", "agenthuman", `"name":"N"`, Options{Inputs: map[string]jsontext.Value{"avatar.id": value(`"7"`)}}, "/avatar/id", Exact, Info, Ready, `"7"`},
+		{"webhook", "krosai", "agenthuman", `"name":"N","extensions":{"webhook_url":"https://x"}`, Options{}, "/extensions/webhook_url", Manual, Warn, Ready, ""},
+		{"unknown extension", "krosai", "agenthuman", `"name":"N","extensions":{"own":1}`, Options{}, "/extensions/own", Unsupported, DataLoss, Ready, ""},
 	} {
 		from, to := info(t, c.from), info(t, c.to)
-		plan, wrong := Make(agent(t, from, c.fields), from, to, c.options)
-		if len(wrong) > 0 {
-			t.Errorf("%s: %v", c.name, wrong)
+		plan, violations := Make(agent(t, from, c.fields), from, to, c.options)
+		if len(violations) > 0 {
+			t.Errorf("%s: %v", c.name, violations)
 			continue
 		}
 		found := false
@@ -125,9 +125,9 @@ func TestMake_InvalidOptions(t *testing.T) {
 		"/architecture":             {Architecture: "video"},
 	} {
 		krosai := info(t, "krosai")
-		_, wrong := Make(agent(t, krosai, `"name":"Nn"`), krosai, info(t, "talkifai"), w)
-		if len(wrong) != 1 || wrong[0].Pointer != pointer || wrong[0].Message == "" {
-			t.Errorf("%s: %+v", pointer, wrong)
+		_, violations := Make(agent(t, krosai, `"name":"Nn"`), krosai, info(t, "talkifai"), w)
+		if len(violations) != 1 || violations[0].Pointer != pointer || violations[0].Message == "" {
+			t.Errorf("%s: %+v", pointer, violations)
 		}
 	}
 }

@@ -31,8 +31,8 @@ func Make(source *normalize.Agent, from, to *adapters.Info, options Options) (Pl
 		source: source, from: from, to: to, options: options, same: from.Provider == to.Provider,
 		plan: Plan{Change: normalize.Change{Set: map[normalize.Field]jsontext.Value{}, Extensions: map[string]jsontext.Value{}}},
 	}
-	if wrong := p.checkOptions(); len(wrong) > 0 {
-		return Plan{}, wrong
+	if violations := p.checkOptions(); len(violations) > 0 {
+		return Plan{}, violations
 	}
 	avatarDone := false
 	for _, f := range normalize.AllFields() {

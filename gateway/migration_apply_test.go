@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agentgw/agentgw/sandbox"
+)
+
+func TestApply_ChangedSourceIsStale(t *testing.T) {
+	b := newBench(t, "")
+	m := b.plan(toTalkifai)
+	b.ask(keyAcme, "PATCH", "/v1/agents/"+krosAgent, `{"name": "Another"}`).wants(t, 200, "")
+	m.apply().wants(t, 409, "plan_stale")
+	if b.posts("talkifai") != 0 {
+		t.Error("it was applied")
+	}
+	b.plan(toTalkifai)
+	m.apply().wants(t, 200, "")
+}
+
+// TestApply_LostResponseCreatesOneTarget: whatever became of the create request, applying
+// again ends with exactly one target.
+func TestApply_LostResponseCreatesOneTarget(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	b := newBench(t, "timeout: 500ms\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+	control := b.vendors["talkifai"].Control()
+	for i, c := range lostCases[:len(lostCases)-1] {
+		name := fmt.Sprintf("Moved %d", i)
+		control.Forget()
+		m := b.plan(strings.Replace(toTalkifai, `"model.id"`, fmt.Sprintf(`"name": %q, "model.id"`, name), 1))
+		fault := c.fault
+		fault.Method, fault.Times = http.MethodPost, 1
+		control.Fail(fault)
+		m.apply().wants(t, c.status, c.code)
+		wantState := "outcome_unknown"
+		if c.status != 504 {
+			wantState = "ready"
+		}
+		if now := b.get("/v1/migrations/" + m.id); now.body["state"] != wantState {
+			t.Errorf("%s: it is %v", c.name, now.body["state"])
+		}
+		waitFor(t, "the apply", func() bool { m.apply(); return m.StatusCode == 200 })
+		if posts, agents := b.posts("talkifai"), b.named("talkifai", name); posts != c.posts || agents != 1 || m.body["state"] != "applied" {
+			t.Errorf("%s: %d creates, want %d; %d agents; %v", c.name, posts, c.posts, agents, m.body["state"])
+		}
+		if i%2 == 0 {
+			m.step("rollback", `{"delete_target": true}`).wants(t, 200, "")
+		} else {
+			m.step("rollback", `{}`).wants(t, 200, "")
+		}
+	}
+}
+
+func TestApply_RejectedByProvider(t *testing.T) {
+	b := newBench(t, "")
+	m := b.plan(toTalkifai)
+	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Method: http.MethodPost, Status: 422, Times: 1, Body: `{"error": "no"}`})
+	m.apply().wants(t, 422, "upstream_rejected")
+	if now := b.get("/v1/migrations/" + m.id); now.body["state"] != "failed" || now.body["target"] != nil {
+		t.Errorf("%s", now.text)
+	}
+	m.apply().wants(t, 200, "")
+}
+
+// TestApply_StoreFailsDuringCreate: an agent whose creation could not be stored is found, and
+// not created again, by an apply and by a create with an Idempotency-Key.
+func TestApply_StoreFailsDuringCreate(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	b := newBenchOn(t, "sqlite:"+filepath.Join(t.TempDir(), "store.db"), "timeout: 2s")
+	path := strings.TrimPrefix(b.storeURL, "sqlite:")
+	during := func(vendor string, do func() reply) reply {
+		b.vendors[vendor].Control().Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Delay: 300 * time.Millisecond})
+		before := b.posts(vendor)
+		got := make(chan reply)
+		go func() { got <- do() }()
+		waitFor(t, "the create to be on its way", func() bool { return b.posts(vendor) > before })
+		if err := os.Rename(path, path+".away"); err != nil {
+			t.Error(err)
+		}
+		r := <-got
+		if err := os.Rename(path+".away", path); err != nil {
+			t.Error(err)
+		}
+		return r
+	}
+	m := b.plan(strings.Replace(toTalkifai, `"model.id"`, `"name": "In the middle", "model.id"`, 1))
+	during("talkifai", func() reply { return m.apply() }).wants(t, 503, "store_unavailable")
+	m.apply().wants(t, 200, "")
+	if posts, agents := b.posts("talkifai"), b.named("talkifai", "In the middle"); posts != 1 || agents != 1 {
+		t.Errorf("%d creates, %d targets", posts, agents)
+	}
+	body := `{"backend": "krosai", "name": "Kept or not", "system_prompt": "p"}`
+	during("krosai", func() reply { return b.createOnce("k", body) }).wants(t, 201, "")
+	waitFor(t, "the create to be released", func() bool { return b.createOnce("k", body).StatusCode == 201 })
+	if posts, agents := b.posts("krosai"), b.named("krosai", "Kept or not"); posts != 1 || agents != 1 {
+		t.Errorf("%d creates, %d agents", posts, agents)
+	}
+}
