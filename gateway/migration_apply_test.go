@@ -74,12 +74,12 @@ func TestApply_StoreFailsDuringCreate(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	b := newBenchOn(t, "sqlite:"+filepath.Join(t.TempDir(), "store.db"), "timeout: 2s")
 	path := strings.TrimPrefix(b.storeURL, "sqlite:")
-	during := func(vendor string, do func() reply) reply {
-		b.vendors[vendor].Control().Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Delay: 300 * time.Millisecond})
-		before := b.posts(vendor)
+	during := func(backend string, do func() reply) reply {
+		b.vendors[backend].Control().Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Delay: 300 * time.Millisecond})
+		before := b.posts(backend)
 		got := make(chan reply)
 		go func() { got <- do() }()
-		waitFor(t, "the create to be on its way", func() bool { return b.posts(vendor) > before })
+		waitFor(t, "the create request to be sent", func() bool { return b.posts(backend) > before })
 		if err := os.Rename(path, path+".away"); err != nil {
 			t.Error(err)
 		}

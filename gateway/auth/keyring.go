@@ -60,8 +60,8 @@ func NewKeyring(keys []config.ResolvedKey, backends []*backend.Backend, slots *l
 	return ring
 }
 
-// Reasons for which a key is refused. They are values of a metric's label; a caller is not
-// told which one applies.
+// Reasons for which a key is refused. They are values of a metric's label and are not
+// disclosed to the caller.
 const (
 	ReasonMissing   = "missing"
 	ReasonMalformed = "malformed"

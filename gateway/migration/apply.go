@@ -15,8 +15,8 @@ import (
 
 // ApplyInput is the body of POST …/apply.
 type ApplyInput struct {
-	PlanHash string   `json:"plan_hash"`
-	Accept   []string `json:"accept"`
+	PlanHash string   `json:"plan_hash"` // of the plan to apply
+	Accept   []string `json:"accept"`    // names of losses to accept, such as "data_loss:/avatar"
 }
 
 // Apply creates the target. If the outcome of an earlier create is unknown, it first looks

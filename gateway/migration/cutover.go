@@ -87,7 +87,7 @@ func (m *migration) pointNamesToTarget(c *sqlstore.MigrationChange) {
 	}
 }
 
-// activateAfterCutover activates the target of a cutover that was told not to.
+// activateAfterCutover activates the target if the cutover did not.
 func (m *migration) activateAfterCutover(ctx context.Context, activate *bool) error {
 	if activate == nil || !*activate || !m.target.Info.CreatesInactive {
 		return nil

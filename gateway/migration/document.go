@@ -67,6 +67,7 @@ type storedChange struct {
 	Extensions map[string]jsontext.Value `json:"extensions"`
 }
 
+// newStoredChange converts a change to its stored form.
 func newStoredChange(c normalize.Change) storedChange {
 	r := storedChange{Set: map[string]jsontext.Value{}, Extensions: c.Extensions}
 	for f, v := range c.Set {
@@ -75,6 +76,7 @@ func newStoredChange(c normalize.Change) storedChange {
 	return r
 }
 
+// change converts a stored change back. Fields that this version does not know are left out.
 func (r storedChange) change() normalize.Change {
 	c := normalize.Change{Set: map[normalize.Field]jsontext.Value{}, Extensions: r.Extensions}
 	for name, v := range r.Set {

@@ -53,7 +53,7 @@ func New(o Options) *Service {
 // Close cancels the shadow reads and waits for those that are running.
 func (s *Service) Close() { s.shadows.close() }
 
-// Request identifies who asks for a step, and of which migration.
+// Request identifies the caller of a step and the migration.
 type Request struct {
 	Caller    *auth.Caller
 	ID        string // of the migration; empty for a plan

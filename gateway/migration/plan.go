@@ -77,9 +77,6 @@ func (s *Service) newPlan(ctx context.Context, r Request, body PlanInput) (*migr
 	if err != nil {
 		return nil, err
 	}
-	if _, err := normalize.ParseID(body.Source); err != nil {
-		return nil, problem.InvalidField("/source", normalize.InvalidValue, "must be the agent's id, not an alias")
-	}
 	m := &migration{service: s, request: r, source: from.Backend}
 	var ok bool
 	if m.target, ok = r.Caller.Backend(body.TargetBackend); !ok {
@@ -115,12 +112,13 @@ func (s *Service) newPlan(ctx context.Context, r Request, body PlanInput) (*migr
 	return m, nil
 }
 
-// take has a plan be the migration's.
+// setPlan stores a plan in doc.
 func (m *migration) setPlan(p migrate.Plan) {
 	m.doc.Findings, m.doc.Change, m.doc.Activate = p.Findings, newStoredChange(p.Change), p.Activate
 }
 
-// hash tells a plan from every other one.
+// hash returns the plan hash: it identifies the plan, its options and the version of the
+// source.
 func (m *migration) hash() string {
 	encoded, err := json.Marshal([]any{m.row.Source, m.row.TargetBackend, m.doc.SourceETag, m.doc.Options, m.doc.Findings, m.doc.Change, m.doc.Activate}, json.Deterministic(true))
 	if err != nil {

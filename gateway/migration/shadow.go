@@ -20,8 +20,8 @@ import (
 
 // ShadowInput is the body of POST …/shadow.
 type ShadowInput struct {
-	Percent int64  `json:"percent"`
-	For     string `json:"for"`
+	Percent int64  `json:"percent"` // of the reads of the source, 1 to 100; 0 stops shadow reads
+	For     string `json:"for"`     // a duration, such as "1h"
 }
 
 // maxShadowDuration is the longest duration of shadow reads.
