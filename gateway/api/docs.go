@@ -32,7 +32,7 @@ func openAPIDocument(version string, providers []*adapters.Info) (*response, err
 		in.Routes = append(in.Routes, openapi.Route{Method: r.method, Path: r.name, Open: r.open, Scope: r.scope, Query: r.query, Body: r.body, Bodyless: r.bodyless})
 	}
 	for _, c := range problem.Codes() {
-		in.Codes = append(in.Codes, openapi.Code{Code: string(c.Code), Title: c.Title, Fix: c.Cure, Status: c.Status})
+		in.Codes = append(in.Codes, openapi.Code{Code: string(c.Code), Title: c.Title, Fix: c.Fix, Status: c.Status})
 	}
 	in.Migration = openapi.Migration{
 		States: migrate.States(), Steps: Texts(migrate.Steps()), Kinds: Texts(migrate.Kinds()), Severities: Texts(migrate.Severities()),
@@ -46,9 +46,9 @@ func openAPIDocument(version string, providers []*adapters.Info) (*response, err
 }
 
 func errorsPage() *response {
-	codes := make([]docsite.Code, 0, len(problem.CodeTable))
-	for _, c := range problem.CodeTable {
-		codes = append(codes, docsite.Code{Code: string(c.Code), Title: c.Title, Cause: c.Cause, Fix: c.Cure, Status: c.Status, Retryable: c.Retryable})
+	codes := make([]docsite.Code, 0, len(problem.Codes()))
+	for _, c := range problem.Codes() {
+		codes = append(codes, docsite.Code{Code: string(c.Code), Title: c.Title, Cause: c.Cause, Fix: c.Fix, Status: c.Status, Retryable: c.Retryable})
 	}
 	return shown(docsite.Errors(codes))
 }

@@ -48,7 +48,7 @@ func effectOf(err error) writeEffect {
 	switch o := problem.Outcomes[kind]; {
 	case kind == normalize.KindAuth:
 		return effectUnauthorized
-	case o.Lost || o.Stale == problem.StaleNever:
+	case o.Ambiguous || o.Stale == problem.StaleNever:
 		return effectChanged
 	}
 	return effectNone

@@ -6,46 +6,46 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// verdict is what an outcome says of the backend.
-type verdict uint8
+// Verdict is how a call counts for the health of its backend.
+type Verdict uint8
 
 const (
-	VerdictFailure verdict = iota
+	VerdictFailure Verdict = iota
 	VerdictSuccess
-	VerdictNeutral // it says nothing of the backend
+	VerdictNeutral // says nothing about the backend's health
 )
 
-// stalePolicy is whether an older answer may stand in.
-type stalePolicy uint8
+// StalePolicy is whether a stale response may be served in place of a failure.
+type StalePolicy uint8
 
 const (
-	staleNo    stalePolicy = iota // this failure is told
-	StaleYes                      // the backend could not be asked
-	StaleNever                    // it could, and what was known is void
+	StaleNo    StalePolicy = iota // return the failure; the cache entry stays
+	StaleYes                      // serve a stale response, if there is one
+	StaleNever                    // return the failure and drop the cache entry, which is known to be wrong
 )
 
-// Outcome is everything that follows from a kind of failure.
+// Outcome is how the gateway handles a kind of failure.
 type Outcome struct {
 	status  int
 	Code    Code
-	Breaker verdict
-	Stale   stalePolicy
-	// Lost: a write that ends so may have been done, or not.
-	Lost bool
-	// Retry: a read that ends so may fare better at once.
+	Breaker Verdict
+	Stale   StalePolicy
+	// Ambiguous: a write that failed like this may have been done.
+	Ambiguous bool
+	// Retry: a read that failed like this may succeed if it is sent again at once.
 	Retry bool
 }
 
-// Outcomes is the one table over normalize.Kind (contract, section 9). A test
-// fails if a kind is missing.
+// Outcomes has the outcome of every normalize.Kind. It is not changed. A test fails if a kind
+// is missing.
 var Outcomes = map[normalize.Kind]Outcome{
-	normalize.KindInternal:       {http.StatusInternalServerError, CodeInternal, VerdictNeutral, staleNo, true, false},
-	normalize.KindCanceled:       {http.StatusGatewayTimeout, CodeUpstreamTimeout, VerdictNeutral, staleNo, true, false},
-	normalize.KindUnsupported:    {http.StatusNotImplemented, CodeOperationUnsupported, VerdictNeutral, staleNo, false, false},
+	normalize.KindInternal:       {http.StatusInternalServerError, CodeInternal, VerdictNeutral, StaleNo, true, false},
+	normalize.KindCanceled:       {http.StatusGatewayTimeout, CodeUpstreamTimeout, VerdictNeutral, StaleNo, true, false},
+	normalize.KindUnsupported:    {http.StatusNotImplemented, CodeOperationUnsupported, VerdictNeutral, StaleNo, false, false},
 	normalize.KindNotFound:       {http.StatusNotFound, CodeAgentNotFound, VerdictSuccess, StaleNever, false, false},
 	normalize.KindNoRoute:        {http.StatusBadGateway, CodeUpstreamError, VerdictNeutral, StaleNever, false, false},
 	normalize.KindAuth:           {http.StatusBadGateway, CodeUpstreamAuthFailed, VerdictNeutral, StaleNever, false, false},
-	normalize.KindRejected:       {http.StatusUnprocessableEntity, CodeUpstreamRejected, VerdictNeutral, staleNo, false, false},
+	normalize.KindRejected:       {http.StatusUnprocessableEntity, CodeUpstreamRejected, VerdictNeutral, StaleNo, false, false},
 	normalize.KindRateLimited:    {http.StatusTooManyRequests, CodeUpstreamRateLimited, VerdictNeutral, StaleYes, false, false},
 	normalize.KindUnavailable:    {http.StatusServiceUnavailable, CodeUpstreamUnavailable, VerdictFailure, StaleYes, false, true},
 	normalize.KindUpstream:       {http.StatusBadGateway, CodeUpstreamError, VerdictFailure, StaleYes, true, true},
@@ -60,11 +60,12 @@ var Outcomes = map[normalize.Kind]Outcome{
 	normalize.KindBodyTimeout:    {http.StatusGatewayTimeout, CodeUpstreamTimeout, VerdictFailure, StaleYes, true, false},
 	normalize.KindCut:            {http.StatusBadGateway, CodeUpstreamError, VerdictFailure, StaleYes, true, true},
 	normalize.KindBadResponse:    {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictFailure, StaleYes, true, false},
-	normalize.KindTooLarge:       {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictNeutral, staleNo, true, false},
-	normalize.KindRedirect:       {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictNeutral, staleNo, false, false},
-	normalize.KindFailureReply:   {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictNeutral, staleNo, false, false},
+	normalize.KindTooLarge:       {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictNeutral, StaleNo, true, false},
+	normalize.KindRedirect:       {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictNeutral, StaleNo, false, false},
+	normalize.KindFailureReply:   {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictNeutral, StaleNo, false, false},
 	normalize.KindBreakerOpen:    {http.StatusServiceUnavailable, CodeUpstreamUnavailable, VerdictNeutral, StaleYes, false, false},
 	normalize.KindBusy:           {http.StatusServiceUnavailable, CodeUpstreamUnavailable, VerdictNeutral, StaleYes, false, false},
 }
 
-func VerdictOf(err error) verdict { return Outcomes[normalize.KindOf(err)].Breaker }
+// VerdictOf returns how a failed call counts for the health of its backend.
+func VerdictOf(err error) Verdict { return Outcomes[normalize.KindOf(err)].Breaker }

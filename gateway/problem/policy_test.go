@@ -6,9 +6,9 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// TestOutcomes: every kind of failure has its line in the table, and every
-// line a code with that status.
-func TestOutcomes(t *testing.T) {
+// TestOutcomes_CoverEveryKind checks that every kind of failure has an outcome, with the
+// status of its code.
+func TestOutcomes_CoverEveryKind(t *testing.T) {
 	for _, k := range normalize.Kinds() {
 		o, ok := Outcomes[k]
 		if !ok {

@@ -14,7 +14,7 @@ const (
 	SourceError   = "error"
 )
 
-// Source is one backend's part of a list.
+// Source describes what one backend contributed to a list.
 type Source struct {
 	Backend     string              `json:"backend"`
 	Status      string              `json:"status"`
@@ -22,20 +22,19 @@ type Source struct {
 	FetchedAt   *time.Time          `json:"fetched_at,omitzero"`
 	Unavailable *normalize.FieldSet `json:"unavailable,omitzero"`
 	NotLoaded   *normalize.FieldSet `json:"not_loaded,omitzero"`
-	// Unfiltered are the fields that a filter could not be applied to, because
-	// some of this source's agents do not show them.
+	// Unfiltered are the fields of filters that were not applied, because some of this
+	// backend's agents do not have them.
 	Unfiltered *normalize.FieldSet `json:"unfiltered,omitzero"`
 	Error      *SourceFailure      `json:"error,omitzero"`
 }
 
-// SourceFailure is why a source is not ok.
+// SourceFailure is why a source's status is not SourceOK.
 type SourceFailure struct {
 	Code        Code `json:"code"`
 	RetryAfterS *int `json:"retry_after_s"`
 }
 
-// Warning is something that a caller should know of an answer that is none the
-// less good.
+// Warning tells a caller something about a successful response.
 type Warning struct {
 	Code    string  `json:"code"`
 	Path    *string `json:"path"` // JSON pointer
@@ -43,6 +42,7 @@ type Warning struct {
 	Message string  `json:"message"`
 }
 
+// NewWarning returns a warning. The pointer and the backend may be empty.
 func NewWarning(code, pointer, backend, message string) Warning {
 	w := Warning{Code: code, Message: message}
 	if pointer != "" {

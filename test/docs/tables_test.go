@@ -137,7 +137,7 @@ func required() string {
 	return b.String()
 }
 
-// errorCodes is cause and cure of each code, with an answer that has it.
+// errorCodes lists the cause and the fix of each code, with an example of a response.
 func errorCodes(t *testing.T) string {
 	var examples map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(read(t, "gateway/openapi/examples.json")), &examples); err != nil {
@@ -149,7 +149,7 @@ func errorCodes(t *testing.T) string {
 		if c.Retryable {
 			again = " The same request may succeed later."
 		}
-		fmt.Fprintf(&b, "\n### `%s`\n\n%d. %s.\n\n**Cause.** %s\n\n**Cure.** %s%s\n", c.Code, c.Status, c.Title, c.Cause, c.Cure, again)
+		fmt.Fprintf(&b, "\n### `%s`\n\n%d. %s.\n\n**Cause.** %s\n\n**Fix.** %s%s\n", c.Code, c.Status, c.Title, c.Cause, c.Fix, again)
 		if example, ok := examples["problem "+string(c.Code)]; ok {
 			var text bytes.Buffer
 			if err := json.Indent(&text, example, "", "  "); err != nil {
