@@ -106,7 +106,7 @@ func (q *quotas) middleware(b *Backend) RoundTripMiddleware {
 			case failure.Kind == normalize.KindRateLimited:
 				outcome.rateLimited = true
 				failure.RetryAfter = q.block(c, failure.RetryAfter, time.Now())
-			case req.Response.Status == 0 && !problem.Outcomes[failure.Kind].Lost:
+			case req.Response.Status == 0 && !problem.Outcomes[failure.Kind].Ambiguous:
 				outcome.sent = false
 			}
 			return err

@@ -258,7 +258,7 @@ func TestQuota_CountsRequestsThatMayHaveBeenSent(t *testing.T) {
 		q, send := quotaChain(per(5, time.Hour), func() (normalize.Kind, http.Header) { return kind, nil })
 		_ = send(context.Background())
 		c := q.byCredential[adapters.NewCredential(secret.New("c")).ID()]
-		want := problem.Outcomes[kind].Lost || kind == normalize.KindRateLimited // which is a response
+		want := problem.Outcomes[kind].Ambiguous || kind == normalize.KindRateLimited // which is a response
 		if counted := len(c.ended) == 1; counted != want || c.running != 0 {
 			t.Errorf("%s: counted %v, %d running", kind, counted, c.running)
 		}
