@@ -361,7 +361,7 @@ func (b *bench) metrics() string {
 func faultOf(status int) sandbox.Fault { return sandbox.Fault{Status: status} }
 
 // inFlight is how many requests the gateway is answering.
-func (b *bench) inFlight() int64 { return b.gateway.running.Load() }
+func (b *bench) inFlight() int64 { return b.gateway.inFlight.Load() }
 
 // newLoopback listens on a free port of this machine.
 func newLoopback() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }

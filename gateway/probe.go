@@ -9,22 +9,22 @@ import (
 	"github.com/agentgw/agentgw/gateway/problem"
 )
 
-// Probe is what one real call to a backend with one credential gave.
+// Probe is the result of one call to a backend with one credential.
 type Probe struct {
 	Backend  string        `json:"backend"`
 	Provider string        `json:"provider"`
-	Keys     []string      `json:"keys"` // ids of the keys that map to the credential
+	Keys     []string      `json:"keys"` // ids of the keys that have the credential
 	OK       bool          `json:"ok"`
 	Agents   int           `json:"agents"`
 	Problem  string        `json:"problem,omitempty"`
 	Took     time.Duration `json:"took_ns"`
 }
 
-// probeTimeout is each probe's.
+// probeTimeout bounds each call.
 const probeTimeout = 30 * time.Second
 
-// Probe lists the agents of every backend once with every credential that some
-// key maps to.
+// Probe lists the agents of every backend once with every credential that a key has for it,
+// one after the other and without the cache.
 func (g *Gateway) Probe(ctx context.Context) []Probe {
 	s := g.state.Load()
 	var probes []Probe
