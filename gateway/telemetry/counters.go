@@ -33,19 +33,19 @@ func (c *counters) create(meter metric.Meter) error {
 		errs = append(errs, err)
 		return created
 	}
-	c.cacheReads = create("agentgw.cache.requests", "Reads through the cache, by how they were answered.", "backend", "result")
-	c.cacheRefusals = create("agentgw.cache.refused", "Answers that were not kept because the cache is full.", "backend")
-	c.cacheEvictions = create("agentgw.cache.evicted", "Answers, kept for the case that their backend fails, that made room for others.", "backend")
-	c.coalescedReads = create("agentgw.coalesced.requests", "Reads that shared another one's request to the backend.", "backend")
-	c.retries = create("agentgw.upstream.retries", "Requests to backends that were sent once more after a failure.", "backend")
-	c.incompleteLists = create("agentgw.list.incomplete", "Lists in which this backend's part was stale, partial or missing.", "backend")
-	c.idempotentCreates = create("agentgw.idempotent.requests", "Creates with an Idempotency-Key, by what became of them.", "result")
-	c.refusals = create("agentgw.refused", "Connections and requests that were turned away to protect the others, by what for.", "reason")
-	c.migrationSteps = create("agentgw.migration.steps", "Steps of migrations between backends, by how they ended.", "step", "result")
-	c.shadowReads = create("agentgw.migration.shadow.reads", "Targets that were read beside their source.")
-	c.shadowMismatches = create("agentgw.migration.shadow.mismatch", "Fields of such a target that were not as planned.", "field")
-	c.breakerTransitions = create("agentgw.breaker.transitions", "Changes of a breaker's state.", "backend", "from", "to")
-	c.authFailures = create("agentgw.auth.failures", "Requests refused for their key.", "reason")
+	c.cacheReads = create("agentgw.cache.requests", "Reads through the cache, by result.", "backend", "result")
+	c.cacheRefusals = create("agentgw.cache.refused", "Results that were not cached because the cache is full.", "backend")
+	c.cacheEvictions = create("agentgw.cache.evicted", "Stale entries that were evicted from the full cache; they were kept in case their backend fails.", "backend")
+	c.coalescedReads = create("agentgw.coalesced.requests", "Reads that shared the upstream request of another read.", "backend")
+	c.retries = create("agentgw.upstream.retries", "Upstream requests that were retried after a failure.", "backend")
+	c.incompleteLists = create("agentgw.list.incomplete", "Lists in which the source of this backend was stale, partial or missing.", "backend")
+	c.idempotentCreates = create("agentgw.idempotent.requests", "Creates with an Idempotency-Key, by result.", "result")
+	c.refusals = create("agentgw.refused", "Connections and requests that were rejected because of a limit, by limit.", "reason")
+	c.migrationSteps = create("agentgw.migration.steps", "Steps of migrations, by result.", "step", "result")
+	c.shadowReads = create("agentgw.migration.shadow.reads", "Shadow reads: reads of a migration's target alongside its source.")
+	c.shadowMismatches = create("agentgw.migration.shadow.mismatch", "Fields whose value in a shadow read differed from the plan.", "field")
+	c.breakerTransitions = create("agentgw.breaker.transitions", "State changes of circuit breakers.", "backend", "from", "to")
+	c.authFailures = create("agentgw.auth.failures", "Requests without a valid key, by reason.", "reason")
 	c.reloads = create("agentgw.config.reloads", "Reloads of the configuration.", "result")
 	return errors.Join(errs...)
 }
@@ -91,34 +91,34 @@ func (t *Telemetry) InitBackendCounters(backend string) {
 // CountCacheRead counts a read through the cache, by its result.
 func (t *Telemetry) CountCacheRead(backend, result string) { t.cacheReads.add(1, backend, result) }
 
-// CountCacheRefusal counts an answer that the full cache did not keep.
+// CountCacheRefusal counts a result that the full cache did not take.
 func (t *Telemetry) CountCacheRefusal(backend string) { t.cacheRefusals.add(1, backend) }
 
-// CountCacheEviction counts an answer that the cache evicted to make room.
+// CountCacheEviction counts an entry that the full cache evicted.
 func (t *Telemetry) CountCacheEviction(backend string) { t.cacheEvictions.add(1, backend) }
 
 // CountCoalescedRead counts a read that shared the upstream request of another.
 func (t *Telemetry) CountCoalescedRead(backend string) { t.coalescedReads.add(1, backend) }
 
-// CountRetry counts an upstream request that was sent once more.
+// CountRetry counts a retry of an upstream request.
 func (t *Telemetry) CountRetry(backend string) { t.retries.add(1, backend) }
 
-// CountIncompleteList counts a list in which the backend's part was not complete.
+// CountIncompleteList counts a list in which the backend's source was not ok.
 func (t *Telemetry) CountIncompleteList(backend string) { t.incompleteLists.add(1, backend) }
 
 // CountIdempotentCreate counts a create with an Idempotency-Key, by its result.
 func (t *Telemetry) CountIdempotentCreate(result string) { t.idempotentCreates.add(1, result) }
 
-// CountRefusal counts a connection or request that was refused to protect the others.
+// CountRefusal counts a connection or request that was rejected because of a limit.
 func (t *Telemetry) CountRefusal(reason string) { t.refusals.add(1, reason) }
 
 // CountMigrationStep counts a step of a migration; the result is ok or error.
 func (t *Telemetry) CountMigrationStep(step, result string) { t.migrationSteps.add(1, step, result) }
 
-// CountShadowRead counts a migration's target that was read beside its source.
+// CountShadowRead counts a read of a migration's target alongside its source.
 func (t *Telemetry) CountShadowRead() { t.shadowReads.add(1) }
 
-// CountShadowMismatch counts a field of such a target that was not as planned.
+// CountShadowMismatch counts a field whose value in a shadow read differed from the plan.
 func (t *Telemetry) CountShadowMismatch(field string) { t.shadowMismatches.add(1, field) }
 
 // CountBreakerTransition counts a change of a circuit breaker's state.
@@ -126,7 +126,7 @@ func (t *Telemetry) CountBreakerTransition(backend, from, to string) {
 	t.breakerTransitions.add(1, backend, from, to)
 }
 
-// CountAuthFailure counts a request that was refused for its key.
+// CountAuthFailure counts a request without a valid key.
 func (t *Telemetry) CountAuthFailure(reason string) { t.authFailures.add(1, reason) }
 
 // CountReload counts a reload of the configuration; the result is ok or error.

@@ -9,14 +9,14 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// gauges are the values that are read whenever metrics are collected. It is safe for
-// concurrent use.
+// gauges are the metrics whose current value is read whenever metrics are collected. It is
+// safe for concurrent use.
 type gauges struct {
 	mu           sync.Mutex // guards the functions; held while they run
 	breakers     map[string]func() (state string)
 	quotas       map[string]func() (remaining, limit int64, known bool)
 	cacheEntries func() (entries, bytes int64)
-	cachePages   func() (bytes int64)
+	responses    func() (bytes int64)
 	store        func() (up bool, aliases int)
 	inFlight     func() int64
 }
@@ -26,7 +26,7 @@ func newGauges() *gauges {
 		breakers:     map[string]func() string{},
 		quotas:       map[string]func() (int64, int64, bool){},
 		cacheEntries: func() (int64, int64) { return 0, 0 },
-		cachePages:   func() int64 { return 0 },
+		responses:    func() int64 { return 0 },
 		store:        func() (bool, int) { return false, 0 },
 		inFlight:     func() int64 { return 0 },
 	}
@@ -49,30 +49,30 @@ func (g *gauges) create(meter metric.Meter) error {
 		_, err := meter.Int64ObservableGauge(name, append(options, metric.WithDescription(description), metric.WithInt64Callback(callback))...)
 		errs = append(errs, err)
 	}
-	create("agentgw.breaker.state", "1 for the state that a backend's breaker is in.", g.readBreakers)
-	create("agentgw.upstream.quota.remaining", "Requests left in the window, of the credential that has least left.", func(observe observeInt64) {
+	create("agentgw.breaker.state", "1 for the current state of the backend's circuit breaker, 0 for its other states.", g.readBreakers)
+	create("agentgw.upstream.quota.remaining", "Requests that remain in the backend's rate limit window, of the credential with the fewest.", func(observe observeInt64) {
 		g.readQuotas(func(backend string, remaining, _ int64) { observe(remaining, attribute.String("backend", backend)) })
 	})
-	create("agentgw.upstream.quota.limit", "Requests that the window of the same credential has.", func(observe observeInt64) {
+	create("agentgw.upstream.quota.limit", "Size of that credential's rate limit window, in requests.", func(observe observeInt64) {
 		g.readQuotas(func(backend string, _, limit int64) { observe(limit, attribute.String("backend", backend)) })
 	})
-	create("agentgw.store.up", "1 while the store can be asked, 0 while it cannot.", func(observe observeInt64) {
+	create("agentgw.store.up", "1 while the store is available, else 0.", func(observe observeInt64) {
 		up, _ := g.store()
 		observe(oneIf(up))
 	})
-	create("agentgw.aliases", "Aliases that lead requests to agents.", func(observe observeInt64) {
+	create("agentgw.aliases", "Number of aliases.", func(observe observeInt64) {
 		_, aliases := g.store()
 		observe(int64(aliases))
 	})
-	create("agentgw.requests.in_flight", "Requests to the gateway that run.", func(observe observeInt64) { observe(g.inFlight()) })
-	create("agentgw.cache.entries", "Lists and agents that are kept.", func(observe observeInt64) {
+	create("agentgw.requests.in_flight", "Requests to the gateway that are in progress.", func(observe observeInt64) { observe(g.inFlight()) })
+	create("agentgw.cache.entries", "Lists and agents in the cache.", func(observe observeInt64) {
 		entries, _ := g.cacheEntries()
 		observe(entries)
 	})
-	create("agentgw.cache.size", "Memory that the cache takes, by estimate: what was read, and pages that are ready to be sent.", func(observe observeInt64) {
+	create("agentgw.cache.size", "Estimated memory of the cache: lists and agents (read) and encoded responses (pages).", func(observe observeInt64) {
 		_, bytes := g.cacheEntries()
 		observe(bytes, attribute.String("part", "read"))
-		observe(g.cachePages(), attribute.String("part", "pages"))
+		observe(g.responses(), attribute.String("part", "pages"))
 	}, metric.WithUnit("By"))
 	return errors.Join(errs...)
 }
@@ -110,14 +110,14 @@ func (t *Telemetry) ObserveBreaker(backend string, state func() string) {
 	t.gauges.breakers[backend] = state
 }
 
-// ObserveQuota shows what remains of a backend's quota, and its limit, while they are known.
+// ObserveQuota shows the rest of a backend's rate limit, and the limit, while they are known.
 func (t *Telemetry) ObserveQuota(backend string, quota func() (remaining, limit int64, known bool)) {
 	t.gauges.mu.Lock()
 	defer t.gauges.mu.Unlock()
 	t.gauges.quotas[backend] = quota
 }
 
-// ForgetBackend ends what ObserveBreaker and ObserveQuota show of a backend.
+// ForgetBackend removes the series of ObserveBreaker and ObserveQuota for a backend.
 func (t *Telemetry) ForgetBackend(backend string) {
 	t.gauges.mu.Lock()
 	defer t.gauges.mu.Unlock()
@@ -125,22 +125,21 @@ func (t *Telemetry) ForgetBackend(backend string) {
 	delete(t.gauges.quotas, backend)
 }
 
-// ObserveCache shows the size of the cache: of its entries, and of the pages that are ready
-// to be sent.
-func (t *Telemetry) ObserveCache(entries func() (entries, bytes int64), pages func() (bytes int64)) {
+// ObserveCache shows the size of the snapshot cache and of the response cache.
+func (t *Telemetry) ObserveCache(entries func() (entries, bytes int64), responses func() (bytes int64)) {
 	t.gauges.mu.Lock()
 	defer t.gauges.mu.Unlock()
-	t.gauges.cacheEntries, t.gauges.cachePages = entries, pages
+	t.gauges.cacheEntries, t.gauges.responses = entries, responses
 }
 
-// ObserveStore shows whether the store can be reached, and how many aliases it has.
+// ObserveStore shows whether the store is available, and the number of aliases.
 func (t *Telemetry) ObserveStore(state func() (up bool, aliases int)) {
 	t.gauges.mu.Lock()
 	defer t.gauges.mu.Unlock()
 	t.gauges.store = state
 }
 
-// ObserveInFlight shows how many requests are being answered.
+// ObserveInFlight shows the number of requests in progress.
 func (t *Telemetry) ObserveInFlight(requests func() int64) {
 	t.gauges.mu.Lock()
 	defer t.gauges.mu.Unlock()

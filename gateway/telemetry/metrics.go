@@ -58,7 +58,7 @@ func (t *Telemetry) createInstruments(meter metric.Meter) (err error) {
 		return err
 	}
 	_, err = meter.Int64ObservableCounter("agentgw.telemetry.dropped",
-		metric.WithDescription("What was not delivered: spans, exports of metrics, lines of the log."), metric.WithInt64Callback(t.observeDrops))
+		metric.WithDescription("Spans, metric exports and log lines that were not delivered, by signal."), metric.WithInt64Callback(t.observeDrops))
 	return errors.Join(err, t.counters.create(meter), t.gauges.create(meter))
 }
 
