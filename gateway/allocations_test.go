@@ -11,17 +11,16 @@ import (
 	"github.com/agentgw/agentgw/gateway/catalog"
 )
 
-// TestAllocationsFromMemory: a cached response costs a bounded number of allocations, its
-// access line and unsampled span included, however many agents it holds.
-func TestAllocationsFromMemory(t *testing.T) {
+// TestAllocations_CachedResponse checks that a cached response takes a bounded number of
+// allocations, including its access line and unsampled span, however many agents it has.
+func TestAllocations_CachedResponse(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector makes allocations of its own; make test runs this without it first")
 	}
-	const unsampled = 1
-	ask := observedServer(t, unsampled, 25, served, all.Names()...)
-	etag := string(ask("/v1/agents").Header.Peek("Etag"))
-	if ask("/v1/agents").StatusCode() != 200 || etag == "" {
-		t.Fatal("there is no list")
+	send := newMemoryConn(t, unsampled, 25, all.Names()...)
+	etag := string(send("/v1/agents").Header.Peek("Etag"))
+	if send("/v1/agents").StatusCode() != 200 || etag == "" {
+		t.Fatal("no list")
 	}
 	for _, c := range []struct {
 		name    string
@@ -33,26 +32,26 @@ func TestAllocationsFromMemory(t *testing.T) {
 		{"list", "/v1/agents", nil, 200, 50},
 		{"list with a query", "/v1/agents?limit=1000&order_by=name&language=en", nil, 200, 50},
 		{"list, compressed", "/v1/agents", []string{"Accept-Encoding", "gzip, deflate, br, zstd", "Accept", "*/*"}, 200, 50},
-		{"list that the caller has", "/v1/agents", []string{"If-None-Match", etag}, 304, 50},
+		{"unchanged list", "/v1/agents", []string{"If-None-Match", etag}, 304, 50},
 		{"agent", "/v1/agents/krosai:agent-1", nil, 200, 50},
 	} {
-		for range 3 { // what is kept is kept
-			ask(c.path, c.headers...)
+		for range 3 { // fill the caches
+			send(c.path, c.headers...)
 		}
 		got := allocations(500, func() {
-			if r := ask(c.path, c.headers...); r.StatusCode() != c.status {
+			if r := send(c.path, c.headers...); r.StatusCode() != c.status {
 				t.Errorf("%s: %d: %.200s", c.name, r.StatusCode(), r.Body())
 			}
 		})
 		if got > c.most {
-			t.Errorf("%s: %v allocations, at most %v", c.name, got, c.most)
+			t.Errorf("%s: %v allocations, want at most %v", c.name, got, c.most)
 		}
 		t.Logf("%s: %v allocations", c.name, got)
 	}
 }
 
-// allocations is the least of several counts: what others allocate meanwhile is counted,
-// too.
+// allocations returns the lowest of several counts, because each count also has the
+// allocations of other goroutines.
 func allocations(runs int, f func()) float64 {
 	least := math.Inf(1)
 	for range 5 {
@@ -61,9 +60,9 @@ func allocations(runs int, f func()) float64 {
 	return least
 }
 
-// TestAllocationsOfAMiss: what is read anew is decoded, normalized and encoded once, with
-// so many allocations for each agent.
-func TestAllocationsOfAMiss(t *testing.T) {
+// TestAllocations_Miss bounds the allocations for each agent of a list that is decoded,
+// normalized and encoded.
+func TestAllocations_Miss(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector makes allocations of its own; make test runs this without it first")
 	}
@@ -83,7 +82,7 @@ func TestAllocationsOfAMiss(t *testing.T) {
 			}
 		}) / float64(agents)
 		if most := map[string]float64{"klen": 38, "agenthuman": 45, "krosai": 32, "talkifai": 28}[name]; got > most {
-			t.Errorf("%s: %.1f allocations for each agent, at most %v", name, got, most)
+			t.Errorf("%s: %.1f allocations for each agent, want at most %v", name, got, most)
 		}
 		t.Logf("%s: %.1f allocations for each agent", name, got)
 	}

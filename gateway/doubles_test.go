@@ -9,17 +9,17 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// provider is the provider of that name.
+// provider returns the provider of that name.
 func provider(name string) adapters.Provider {
 	for _, p := range all.Providers() {
 		if p.Info.Provider == name {
 			return p
 		}
 	}
-	panic("there is no provider " + name)
+	panic("unknown provider " + name)
 }
 
-// panicking panics on every read, with a credential in the panic's value.
+// panicking is an adapter whose reads panic with a value that contains a credential.
 type panicking struct{ adapters.Adapter }
 
 func (panicking) List(_ context.Context, cred adapters.Credential) (adapters.Listing, error) {
@@ -30,5 +30,5 @@ func (panicking) Get(_ context.Context, cred adapters.Credential, _ string) (*no
 	panic("with " + cred.Reveal())
 }
 
-// callers finds a caller by the id of its key.
-func (s *state) callers(id string) *auth.Caller { return s.keys.Caller(id) }
+// caller returns the caller of a key by the key's id.
+func (g *Gateway) caller(id string) *auth.Caller { return g.state.Load().keys.ByID[id] }

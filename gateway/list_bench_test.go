@@ -30,9 +30,8 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// BenchmarkList measures a list inside the handler: from the cache, plain and
-// filtered, its page made anew, and with the backend asked each time (over
-// loopback, its emulator included).
+// BenchmarkList measures the list operation behind the response cache: from snapshots, with
+// filters, search and order, and with a call to the backend, an emulator over loopback.
 //
 //	go test -run '^$' -bench List -count 10 ./gateway > new.txt && benchstat old.txt new.txt
 func BenchmarkList(b *testing.B) {
@@ -40,16 +39,13 @@ func BenchmarkList(b *testing.B) {
 	for _, c := range []struct {
 		name  string
 		query agents.ListQuery
-		anew  bool // the page is made for each
 	}{
 		{name: "cached"},
 		{name: "cached-filter", query: agents.ListQuery{Query: filtered}},
 		{name: "cached-search", query: agents.ListQuery{Query: catalog.Query{Text: "agent 1"}}},
 		{name: "cached-ordered", query: agents.ListQuery{Query: catalog.Query{Order: catalog.Order{By: catalog.ByName}}}},
 		{name: "cached-full", query: agents.ListQuery{Full: true}},
-		{name: "made", anew: true},
-		{name: "made-filter", query: agents.ListQuery{Query: filtered}, anew: true},
-		{name: "asked", query: agents.ListQuery{NoCache: true}},
+		{name: "uncached", query: agents.ListQuery{Fresh: true}},
 	} {
 		for _, agents := range []int{10, 100} {
 			g, caller, _ := benchGateway(b, agents, "krosai")
@@ -57,9 +53,6 @@ func BenchmarkList(b *testing.B) {
 				b.ReportAllocs()
 				c.query.Limit = 1000
 				for b.Loop() {
-					if c.anew {
-						g.responses.Purge()
-					}
 					r, err := g.agents.List(context.Background(), caller, c.query)
 					if err != nil || len(r.Body.Plain()) < 1000 {
 						b.Fatal(err)
@@ -70,8 +63,7 @@ func BenchmarkList(b *testing.B) {
 	}
 }
 
-// BenchmarkCompressedList measures how the coding of a hot list is found: it is
-// made once.
+// BenchmarkCompressedList measures a list and its compression.
 func BenchmarkCompressedList(b *testing.B) {
 	g, caller, _ := benchGateway(b, 100, "krosai")
 	for _, coding := range payload.Codings() {
@@ -90,8 +82,8 @@ func BenchmarkCompressedList(b *testing.B) {
 	}
 }
 
-// BenchmarkMiss measures what a miss of 100 agents costs beyond the request to
-// the vendor: its reply is at hand.
+// BenchmarkMiss measures a list of 100 agents that is not cached, without the HTTP call to the
+// provider.
 func BenchmarkMiss(b *testing.B) {
 	for _, provider := range all.Providers() {
 		reply := vendorReply(provider.Info.Provider, 100)
@@ -114,8 +106,8 @@ func BenchmarkMiss(b *testing.B) {
 	}
 }
 
-// BenchmarkUpstreamCalls counts what 10,000 lists over HTTP cost the vendors: 32
-// clients, four backends, a ttl of one second.
+// BenchmarkUpstreamCalls counts the upstream calls of 10,000 lists over HTTP by 32 clients,
+// with a ttl of one second.
 func BenchmarkUpstreamCalls(b *testing.B) {
 	g, _, emulators := benchGateway(b, 100, all.Names()...)
 	server := g.NewServer()
@@ -162,8 +154,8 @@ func BenchmarkUpstreamCalls(b *testing.B) {
 	b.ReportMetric(b.Elapsed().Seconds()*10_000/float64(lists), "s/10k-lists")
 }
 
-// BenchmarkMemory measures what 1,000 agents take in the cache once they have been
-// searched, ordered and read in every way, and holds the estimate against it.
+// BenchmarkMemory measures the memory of 1,000 cached agents once they have been searched and
+// ordered in every way, and compares the estimate with it.
 func BenchmarkMemory(b *testing.B) {
 	for _, provider := range all.Providers() {
 		b.Run(provider.Info.Provider, func(b *testing.B) {
@@ -176,15 +168,15 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// TestSizesAreAboutRight: the bound in bytes is worth something. It measures in a
-// process of its own, where nothing else comes and goes.
-func TestSizesAreAboutRight(t *testing.T) {
+// TestSnapshot_SizeIsCloseToMemory checks the estimate that the cache's limit in bytes uses. It
+// runs in a process of its own, where nothing else allocates.
+func TestSnapshot_SizeIsCloseToMemory(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector takes memory of its own; make test runs this without it")
 	}
 	const alone = "AGENTGW_TEST_ALONE"
 	if os.Getenv(alone) == "" {
-		again := exec.Command(os.Args[0], "-test.run=^TestSizesAreAboutRight$")
+		again := exec.Command(os.Args[0], "-test.run=^TestSnapshot_SizeIsCloseToMemory$")
 		again.Env = append(os.Environ(), alone+"=1")
 		if out, err := again.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
 			t.Errorf("%v: %s", err, out)
@@ -193,19 +185,19 @@ func TestSizesAreAboutRight(t *testing.T) {
 	}
 	for _, provider := range all.Providers() {
 		if truth, estimate := memoryOf(t, provider, 1000); estimate < 0.8*truth || estimate > 1.4*truth {
-			t.Errorf("%s: 1,000 agents take %.0f bytes, and are taken for %.0f", provider.Info.Provider, truth, estimate)
+			t.Errorf("%s: 1,000 agents take %.0f bytes, estimated %.0f", provider.Info.Provider, truth, estimate)
 		}
 	}
 }
 
-// memoryOf is what a snapshot takes, in bytes, and what it is taken for.
+// memoryOf returns the memory of a snapshot in bytes, measured and by its own estimate.
 func memoryOf(t testing.TB, provider adapters.Provider, agents int) (truth, estimate float64) {
 	const snapshots = 4
 	kept := make([]*catalog.Snapshot, 0, snapshots)
 	before := heap()
 	for range snapshots {
 		adapter := provider.New(adapters.Settings{Backend: "b", RoundTrip: func(_ context.Context, req *adapters.Request) error {
-			reply := vendorReply(provider.Info.Provider, agents) // of each its own
+			reply := vendorReply(provider.Info.Provider, agents) // each snapshot has its own
 			return req.Receive(adapters.Response{Status: 200, Body: reply})
 		}})
 		listing, err := adapter.List(context.Background(), adapters.NewCredential(secret.New("credential")))
@@ -225,7 +217,7 @@ func memoryOf(t testing.TB, provider adapters.Provider, agents int) (truth, esti
 	return truth / snapshots, estimate / snapshots
 }
 
-// useAll has a snapshot make all that it makes when it is first asked for.
+// useAll makes a snapshot build everything that it builds on first use.
 func useAll(s *catalog.Snapshot) {
 	for _, order := range append(catalog.OrderNames(), "") {
 		q := catalog.Query{Text: "nothing"}
@@ -242,7 +234,7 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// vendorAgents are agents as each vendor's list shows them.
+// vendorAgents are agents as each provider's list returns them.
 var vendorAgents = map[string]string{
 	"klen":       `{"id": %d, "assistant_id": "assistant_%[1]d", "name": "Agent %[1]d", "role": "inbound agent", "phone_number": "+15551234567", "minutes_used": 345.5, "total_calls": 78, "model": "claude-3-opus-20240229", "voice_id": "ember", "can_make_calls": true, "team_id": 456}`,
 	"agenthuman": `{"agent_id": %d, "name": "Agent %[1]d", "avatar_id": 1, "avatar_name": "Professional Avatar", "avatar_url": "https://example.com/avatar.jpg", "voice_id": "21m00Tcm4TlvDq8ikWAM", "language": "en", "custom_greeting": "Welcome! How can I assist you today?", "context": "You are a helpful sales assistant.", "status": "active", "created_at": "2024-01-15T10:30:00Z", "updated_at": "2024-01-15T10:30:00Z", "last_used_at": "2024-01-15T12:00:00Z", "total_sessions": 5, "avg_duration": 120.5}`,
@@ -250,7 +242,7 @@ var vendorAgents = map[string]string{
 	"talkifai":   `{"id": "agent_%d", "name": "Agent %[1]d", "mode": "public", "agentArchitecture": "pipeline", "active": true, "createdAt": "2024-01-10T09:00:00Z"}`,
 }
 
-// vendorEnvelopes hold a vendor's agents.
+// vendorEnvelopes are each provider's response around its agents.
 var vendorEnvelopes = map[string]string{
 	"klen": `{"agents": [%s]}`, "agenthuman": `{"success": true, "agents": [%s]}`, "krosai": `[%s]`,
 	"talkifai": `{"success": true, "data": [%s], "pagination": {"page": 1, "total": 1, "hasNext": false}}`,
@@ -266,27 +258,19 @@ func vendorReply(vendor string, agents int) []byte {
 
 var benchKey = apikey.New(apikey.Test)
 
-// benchGateway is a gateway before some vendors with so many agents each, and
-// its one caller. What is read is fresh for a second where there are several.
+// benchGateway returns a gateway with emulated providers that have so many agents each, its one
+// caller, and the emulators. With several providers, the ttl is a second.
 func benchGateway(b *testing.B, agents int, vendors ...string) (*Gateway, *auth.Caller, []sandbox.Emulator) {
 	b.Helper()
 	ttl := time.Hour
 	if len(vendors) > 1 {
 		ttl = time.Second
 	}
-	return benchGatewayWith(b, slog.New(slog.DiscardHandler), ttl, agents, served, vendors...)
+	return benchGatewayWith(b, slog.New(slog.DiscardHandler), ttl, agents, vendors...)
 }
 
-// served is a vendor's base URL, over HTTP.
-func served(b testing.TB, vendor http.Handler) string {
-	server := httptest.NewServer(vendor)
-	b.Cleanup(server.Close)
-	return server.URL
-}
-
-// benchGatewayWith is the same with a log, with telemetry by the environment, and with the
-// vendors served in some way.
-func benchGatewayWith(b testing.TB, log *slog.Logger, ttl time.Duration, agents int, serve func(testing.TB, http.Handler) string, vendors ...string) (*Gateway, *auth.Caller, []sandbox.Emulator) {
+// benchGatewayWith is benchGateway with a log and a ttl. Telemetry follows the environment.
+func benchGatewayWith(b testing.TB, log *slog.Logger, ttl time.Duration, agents int, vendors ...string) (*Gateway, *auth.Caller, []sandbox.Emulator) {
 	b.Helper()
 	var emulators []sandbox.Emulator
 	file, credentials := "backends:\n", ""
@@ -297,10 +281,12 @@ func benchGatewayWith(b testing.TB, log *slog.Logger, ttl time.Duration, agents 
 		}
 		emulator := v.Emulator()
 		emulators = append(emulators, emulator)
+		server := httptest.NewServer(emulator)
+		b.Cleanup(server.Close)
 		for i := range agents {
 			emulator.Seed("credential", json.RawMessage(fmt.Sprintf(seeded(name), i)))
 		}
-		file += fmt.Sprintf("  %s: {provider: %s, base_url: %q, cache: {ttl: %s, stale_while_revalidate: 1h}}\n", name, name, serve(b, emulator)+emulator.Prefix(), ttl)
+		file += fmt.Sprintf("  %s: {provider: %s, base_url: %q, cache: {ttl: %s, stale_while_revalidate: 1h}}\n", name, name, server.URL+emulator.Prefix(), ttl)
 		credentials += name + ": credential, "
 	}
 	file += fmt.Sprintf("keys:\n  - {id: a, sha256: \"%x\", scopes: [agents:read], credentials: {%s}}\n", apikey.Hash(benchKey), strings.TrimSuffix(credentials, ", "))
@@ -322,10 +308,10 @@ func benchGatewayWith(b testing.TB, log *slog.Logger, ttl time.Duration, agents 
 		b.Fatal(err)
 	}
 	b.Cleanup(g.Close)
-	return g, g.state.Load().callers("a"), emulators
+	return g, g.caller("a"), emulators
 }
 
-// seeded is an agent as an emulator takes it.
+// seeded is an agent of vendorAgents as the provider's emulator stores it.
 func seeded(vendor string) string {
 	switch vendor {
 	case "agenthuman":

@@ -107,7 +107,7 @@ func TestBreaker_IgnoresOwnDeadline(t *testing.T) {
 	expired, cancelExpired := context.WithDeadline(context.Background(), time.Now())
 	defer cancelExpired()
 	for _, ctx := range []context.Context{ended, expired} {
-		_, err := b.gateway.agents.Create(ctx, b.gateway.state.Load().callers(keyAcme), agents.WriteQuery{Body: []byte(`{"backend": "krosai", "name": "n"}`)})
+		_, err := b.gateway.agents.Create(ctx, b.gateway.caller(keyAcme), agents.WriteQuery{Body: []byte(`{"backend": "krosai", "name": "n"}`)})
 		if p := problem.Of(err); err == nil || p.Code != problem.CodeUpstreamTimeout {
 			t.Errorf("a write that was never sent: %v", err)
 		}
