@@ -8,9 +8,9 @@ import (
 	"github.com/agentgw/agentgw/gateway/problem"
 )
 
-// TestDocumentation: it is there without a key, compressed, with an entity tag, and
-// loads nothing from elsewhere.
-func TestDocumentation(t *testing.T) {
+// TestDocumentation_Headers checks that the documents need no key, are compressed, have entity
+// tags, and may not load anything from other origins.
+func TestDocumentation_Headers(t *testing.T) {
 	b := newBench(t, "")
 	for path, media := range map[string]string{
 		"/openapi.json": "application/json", "/docs": "text/html", "/docs/errors": "text/html",
@@ -42,17 +42,17 @@ func TestDocumentation(t *testing.T) {
 	b.ask("", "GET", "/openapi.json?x=1", "").wants(t, 400, "invalid_parameter")
 }
 
-// TestDocumentIsComplete: every code of the table stands in it, and every problem's type
-// has its anchor.
-func TestDocumentIsComplete(t *testing.T) {
+// TestDocumentation_HasEveryCode checks that every code is in the OpenAPI document, and that the
+// type of every problem has an anchor on the errors page.
+func TestDocumentation_HasEveryCode(t *testing.T) {
 	b := newBench(t, "")
 	r := b.ask("", "GET", "/openapi.json", "")
 	page := b.ask("", "GET", "/docs/errors", "").text
-	// These no route answers: they are of requests that found none.
-	ofNoRoute := map[problem.Code]bool{problem.CodeMethodNotAllowed: true}
+	// No operation has these: they are responses to requests without a route.
+	withoutRoute := map[problem.Code]bool{problem.CodeMethodNotAllowed: true}
 	for _, c := range problem.Codes() {
-		if !ofNoRoute[c.Code] && !strings.Contains(r.text, "/docs/errors#"+string(c.Code)) {
-			t.Errorf("no answer has %s", c.Code)
+		if !withoutRoute[c.Code] && !strings.Contains(r.text, "/docs/errors#"+string(c.Code)) {
+			t.Errorf("no response has %s", c.Code)
 		}
 		if !strings.Contains(page, `id="`+string(c.Code)+`"`) {
 			t.Errorf("%s has no anchor", c.Code)

@@ -15,10 +15,10 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-var update = flag.Bool("update", false, "write the examples of /openapi.json anew")
+var update = flag.Bool("update", false, "rewrite the examples of /openapi.json")
 
-// settled replaces what is another one each time.
-var settled = []struct {
+// placeholders replace values that differ in each run.
+var placeholders = []struct {
 	what *regexp.Regexp
 	by   string
 }{
@@ -29,21 +29,21 @@ var settled = []struct {
 	{regexp.MustCompile(`for [0-9.]+m?s`), `for 1s`},
 }
 
-// meanwhile does something beside the test, which ends after it.
+// meanwhile runs do concurrently with the test, which ends after it.
 func meanwhile(t *testing.T, do func()) {
 	done := make(chan struct{})
 	go func() { defer close(done); do() }()
 	t.Cleanup(func() { <-done })
 }
 
-// TestExamples: the examples in the document are answers of this gateway. With -update
-// they are taken anew.
+// TestExamples checks that the examples in the OpenAPI document are responses of the gateway.
+// With -update it writes them.
 func TestExamples(t *testing.T) {
 	const file = "openapi/examples.json"
 	got := map[string]json.RawMessage{}
 	take := func(name string, r reply) {
 		text := r.text
-		for _, s := range settled {
+		for _, s := range placeholders {
 			text = s.what.ReplaceAllString(text, s.by)
 		}
 		today := time.Now().UTC().Format(time.DateOnly)
@@ -99,13 +99,13 @@ func TestExamples(t *testing.T) {
 		{problem.CodeIdempotencyInProgress, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, func(b *bench) {
 			b.vendors["krosai"].Control().Fail(sandbox.Fault{Hang: true})
 			meanwhile(t, func() { b.createOnce("desk", krosai) })
-			waitFor(t, "the first one to be on its way", func() bool { return b.posts("krosai") == 1 })
+			waitFor(t, "the first request to reach krosai", func() bool { return b.posts("krosai") == 1 })
 		}},
 		{problem.CodeOverloaded, keyAcme, "GET", "/v1/agents", "", nil, func(b *bench) {
 			b.reload("max_inflight: 2048", "max_inflight: 1")
 			b.vendors["krosai"].Control().Fail(sandbox.Fault{Hang: true})
 			meanwhile(t, func() { b.get("/v1/agents/krosai:x") })
-			waitFor(t, "the first one to be on its way", func() bool { return b.requests("krosai") == 1 })
+			waitFor(t, "the first request to reach krosai", func() bool { return b.requests("krosai") == 1 })
 		}},
 		{problem.CodeUnauthenticated, "", "GET", "/v1/agents", "", nil, nothing},
 		{problem.CodeScopeMissing, keyRead, "DELETE", "/v1/agents/krosai:x", "", nil, nothing},
@@ -143,7 +143,7 @@ func TestExamples(t *testing.T) {
 		}},
 	} {
 		var b *bench
-		if p.before == nil { // the one that panics
+		if p.before == nil { // an adapter that panics
 			broken := provider("klen")
 			made := broken.New
 			broken.New = func(s adapters.Settings) adapters.Adapter { return panicking{made(s)} }

@@ -32,30 +32,29 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "30"); err != nil { // each of them waits for timeouts
+	if err := flag.Set("rapid.checks", "30"); err != nil { // some checks wait for timeouts
 		panic(err)
 	}
 	goleak.VerifyTestMain(m,
 		// fasthttp keeps one goroutine for the Date header.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1.1"),
-		// A stopped server's worker pool looks only every 10 s whether it was.
+		// The worker pool of a stopped server ends within 10 s.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 	)
 }
 
-// bench is a gateway on loopback before all emulated vendors.
+// bench is a gateway on loopback with all emulated providers.
 type bench struct {
-	t       *testing.T
-	url     string
-	gateway *Gateway
-	server  *api.Server
-	store   *sqlstore.Store
-	// storeURL is where its store is.
+	t        *testing.T
+	url      string
+	gateway  *Gateway
+	server   *api.Server
+	store    *sqlstore.Store
 	storeURL string
 	vendors  map[string]sandbox.Emulator
 	log      *syncbuf.Buffer
-	lines    *telemetry.LogQueue // that write to it
+	lines    *telemetry.LogQueue // of log
 	spans    *tracetest.InMemoryExporter
 	keys     map[string]string
 	file     string
@@ -69,14 +68,14 @@ const (
 	keyRead = "reader" // agents:read, everywhere, acme's credentials
 )
 
-// newBench starts it. The settings are YAML that goes under each backend, and
-// the providers may be replaced.
+// newBench starts a gateway. perBackend is YAML under each backend. Providers replace those of
+// the same name.
 func newBench(t *testing.T, perBackend string, providers ...adapters.Provider) *bench {
 	t.Helper()
 	return newBenchOn(t, sqlstore.Memory, perBackend, providers...)
 }
 
-// newBenchOn is newBench with a store of its own.
+// newBenchOn is newBench with a store at that URL.
 func newBenchOn(t *testing.T, storeURL, perBackend string, providers ...adapters.Provider) *bench {
 	t.Helper()
 	b := &bench{t: t, storeURL: storeURL, vendors: map[string]sandbox.Emulator{}, log: &syncbuf.Buffer{}, spans: tracetest.NewInMemoryExporter(), keys: map[string]string{}, env: map[string]string{}}
@@ -127,11 +126,11 @@ func indent(yaml string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSpace(yaml), "\n", "\n    ") + "\n"
 }
 
-// load reads the bench's configuration, changed by edits of old and new.
+// load returns the bench's configuration after replacements, which are old and new in turn.
 func (b *bench) load(edits ...string) (*config.Config, error) {
 	for i := 0; i < len(edits); i += 2 {
 		if !strings.Contains(b.file, edits[i]) {
-			b.t.Errorf("there is nothing to replace: %q", edits[i])
+			b.t.Errorf("the configuration does not contain %q", edits[i])
 		}
 	}
 	file := strings.NewReplacer(edits...).Replace(b.file)
@@ -185,13 +184,13 @@ func (b *bench) start(providers []adapters.Provider) {
 	})
 }
 
-// client is the caller's; it follows no redirect that should not be there.
+// client is the HTTP client of tests. It follows no redirects.
 var client = &http.Client{
 	Timeout:       30 * time.Second,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// reply is an answer of the gateway.
+// reply is a response of the gateway.
 type reply struct {
 	*http.Response
 	text string
@@ -241,7 +240,7 @@ var (
 	theDocument  *openapitest.Document
 )
 
-// document is the gateway's OpenAPI document, the same for all of a process.
+// document returns the gateway's OpenAPI document, which is the same in all tests.
 func (b *bench) document() *openapitest.Document {
 	documentOnce.Do(func() {
 		resp, err := client.Get(b.url + "/openapi.json")
@@ -283,7 +282,7 @@ func (r reply) wants(t *testing.T, status int, code string) reply {
 	return r
 }
 
-// at is the value at a path of names and indexes parted by dots.
+// at returns the value at a path of names and indexes, separated by dots.
 func (r reply) at(path string) any {
 	var v any = r.body
 	for _, name := range strings.Split(path, ".") {
@@ -303,7 +302,7 @@ func (r reply) at(path string) any {
 	return v
 }
 
-// source is one backend's part of a list.
+// source returns a list's source of a backend.
 func (r reply) source(backend string) map[string]any {
 	sources, _ := r.body["sources"].([]any)
 	for _, s := range sources {
@@ -314,7 +313,7 @@ func (r reply) source(backend string) map[string]any {
 	return nil
 }
 
-// ids are the agents of a list.
+// ids returns the ids of the agents in a list.
 func (r reply) ids() []string {
 	data, _ := r.body["data"].([]any)
 	ids := []string{}
@@ -324,7 +323,7 @@ func (r reply) ids() []string {
 	return ids
 }
 
-// pointers are those of a problem's errors, each with its code.
+// pointers returns the pointers of a problem's errors, each with its code.
 func (r reply) pointers() string {
 	list, _ := r.body["errors"].([]any)
 	var words []string
@@ -335,7 +334,7 @@ func (r reply) pointers() string {
 	return strings.Join(words, ", ")
 }
 
-// requests counts what a vendor has received.
+// requests returns the number of requests that a provider received.
 func (b *bench) requests(vendor string) int { return len(b.vendors[vendor].Control().Requests()) }
 
 // waitFor polls a condition.
@@ -344,23 +343,23 @@ func waitFor(t *testing.T, what string, condition func() bool) {
 	deadline := time.Now().Add(20 * time.Second)
 	for !condition() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("timed out waiting for %s", what)
 		}
-		time.Sleep(time.Millisecond) // between two looks at the condition
+		time.Sleep(time.Millisecond) // poll interval
 	}
 }
 
-// metrics is the page that Prometheus would read.
+// metrics returns the Prometheus page.
 func (b *bench) metrics() string {
 	w := httptest.NewRecorder()
 	b.gateway.NewAdmin(nil).Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	return w.Body.String()
 }
 
-// faultOf is a vendor that answers with a status.
+// faultOf is a response with that status.
 func faultOf(status int) sandbox.Fault { return sandbox.Fault{Status: status} }
 
-// inFlight is how many requests the gateway is answering.
+// inFlight returns the number of requests in progress.
 func (b *bench) inFlight() int64 { return b.gateway.inFlight.Load() }
 
 // newLoopback listens on a free port of this machine.

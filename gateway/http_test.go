@@ -15,7 +15,7 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-func TestWhoAreYou(t *testing.T) {
+func TestAuthentication(t *testing.T) {
 	b := newBench(t, "")
 	f := func(headers ...string) {
 		t.Helper()
@@ -25,7 +25,7 @@ func TestWhoAreYou(t *testing.T) {
 		}
 	}
 	f()
-	f("Authorization: Bearer " + apikey.New(apikey.Live)) // of the form, not known
+	f("Authorization: Bearer " + apikey.New(apikey.Live)) // valid, but unknown
 	f("Authorization: Bearer nonsense")
 	f("Authorization: Basic dXNlcjpwYXNz")
 	f("Authorization: Bearer")
@@ -52,7 +52,7 @@ func TestWhoAreYou(t *testing.T) {
 	}
 }
 
-func TestScopes(t *testing.T) {
+func TestScope_Missing(t *testing.T) {
 	b := newBench(t, "")
 	b.ask(keyRead, "GET", "/v1/agents", "").wants(t, 200, "")
 	b.ask(keyRead, "GET", "/v1/backends", "").wants(t, 200, "")
@@ -63,7 +63,7 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-func TestMethods(t *testing.T) {
+func TestMethodNotAllowed(t *testing.T) {
 	b := newBench(t, "")
 	f := func(method, path, allow string) {
 		t.Helper()
@@ -90,14 +90,14 @@ func TestMethods(t *testing.T) {
 	b.ask(keyAcme, "PROPFIND", "/nowhere", "").wants(t, 404, "not_found")
 }
 
-func TestBadHTTP(t *testing.T) {
+func TestMalformedRequest_IsRefused(t *testing.T) {
 	b := newBench(t, "")
 	b.ask(keyAcme, "POST", "/v1/agents", `{}`, "Content-Type: text/plain").wants(t, 415, "unsupported_media_type")
 	b.ask(keyAcme, "POST", "/v1/agents", `{}`, "Content-Encoding: gzip").wants(t, 415, "unsupported_media_type")
 	b.ask(keyAcme, "GET", "/v1/agents", "", "Accept: text/csv").wants(t, 406, "not_acceptable")
 	b.ask(keyAcme, "GET", "/v1/agents", "", "Accept: text/csv, */*;q=0.1").wants(t, 200, "")
 	b.ask(keyAcme, "POST", "/v1/agents", `{"name": "`+strings.Repeat("x", 1<<20)+`"}`).wants(t, 413, "body_too_large")
-	for range 20 { // much more than the limit: the answer is not lost in a reset
+	for range 20 { // far over the limit: a connection reset must not lose the response
 		b.ask(keyAcme, "POST", "/v1/agents", `{"name": "`+strings.Repeat("x", 8<<20)+`"}`).wants(t, 413, "body_too_large")
 	}
 	b.get("/v1/agents?cursor="+strings.Repeat("x", 9000)).wants(t, 414, "uri_too_long")
@@ -115,15 +115,15 @@ func TestBadHTTP(t *testing.T) {
 		}
 		conn.Close()
 		if !strings.HasPrefix(text.String(), "HTTP/1.1 400") || !strings.Contains(text.String(), "application/problem+json") || strings.Contains(text.String(), "canary") {
-			t.Errorf("%q is answered\n%s", raw, text)
+			t.Errorf("%q: response\n%s", raw, text)
 		}
 	}
 }
 
-func TestRequestIDs(t *testing.T) {
+func TestRequestID_ValidOnesAreKept(t *testing.T) {
 	b := newBench(t, "")
 	if got := b.get("/v1/agents", "X-Request-Id: my-id.1_2").Header.Get("X-Request-Id"); got != "my-id.1_2" {
-		t.Errorf("kept as %q", got)
+		t.Errorf("response has %q", got)
 	}
 	ulid := regexp.MustCompile(`^[0-9A-HJKMNP-TV-Z]{26}$`)
 	for _, bad := range []string{"", "a b", "ä", strings.Repeat("x", 129)} {
@@ -142,7 +142,7 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-func TestTraceparentIsTheParent(t *testing.T) {
+func TestTraceparent_ContinuesTheTrace(t *testing.T) {
 	b := newBench(t, "")
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	r := b.get("/v1/nothing", "traceparent: 00-"+trace+"-b7ad6b7169203331-01", "baggage: user=canary-baggage")
@@ -151,7 +151,7 @@ func TestTraceparentIsTheParent(t *testing.T) {
 	}
 }
 
-func TestProblemsHaveEveryMember(t *testing.T) {
+func TestProblem_HasEveryField(t *testing.T) {
 	b := newBench(t, "")
 	r := b.get("/v1/agents/klen:999")
 	for _, name := range []string{"type", "title", "status", "code", "detail", "request_id", "trace_id", "retryable", "backend", "upstream", "errors", "sources"} {
@@ -164,7 +164,7 @@ func TestProblemsHaveEveryMember(t *testing.T) {
 	}
 }
 
-func TestErrorsPageHasEveryCode(t *testing.T) {
+func TestErrorsPage_HasEveryCode(t *testing.T) {
 	b := newBench(t, "")
 	r := b.ask("", "GET", "/docs/errors", "")
 	if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/html") {
@@ -190,7 +190,7 @@ func TestCORS(t *testing.T) {
 	if got := b.get("/v1/agents", "Origin: https://app.example").Header.Get("Vary"); !strings.Contains(got, "Origin") || !strings.Contains(got, "Authorization") {
 		t.Errorf("Vary %q", got)
 	}
-	for range 3 { // a head that came before, too
+	for range 3 { // also from the response cache
 		for _, path := range []string{"/v1/agents", "/openapi.json"} {
 			if got := b.get(path).Header.Get("Vary"); !strings.HasPrefix(got, "Origin, ") {
 				t.Errorf("%s: Vary %q", path, got)
@@ -198,11 +198,11 @@ func TestCORS(t *testing.T) {
 		}
 	}
 	if r := b.get("/v1/agents", "Origin: https://evil.example"); r.Header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("another origin is allowed: %v", r.Header)
+		t.Errorf("other origin is allowed: %v", r.Header)
 	}
 }
 
-func TestRateLimitOfAKey(t *testing.T) {
+func TestRateLimit_OfKey(t *testing.T) {
 	b := newBench(t, "")
 	b.reload("  - id: reader\n", "  - id: reader\n    rate_limit: {requests: 2, per: 1h}\n")
 	for _, left := range []string{`"key";r=1;t=1800`, `"key";r=0;t=3600`} {
@@ -215,10 +215,10 @@ func TestRateLimitOfAKey(t *testing.T) {
 	if r.Header.Get("Retry-After") != "1800" {
 		t.Errorf("Retry-After %q", r.Header.Get("Retry-After"))
 	}
-	b.get("/v1/backends").wants(t, 200, "") // another key is not touched
+	b.get("/v1/backends").wants(t, 200, "") // other keys are not limited
 }
 
-func TestOverload(t *testing.T) {
+func TestMaxInflight_IsOverloaded(t *testing.T) {
 	b := newBench(t, "timeout: 8s")
 	b.reload("max_inflight: 2048", "max_inflight: 1")
 	klen := b.vendors["klen"].Control()
@@ -234,8 +234,8 @@ func TestOverload(t *testing.T) {
 	b.get("/v1/backends").wants(t, 200, "")
 }
 
-// TestShutdownBeforeServe: a server that was stopped before it began never does.
-func TestShutdownBeforeServe(t *testing.T) {
+// TestShutdown_BeforeServe checks that a server that was shut down does not start to serve.
+func TestShutdown_BeforeServe(t *testing.T) {
 	b := newBench(t, "")
 	server := b.gateway.NewServer()
 	if err := server.Shutdown(time.Second); err != nil {
@@ -250,6 +250,6 @@ func TestShutdownBeforeServe(t *testing.T) {
 	}
 	if c, err := net.Dial("tcp", l.Addr().String()); err == nil {
 		c.Close()
-		t.Error("it still listens")
+		t.Error("the server listens")
 	}
 }

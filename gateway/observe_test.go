@@ -13,9 +13,9 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// TestCallersWordsStayOut: what a caller writes into a method, a path or a header is in no
-// metric, span, line of the log or page, whoever he is and however early he is refused.
-func TestCallersWordsStayOut(t *testing.T) {
+// TestTelemetry_HasNoTextOfCallers checks that no metric, span, log line or recent request has
+// text from the method, path or headers of a request, however early it is refused.
+func TestTelemetry_HasNoTextOfCallers(t *testing.T) {
 	b := newBench(t, "")
 	for _, key := range []string{"", "X-API-Key: " + b.keys[keyAcme] + "\r\n"} {
 		for _, head := range []string{
@@ -49,20 +49,20 @@ func TestCallersWordsStayOut(t *testing.T) {
 		}
 	}
 	if page := b.metrics(); !strings.Contains(page, `http_request_method="_OTHER",http_response_status_code="413"`) {
-		t.Error("what is refused by HTTP itself is not counted")
+		t.Error("a request that fasthttp refuses is not counted")
 	}
 }
 
-// TestASharedFailureIsNoted: who waits for another's request that fails has it in his
-// waterfall too.
-func TestASharedFailureIsNoted(t *testing.T) {
+// TestRecentRequests_SharedFailure checks that a request that shares a failed upstream call of
+// another one shows the call.
+func TestRecentRequests_SharedFailure(t *testing.T) {
 	b := newBench(t, "")
 	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Delay: time.Second, Status: 400})
 	const path = "/v1/agents/talkifai:agent_abc123"
 	meanwhile(t, func() { b.get(path) })
-	waitFor(t, "the first one to be on its way", func() bool { return b.requests("talkifai") == 1 })
+	waitFor(t, "the first request to reach talkifai", func() bool { return b.requests("talkifai") == 1 })
 	b.get(path)
-	waitFor(t, "both to be noted", func() bool {
+	waitFor(t, "both to be recorded", func() bool {
 		asked, shared := 0, 0
 		for _, r := range b.gateway.journal.View(0, 0, journal.Steps).Requests {
 			for _, c := range r.Calls {

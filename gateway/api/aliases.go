@@ -11,13 +11,13 @@ import (
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 )
 
-// aliasView is an alias as it is answered.
+// aliasView is an alias in responses.
 type aliasView struct {
 	Object      string    `json:"object"`
 	Name        string    `json:"name"`
 	Target      string    `json:"target"`
 	Version     int64     `json:"version"`
-	MigrationID *string   `json:"migration_id"` // that made it; null for none
+	MigrationID *string   `json:"migration_id"` // migration that created it, or null
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
 }
@@ -30,10 +30,10 @@ func viewOfAlias(a sqlstore.Alias) aliasView {
 	return v
 }
 
-// aliasBody is the body of a PUT.
+// aliasBody is the body of PUT /v1/aliases/{name}.
 type aliasBody struct {
 	Target  string `json:"target"`
-	Version int64  `json:"version"` // of the alias that it replaces; 0 for none
+	Version int64  `json:"version"` // of the alias to replace; 0 to create one
 }
 
 func (s *Server) handleAliases(r *request) (*response, error) {
@@ -70,12 +70,12 @@ func (s *Server) handlePutAlias(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := aliasResponse(alias)
+	written, err := aliasResponse(alias)
 	if err == nil && alias.Version == 1 {
-		answer.status = 201
-		answer.header("Location", "/v1/aliases/"+alias.Name)
+		written.status = 201
+		written.header("Location", "/v1/aliases/"+alias.Name)
 	}
-	return answer, err
+	return written, err
 }
 
 func (s *Server) handleDeleteAlias(r *request) (*response, error) {
@@ -90,7 +90,7 @@ func (s *Server) handleDeleteAlias(r *request) (*response, error) {
 	return &response{status: 204}, nil
 }
 
-// aliasResponse returns an alias with a strong entity tag made of its version.
+// aliasResponse encodes an alias. Its entity tag is the version.
 func aliasResponse(a sqlstore.Alias) (*response, error) {
 	r, err := jsonResponse(viewOfAlias(a))
 	if err == nil {
@@ -101,7 +101,7 @@ func aliasResponse(a sqlstore.Alias) (*response, error) {
 
 func aliasTag(a sqlstore.Alias) string { return catalog.ETag(fmt.Sprint("v", a.Version)) }
 
-// checkAlias checks If-Match against an alias; the zero Alias is none.
+// checkAlias checks If-Match against an alias, which is zero if it does not exist.
 func (r *request) checkAlias(a sqlstore.Alias) error {
 	if len(r.headers[headerIfMatch]) == 0 || a.Version > 0 && agents.MatchesETag(r.headers[headerIfMatch], func(tag string) bool { return tag == aliasTag(a) }) {
 		return nil
@@ -109,7 +109,7 @@ func (r *request) checkAlias(a sqlstore.Alias) error {
 	return problem.New(problem.CodeETagMismatch, "precondition failed: the alias has changed, or does not exist")
 }
 
-// audit is the audit entry of what the request does.
+// audit returns the entry of the request in the audit log.
 func (r *request) audit() sqlstore.AuditEntry {
 	return sqlstore.AuditEntry{At: alias.Now(), KeyID: r.caller.KeyID, RequestID: r.requestID}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/payload"
 )
 
-// backendView is a backend as GET /v1/backends shows it.
+// backendView is a backend in responses.
 type backendView struct {
 	Object               string                `json:"object"`
 	Backend              string                `json:"backend"`
@@ -53,6 +53,7 @@ func viewOf(b auth.CallerBackend) backendView {
 	}
 }
 
+// jsonResponse encodes a read, with a weak entity tag of its bytes.
 func jsonResponse(v any) (*response, error) {
 	body, err := json.Marshal(v, json.Deterministic(true))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/problem"
 )
 
-// documents are the documents about the API, each made when it is first requested.
+// documents are the documentation pages that depend on the build, each made on first use.
 type documents struct {
 	openAPI func() (*response, error)
 	errors  func() *response
@@ -24,8 +24,8 @@ func newDocuments(version string, providers []*adapters.Info) *documents {
 	}
 }
 
-// openAPIDocument describes the API in OpenAPI 3.1, from the routes, the error codes and the
-// providers' capability tables.
+// openAPIDocument builds the OpenAPI 3.1 document from the routes, the error codes and the
+// providers' capabilities.
 func openAPIDocument(version string, providers []*adapters.Info) (*response, error) {
 	in := openapi.Input{Version: version, Providers: providers, Orders: catalog.OrderNames()}
 	for _, r := range routes {
@@ -42,33 +42,35 @@ func openAPIDocument(version string, providers []*adapters.Info) (*response, err
 	if err != nil {
 		return nil, err
 	}
-	return fixed(docsite.NewFile("application/json", document)), nil
+	return fileResponse(docsite.NewFile("application/json", document)), nil
 }
 
+// errorsPage returns /docs/errors.
 func errorsPage() *response {
 	codes := make([]docsite.Code, 0, len(problem.Codes()))
 	for _, c := range problem.Codes() {
 		codes = append(codes, docsite.Code{Code: string(c.Code), Title: c.Title, Cause: c.Cause, Fix: c.Fix, Status: c.Status, Retryable: c.Retryable})
 	}
-	return shown(docsite.Errors(codes))
+	return pageResponse(docsite.Errors(codes))
 }
 
-// shown is a file for browsers.
-func shown(f docsite.File) *response {
-	r := fixed(f)
+// pageResponse returns a file that browsers show, with the headers that protect it.
+func pageResponse(f docsite.File) *response {
+	r := fileResponse(f)
 	r.header("Content-Security-Policy", docsite.Policy)
 	r.header("X-Content-Type-Options", "nosniff")
 	r.header("Referrer-Policy", "no-referrer")
 	return r
 }
 
-// fixed is an answer that is the same as long as the program is.
-func fixed(f docsite.File) *response {
+// fileResponse returns a file of the program, which changes only with its version.
+func fileResponse(f docsite.File) *response {
 	r := &response{status: 200, media: f.Media, body: f.Body, etag: catalog.ETag(f.Digest)}
 	r.header("Cache-Control", "no-cache")
 	return r
 }
 
+// Texts returns the values as strings.
 func Texts[T ~string](values []T) []string {
 	texts := make([]string, len(values))
 	for i, v := range values {

@@ -16,7 +16,7 @@ func checkFraming(c *fiber.Ctx) error {
 	header := &c.Request().Header
 	if version := string(header.Protocol()); version != "HTTP/1.1" && version != "HTTP/1.0" {
 		c.Context().SetConnectionClose()
-		return problem.New(problem.CodeInvalidParameter, "the request is not HTTP/1.1")
+		return problem.New(problem.CodeInvalidParameter, "only HTTP/1.1 and HTTP/1.0 are supported")
 	}
 	raw := header.RawHeaders()
 	length, encoding, malformed := false, false, false
@@ -24,7 +24,7 @@ func checkFraming(c *fiber.Ctx) error {
 		name, value, _ := bytes.Cut(line, []byte{':'})
 		switch {
 		case line[0] == ' ' || line[0] == '\t' || !bytes.HasSuffix(line, []byte("\r\n")):
-			malformed = true // some programs read two headers where others read one
+			malformed = true // parsers disagree about where the header ends
 		case bytes.EqualFold(name, []byte(fiber.HeaderContentLength)):
 			length = true
 		case bytes.EqualFold(name, []byte(fiber.HeaderTransferEncoding)):
@@ -34,11 +34,11 @@ func checkFraming(c *fiber.Ctx) error {
 	}
 	if encoding && requestStateOf(c).headers.hasTrailer(raw) {
 		c.Context().SetConnectionClose()
-		return problem.New(problem.CodeInvalidParameter, "the trailer holds a field that must be in the header; send authentication, conditions and preferences in the header")
+		return problem.New(problem.CodeInvalidParameter, "the trailer has a field that must be a header; send authentication, conditions and preferences as headers")
 	}
 	if length && encoding || malformed {
 		c.Context().SetConnectionClose()
-		return problem.New(problem.CodeInvalidParameter, "it is ambiguous where the request's headers or body end; send Content-Length or Transfer-Encoding: chunked, not both, and each header on one line that ends with CR LF")
+		return problem.New(problem.CodeInvalidParameter, "the end of the request's headers or body is ambiguous; send Content-Length or Transfer-Encoding: chunked, not both, and end each header line with CR LF")
 	}
 	return c.Next()
 }

@@ -40,7 +40,7 @@ func (s *Server) handle(route *route) fiber.Handler {
 	}
 }
 
-// respond answers with the cached response if it is still valid, else with the handler's.
+// respond sends the cached response if it is valid, else the one of the route's handler.
 func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *auth.Caller) error {
 	id := strings.Clone(c.Params("id"))
 	key, cacheable := responseKeyOf(c, r, route, caller, id, s.Aliases.Current().Generation)
@@ -56,15 +56,15 @@ func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *au
 	if err != nil {
 		return err
 	}
-	made, err := route.handle(s, req)
+	resp, err := route.handle(s, req)
 	if err != nil {
 		return err
 	}
-	r.sources, r.cache, r.about = agents.RequestLogSources(made.parts), agents.AggregateCacheStatus(made.parts), made.about
-	if cacheable && made.cacheable {
-		s.Responses.Put(key, newCachedResponse(made, r), generation)
+	r.sources, r.cache, r.about = agents.RequestLogSources(resp.parts), agents.AggregateCacheStatus(resp.parts), resp.about
+	if cacheable && resp.cacheable {
+		s.Responses.Put(key, newCachedResponse(resp, r), generation)
 	}
-	made.write(c, r)
+	resp.write(c, r)
 	return nil
 }
 

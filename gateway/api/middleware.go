@@ -42,15 +42,15 @@ func (s *Server) admit(c *fiber.Ctx) error {
 	defer s.InFlight.Add(-1)
 	if s.InFlight.Add(1) > int64(requestStateOf(c).settings.MaxInflight) {
 		s.Telemetry.CountRefusal(RefusedInFlight)
-		return problem.Overloaded("server.max_inflight requests are running")
+		return problem.Overloaded("the gateway has reached server.max_inflight concurrent requests")
 	}
 	if s.closing.Load() {
-		p := problem.New(problem.CodeDraining, "this gateway is shutting down; send the request again, another instance answers at this address")
+		p := problem.New(problem.CodeDraining, "this instance is shutting down; send the request again on a new connection")
 		p.RetryAfter = time.Second
 		return p
 	}
 	if len(c.Context().RequestURI()) > maxURIBytes {
-		return problem.New(problem.CodeURITooLong, "the request's target is over %d bytes", maxURIBytes)
+		return problem.New(problem.CodeURITooLong, "the request target is longer than %d bytes", maxURIBytes)
 	}
 	return c.Next()
 }
@@ -70,8 +70,8 @@ func (s *Server) cors() fiber.Handler {
 	})
 }
 
-// authenticate finds the caller by its key. Whatever is wrong with a key, the caller
-// gets the same answer; only the metric tells the reasons apart.
+// authenticate finds the caller of the request's key. The response is the same whatever is
+// wrong with the key; only the metric shows the reason.
 func (s *Server) authenticate(r *requestState) (*auth.Caller, error) {
 	key, err := presentedKey(r.headers)
 	if err != nil {
@@ -129,7 +129,7 @@ func limitRate(r *requestState, caller *auth.Caller) error {
 func (s *Server) acquireSlot(r *requestState, caller *auth.Caller) error {
 	if !s.Slots.Acquire(caller.Slots, r.settings.MaxInflight, r.settings.Keys.Len() > 1) {
 		s.Telemetry.CountRefusal(RefusedShare)
-		return problem.Overloaded("this key already uses its share of the server.max_inflight requests")
+		return problem.Overloaded("this key has reached its share of server.max_inflight")
 	}
 	return nil
 }
@@ -148,8 +148,8 @@ func (s *Server) handleServerError(c *fiber.Ctx, err error) error {
 	return nil
 }
 
-// writeProblem answers a request with an error. An OPTIONS that no route has is
-// answered with the methods that the path does have.
+// writeProblem answers a request with an error. OPTIONS, which no route has, is answered with
+// the methods that the path has.
 func (s *Server) writeProblem(c *fiber.Ctx, r *requestState, err error) {
 	p := s.problem(c, err)
 	if p.Code == problem.CodeMethodNotAllowed && c.Method() == fiber.MethodOptions {
@@ -164,7 +164,7 @@ func (s *Server) writeProblem(c *fiber.Ctx, r *requestState, err error) {
 	if r.sources == nil {
 		r.sources = sourcesOfProblem(p)
 	}
-	own := *p // callers that share an upstream request share its problem
+	own := *p // requests that share an upstream call share its problem
 	own.RequestID = r.requestID
 	if r.trace.HasTraceID() {
 		own.TraceID = r.trace.TraceID().String()
@@ -180,17 +180,17 @@ func (s *Server) problem(c *fiber.Ctx, err error) *problem.Problem {
 	}
 	switch fiberError.Code {
 	case fiber.StatusNotFound:
-		return problem.New(problem.CodeNotFound, "there is no such route; agents are at /v1/agents, and the API is described at /docs")
+		return problem.New(problem.CodeNotFound, "no such route; agents are at /v1/agents, and /docs describes the API")
 	case fiber.StatusMethodNotAllowed:
 		p := problem.New(problem.CodeMethodNotAllowed, "this route does not support %s", c.Method())
 		p.Allow = allowedMethods(c.Path())
 		return p
 	case fiber.StatusRequestTimeout:
-		return problem.New(problem.CodeRequestTimeout, "the request did not arrive in time: its headers have %s, its body %s", HeaderTimeout, BodyTimeout)
+		return problem.New(problem.CodeRequestTimeout, "the request did not arrive in time; headers must arrive within %s, the body within %s", HeaderTimeout, BodyTimeout)
 	case fiber.StatusRequestEntityTooLarge:
-		return problem.New(problem.CodeBodyTooLarge, "the body is over server.body_limit (%d bytes)", s.bodyLimit)
+		return problem.New(problem.CodeBodyTooLarge, "the body is larger than server.body_limit (%d bytes)", s.bodyLimit)
 	case fiber.StatusRequestHeaderFieldsTooLarge:
-		return problem.New(problem.CodeHeadersTooLarge, "the headers are over %d bytes", maxHeaderBytes)
+		return problem.New(problem.CodeHeadersTooLarge, "the headers are larger than %d bytes", maxHeaderBytes)
 	case fiber.StatusBadRequest, fiber.StatusBadGateway: // fasthttp could not parse it
 		return problem.New(problem.CodeInvalidParameter, "the request is not valid HTTP/1.1")
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
+// migration returns what every step of a migration gets from a request.
 func (r *request) migration() migration.Request {
 	return migration.Request{Caller: r.caller, ID: r.id, RequestID: r.requestID}
 }
@@ -37,6 +38,7 @@ func migrationStep[B any](step func(*migration.Service, context.Context, migrati
 	}
 }
 
+// migrationResponse encodes a migration. Documents in it stay byte for byte as they were stored.
 func migrationResponse(status int, v *migration.View) (*response, error) {
 	body, err := json.Marshal(v, json.Deterministic(true), jsontext.PreserveRawStrings(true))
 	if err != nil {
@@ -57,11 +59,11 @@ func (s *Server) handlePlanMigration(r *request) (*response, error) {
 	if !created {
 		return migrationResponse(200, v)
 	}
-	answer, err := migrationResponse(201, v)
+	planned, err := migrationResponse(201, v)
 	if err == nil {
-		answer.header("Location", "/v1/migrations/"+v.ID)
+		planned.header("Location", "/v1/migrations/"+v.ID)
 	}
-	return answer, err
+	return planned, err
 }
 
 func (s *Server) handleMigration(r *request) (*response, error) {
@@ -72,7 +74,8 @@ func (s *Server) handleMigration(r *request) (*response, error) {
 	return migrationResponse(200, v)
 }
 
-// migrationID matches the id of a migration. The cursor of a page is the id of its last one.
+// migrationID matches the id of a migration. The cursor of a page is the id of its last
+// migration.
 var migrationID = regexp.MustCompile(`^mig_[0-9a-z]{26}$`)
 
 func (s *Server) handleMigrations(r *request) (*response, error) {
@@ -95,10 +98,11 @@ func (s *Server) handleMigrations(r *request) (*response, error) {
 	return jsonResponse(list)
 }
 
+// migrationQuery decodes the query of GET /v1/migrations.
 func (r *request) migrationQuery() (sqlstore.MigrationQuery, error) {
 	q := sqlstore.MigrationQuery{Source: r.query["source"], SourceBackend: r.query["source_backend"], TargetBackend: r.query["target_backend"], After: r.query["cursor"]}
 	if _, err := normalize.ParseID(q.Source); q.Source != "" && err != nil {
-		return q, problem.New(problem.CodeInvalidParameter, "source=%q is not the id of an agent", normalize.Shorten(q.Source))
+		return q, problem.New(problem.CodeInvalidParameter, "source=%q: must be the id of an agent", normalize.Shorten(q.Source))
 	}
 	for name, backend := range map[string]string{"source_backend": q.SourceBackend, "target_backend": q.TargetBackend} {
 		if _, ok := r.caller.Backend(backend); backend != "" && !ok {
@@ -108,7 +112,7 @@ func (r *request) migrationQuery() (sqlstore.MigrationQuery, error) {
 		}
 	}
 	if q.After != "" && !migrationID.MatchString(q.After) {
-		return q, problem.New(problem.CodeCursorInvalid, "cursor is not one that this gateway returned")
+		return q, problem.New(problem.CodeCursorInvalid, "the cursor was not issued by this gateway")
 	}
 	var err error
 	if q.States, err = r.values("state"); err != nil {
@@ -116,7 +120,7 @@ func (r *request) migrationQuery() (sqlstore.MigrationQuery, error) {
 	}
 	for _, state := range q.States {
 		if !slices.Contains(migrate.States(), state) {
-			return q, problem.New(problem.CodeInvalidParameter, "state=%q is not one of %s", normalize.Shorten(state), strings.Join(migrate.States(), ", "))
+			return q, problem.New(problem.CodeInvalidParameter, "state=%q: must be one of %s", normalize.Shorten(state), strings.Join(migrate.States(), ", "))
 		}
 	}
 	q.Limit, err = r.limit()

@@ -16,18 +16,19 @@ import (
 	"github.com/agentgw/agentgw/gateway/problem"
 )
 
-// response is what a handler answers. It is not changed once it was written.
+// response is what a handler returns. It is not changed once it was written, because the
+// response cache may keep it.
 type response struct {
 	status    int
 	headers   []field
 	media     string // empty: JSON
 	body      *payload.EncodedBody
 	etag      string
-	oldest    time.Time       // when the oldest part of it was read; zero: it has no Age
-	read      bool            // a read of the caller's own data
-	cacheable bool            // it stays the same while its dependencies do
-	parts     []agents.Source // the backends that were asked
-	cache     string          // Cache-Status of a cached response; else made of parts
+	oldest    time.Time       // when its oldest data was fetched; zero for no Age header
+	read      bool            // a read of data that only the caller may see
+	cacheable bool            // valid as long as its dependencies do not change
+	parts     []agents.Source // what each backend contributed
+	cache     string          // Cache-Status, of a cached response; otherwise parts give it
 	timing    string          // Server-Timing, likewise
 	about     agents.Ref
 }
@@ -37,7 +38,7 @@ type field struct{ name, value string }
 
 func (r *response) header(name, value string) { r.headers = append(r.headers, field{name, value}) }
 
-// responseOf returns the result of a read or a write of agents as a response.
+// responseOf returns the response to a read or a write of agents. A nil result is a 204.
 func responseOf(result *agents.Result) *response {
 	if result == nil {
 		return &response{status: fiber.StatusNoContent}
@@ -65,8 +66,8 @@ func responseOf(result *agents.Result) *response {
 	return r
 }
 
-// write sends the response in the form that the request asks for: with the content coding
-// that it prefers, or as 304 if the caller has it already.
+// write sends the response in the content coding that the caller prefers, or a 304 if
+// If-None-Match has its entity tag.
 func (r *response) write(c *fiber.Ctx, to *requestState) {
 	for _, f := range r.headers {
 		c.Set(f.name, f.value)
@@ -113,7 +114,7 @@ func (r *response) write(c *fiber.Ctx, to *requestState) {
 
 func isSafe(method string) bool { return method == fiber.MethodGet || method == fiber.MethodHead }
 
-// problemResponse returns an error as it is sent (RFC 9457).
+// problemResponse returns the response of a problem (RFC 9457).
 func problemResponse(p *problem.Problem) *response {
 	r := &response{status: p.Status, media: "application/problem+json"}
 	switch p.Status {
@@ -130,15 +131,15 @@ func problemResponse(p *problem.Problem) *response {
 	}
 	r.header(fiber.HeaderCacheControl, "no-store")
 	body, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true))
-	if err != nil { // it holds nothing that JSON cannot express; the caller gets a status in any case
+	if err != nil { // unreachable: a Problem has only types that JSON has
 		r.status, body = fiber.StatusInternalServerError, nil
 	}
 	r.body = payload.New(body)
 	return r
 }
 
-// cacheStatus returns the Cache-Status header (RFC 9211): of several backends, that of the
-// one that was furthest from a hit.
+// cacheStatus returns the Cache-Status header (RFC 9211) of the backend that was furthest from a
+// cache hit.
 func cacheStatus(parts []agents.Source) string {
 	if text, ok := cacheStatuses[agents.AggregateCacheStatus(parts)]; ok {
 		return text

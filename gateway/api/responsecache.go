@@ -16,8 +16,8 @@ import (
 )
 
 // ResponseCache keeps encoded responses, with their compressed forms. A response is valid
-// while every snapshot and agent that it was made of is still the same version in the
-// snapshot cache, and fresh there. The least recently used ones make room for others.
+// while every snapshot and agent that it was made from still has the same version in the
+// snapshot cache and is fresh there. A full cache evicts the least recently used response.
 //
 // It is safe for concurrent use.
 type ResponseCache struct {
@@ -28,46 +28,47 @@ type ResponseCache struct {
 	generation uint64 // number of purges
 }
 
-// responseKey identifies a response. It holds the *Caller, which every reload makes anew,
-// and the number of the alias table: after a change of either no entry is found.
+// responseKey identifies a cached response. It has the *Caller, which every reload replaces,
+// and the number of the alias table, so a change of either invalidates every entry.
 type responseKey struct {
 	caller  *auth.Caller
 	aliases uint64
 	route   string
-	id      string // as it stands in the path
-	query   string // likewise
+	id      string // {id} in the path, still escaped
+	query   string // still escaped
 	headers string // see requestHeaders.cacheKey
 }
 
-// cachedResponse is a response and what has to be reported when it is served.
+// cachedResponse is a response with what is reported when it is served.
 type cachedResponse struct {
 	response     *response
 	dependencies []backend.Dependency
-	parts        []agents.Source // without their snapshots
+	parts        []agents.Source // without snapshots, for tracing only
 	sources      []journal.Source
 	cache        backend.CacheStatus
-	size         int64 // as it was last counted, in bytes
+	size         int64 // in bytes, as included in ResponseCache.bytes
 }
 
 const (
-	// maxResponseKey is the length up to which a query and headers are worth a cache
-	// entry, in bytes.
+	// maxResponseKey bounds the query and the headers of a key, in bytes together. Longer
+	// requests are not cached.
 	maxResponseKey = 512
-	// cachedResponseOverhead estimates the memory of an entry beside its body, in bytes.
+	// cachedResponseOverhead is the estimated memory of an entry without its body, in bytes.
 	cachedResponseOverhead = 1 << 10
 )
 
+// NewResponseCache returns a cache that is off until Limit is called.
 func NewResponseCache() *ResponseCache {
 	c := &ResponseCache{}
 	lru, err := simplelru.NewLRU(1<<20, func(_ responseKey, r *cachedResponse) { c.bytes -= r.size })
 	if err != nil {
-		panic(err) // the number is a constant; the bound that counts is in bytes
+		panic(err) // unreachable: the size is a constant
 	}
 	c.lru = lru
 	return c
 }
 
-// responseKeyOf returns the key of a request's response, and whether it may be cached at all.
+// responseKeyOf returns the key of the response to a request, and whether it may be cached.
 func responseKeyOf(c *fiber.Ctx, r *requestState, route *route, caller *auth.Caller, id string, aliases uint64) (responseKey, bool) {
 	if !route.cacheable || caller == nil || wantsNoCache(r.headers[headerCacheControl]) {
 		return responseKey{}, false
@@ -78,17 +79,17 @@ func responseKeyOf(c *fiber.Ctx, r *requestState, route *route, caller *auth.Cal
 
 // newCachedResponse returns the entry of a response, or nil if part of it did not come
 // from the snapshot cache or is incomplete.
-func newCachedResponse(made *response, r *requestState) *cachedResponse {
-	cached := &cachedResponse{response: made, sources: r.sources, cache: backend.CacheHit}
-	for _, p := range made.parts {
+func newCachedResponse(resp *response, r *requestState) *cachedResponse {
+	cached := &cachedResponse{sources: r.sources, cache: backend.CacheHit}
+	for _, p := range resp.parts {
 		if len(p.Dependencies) == 0 || p.Failure != nil {
 			return nil
 		}
 		cached.dependencies = append(cached.dependencies, p.Dependencies...)
 		cached.parts = append(cached.parts, agents.Source{Backend: p.Backend, Cache: p.Cache, Report: problem.Source{Status: p.Report.Status}})
 	}
-	own := *made
-	own.parts, own.timing, own.cache = nil, serverTiming(made.parts), cacheStatus(made.parts)
+	own := *resp
+	own.parts, own.timing, own.cache = nil, serverTiming(resp.parts), cacheStatus(resp.parts)
 	cached.response = &own
 	return cached
 }
@@ -100,7 +101,7 @@ func (c *ResponseCache) Generation() uint64 {
 	return c.generation
 }
 
-// Get returns the response of the key if it is valid at that time.
+// Get returns the response of a key if it is valid now. isFresh is Options.IsFresh.
 func (c *ResponseCache) Get(key responseKey, isFresh func(backend.Dependency, time.Time) bool, now time.Time) (*cachedResponse, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,7 +119,8 @@ func (c *ResponseCache) Get(key responseKey, isFresh func(backend.Dependency, ti
 	return cached, true
 }
 
-// Put keeps a response that was made since the given generation; nil is ignored.
+// Put adds a response, unless the cache was purged since the generation that was read before
+// the response was made. It ignores nil.
 func (c *ResponseCache) Put(key responseKey, cached *cachedResponse, generation uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,14 +143,15 @@ func (c *ResponseCache) count(cached *cachedResponse) {
 	}
 }
 
-// Limit sets the bound in bytes; 0 turns the cache off.
+// Limit sets the maximum size in bytes; 0 turns the cache off. What is over it is evicted when
+// the cache is used the next time.
 func (c *ResponseCache) Limit(maxBytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.maxBytes = maxBytes
 }
 
-// Purge drops all responses, and those that are being made.
+// Purge drops all responses, including those that are being made.
 func (c *ResponseCache) Purge() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,7 +159,7 @@ func (c *ResponseCache) Purge() {
 	c.generation++
 }
 
-// Size returns the memory that the responses take, in bytes.
+// Size returns the estimated memory of the responses in bytes.
 func (c *ResponseCache) Size() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

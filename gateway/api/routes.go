@@ -13,18 +13,17 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// route is one thing that can be asked.
+// route is one operation of the API.
 type route struct {
-	method string
-	path   string // as Fiber has it: ":id"
-	name   string // as spans and metrics have it: "{id}"
-	open   bool   // needs no key
-	scope  string // beside a key; "" for any key
-	query  []string
-	body   []string // media types of the body it takes
-	// bodyless: it may come without one.
-	bodyless  bool
-	cacheable bool // its responses may be cached
+	method    string
+	path      string   // in Fiber's syntax, with ":id"
+	name      string   // in OpenAPI's syntax, with "{id}"; also in spans and metrics
+	open      bool     // needs no key
+	scope     string   // that the key needs; empty for any key
+	query     []string // parameters
+	body      []string // media types; nil for no body
+	bodyless  bool     // the body is optional
+	cacheable bool     // the response cache may keep responses
 	handle    func(*Server, *request) (*response, error)
 }
 
@@ -36,7 +35,7 @@ var (
 	patchTypes      = []string{"application/merge-patch+json", "application/json"}
 )
 
-// routes is everything on the public listener.
+// routes are all operations of the API.
 var routes = []route{
 	{method: "GET", path: "/v1/agents", name: "/v1/agents", scope: auth.ScopeRead, query: listParameters, cacheable: true, handle: (*Server).handleList},
 	{method: "GET", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: auth.ScopeRead, query: []string{"include", "resolve"}, cacheable: true, handle: (*Server).handleGet},
@@ -69,8 +68,8 @@ func (s *Server) handleList(r *request) (*response, error) {
 		return nil, err
 	}
 	for _, name := range q.Providers {
-		if known := s.providerNames(); !slices.Contains(known, name) {
-			return nil, problem.New(problem.CodeInvalidParameter, "provider=%q is not one of %s", normalize.Shorten(name), strings.Join(known, ", "))
+		if valid := s.providerNames(); !slices.Contains(valid, name) {
+			return nil, problem.New(problem.CodeInvalidParameter, "provider=%q: must be one of %s", normalize.Shorten(name), strings.Join(valid, ", "))
 		}
 	}
 	return respondAgents(s.Agents.List(r.ctx, r.caller, q))
@@ -135,14 +134,14 @@ func (s *Server) handleBackend(r *request) (*response, error) {
 
 func (s *Server) handleOpenAPI(*request) (*response, error) { return s.documents.openAPI() }
 
-func (s *Server) handleDocs(*request) (*response, error) { return shown(docsite.Page()), nil }
+func (s *Server) handleDocs(*request) (*response, error) { return pageResponse(docsite.Page()), nil }
 
 func (s *Server) handleDocsAsset(r *request) (*response, error) {
 	f, ok := docsite.Asset(r.id)
 	if !ok {
-		return nil, problem.New(problem.CodeNotFound, "there is no such file")
+		return nil, problem.New(problem.CodeNotFound, "no such file")
 	}
-	return shown(f), nil
+	return pageResponse(f), nil
 }
 
 func (s *Server) handleErrorsPage(*request) (*response, error) {

@@ -18,7 +18,7 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-// dial is a connection to the bench's gateway.
+// dial opens a connection to the bench's gateway.
 func (b *bench) dial() net.Conn {
 	b.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
@@ -29,15 +29,15 @@ func (b *bench) dial() net.Conn {
 	return conn
 }
 
-// raw sends bytes and reads all answers until the connection ends, or for so long.
-func (b *bench) raw(text string, patience time.Duration) (statuses []int, bodies []string, closed bool) {
+// raw sends text and reads responses until the connection is closed or the time is over.
+func (b *bench) raw(text string, timeout time.Duration) (statuses []int, bodies []string, closed bool) {
 	b.t.Helper()
 	conn := b.dial()
 	defer conn.Close()
 	if _, err := io.WriteString(conn, text); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		b.t.Fatal(err)
 	}
 	in := bufio.NewReader(conn)
@@ -47,14 +47,14 @@ func (b *bench) raw(text string, patience time.Duration) (statuses []int, bodies
 			n, ok := errors.AsType[net.Error](err)
 			return statuses, bodies, !ok || !n.Timeout()
 		}
-		body, _ := io.ReadAll(resp.Body) // what there is of it
+		body, _ := io.ReadAll(resp.Body) // may be cut off
 		statuses, bodies = append(statuses, resp.StatusCode), append(bodies, string(body))
 	}
 }
 
-// TestFraming: a request that somebody before us may have seen to end elsewhere is
-// refused with 400, and nothing after it is read.
-func TestFraming(t *testing.T) {
+// TestFraming_AmbiguousRequestIsRefused checks that a request whose end a proxy may see elsewhere
+// is refused with 400, and that nothing after it on the connection is read.
+func TestFraming_AmbiguousRequestIsRefused(t *testing.T) {
 	b := newBench(t, "")
 	key := "X-API-Key: " + b.keys[keyAcme] + "\r\n"
 	const smuggled = "GET /v1/agents HTTP/1.1\r\nHost: h\r\nX-API-Key: smuggled\r\n\r\n"
@@ -89,26 +89,26 @@ func TestFraming(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			statuses, bodies, closed := b.raw(text, 3*time.Second)
 			if len(statuses) != 1 || statuses[0] != 400 || !closed || !strings.Contains(bodies[0], `"code":"invalid_parameter"`) {
-				t.Errorf("answered %v, closed %v: %s", statuses, closed, bodies)
+				t.Errorf("statuses %v, closed %v: %s", statuses, closed, bodies)
 			}
 			if strings.Contains(strings.Join(bodies, ""), b.keys[keyAcme]) || strings.Contains(strings.Join(bodies, ""), "smuggled") {
-				t.Errorf("the answer quotes the request: %s", bodies)
+				t.Errorf("the response quotes the request: %s", bodies)
 			}
 		})
 	}
-	// What is in order is answered, in turn.
+	// Valid requests on one connection are answered in order.
 	good := "GET /v1/backends HTTP/1.1\r\nHost: h\r\n" + key + "\r\n"
 	if statuses, bodies, _ := b.raw(good+post("1.1", "Host: h\r\nTransfer-Encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n")+good+post("1.1", "Host: h\r\nContent-Length: 2\r\nConnection: close\r\n", "{}"), 3*time.Second); fmt.Sprint(statuses) != "[200 422 200 422]" {
 		t.Errorf("%v %s", statuses, bodies)
 	}
 	if n := b.requests("krosai"); n != 0 {
-		t.Errorf("%d requests came through", n)
+		t.Errorf("%d requests reached the provider", n)
 	}
 }
 
-// TestConnectionsAreBounded: in all and from one address; who is over is closed
-// without a word, and finds room when another left.
-func TestConnectionsAreBounded(t *testing.T) {
+// TestConnections_AreLimited checks that connections over a limit, in total or from one address,
+// are closed without a response, until others have been closed.
+func TestConnections_AreLimited(t *testing.T) {
 	for setting, reason := range map[string]string{"max_connections": "max_connections", "max_connections_per_address": "max_connections_per_address"} {
 		b := newBench(t, "")
 		b.reload("max_inflight: 2048", "max_inflight: 2048, "+setting+": 3")
@@ -122,13 +122,13 @@ func TestConnectionsAreBounded(t *testing.T) {
 		})
 		over := b.dial()
 		if n, err := over.Read(make([]byte, 1)); n != 0 || err == nil {
-			t.Errorf("%s: one too many was told %d bytes, %v", setting, n, err)
+			t.Errorf("%s: the connection over the limit got %d bytes, %v", setting, n, err)
 		}
 		if page := b.metrics(); !strings.Contains(page, `agentgw_refused_total{reason="`+reason+`"} 1`) {
 			t.Errorf("%s is not counted", reason)
 		}
 		kept[0].Close()
-		waitFor(t, "room", func() bool {
+		waitFor(t, "a free connection", func() bool {
 			conn := b.dial()
 			defer conn.Close()
 			fmt.Fprintf(conn, "GET /docs/errors HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
@@ -138,15 +138,16 @@ func TestConnectionsAreBounded(t *testing.T) {
 		for _, conn := range kept {
 			conn.Close()
 		}
-		waitFor(t, "all to be forgotten", func() bool {
+		waitFor(t, "all connections to end", func() bool {
 			connections, addresses := b.server.OpenConnections()
 			return connections == 0 && addresses == 0
 		})
 	}
 }
 
-// TestOutOfDescriptors: fasthttp would end the listener for good.
-func TestOutOfDescriptors(t *testing.T) {
+// TestAccept_OutOfDescriptors checks that a server goes on after temporary failures to accept.
+// fasthttp alone would stop.
+func TestAccept_OutOfDescriptors(t *testing.T) {
 	b := newBench(t, "")
 	l, err := newLoopback()
 	if err != nil {
@@ -170,7 +171,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 }
 
-// failingListener fails as often as it has errors, and then accepts.
+// failingListener returns its errors, one for each Accept, and then accepts.
 type failingListener struct {
 	net.Listener
 	errs []error
@@ -185,9 +186,9 @@ func (l *failingListener) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// TestDrainLosesNobody: while it drains it answers, and every answer ends its
-// connection; then it waits for nobody.
-func TestDrainLosesNobody(t *testing.T) {
+// TestDrain_AnswersAndClosesConnections checks that a draining server answers, and closes each
+// connection after the response.
+func TestDrain_AnswersAndClosesConnections(t *testing.T) {
 	b := newBench(t, "")
 	conn := b.dial()
 	in := bufio.NewReader(conn)
@@ -202,7 +203,7 @@ func TestDrainLosesNobody(t *testing.T) {
 		return resp
 	}
 	if resp := ask(); resp.Close {
-		t.Error("a connection ends for no reason")
+		t.Error("the connection is closed before the drain")
 	}
 	drained := make(chan struct{})
 	go func() { b.server.Drain(2 * time.Second); close(drained) }()
@@ -211,19 +212,19 @@ func TestDrainLosesNobody(t *testing.T) {
 		t.Errorf("%d, closed %v", resp.StatusCode, resp.Close)
 	}
 	if r := b.get("/v1/backends").wants(t, 200, ""); !r.Close {
-		t.Error("a new connection is kept")
+		t.Error("a new connection is kept open")
 	}
 	select {
 	case <-drained:
-		t.Error("the drain ends because nobody is connected now")
+		t.Error("the drain ended before its time")
 	default:
 	}
 	<-drained
 }
 
-// TestShutdownTellsThoseWhoCome: what runs is finished, and what still comes on a
-// connection that is there is told to go elsewhere.
-func TestShutdownTellsThoseWhoCome(t *testing.T) {
+// TestShutdown_FinishesRequestsAndRefusesNewOnes checks that requests in progress are finished
+// and that new ones on open connections get 503 draining.
+func TestShutdown_FinishesRequestsAndRefusesNewOnes(t *testing.T) {
 	b := newBench(t, "timeout: 9s")
 	release := make(chan struct{})
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Change: func(body []byte) []byte { <-release; return body }})
@@ -232,11 +233,11 @@ func TestShutdownTellsThoseWhoCome(t *testing.T) {
 	fmt.Fprint(conn, request)
 	waitFor(t, "the request to run", func() bool { return b.requests("krosai") == 1 })
 	late := b.dial()
-	fmt.Fprint(late, "GET /v1/backends HTTP/1.1\r\n") // it has begun to come
+	fmt.Fprint(late, "GET /v1/backends HTTP/1.1\r\n") // incomplete
 	waitFor(t, "both connections", func() bool { return b.inFlight() == 1 })
 	done := make(chan error, 1)
 	go func() { done <- b.server.Shutdown(9 * time.Second) }()
-	waitFor(t, "the end to begin", func() bool {
+	waitFor(t, "the shutdown to begin", func() bool {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
 		if err == nil {
 			conn.Close()
@@ -253,16 +254,16 @@ func TestShutdownTellsThoseWhoCome(t *testing.T) {
 	}
 	close(release)
 	if resp, err = http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
-		t.Errorf("what ran: %v", err)
+		t.Errorf("the request in progress: %v", err)
 	}
 	if err := <-done; err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
 }
 
-// TestTrickleDoesNotHoldTheEndUp: connections on which nobody has asked anything yet,
-// or has begun to, end soon after the listener.
-func TestTrickleDoesNotHoldTheEndUp(t *testing.T) {
+// TestShutdown_DoesNotWaitForIncompleteRequests checks that connections without a complete
+// request are closed soon after the listener.
+func TestShutdown_DoesNotWaitForIncompleteRequests(t *testing.T) {
 	b := newBench(t, "")
 	b.get("/docs/errors")
 	client.CloseIdleConnections()
@@ -273,12 +274,12 @@ func TestTrickleDoesNotHoldTheEndUp(t *testing.T) {
 		connections, _ := b.server.OpenConnections()
 		return connections == 3
 	})
-	if err := b.server.Shutdown(8 * time.Second); err != nil { // by themselves they have 10 and 30
+	if err := b.server.Shutdown(8 * time.Second); err != nil { // less than the time that headers and body have
 		t.Error(err)
 	}
 }
 
-// pipes is a listener in memory, for a clock of its own.
+// pipes is a listener in memory, for tests with a fake clock.
 type pipes struct {
 	conns chan net.Conn
 	once  sync.Once
@@ -297,9 +298,9 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
-// TestSlowRequestsAreCutOff: who sends nothing, or a byte now and then, has ten
-// seconds for the headers, and thirty for the body.
-func TestSlowRequestsAreCutOff(t *testing.T) {
+// TestTimeout_SlowRequest checks the time for headers and for the body, of clients that send
+// nothing or a byte each second.
+func TestTimeout_SlowRequest(t *testing.T) {
 	b := newBench(t, "")
 	b.get("/docs/errors") // fasthttp's goroutine for the Date header must not begin in the bubble
 	f := func(name, first string, want time.Duration) {
@@ -338,8 +339,9 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 	f("body", "POST /v1/agents HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n", api.BodyTimeout)
 }
 
-// TestTrailers: no field of a trailer says who asks, nor is it remembered for a head.
-func TestTrailers(t *testing.T) {
+// TestTrailer_WithRequestHeaderIsRefused checks that a trailer cannot authenticate a request or
+// change its response.
+func TestTrailer_WithRequestHeaderIsRefused(t *testing.T) {
 	b := newBench(t, "")
 	f := func(head, trailer string, want int) {
 		t.Helper()
