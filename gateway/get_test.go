@@ -120,7 +120,7 @@ func TestGet_NotFound(t *testing.T) {
 	f := func(key, id string) {
 		t.Helper()
 		r := b.ask(key, "GET", "/v1/agents/"+id, "").wants(t, 404, "agent_not_found")
-		if r.body["detail"] != "no agent with this id on the backends that the key maps to" {
+		if r.body["detail"] != "no backend that the key can use has an agent with this id" {
 			t.Errorf("%s: %s", id, r.text)
 		}
 	}

@@ -99,7 +99,7 @@ func detailOf(backend string, op adapters.Operation, code Code, failure *normali
 	case CodeOperationUnsupported:
 		return fmt.Sprintf("backend %s (%s) does not support %s; GET /v1/backends/%s lists what it supports", backend, failure.Provider, op, backend)
 	case CodeAgentNotFound:
-		return "no backend that the key can use has an agent with this id"
+		return agentNotFound
 	case CodeInternal:
 		return ""
 	case CodeWriteOutcomeUnknown:
@@ -113,6 +113,12 @@ func detailOf(backend string, op adapters.Operation, code Code, failure *normali
 	}
 	return fmt.Sprintf("backend %s, %s: %s", backend, op, failure.Kind)
 }
+
+const agentNotFound = "no backend that the key can use has an agent with this id"
+
+// AgentNotFound returns the problem of an agent that does not exist, or that the caller may not
+// see: the two must not differ.
+func AgentNotFound() *Problem { return New(CodeAgentNotFound, agentNotFound) }
 
 // Invalid returns the 422 for violations in a body, of which there is at least one. If all are
 // of one kind, the code says which. The backend may be empty.

@@ -28,7 +28,7 @@ type RequestEvent struct {
 	AgentName string
 	Cache     string // how the cache answered; empty if no agent was read
 	Sources   []journal.Source
-	// IsClientError says that the caller asked for what cannot be, and that nothing failed.
+	// IsClientError reports that the request itself was invalid, and nothing failed.
 	IsClientError bool
 	Began, Ended  time.Time
 }
@@ -136,7 +136,7 @@ func (l requestLabels) attributes() []attribute.KeyValue {
 	)
 }
 
-// logAttributes returns the members of the access line.
+// logAttributes returns the fields of the access log line.
 func (e RequestEvent) logAttributes() []slog.Attr {
 	return []slog.Attr{
 		slog.String("method", e.Method), slog.String("route", e.Route), slog.Int("status", e.Status),

@@ -115,7 +115,7 @@ func checkProtocol(signal string) error {
 	return nil
 }
 
-// positiveInt returns the value of a variable, which must be 1 or more if it is set.
+// positiveInt returns the value of an environment variable, or the default if it is empty.
 func positiveInt(name string, byDefault int) (int, error) {
 	text := os.Getenv(name)
 	if text == "" {
@@ -123,7 +123,7 @@ func positiveInt(name string, byDefault int) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, fmt.Errorf("%s=%q is not a number from 1 up", name, text)
+		return 0, fmt.Errorf("%s=%q: must be an integer of 1 or more", name, text)
 	}
 	return n, nil
 }

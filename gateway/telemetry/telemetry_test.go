@@ -47,7 +47,7 @@ func TestNew_InvalidVariables(t *testing.T) {
 	f("OTEL_TRACES_SAMPLER_ARG", "2", `OTEL_TRACES_SAMPLER_ARG="2" is not a ratio`)
 	t.Setenv("OTEL_TRACES_EXPORTER", "otlp")
 	f("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", `OTEL_EXPORTER_OTLP_PROTOCOL="grpc": only http/protobuf`)
-	f("OTEL_BSP_MAX_QUEUE_SIZE", "many", `OTEL_BSP_MAX_QUEUE_SIZE="many" is not a number`)
+	f("OTEL_BSP_MAX_QUEUE_SIZE", "many", `OTEL_BSP_MAX_QUEUE_SIZE="many": must be an integer`)
 }
 
 // TestNew_SDKDisabled checks that the gateway works without spans and metrics.
@@ -111,10 +111,10 @@ func TestStartRequest_WithoutExporterHasTraceID(t *testing.T) {
 	telemetry := newTelemetry(t, Options{})
 	_, span := telemetry.StartRequest(context.Background(), "", "")
 	if span.IsRecording() {
-		t.Error("a span is recorded that nobody will see")
+		t.Error("a span is recorded although nothing exports it")
 	}
 	if !span.SpanContext().TraceID().IsValid() {
-		t.Error("answers would have no trace id")
+		t.Error("the span has no trace id")
 	}
 	span.End()
 }
@@ -155,10 +155,10 @@ func TestMetrics_NamesAndLabels(t *testing.T) {
 		}
 	}
 	if strings.Contains(page(), `quota_remaining{backend="krosai"}`) {
-		t.Error("a quota is shown that nobody knows")
+		t.Error("an unknown quota is shown")
 	}
 	telemetry.ForgetBackend("klen")
 	if strings.Contains(page(), `agentgw_breaker_state{backend="klen"`) {
-		t.Error("a backend that is gone is still shown")
+		t.Error("a removed backend is still shown")
 	}
 }
