@@ -6,7 +6,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/payload"
 )
 
-func TestNoneMatch(t *testing.T) {
+func TestMatchesAny(t *testing.T) {
 	f := func(want bool, etag string, lines ...string) {
 		t.Helper()
 		if got := matchesAny(lines, etag); got != want {

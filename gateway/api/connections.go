@@ -13,22 +13,22 @@ import (
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
-// connections are those of the public listener: bounded in number, in all and
-// from one address, and closed without losing an answer. One that is over a
-// bound is closed at once; it is never told anything.
+// connections tracks the connections of a server. It limits their number, in total and from
+// one address, and closes those over a limit without a response. It is safe for concurrent
+// use.
 type connections struct {
-	limits    func() config.Server
+	limits    func() config.Server // current settings
 	telemetry *telemetry.Telemetry
 
 	mu       sync.Mutex
 	open     map[*guardedConn]bool
 	byOrigin map[netip.Addr]int
 
-	last atomic.Pointer[time.Time] // nothing is read later; nil: no such time
+	readDeadline atomic.Pointer[time.Time] // upper bound of all read deadlines; nil for none
 }
 
-// Guard bounds the listener's connections. The TLS listener, if there is one,
-// goes around it.
+// Guard returns a listener whose connections are limited in number and, after a request was
+// refused, closed without losing the response. A TLS listener must wrap the returned one.
 func (s *Server) Guard(l net.Listener) net.Listener { return guardedListener{l, s.connections} }
 
 type guardedListener struct {
@@ -36,35 +36,35 @@ type guardedListener struct {
 	connections *connections
 }
 
-// How long Accept waits when the machine has nothing left to accept with.
+// Backoff of Accept while the process or the system is out of resources.
 const (
-	acceptPauseMin = 5 * time.Millisecond
-	acceptPauseMax = time.Second
+	minAcceptBackoff = 5 * time.Millisecond
+	maxAcceptBackoff = time.Second
 )
 
-// Accept waits while the process is out of descriptors: fasthttp takes that for
-// the end of the listener.
+// Accept retries temporary failures, such as being out of file descriptors. fasthttp would stop
+// serving.
 func (l guardedListener) Accept() (net.Conn, error) {
-	pause := acceptPauseMin
+	backoff := minAcceptBackoff
 	for {
 		c, err := l.Listener.Accept()
 		switch {
-		case passing(err):
-			time.Sleep(pause) // the kernel tells nobody when there are some again
-			pause = min(2*pause, acceptPauseMax)
+		case isTemporary(err):
+			time.Sleep(backoff) // nothing signals when resources are free again
+			backoff = min(2*backoff, maxAcceptBackoff)
 		case err != nil:
 			return nil, err
 		default:
 			if guarded := l.connections.admit(c); guarded != nil {
 				return guarded, nil
 			}
-			_ = c.Close() // it was told nothing yet
+			_ = c.Close() // nothing was sent that could be lost
 		}
 	}
 }
 
-// passing reports whether a failure to accept says nothing of the next.
-func passing(err error) bool {
+// isTemporary reports whether Accept may succeed after the error.
+func isTemporary(err error) bool {
 	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR} {
 		if errors.Is(err, e) {
 			return true
@@ -73,7 +73,7 @@ func passing(err error) bool {
 	return false
 }
 
-// admit counts a connection; nil if there are too many.
+// admit adds a connection, or returns nil if there are too many.
 func (cs *connections) admit(c net.Conn) net.Conn {
 	limits, from := cs.limits(), origin(c)
 	cs.mu.Lock()
@@ -92,7 +92,8 @@ func (cs *connections) admit(c net.Conn) net.Conn {
 	return guarded
 }
 
-// origin is the peer's address; of IPv6 its network, which one peer has whole.
+// origin returns the address that a connection counts for: the peer's, or for IPv6 its /64
+// network, because one host usually has a whole one. It is zero for a peer without an IP.
 func origin(c interface{ RemoteAddr() net.Addr }) netip.Addr {
 	from, err := netip.ParseAddrPort(c.RemoteAddr().String())
 	if err != nil {
@@ -105,6 +106,7 @@ func origin(c interface{ RemoteAddr() net.Addr }) netip.Addr {
 	return address
 }
 
+// closed removes a connection.
 func (cs *connections) closed(c *guardedConn) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -114,30 +116,31 @@ func (cs *connections) closed(c *guardedConn) {
 	}
 }
 
-// end has nothing be read after that time, however slowly a request comes.
-func (cs *connections) end(at time.Time) {
+// endReads limits the read deadlines of all connections, also of future ones.
+func (cs *connections) endReads(at time.Time) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	cs.last.Store(&at)
+	cs.readDeadline.Store(&at)
 	for c := range cs.open {
-		_ = c.Conn.SetReadDeadline(at) // one that is closed already needs none
+		_ = c.Conn.SetReadDeadline(at) // fails for closed connections only
 	}
 }
 
-// setReadDeadline sets a connection's, but not beyond that time.
-func (cs *connections) setReadDeadline(c *guardedConn, asked time.Time) error {
+// setReadDeadline sets the read deadline of a connection, at the latest that of endReads.
+func (cs *connections) setReadDeadline(c *guardedConn, deadline time.Time) error {
 	for {
-		last := cs.last.Load()
-		if last != nil && (asked.IsZero() || asked.After(*last)) {
-			asked = *last
+		bound := cs.readDeadline.Load()
+		if bound != nil && (deadline.IsZero() || deadline.After(*bound)) {
+			deadline = *bound
 		}
-		// The end may have come meanwhile, and set an earlier one.
-		if err := c.Conn.SetReadDeadline(asked); err != nil || cs.last.Load() == last {
+		// endReads may have set an earlier deadline in between.
+		if err := c.Conn.SetReadDeadline(deadline); err != nil || cs.readDeadline.Load() == bound {
 			return err
 		}
 	}
 }
 
+// count returns the number of connections and of the addresses that they come from.
 func (cs *connections) count() (connections, addresses int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

@@ -15,15 +15,15 @@ func TestOrigin(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := origin(addressed{address}).String(); got != want {
-			t.Errorf("%s is from %s, want %s", peer, got, want)
+			t.Errorf("%s: origin %s, want %s", peer, got, want)
 		}
 	}
 	if origin(addressed{&net.UnixAddr{Name: "@"}}).IsValid() {
-		t.Error("a socket without addresses has one")
+		t.Error("a Unix socket has an origin")
 	}
 }
 
-// addressed is a connection of which only the peer is known.
+// addressed has the remote address peer.
 type addressed struct{ peer net.Addr }
 
 func (a addressed) RemoteAddr() net.Addr { return a.peer }

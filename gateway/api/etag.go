@@ -6,7 +6,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/agents"
 )
 
-// matchesAny reports whether the lines of If-None-Match hold the entity tag, by the weak
+// matchesAny reports whether the lines of If-None-Match contain the entity tag, by weak
 // comparison (RFC 9110, section 13.1.2).
 func matchesAny(lines []string, etag string) bool {
 	return agents.MatchesETag(lines, func(tag string) bool {

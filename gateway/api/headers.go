@@ -7,11 +7,11 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// requestHeader is the index of a request header that can change a response.
+// requestHeader is an index into headerNames.
 type requestHeader int
 
-// The request headers that can change a response. A handler can read no others, so
-// the response cache's key, which is made from this list, cannot miss one.
+// The request headers that can change a response. Handlers cannot read others, so the response
+// cache's key, which is made from this list, cannot miss one.
 const (
 	headerAuthorization requestHeader = iota
 	headerAPIKey
@@ -21,7 +21,7 @@ const (
 	headerOrigin
 	headerAcceptEncoding
 	headerIfNoneMatch
-	// From here on, the handlers see the values: they are part of the response cache's key.
+	// Handlers read the following ones: they are part of the response cache's key.
 	headerAccept
 	headerPrefer
 	headerCacheControl
@@ -32,7 +32,7 @@ const (
 	firstHandlerHeader = headerAccept
 )
 
-// headerNames has each name in the canonical form that fasthttp gives it.
+// headerNames has the names in fasthttp's canonical form.
 var headerNames = [headerCount]string{
 	headerAuthorization:  "Authorization",
 	headerAPIKey:         "X-Api-Key",
@@ -57,8 +57,8 @@ var headerIndex = func() map[string]requestHeader {
 	return index
 }()
 
-// requestHeaders holds the values of the headers above, one for each line. They are
-// copies: fasthttp reuses its buffers for the next request of the connection.
+// requestHeaders has the values of each header, one for each line. They are copies: fasthttp
+// reuses its buffers for the next request of the connection.
 type requestHeaders [headerCount][]string
 
 // parseHeaders reads the headers that can change a response.
@@ -80,7 +80,7 @@ func (h *requestHeaders) first(header requestHeader) string {
 	return h[header][0]
 }
 
-// cacheKey returns the values of the headers that handlers see, as one string.
+// cacheKey returns the headers that handlers read as one string.
 func (h *requestHeaders) cacheKey() string {
 	var key strings.Builder
 	for i := firstHandlerHeader; i < headerCount; i++ {
@@ -94,8 +94,9 @@ func (h *requestHeaders) cacheKey() string {
 	return key.String()
 }
 
-// hasTrailer reports whether one of the headers came in the trailer of a chunked body.
-// They must not (RFC 9110, section 6.5.1), and fasthttp merges them into the header.
+// hasTrailer reports whether one of the headers was in the trailer of a chunked body, which
+// RFC 9110, section 6.5.1, does not allow. fasthttp merges trailers into the header; raw is the
+// header as it was received.
 func (h *requestHeaders) hasTrailer(raw []byte) bool {
 	for i, name := range headerNames {
 		count := len(h[i])

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// guardedConn is counted until it is closed, and can linger then: one that is
-// closed while its peer still sends is reset, and the peer loses the answer that
-// was on its way: it would see a broken connection where it was told 413. Such a
-// connection is read on for a while before it is closed (RFC 9112, 9.6).
+// guardedConn is a connection that connections counts. It can linger: closing a connection
+// while the peer still sends resets it, and the peer may lose the response, such as a 413.
+// A lingering connection therefore reads and discards for a while before it closes (RFC 9112,
+// section 9.6).
 type guardedConn struct {
 	net.Conn
 	connections *connections
@@ -23,13 +23,13 @@ type guardedConn struct {
 	once        sync.Once
 }
 
-// Bounds of what is read of a peer that was already answered.
+// Bounds of what a lingering connection reads.
 const (
 	lingerTime  = 2 * time.Second
 	lingerBytes = 64 << 20
 )
 
-// lingerOn has the connection below c linger when it is closed.
+// lingerOn makes c linger when it is closed, if it is a guardedConn or TLS over one.
 func lingerOn(c net.Conn) {
 	if secured, ok := c.(*tls.Conn); ok {
 		c = secured.NetConn()
@@ -39,22 +39,22 @@ func lingerOn(c net.Conn) {
 	}
 }
 
-// SetReadDeadline sets it, but not beyond the end of the server.
+// SetReadDeadline sets the read deadline, at the latest that of a shutdown.
 func (c *guardedConn) SetReadDeadline(t time.Time) error {
 	return c.connections.setReadDeadline(c, t)
 }
 
-// SetDeadline sets both.
+// SetDeadline sets the read and the write deadline.
 func (c *guardedConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.Conn.SetWriteDeadline(t))
 }
 
-// Close ends what is sent, and reads what still comes, within bounds.
+// Close closes the connection, after lingering if lingerOn was called.
 func (c *guardedConn) Close() error {
 	defer c.once.Do(func() { c.connections.closed(c) })
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() {
 		if half.CloseWrite() == nil && c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // however it ends, the connection is closed
+			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // errors do not matter: the connection is closed next
 		}
 	}
 	return c.Conn.Close()

@@ -19,21 +19,21 @@ import (
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
-// requestState is what the middlewares and the handler of one request share. It is used
-// by the goroutine of the request alone.
+// requestState is what the middlewares and the handler of a request share. Only the goroutine
+// of the request uses it.
 type requestState struct {
-	settings  *Settings // of the moment when the request began
+	settings  *Settings // current when the request began
 	began     time.Time
 	requestID string
 	headers   *requestHeaders
 	trace     trace.SpanContext
 	entry     *journal.Entry
 
-	route   string // as the OpenAPI document writes it
+	route   string // in OpenAPI's syntax; empty for none
 	keyID   string
-	code    problem.Code // of a problem
+	code    problem.Code // of the problem in the response; empty for none
 	sources []journal.Source
-	limit   *auth.RateLimit // nil: the key has none
+	limit   *auth.RateLimit // of the key; nil for none
 	cache   backend.CacheStatus
 	about   agents.Ref
 }
@@ -44,7 +44,7 @@ func requestStateOf(c *fiber.Ctx) *requestState { return c.Locals(requestStateLo
 
 var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
-// newRequestState keeps the caller's request id if it is a valid one.
+// newRequestState makes the state of a request. It uses the caller's request id if it is valid.
 func (s *Server) newRequestState(c *fiber.Ctx) *requestState {
 	r := &requestState{settings: s.Current(), began: time.Now(), headers: parseHeaders(&c.Request().Header)}
 	if r.requestID = r.headers.first(headerRequestID); !validRequestID.MatchString(r.requestID) {
@@ -57,14 +57,14 @@ func (s *Server) newRequestState(c *fiber.Ctx) *requestState {
 // newRequestID returns a ULID, so that request ids sort by time.
 func newRequestID(now time.Time) string {
 	var id ulid.ULID
-	_ = id.SetTime(ulid.Timestamp(now)) // fails from the year 10889 on
+	_ = id.SetTime(ulid.Timestamp(now)) // fails after the year 10889
 	binary.BigEndian.PutUint16(id[6:], uint16(rand.Uint32()))
 	binary.BigEndian.PutUint64(id[8:], rand.Uint64())
 	return id.String()
 }
 
-// observe gives the request its id, span and deadline, turns every error into a problem,
-// and reports the request when it is answered.
+// observe gives a request its id, span and deadline, responds to errors with a problem, and
+// reports the request at its end.
 func (s *Server) observe(c *fiber.Ctx) error {
 	r := s.newRequestState(c)
 	ctx, span := s.Telemetry.StartRequest(context.Background(), r.headers.first(headerTraceparent), r.headers.first(headerTracestate))
@@ -103,7 +103,7 @@ func (s *Server) finish(c *fiber.Ctx, r *requestState, span trace.Span) {
 	})
 }
 
-// scheme is of the connection. Fiber would take it from a header, which callers write.
+// scheme returns the scheme of the connection. Fiber's would trust a header of the request.
 func scheme(c *fiber.Ctx) string {
 	if c.Context().IsTLS() {
 		return "https"
@@ -111,14 +111,14 @@ func scheme(c *fiber.Ctx) string {
 	return "http"
 }
 
-// isClientError reports whether the caller asked for something impossible: a 4xx, or an
-// operation that a backend does not have. A backend's spent quota is not the caller's error.
+// isClientError reports whether the request itself was invalid: a 4xx, or an operation that the
+// backend does not support. A backend's exceeded rate limit is not the caller's error.
 func isClientError(status int, code problem.Code) bool {
 	return status >= 400 && status < 500 && code != problem.CodeUpstreamRateLimited || status == fiber.StatusNotImplemented
 }
 
-// sourcesOfProblem are the sources of a problem: those of a list, or the one backend that
-// the problem is about.
+// sourcesOfProblem returns the sources of a problem: those of a list, or the one backend that
+// it concerns.
 func sourcesOfProblem(p *problem.Problem) []journal.Source {
 	if len(p.Sources) == 0 && p.Backend != nil {
 		status := problem.SourceError

@@ -30,11 +30,11 @@ import (
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
-// Server is the public listener.
+// Server serves the public API. It is safe for concurrent use.
 type Server struct {
 	Options
 	app       *fiber.App
-	bodyLimit int64 // as it was at start
+	bodyLimit int64 // in bytes; a reload does not change it
 
 	documents   *documents
 	connections *connections
@@ -46,17 +46,17 @@ type Server struct {
 	stopped  bool
 }
 
-// Bounds of the public listener that are not configured.
+// Limits of requests and responses that are not configurable.
 const (
 	maxHeaderBytes = 16 << 10
 	maxURIBytes    = 8 << 10
 	idleTimeout    = 75 * time.Second
-	HeaderTimeout  = 10 * time.Second // of a request's headers
-	BodyTimeout    = 30 * time.Second // of its body
-	writeTimeout   = 60 * time.Second // of a whole answer
+	HeaderTimeout  = 10 * time.Second // for reading the headers of a request
+	BodyTimeout    = 30 * time.Second // for reading its body
+	writeTimeout   = 60 * time.Second // for writing the response
 )
 
-// Options are what a Server is made of.
+// Options are the dependencies of a Server. All are required.
 type Options struct {
 	Version    string
 	Providers  []*adapters.Info
@@ -66,30 +66,32 @@ type Options struct {
 	Aliases    *alias.Service
 	Migrations *migration.Service
 	Responses  *ResponseCache
-	// IsFresh reports whether a cache entry is still what a response was made of.
+	// IsFresh reports whether the cache entry that a response was made from is unchanged, and
+	// fresh at that time.
 	IsFresh func(d backend.Dependency, now time.Time) bool
-	// Slots shares server.max_inflight among keys; InFlight counts the requests that run.
+	// Slots shares server.max_inflight among keys. InFlight counts the requests in progress, of
+	// all servers.
 	Slots    *limit.FairSemaphore
 	InFlight *atomic.Int64
-	// Current returns the settings of the moment.
+	// Current returns the current settings.
 	Current func() *Settings
 }
 
-// Settings are what a Server takes from the configuration. A request uses the settings
-// of the moment when it began.
+// Settings are the part of the configuration that a Server uses. A request uses the settings
+// that were current when it began. They are not changed.
 type Settings struct {
 	config.Server
 	Keys *auth.Keyring
 }
 
-// NewServer returns the public listener of a gateway. Its body limit is that of the current
-// configuration; everything else follows reloads.
+// NewServer returns a server that does not serve yet. Its body limit is that of the current
+// settings; everything else follows reloads.
 //
 // A request passes, in this order:
 //
-//	observe         id, span, deadline; at the end access line, metrics, recent requests
+//	observe         request id, span, deadline; at the end access log, metrics, recent requests
 //	recoverPanic    a panic becomes a 500
-//	checkFraming    refuses requests whose end is ambiguous
+//	checkFraming    refuses requests whose end is ambiguous (request smuggling)
 //	admit           server.max_inflight, shutdown, length of the target
 //	cors            server.cors.origins
 //	handle          the route: key, rate limit, fair share, scope, response cache, handler
@@ -101,8 +103,8 @@ func NewServer(o Options) *Server {
 	}}
 	s.bodyLimit = int64(c.BodyLimit)
 	s.documents = newDocuments(o.Version, o.Providers)
-	// Without Immutable, strings of a *fiber.Ctx alias buffers that the next request reuses:
-	// what outlives the handler is copied.
+	// Immutable is off: strings of a *fiber.Ctx alias buffers that the next request reuses, so
+	// everything that outlives the handler is copied.
 	s.app = fiber.New(fiber.Config{
 		AppName:               "agentgw",
 		DisableStartupMessage: true,
@@ -116,13 +118,13 @@ func NewServer(o Options) *Server {
 		StrictRouting:         true,
 		CaseSensitive:         true,
 	})
-	// The default answer to a malformed request quotes it, keys and all.
+	// fasthttp's own response to a malformed request would quote it, including its key.
 	s.app.Server().SecureErrorLogMessage = true
 	s.app.Server().CloseOnShutdown = true
 	s.app.Server().Logger = discardLogger{}
 	s.app.Server().HeaderReceived = func(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
 		if n := header.ContentLength(); n != chunked && n <= 0 {
-			return fasthttp.RequestConfig{} // there is no body to wait for
+			return fasthttp.RequestConfig{} // no body
 		}
 		return fasthttp.RequestConfig{ReadTimeout: BodyTimeout}
 	}
@@ -150,17 +152,18 @@ func withKnownMethod(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	}
 }
 
-// chunked is what fasthttp has for the length of a body that says where it ends itself.
+// chunked is fasthttp's Content-Length of a chunked body.
 const chunked = -1
 
-// discardLogger: fasthttp's own lines can quote a request.
+// discardLogger drops fasthttp's log lines, which can quote a request.
 type discardLogger struct{}
 
 var _ fasthttp.Logger = discardLogger{}
 
 func (discardLogger) Printf(string, ...any) {}
 
-// Serve answers on the listener until Shutdown.
+// Serve serves connections of the listener until Shutdown. After Shutdown it only closes the
+// listener.
 func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
 	s.listener = l
@@ -172,19 +175,18 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.app.Listener(l)
 }
 
-// OpenConnections returns the number of open connections, and of the addresses that they
-// come from.
+// OpenConnections returns the number of open connections of guarded listeners, and of the
+// addresses that they come from.
 func (s *Server) OpenConnections() (connections, addresses int) { return s.connections.count() }
 
-// ServeConn serves one connection until it ends.
+// ServeConn serves one connection, without a listener, until it ends.
 func (s *Server) ServeConn(c net.Conn) error { return s.app.Server().ServeConn(c) }
 
-// RefuseRequests answers every new request with 503 draining from now on.
+// RefuseRequests makes the server respond to every new request with 503 draining.
 func (s *Server) RefuseRequests() { s.closing.Store(true) }
 
-// Shutdown takes no new connections, lets what runs end, and returns when it
-// has, or after the grace. What comes on a connection that is still there is
-// told to go elsewhere.
+// Shutdown closes the listener and waits until the requests in progress are finished, at most
+// for the grace period. New requests on open connections get 503 draining.
 func (s *Server) Shutdown(grace time.Duration) error {
 	s.leaving.Store(true)
 	s.RefuseRequests()
@@ -192,10 +194,10 @@ func (s *Server) Shutdown(grace time.Duration) error {
 	s.stopped = true
 	l := s.listener
 	s.mu.Unlock()
-	s.connections.end(time.Now().Add(lastRequests))
+	s.connections.endReads(time.Now().Add(lastRequests))
 	err := s.app.ShutdownWithTimeout(grace)
 	if l != nil {
-		_ = l.Close() // Serve may have been about to begin
+		_ = l.Close() // Serve may have started it in between
 	}
 	return err
 }
@@ -207,5 +209,5 @@ func (s *Server) Drain(d time.Duration) {
 	time.Sleep(d)
 }
 
-// lastRequests is how long a request may still arrive after the listener was closed.
+// lastRequests is how long incomplete requests may still arrive once Shutdown was called.
 const lastRequests = time.Second

@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// certificate is a pair of files; a renewed one is picked up within a second,
-// and one that cannot be read leaves the last good one.
+// certificate is a TLS certificate that is read again within a second after its files change.
+// If they cannot be read, it stays as it is. It is safe for concurrent use.
 type certificate struct {
 	certFile, keyFile string
 
-	mu      sync.Mutex
-	checked time.Time
-	stamp   [2]time.Time
-	loaded  *tls.Certificate
+	mu       sync.Mutex
+	checked  time.Time    // when the files were last looked at
+	modified [2]time.Time // modification times of the loaded files
+	loaded   *tls.Certificate
 }
 
-// TLSConfig serves the certificate in the files, which must be readable now.
+// TLSConfig returns a configuration with the certificate in the files, which it follows. They
+// must be readable now.
 func TLSConfig(certFile, keyFile string) (*tls.Config, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile}
 	if err := c.load(); err != nil {
@@ -36,15 +37,15 @@ func (c *certificate) current() *tls.Certificate {
 	defer c.mu.Unlock()
 	if now := time.Now(); now.Sub(c.checked) >= time.Second {
 		c.checked = now
-		if stamp, err := c.stamps(); err == nil && stamp != c.stamp {
-			_ = c.load() // half of a renewal may be there: the next second sees all of it
+		if modified, err := c.modificationTimes(); err == nil && modified != c.modified {
+			_ = c.load() // fails while only one of the files is renewed; tried again later
 		}
 	}
 	return c.loaded
 }
 
 func (c *certificate) load() error {
-	stamp, err := c.stamps()
+	modified, err := c.modificationTimes()
 	if err != nil {
 		return err
 	}
@@ -52,17 +53,17 @@ func (c *certificate) load() error {
 	if err != nil {
 		return err
 	}
-	c.stamp, c.loaded = stamp, &pair
+	c.modified, c.loaded = modified, &pair
 	return nil
 }
 
-func (c *certificate) stamps() (stamps [2]time.Time, err error) {
+func (c *certificate) modificationTimes() (times [2]time.Time, err error) {
 	for i, file := range []string{c.certFile, c.keyFile} {
 		info, err := os.Stat(file)
 		if err != nil {
-			return stamps, err
+			return times, err
 		}
-		stamps[i] = info.ModTime()
+		times[i] = info.ModTime()
 	}
-	return stamps, nil
+	return times, nil
 }

@@ -45,12 +45,12 @@ func writePair(t *testing.T, certFile, keyFile string, serial int64) {
 	}
 }
 
-// TestRenewedCertificateIsPickedUp: without a restart, and half of a renewal
-// leaves the last good pair.
-func TestRenewedCertificateIsPickedUp(t *testing.T) {
+// TestTLSConfig_RenewedCertificate checks that a renewed certificate is served without a
+// restart, and that an incomplete renewal leaves the old one.
+func TestTLSConfig_RenewedCertificate(t *testing.T) {
 	certFile, keyFile := filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
 	if _, err := TLSConfig(certFile, keyFile); err == nil {
-		t.Error("files that are not there are taken")
+		t.Error("no error for missing files")
 	}
 	writePair(t, certFile, keyFile, 1)
 	config, err := TLSConfig(certFile, keyFile)
@@ -68,13 +68,13 @@ func TestRenewedCertificateIsPickedUp(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_ = c.(*tls.Conn).Handshake() // the client looks at what it got
+			_ = c.(*tls.Conn).Handshake() // the client checks the certificate
 			_ = c.Close()
 		}
 	}()
 	served := func() int64 {
 		t.Helper()
-		c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true}) // only its number is looked at
+		c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true}) // only the serial number matters
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,10 +91,10 @@ func TestRenewedCertificateIsPickedUp(t *testing.T) {
 	if err := os.Chtimes(certFile, later, later); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(1500 * time.Millisecond) // longer than a look is apart
+	deadline := time.Now().Add(1500 * time.Millisecond) // longer than between two checks of the files
 	for time.Now().Before(deadline) {
 		if got := served(); got != 1 {
-			t.Fatalf("half of a renewal is served as %d", got)
+			t.Fatalf("an incomplete renewal is served as %d", got)
 		}
 	}
 	writePair(t, certFile, keyFile, 2)
