@@ -38,7 +38,7 @@ func TestCache_ListIsSharedByKeysOfOneCredential(t *testing.T) {
 }
 
 func TestCache_StaleIfError(t *testing.T) {
-	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 0s}\ntimeout: 300ms\nbreaker: {consecutive: 1000, min_requests: 1000}")
+	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 0s}\ntimeout: 3s\nbreaker: {consecutive: 1000, min_requests: 1000}")
 	b.get("/v1/agents").wants(t, 200, "")
 	krosai := b.vendors["krosai"].Control()
 	for _, fault := range []sandbox.Fault{{Status: 500}, {Status: 503}, {Reset: true}, {Hang: true}, {Status: 200, Body: "<html>"}} {

@@ -225,7 +225,7 @@ func TestDrain_AnswersAndClosesConnections(t *testing.T) {
 // TestShutdown_FinishesRequestsAndRefusesNewOnes checks that requests in progress are finished
 // and that new ones on open connections get 503 draining.
 func TestShutdown_FinishesRequestsAndRefusesNewOnes(t *testing.T) {
-	b := newBench(t, "timeout: 9s")
+	b := newBench(t, "timeout: 60s")
 	release := make(chan struct{})
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Change: func(body []byte) []byte { <-release; return body }})
 	conn := b.dial()

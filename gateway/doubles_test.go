@@ -31,4 +31,4 @@ func (panicking) Get(_ context.Context, cred adapters.Credential, _ string) (*no
 }
 
 // caller returns the caller of a key by the key's id.
-func (g *Gateway) caller(id string) *auth.Caller { return g.state.Load().keys.ByID[id] }
+func (g *Gateway) caller(id string) *auth.Caller { return g.state.Load().keys.Caller(id) }

@@ -149,7 +149,7 @@ func TestExamples(t *testing.T) {
 			broken.New = func(s adapters.Settings) adapters.Adapter { return panicking{made(s)} }
 			b = newBench(t, "", broken)
 		} else {
-			b = newBench(t, "timeout: 300ms")
+			b = newBench(t, "timeout: 3s")
 			p.before(b)
 		}
 		r := b.ask(p.key, p.method, p.path, p.body, append(p.headers, id)...).wants(t, statusOf(p.code), string(p.code))

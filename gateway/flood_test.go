@@ -11,7 +11,7 @@ import (
 // A flood of one key keeps neither another key out of the gateway, nor another credential out
 // of a backend.
 func TestFlood_OtherKeysAndCredentialsAreServed(t *testing.T) {
-	b := newBench(t, "max_concurrent: 16\ntimeout: 9s")
+	b := newBench(t, "max_concurrent: 16\ntimeout: 60s")
 	b.reload("max_inflight: 2048", "max_inflight: 32")
 	release := make(chan struct{})
 	b.vendors["klen"].Control().Fail(sandbox.Fault{Change: func(body []byte) []byte { <-release; return body }})
@@ -50,7 +50,7 @@ func TestFlood_OtherKeysAndCredentialsAreServed(t *testing.T) {
 
 // A key that holds all the slots it can get leaves one to the next key.
 func TestFlood_SlowRequestsLeaveSlotForOtherKeys(t *testing.T) {
-	b := newBench(t, "timeout: 9s")
+	b := newBench(t, "timeout: 60s")
 	b.reload("max_inflight: 2048", "max_inflight: 32")
 	release := make(chan struct{})
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Change: func(body []byte) []byte { <-release; return body }})

@@ -179,7 +179,7 @@ func TestFullView_BoundsConcurrentDetails(t *testing.T) {
 // when their requests have ended.
 func TestFullView_EndsBeforeTheRequestTimeout(t *testing.T) {
 	b := newBench(t, "timeout: 30s\nbreaker: {consecutive: 1000, min_requests: 1000}")
-	b.reload("request_timeout: 10s", "request_timeout: 1s")
+	b.reload("request_timeout: 2m", "request_timeout: 1s")
 	for i := range 40 {
 		b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], talkifaiAgent(i))
 	}
@@ -232,7 +232,7 @@ func TestFullView_BoundsConcurrentRefreshes(t *testing.T) {
 // TestFullView_RepeatingTheRequestLoadsTheRest: there are more agents than one
 // request may load.
 func TestFullView_RepeatingTheRequestLoadsTheRest(t *testing.T) {
-	b := newBench(t, "cache: {ttl: 1h}\ntimeout: 9s")
+	b := newBench(t, "cache: {ttl: 1h}\ntimeout: 60s")
 	for i := range 1000 + 20 {
 		b.vendors["talkifai"].Seed(b.env["ACME_TALKIFAI"], []byte(fmt.Sprintf(`{"id": "x%d", "name": "N", "agentArchitecture": "text", "model": "m", "systemPrompt": "p", "language": "sv", "mode": "public", "active": true, "temperature": 0.5, "createdAt": "2024-01-01T00:00:00Z", "updatedAt": "2024-01-01T00:00:00Z"}`, i)))
 	}

@@ -80,7 +80,7 @@ func newBenchOn(t *testing.T, storeURL, perBackend string, providers ...adapters
 	t.Helper()
 	b := &bench{t: t, storeURL: storeURL, vendors: map[string]sandbox.Emulator{}, log: &syncbuf.Buffer{}, spans: tracetest.NewInMemoryExporter(), keys: map[string]string{}, env: map[string]string{}}
 	var file strings.Builder
-	file.WriteString("server: {request_timeout: 10s, max_inflight: 2048}\nbackends:\n")
+	file.WriteString("server: {request_timeout: 2m, max_inflight: 2048}\nbackends:\n")
 	for _, v := range all.Entries() {
 		name := v.Info.Provider
 		vendor := v.Emulator()

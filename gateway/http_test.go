@@ -183,7 +183,7 @@ func TestCORS(t *testing.T) {
 	if r := b.ask("", "OPTIONS", "/v1/agents", "", preflight...); r.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("allowed by default: %v", r.Header)
 	}
-	b.reload("request_timeout: 10s", "request_timeout: 10s, cors: {origins: [https://App.Example]}")
+	b.reload("request_timeout: 2m", "request_timeout: 2m, cors: {origins: [https://App.Example]}")
 	if r := b.ask("", "OPTIONS", "/v1/agents", "", preflight...); r.StatusCode != 204 || r.Header.Get("Access-Control-Allow-Origin") != "https://app.example" {
 		t.Errorf("%d %v", r.StatusCode, r.Header)
 	}
@@ -219,7 +219,7 @@ func TestRateLimit_OfKey(t *testing.T) {
 }
 
 func TestMaxInflight_IsOverloaded(t *testing.T) {
-	b := newBench(t, "timeout: 8s")
+	b := newBench(t, "timeout: 50s")
 	b.reload("max_inflight: 2048", "max_inflight: 1")
 	klen := b.vendors["klen"].Control()
 	klen.Fail(sandbox.Fault{Delay: 2 * time.Second})

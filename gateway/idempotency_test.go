@@ -86,7 +86,7 @@ func TestIdempotencyKey_LostCreateIsNotDuplicated(t *testing.T) {
 	for vendor, body := range newAgents {
 		t.Run(vendor, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, "timeout: 500ms\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+			b := newBench(t, "timeout: 3s\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 			control := b.vendors[vendor].Control()
 			for i, c := range lostCases {
 				name := fmt.Sprintf("Once %d", i)
@@ -278,7 +278,7 @@ func TestIdempotencyKey_ConcurrentRequestsCreateOneAgent(t *testing.T) {
 // lists and repeated creates in random order. A key keeps its agent, and no other agent exists.
 func TestIdempotencyKey_RandomFailuresCreateOneAgentPerKey(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "timeout: 200ms\nmax_concurrent: 8\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+	b := newBench(t, "timeout: 3s\nmax_concurrent: 8\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 	control := b.vendors["krosai"].Control()
 	faults := []sandbox.Fault{
 		{Reset: true}, {Done: true, Reset: true}, {Cut: true}, {Hang: true}, {Done: true, Hang: true},

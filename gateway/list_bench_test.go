@@ -45,7 +45,7 @@ func BenchmarkList(b *testing.B) {
 		{name: "cached-search", query: agents.ListQuery{Query: catalog.Query{Text: "agent 1"}}},
 		{name: "cached-ordered", query: agents.ListQuery{Query: catalog.Query{Order: catalog.Order{By: catalog.ByName}}}},
 		{name: "cached-full", query: agents.ListQuery{Full: true}},
-		{name: "uncached", query: agents.ListQuery{Fresh: true}},
+		{name: "uncached", query: agents.ListQuery{NoCache: true}},
 	} {
 		for _, agents := range []int{10, 100} {
 			g, caller, _ := benchGateway(b, agents, "krosai")

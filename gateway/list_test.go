@@ -119,7 +119,7 @@ func TestRaw_IsIncludedOnRequest(t *testing.T) {
 }
 
 func TestList_PartialFailure(t *testing.T) {
-	b := newBench(t, "timeout: 300ms")
+	b := newBench(t, "timeout: 3s")
 	f := func(fault sandbox.Fault, code string) {
 		t.Helper()
 		b.gateway.Purge("", "")

@@ -109,7 +109,7 @@ func (g *memoryGateway) config(c change) *config.Config {
 	if c == changeReloadReader {
 		reader = "empty"
 	}
-	fmt.Fprintf(&file, "server: {request_timeout: 10s, cursor_secret: env:cursors%s}\nbackends:\n", cors)
+	fmt.Fprintf(&file, "server: {request_timeout: 2m, cursor_secret: env:cursors%s}\nbackends:\n", cors)
 	for _, e := range all.Entries() {
 		fmt.Fprintf(&file, "  %s: {provider: %[1]s, base_url: 'http://127.0.0.1:1', %s}\n", e.Info.Provider, propertyBackend)
 	}

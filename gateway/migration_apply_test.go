@@ -28,7 +28,7 @@ func TestApply_ChangedSourceIsStale(t *testing.T) {
 // again ends with exactly one target.
 func TestApply_LostResponseCreatesOneTarget(t *testing.T) {
 	t.Parallel() // it waits most of the time
-	b := newBench(t, "timeout: 500ms\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
+	b := newBench(t, "timeout: 3s\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}")
 	control := b.vendors["talkifai"].Control()
 	for i, c := range lostCases[:len(lostCases)-1] {
 		name := fmt.Sprintf("Moved %d", i)

@@ -93,7 +93,7 @@ func TestRollback_KeepsChangesOfOthers(t *testing.T) {
 // TestRollback_AbandonsUnknownOutcome: abandon gives up a migration whose create request has
 // an outcome that cannot be determined.
 func TestRollback_AbandonsUnknownOutcome(t *testing.T) {
-	b := newBench(t, "timeout: 300ms\nbreaker: {consecutive: 100000, min_requests: 100000}")
+	b := newBench(t, "timeout: 3s\nbreaker: {consecutive: 100000, min_requests: 100000}")
 	m := b.plan(toTalkifai)
 	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Hang: true})
 	m.apply().wants(t, 504, "write_outcome_unknown")

@@ -93,8 +93,8 @@ func TestQuota_RetryAfterBlocksCredential(t *testing.T) {
 
 // A call that ends by the request's own deadline, or never starts, is no failure of the backend.
 func TestBreaker_IgnoresOwnDeadline(t *testing.T) {
-	b := newBench(t, "timeout: 8s\nbreaker: {consecutive: 2}")
-	b.reload("request_timeout: 10s", "request_timeout: 300ms")
+	b := newBench(t, "timeout: 50s\nbreaker: {consecutive: 2}")
+	b.reload("request_timeout: 2m", "request_timeout: 300ms")
 	b.vendors["klen"].Control().Fail(sandbox.Fault{Hang: true})
 	for range 4 {
 		b.get("/v1/agents/klen:123").wants(t, 504, "upstream_timeout")
@@ -118,7 +118,7 @@ func TestBreaker_IgnoresOwnDeadline(t *testing.T) {
 }
 
 func TestBulkhead_RefusesBeyondMaxConcurrent(t *testing.T) {
-	b := newBench(t, "max_concurrent: 1\ntimeout: 8s")
+	b := newBench(t, "max_concurrent: 1\ntimeout: 50s")
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Delay: 2 * time.Second, Times: 1})
 	done := make(chan reply)
 	go func() { done <- b.get("/v1/agents?backend=krosai") }()

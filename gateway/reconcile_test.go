@@ -10,7 +10,7 @@ import (
 	"github.com/agentgw/agentgw/sandbox"
 )
 
-const lostBench = "timeout: 500ms\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}"
+const lostBench = "timeout: 3s\nbreaker: {consecutive: 100000, min_requests: 100000}\ncache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}"
 
 func (b *bench) lose(key, body string, f sandbox.Fault) {
 	b.t.Helper()

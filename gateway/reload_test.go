@@ -47,7 +47,7 @@ func TestReload_KeepsBreakerUnlessReconfigured(t *testing.T) {
 	b := newBench(t, "breaker: {consecutive: 1, open_for: 1h}\ncache: {ttl: 0s, stale_if_error: 0s, stale_while_revalidate: 0s}")
 	b.vendors["klen"].Control().Fail(sandbox.Fault{Status: 500})
 	b.get("/v1/agents/klen:123").wants(t, 502, "upstream_error")
-	b.reload("request_timeout: 10s", "request_timeout: 9s")
+	b.reload("request_timeout: 2m", "request_timeout: 60s")
 	if got := b.get("/v1/backends/klen").at("breaker.state"); got != "open" {
 		t.Errorf("the breaker is %v", got)
 	}
@@ -76,15 +76,15 @@ func TestReload_KeepsQuotaUsage(t *testing.T) {
 
 // Requests that run under the old configuration still hold their slots under the new one.
 func TestReload_KeepsConcurrencySlots(t *testing.T) {
-	b := newBench(t, "max_concurrent: 1\ntimeout: 9s")
+	b := newBench(t, "max_concurrent: 1\ntimeout: 60s")
 	release := make(chan struct{})
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Times: 1, Change: func(body []byte) []byte { <-release; return body }})
 	done := make(chan reply)
 	go func() { done <- b.get("/v1/agents?backend=krosai") }()
 	waitFor(t, "the first request to arrive", func() bool { return b.requests("krosai") == 1 })
-	b.reload("timeout: 9s", "timeout: 8s")
+	b.reload("timeout: 60s", "timeout: 50s")
 	b.get(krosaiAgent).wants(t, 503, "upstream_unavailable")
-	b.reload("timeout: 9s", "timeout: 8s", "max_concurrent: 1", "max_concurrent: 2", b.file[strings.Index(b.file, "  - id: "+keyKlen):strings.Index(b.file, "  - id: "+keyRead)], "")
+	b.reload("timeout: 60s", "timeout: 50s", "max_concurrent: 1", "max_concurrent: 2", b.file[strings.Index(b.file, "  - id: "+keyKlen):strings.Index(b.file, "  - id: "+keyRead)], "")
 	b.get(krosaiAgent).wants(t, 200, "")
 	close(release)
 	(<-done).wants(t, 200, "")
@@ -116,7 +116,7 @@ func TestReload_UsesRotatedCredential(t *testing.T) {
 func TestReload_KeepsCursorsValid(t *testing.T) {
 	b := newBench(t, "")
 	cursor := b.get("/v1/agents?limit=1").body["next_cursor"].(string)
-	b.reload("request_timeout: 10s", "request_timeout: 9s")
+	b.reload("request_timeout: 2m", "request_timeout: 60s")
 	b.get("/v1/agents?cursor="+cursor).wants(t, 200, "")
 }
 

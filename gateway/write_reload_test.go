@@ -12,7 +12,7 @@ import (
 // between.
 func TestCache_WriteAcrossReloadInvalidates(t *testing.T) {
 	for name, meanwhile := range map[string]func(*bench){
-		"the backend is reconfigured": func(b *bench) { b.reload("timeout: 9s", "timeout: 8s") },
+		"the backend is reconfigured": func(b *bench) { b.reload("timeout: 60s", "timeout: 50s") },
 		"the key is removed and added again": func(b *bench) {
 			b.reload(b.file[strings.Index(b.file, "keys:"):], "keys: []")
 			b.reload()
@@ -20,7 +20,7 @@ func TestCache_WriteAcrossReloadInvalidates(t *testing.T) {
 		"no reload": func(*bench) {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, "timeout: 9s")
+			b := newBench(t, "timeout: 60s")
 			krosai := b.vendors["krosai"].Control()
 			written, release, answered := make(chan struct{}), make(chan struct{}), make(chan reply, 1)
 			krosai.Fail(sandbox.Fault{Method: "PUT", Change: func(body []byte) []byte {

@@ -52,9 +52,9 @@ type planView struct {
 	Findings   []migrate.Finding `json:"findings"`
 	// Agent is the body of the equivalent POST /v1/agents. Requests are the HTTP requests to
 	// the provider; there are none until the plan is ready.
-	Agent    jsontext.Value      `json:"agent"`
+	Agent    jsontext.Value         `json:"agent"`
 	Requests []agents.DryRunRequest `json:"requests"`
-	Activate bool                `json:"activate"`
+	Activate bool                   `json:"activate"`
 }
 
 // shadowView is the state and the result of shadow reads.
