@@ -89,13 +89,6 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 		return g.cache.Middleware(b, func() time.Duration { return settings().ReadBudget() }, o.Telemetry)
 	}}
 	g.telemetry.InitCounters(labelValues)
-	g.telemetry.ObserveInFlight(g.inFlight.Load)
-	g.telemetry.ObserveStore(func() (up bool, aliases int) { return g.aliases.State() })
-	g.telemetry.ObserveCache(g.cache.Size, g.responses.Size)
-	g.agents = agents.New(agents.Options{
-		Log: o.Log, Telemetry: o.Telemetry, Store: o.Store,
-		Settings: settings, Cursors: func() *catalog.Sealer { return g.state.Load().cursors },
-	})
 	if err := g.apply(c); err != nil {
 		return nil, err
 	}
@@ -103,11 +96,17 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g.aliases = alias.New(alias.Options{Store: o.Store, Log: o.Log, Keys: keys, OnChange: func(ids []string) {
 		dropAgents(g.cache, keys().Tenants(), ids)
 	}})
-	g.agents.Aliases = g.aliases
+	g.agents = agents.New(agents.Options{
+		Log: o.Log, Telemetry: o.Telemetry, Store: o.Store, Aliases: g.aliases,
+		Settings: settings, Cursors: func() *catalog.Sealer { return g.state.Load().cursors },
+	})
 	g.migrations = migration.New(migration.Options{
 		Log: o.Log, Telemetry: o.Telemetry, Store: o.Store, Cipher: cipher, Aliases: g.aliases, Agents: g.agents, Keys: keys,
 	})
-	g.agents.OnRead = g.migrations.OnRead
+	g.agents.OnRead = g.migrations.OnRead // migrations read agents, and agents report reads to migrations
+	g.telemetry.ObserveInFlight(g.inFlight.Load)
+	g.telemetry.ObserveStore(g.aliases.State)
+	g.telemetry.ObserveCache(g.cache.Size, g.responses.Size)
 	return g, nil
 }
 

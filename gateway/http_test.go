@@ -197,6 +197,11 @@ func TestCORS(t *testing.T) {
 			}
 		}
 	}
+	for path, status := range map[string]int{"/v1/agents?q=" + strings.Repeat("a", 9000): 414, "/nowhere": 404} {
+		if r := b.get(path, "Origin: https://app.example"); r.StatusCode != status || r.Header.Get("Access-Control-Allow-Origin") != "https://app.example" {
+			t.Errorf("%.20s: %d %v", path, r.StatusCode, r.Header)
+		}
+	}
 	if r := b.get("/v1/agents", "Origin: https://evil.example"); r.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("other origin is allowed: %v", r.Header)
 	}

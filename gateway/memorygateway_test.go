@@ -36,7 +36,6 @@ type memoryGateway struct {
 	telemetry *telemetry.Telemetry
 	store     *sqlstore.Store
 	emulators map[string]sandbox.Emulator
-	keys      map[string]string
 	etags     map[string]string // the last one, by key and path
 	cursors   map[string]string // likewise
 }

@@ -17,7 +17,7 @@ var slug = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
 
 // errNoAgent is the same for an id that is invalid, one of an agent that does not exist, and
 // one that the key does not map to: a caller cannot tell them apart.
-var errNoAgent = problem.New(problem.CodeAgentNotFound, "no agent with this id on the backends that the key maps to")
+var errNoAgent = problem.AgentNotFound()
 
 // Target is the agent that a name resolves to.
 type Target struct {
