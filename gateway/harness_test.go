@@ -340,7 +340,7 @@ func (b *bench) requests(vendor string) int { return len(b.vendors[vendor].Contr
 // waitFor polls a condition.
 func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for !condition() {
 		if time.Now().After(deadline) {
 			t.Fatalf("timed out waiting for %s", what)

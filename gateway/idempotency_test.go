@@ -67,7 +67,7 @@ var lostCases = []struct {
 	{"cut in the middle of the answer", sandbox.Fault{Cut: true}, 504, "write_outcome_unknown", 1, true},
 	{"timeout, not done", sandbox.Fault{Hang: true}, 504, "write_outcome_unknown", 2, false},
 	{"timeout, done", sandbox.Fault{Done: true, Hang: true}, 504, "write_outcome_unknown", 1, true},
-	{"timeout, done after it", sandbox.Fault{Late: 750 * time.Millisecond}, 504, "write_outcome_unknown", 1, true},
+	{"timeout, done after it", sandbox.Fault{Late: 4 * time.Second}, 504, "write_outcome_unknown", 1, true},
 	{"500, not done", sandbox.Fault{Status: 500}, 504, "write_outcome_unknown", 2, false},
 	{"500, done", sandbox.Fault{Done: true, Status: 500}, 504, "write_outcome_unknown", 1, true},
 	{"502, done", sandbox.Fault{Done: true, Status: 502}, 504, "write_outcome_unknown", 1, true},

@@ -89,12 +89,12 @@ func TestList_InvalidParameters(t *testing.T) {
 	f("?backend=", "backend has an empty value; leave the parameter out, or separate its values with single commas")
 	f("?provider=nope", `provider="nope": must be one of `+strings.Join(slices.Sorted(slices.Values(all.Names())), ", "))
 	f("?cursor=", "cursor is empty; leave it out to get the first page")
-	f("?backend=klen&provider=krosai", "no backend of backend=klen is of provider=krosai")
+	f("?backend=klen&provider=krosai", "no backend matches both backend=klen and provider=krosai; leave one of them out")
 	f("?modality=face", `modality="face": must be one of text, voice, avatar`)
 	f("?order_by=usage", `order_by="usage": must be one of name, created_at, updated_at; prefix it with - for descending order`)
 	f("?q=", "q is empty or contains a NUL; leave it out, or send the text to search for")
 	f("?status=active,", "status has an empty value; leave the parameter out, or separate its values with single commas")
-	f("?backend=krosai&require=klen", "require=klen is not among the backends that are asked for")
+	f("?backend=krosai&require=klen", "require=klen names a backend that the backend or provider parameter leaves out; add it there, or remove it from require")
 	b.get("/v1/agents?limit=100000").wants(t, 200, "")
 	b.get("/v1/agents?limit=99999999999999999999").wants(t, 200, "")
 	b.get("/v1/agents?require=all,nope").wants(t, 404, "backend_not_found")
@@ -119,7 +119,7 @@ func TestRaw_IsIncludedOnRequest(t *testing.T) {
 }
 
 func TestList_PartialFailure(t *testing.T) {
-	b := newBench(t, "timeout: 3s")
+	b := newBench(t, "timeout: 3s\nbreaker: {consecutive: 1000, min_requests: 1000}")
 	f := func(fault sandbox.Fault, code string) {
 		t.Helper()
 		b.gateway.Purge("", "")

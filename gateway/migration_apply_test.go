@@ -73,6 +73,7 @@ func TestApply_RejectedByProvider(t *testing.T) {
 func TestApply_StoreFailsDuringCreate(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	b := newBenchOn(t, "sqlite:"+filepath.Join(t.TempDir(), "store.db"), "timeout: 2s")
+	b.reload("request_timeout: 2m", "request_timeout: 10s") // after which the claim of a create expires
 	path := strings.TrimPrefix(b.storeURL, "sqlite:")
 	during := func(backend string, do func() reply) reply {
 		b.vendors[backend].Control().Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Delay: 300 * time.Millisecond})
