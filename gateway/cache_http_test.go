@@ -38,6 +38,7 @@ func TestCache_ListIsSharedByKeysOfOneCredential(t *testing.T) {
 }
 
 func TestCache_StaleIfError(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b := newBench(t, "cache: {ttl: 1ms, stale_while_revalidate: 0s}\ntimeout: 3s\nbreaker: {consecutive: 1000, min_requests: 1000}")
 	b.get("/v1/agents").wants(t, 200, "")
 	krosai := b.vendors["krosai"].Control()

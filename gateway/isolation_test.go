@@ -87,6 +87,7 @@ func TestBackends_TwoOfOneProvider(t *testing.T) {
 // TestSecrets_NotInResponsesLogsOrTelemetry: no response, log line, span or metric contains a
 // key, a credential or a provider's text that may quote one.
 func TestSecrets_NotInResponsesLogsOrTelemetry(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b := newBench(t, "timeout: 3s\nbreaker: {consecutive: 1000, min_requests: 1000}")
 	var responses strings.Builder
 	record := func(r reply) { fmt.Fprintf(&responses, "%v %v\n", r.Header, r.text) }

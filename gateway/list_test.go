@@ -119,6 +119,7 @@ func TestRaw_IsIncludedOnRequest(t *testing.T) {
 }
 
 func TestList_PartialFailure(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b := newBench(t, "timeout: 3s\nbreaker: {consecutive: 1000, min_requests: 1000}")
 	f := func(fault sandbox.Fault, code string) {
 		t.Helper()

@@ -20,6 +20,7 @@ func (b *bench) lose(key, body string, f sandbox.Fault) {
 }
 
 func TestReconcile_IgnoresAgentOfARunningCreate(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, headers := range [][]string{{"Idempotency-Key: second"}, nil} {
 		b := newBench(t, lostBench)
 		control := b.vendors["krosai"].Control()

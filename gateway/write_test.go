@@ -329,6 +329,7 @@ func TestWrite_WarnsOfValuesThatWereNotStored(t *testing.T) {
 }
 
 func TestWrite_FailureIsReportedAndNotRetried(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b := newBench(t, "timeout: 3s\nbreaker: {consecutive: 1000, min_requests: 1000}")
 	control := b.vendors["krosai"].Control()
 	f := func(fault sandbox.Fault, status int, code string, upstream any) {
