@@ -56,6 +56,7 @@ func (b *bench) raw(text string, timeout time.Duration) (statuses []int, bodies 
 // is refused with 400, and that nothing after it on the connection is read.
 func TestFraming_AmbiguousRequestIsRefused(t *testing.T) {
 	b := newBench(t, "")
+	b.reload("request_timeout: 2m", "request_timeout: 2m, cors: {origins: [https://app.example]}")
 	key := "X-API-Key: " + b.keys[keyAcme] + "\r\n"
 	const smuggled = "GET /v1/agents HTTP/1.1\r\nHost: h\r\nX-API-Key: smuggled\r\n\r\n"
 	post := func(version, headers, body string) string {
@@ -80,6 +81,7 @@ func TestFraming_AmbiguousRequestIsRefused(t *testing.T) {
 		"a folded header":           post("1.1", "Host: h\r\nX-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", smuggled),
 		"two Hosts":                 post("1.1", "Host: h\r\nHost: i\r\nContent-Length: 0\r\n", smuggled),
 		"no Host":                   post("1.1", "Content-Length: 0\r\n", smuggled),
+		"CL and TE, in a preflight": "OPTIONS /v1/agents HTTP/1.1\r\nHost: h\r\nOrigin: https://app.example\r\nAccess-Control-Request-Method: POST\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
 		"CL and TE, refused anyway": "GET /" + strings.Repeat("x", 9000) + " HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
 		"a bare LF":                 post("1.1", "Host: h\r\nX-A: b\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
 		"HTTP/1.2":                  post("1.2", "Host: h\r\nContent-Length: 2\r\n", "{}"+smuggled),

@@ -91,8 +91,8 @@ type Settings struct {
 //
 //	observe         request id, span, deadline; at the end access log, metrics, recent requests
 //	recoverPanic    a panic becomes a 500
-//	cors            server.cors.origins
 //	checkFraming    refuses requests whose end is ambiguous (request smuggling)
+//	cors            server.cors.origins; answers preflights, so it comes after checkFraming
 //	admit           server.max_inflight, shutdown, length of the target
 //	handle          the route: key, rate limit, fair share, scope, response cache, handler
 func NewServer(o Options) *Server {
@@ -129,7 +129,7 @@ func NewServer(o Options) *Server {
 		return fasthttp.RequestConfig{ReadTimeout: BodyTimeout}
 	}
 
-	s.app.Use(s.observe, s.recoverPanic, s.cors(), checkFraming, s.admit)
+	s.app.Use(s.observe, s.recoverPanic, checkFraming, s.cors(), s.admit)
 	for i := range routes {
 		r := &routes[i]
 		s.app.Add(r.method, r.path, s.handle(r))
