@@ -45,7 +45,7 @@ type Response struct {
 }
 
 // PathSegment escapes a native id to stand as one segment of a path. An id that
-// would lead to another path ("", ".", "..") is KindNotFound.
+// would change the path ("", ".", "..") is KindNotFound.
 func PathSegment(provider string, op Operation, nativeID string) (string, error) {
 	switch nativeID {
 	case "", ".", "..":

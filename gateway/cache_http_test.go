@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -45,7 +46,7 @@ func TestCache_StaleIfError(t *testing.T) {
 	for _, fault := range []sandbox.Fault{{Status: 500}, {Status: 503}, {Reset: true}, {Hang: true}, {Status: 200, Body: "<html>"}} {
 		krosai.Heal()
 		krosai.Fail(fault)
-		waitFor(t, "the entry to age", func() bool {
+		waittest.Until(t, "the entry to age", func() bool {
 			return b.get("/v1/agents").source("krosai")["status"] == "stale"
 		})
 		r := b.get("/v1/agents").wants(t, 200, "")
@@ -71,7 +72,7 @@ func TestCache_StaleIfError(t *testing.T) {
 // waitForSource waits until the backend's part of a list has that status, and returns the part.
 func (b *bench) waitForSource(backend, status string) (source map[string]any) {
 	b.t.Helper()
-	waitFor(b.t, backend+" to be "+status, func() bool {
+	waittest.Until(b.t, backend+" to be "+status, func() bool {
 		source = b.get("/v1/agents").source(backend)
 		return source["status"] == status
 	})
@@ -115,12 +116,12 @@ func TestCache_StaleWhileRevalidate(t *testing.T) {
 			t.Errorf("%s: %v", r.Header.Get("Cache-Status"), r.at("data.0.name"))
 		}
 	}
-	waitFor(t, "the refresh to begin", func() bool { return b.requests("krosai") > 0 })
+	waittest.Until(t, "the refresh to begin", func() bool { return b.requests("krosai") > 0 })
 	if n := b.requests("krosai"); n != 1 {
 		t.Errorf("krosai received %d requests", n)
 	}
 	close(release)
-	waitFor(t, "the refresh to end", func() bool { return b.get("/v1/agents?backend=krosai").at("data.0.name") == "Renamed there" })
+	waittest.Until(t, "the refresh to end", func() bool { return b.get("/v1/agents?backend=krosai").at("data.0.name") == "Renamed there" })
 }
 
 // A partial list is served, and the last complete one is kept for stale-if-error.

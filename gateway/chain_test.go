@@ -3,6 +3,7 @@ package gateway
 import (
 	"testing"
 
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -27,7 +28,7 @@ func TestTrace_SpanKindsAndStatuses(t *testing.T) {
 	b := newBench(t, "")
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Status: 500})
 	b.get("/v1/agents").wants(t, 200, "")
-	waitFor(t, "the server's span", func() bool {
+	waittest.Until(t, "the server's span", func() bool {
 		for _, s := range b.spans.GetSpans() {
 			if s.Name == "GET /v1/agents" {
 				return true

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -30,7 +31,7 @@ func TestCoalesce_ConcurrentMissesSendOneRequest(t *testing.T) {
 			_, err := client.Do(req)
 			first <- err
 		}()
-		waitFor(t, "the first request to arrive", func() bool { return len(krosai.Requests()) == 1 })
+		waittest.Until(t, "the first request to arrive", func() bool { return len(krosai.Requests()) == 1 })
 		var wg sync.WaitGroup
 		var correct atomic.Int32
 		for i := range 1000 {
@@ -41,7 +42,7 @@ func TestCoalesce_ConcurrentMissesSendOneRequest(t *testing.T) {
 				}
 			})
 		}
-		waitFor(t, "all requests to wait, including the first", func() bool { return b.inFlight() == 1001 })
+		waittest.Until(t, "all requests to wait, including the first", func() bool { return b.inFlight() == 1001 })
 		leave()
 		if err := <-first; err == nil {
 			t.Error("the first request did not end")
@@ -52,7 +53,7 @@ func TestCoalesce_ConcurrentMissesSendOneRequest(t *testing.T) {
 			t.Errorf("%s: %d calls, %d correct responses of 1000", path, n, correct.Load())
 		}
 		krosai.Heal()
-		waitFor(t, "the first request to end in the gateway, too", func() bool { return b.inFlight() == 0 })
+		waittest.Until(t, "the first request to end in the gateway, too", func() bool { return b.inFlight() == 0 })
 	}
 	// A request that reached the cache after the result was stored is a hit.
 	page := b.metrics()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/gateway/api"
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -118,7 +119,7 @@ func TestConnections_AreLimited(t *testing.T) {
 		for range 3 {
 			kept = append(kept, b.dial())
 		}
-		waitFor(t, "all three to be accepted", func() bool {
+		waittest.Until(t, "all three to be accepted", func() bool {
 			connections, _ := b.server.OpenConnections()
 			return connections == 3
 		})
@@ -130,7 +131,7 @@ func TestConnections_AreLimited(t *testing.T) {
 			t.Errorf("%s is not counted", reason)
 		}
 		kept[0].Close()
-		waitFor(t, "a free connection", func() bool {
+		waittest.Until(t, "a free connection", func() bool {
 			conn := b.dial()
 			defer conn.Close()
 			fmt.Fprintf(conn, "GET /docs/errors HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
@@ -140,7 +141,7 @@ func TestConnections_AreLimited(t *testing.T) {
 		for _, conn := range kept {
 			conn.Close()
 		}
-		waitFor(t, "all connections to end", func() bool {
+		waittest.Until(t, "all connections to end", func() bool {
 			connections, addresses := b.server.OpenConnections()
 			return connections == 0 && addresses == 0
 		})
@@ -209,7 +210,7 @@ func TestDrain_AnswersAndClosesConnections(t *testing.T) {
 	}
 	drained := make(chan struct{})
 	go func() { b.server.Drain(2 * time.Second); close(drained) }()
-	waitFor(t, "the drain to begin", func() bool { return b.get("/v1/backends").Close })
+	waittest.Until(t, "the drain to begin", func() bool { return b.get("/v1/backends").Close })
 	if resp := ask(); resp.StatusCode != 200 || !resp.Close {
 		t.Errorf("%d, closed %v", resp.StatusCode, resp.Close)
 	}
@@ -233,13 +234,13 @@ func TestShutdown_FinishesRequestsAndRefusesNewOnes(t *testing.T) {
 	conn := b.dial()
 	request := "GET " + krosaiAgent + " HTTP/1.1\r\nHost: h\r\nX-API-Key: " + b.keys[keyAcme] + "\r\n\r\n"
 	fmt.Fprint(conn, request)
-	waitFor(t, "the request to run", func() bool { return b.requests("krosai") == 1 })
+	waittest.Until(t, "the request to run", func() bool { return b.requests("krosai") == 1 })
 	late := b.dial()
 	fmt.Fprint(late, "GET /v1/backends HTTP/1.1\r\n") // incomplete
-	waitFor(t, "both connections", func() bool { return b.inFlight() == 1 })
+	waittest.Until(t, "both connections", func() bool { return b.inFlight() == 1 })
 	done := make(chan error, 1)
 	go func() { done <- b.server.Shutdown(9 * time.Second) }()
-	waitFor(t, "the shutdown to begin", func() bool {
+	waittest.Until(t, "the shutdown to begin", func() bool {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
 		if err == nil {
 			conn.Close()
@@ -272,7 +273,7 @@ func TestShutdown_DoesNotWaitForIncompleteRequests(t *testing.T) {
 	for _, first := range []string{"", "GET /v1/agents HT", "POST /v1/agents HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{"} {
 		fmt.Fprint(b.dial(), first)
 	}
-	waitFor(t, "all three to be accepted", func() bool {
+	waittest.Until(t, "all three to be accepted", func() bool {
 		connections, _ := b.server.OpenConnections()
 		return connections == 3
 	})

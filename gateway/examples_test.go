@@ -12,6 +12,7 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/problem"
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -99,13 +100,13 @@ func TestExamples(t *testing.T) {
 		{problem.CodeIdempotencyInProgress, keyAcme, "POST", "/v1/agents", krosai, []string{"Idempotency-Key: desk"}, func(b *bench) {
 			b.vendors["krosai"].Control().Fail(sandbox.Fault{Hang: true})
 			meanwhile(t, func() { b.createOnce("desk", krosai) })
-			waitFor(t, "the first request to reach krosai", func() bool { return b.posts("krosai") == 1 })
+			waittest.Until(t, "the first request to reach krosai", func() bool { return b.posts("krosai") == 1 })
 		}},
 		{problem.CodeOverloaded, keyAcme, "GET", "/v1/agents", "", nil, func(b *bench) {
 			b.reload("max_inflight: 2048", "max_inflight: 1")
 			b.vendors["krosai"].Control().Fail(sandbox.Fault{Hang: true})
 			meanwhile(t, func() { b.get("/v1/agents/krosai:x") })
-			waitFor(t, "the first request to reach krosai", func() bool { return b.requests("krosai") == 1 })
+			waittest.Until(t, "the first request to reach krosai", func() bool { return b.requests("krosai") == 1 })
 		}},
 		{problem.CodeUnauthenticated, "", "GET", "/v1/agents", "", nil, nothing},
 		{problem.CodeScopeMissing, keyRead, "DELETE", "/v1/agents/krosai:x", "", nil, nothing},

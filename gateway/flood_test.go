@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -30,8 +31,8 @@ func TestFlood_OtherKeysAndCredentialsAreServed(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "the flood to fill its share of the backend", func() bool { return b.requests("talkifai") == 16 })
-	waitFor(t, "the rest to be refused", func() bool {
+	waittest.Until(t, "the flood to fill its share of the backend", func() bool { return b.requests("talkifai") == 16 })
+	waittest.Until(t, "the rest to be refused", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return refused["upstream_unavailable"]+refused["overloaded"] == 60-16
@@ -67,7 +68,7 @@ func TestFlood_SlowRequestsLeaveSlotForOtherKeys(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "the flood to be cut off", func() bool {
+	waittest.Until(t, "the flood to be cut off", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return overloaded == 60-28

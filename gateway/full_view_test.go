@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -142,18 +143,9 @@ func TestFullView_BoundsConcurrentDetails(t *testing.T) {
 	b.gateway.Purge("", "")
 	agents := len(b.get("/v1/agents?backend=talkifai").wants(t, 200, "").ids())
 	b.get("/v1/agents/talkifai:agent_abc123").wants(t, 200, "")
+	var running concurrency
 	release := make(chan struct{})
-	var now, most atomic.Int32
-	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Change: func(body []byte) []byte {
-		for n := now.Add(1); ; {
-			if m := most.Load(); n <= m || most.CompareAndSwap(m, n) {
-				break
-			}
-		}
-		defer now.Add(-1)
-		<-release
-		return body
-	}})
+	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Change: running.holdUntil(release)})
 	var wg sync.WaitGroup
 	for _, key := range []string{keyAcme, keyRead, keyAcme} {
 		wg.Go(func() {
@@ -162,15 +154,15 @@ func TestFullView_BoundsConcurrentDetails(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "three details to be requested", func() bool { return now.Load() == 3 })
+	waittest.Until(t, "three details to be requested", func() bool { return running.now.Load() == 3 })
 	cached := b.get("/v1/agents?view=full&backend=talkifai&q=agent_abc123").wants(t, 200, "") // while the others wait
 	if cached.Header.Get("Cache-Status") != "agentgw; hit" || cached.at("data.0.view") != "full" {
 		t.Errorf("%s", cached.text)
 	}
 	close(release)
 	wg.Wait()
-	if most.Load() != 3 {
-		t.Errorf("%d at a time, max_concurrent/2 is 3", most.Load())
+	if running.most.Load() != 3 {
+		t.Errorf("%d at a time, max_concurrent/2 is 3", running.most.Load())
 	}
 }
 
@@ -206,26 +198,17 @@ func TestFullView_BoundsConcurrentRefreshes(t *testing.T) {
 	b.get("/v1/agents?backend=talkifai&view=full").wants(t, 200, "")
 	talkifai := b.vendors["talkifai"].Control()
 	talkifai.Forget()
+	var running concurrency
 	release := make(chan struct{})
-	var now, most atomic.Int32
-	talkifai.Fail(sandbox.Fault{Change: func(body []byte) []byte {
-		for n := now.Add(1); ; {
-			if m := most.Load(); n <= m || most.CompareAndSwap(m, n) {
-				break
-			}
-		}
-		defer now.Add(-1)
-		<-release
-		return body
-	}})
+	talkifai.Fail(sandbox.Fault{Change: running.holdUntil(release)})
 	if r := b.get("/v1/agents?backend=talkifai&view=full").wants(t, 200, ""); r.body["complete"] != true || r.Header.Get("Cache-Status") != "agentgw; hit" {
 		t.Errorf("%s %v", r.Header.Get("Cache-Status"), r.source("talkifai"))
 	}
-	waitFor(t, "refreshes to begin", func() bool { return now.Load() >= 4 }) // three details and the list
+	waittest.Until(t, "refreshes to begin", func() bool { return running.now.Load() >= 4 }) // three details and the list
 	close(release)
-	waitFor(t, "all to be refreshed", func() bool { return b.gets("talkifai") == 45 })
-	if most.Load() > 4 {
-		t.Errorf("%d at a time", most.Load())
+	waittest.Until(t, "all to be refreshed", func() bool { return b.gets("talkifai") == 45 })
+	if running.most.Load() > 4 {
+		t.Errorf("%d at a time", running.most.Load())
 	}
 }
 
@@ -345,12 +328,29 @@ func TestGet_DoesNotQueueBehindLists(t *testing.T) {
 	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Times: 3, Change: func(body []byte) []byte { held.Add(1); <-release; return body }})
 	done := make(chan reply)
 	go func() { done <- b.get("/v1/agents?view=full&backend=talkifai") }()
-	waitFor(t, "the list to load three details", func() bool { return held.Load() == 3 })
+	waittest.Until(t, "the list to load three details", func() bool { return held.Load() == 3 })
 	for _, id := range ids[len(ids)-3:] { // the list loads these last
 		b.get("/v1/agents/"+id).wants(t, 200, "")
 	}
 	close(release)
 	if r := <-done; r.body["complete"] != true {
 		t.Errorf("%v", r.source("talkifai"))
+	}
+}
+
+// concurrency counts the requests that a provider handles at a time.
+type concurrency struct{ now, most atomic.Int32 }
+
+// holdUntil returns the change of a fault that answers only once release is closed.
+func (c *concurrency) holdUntil(release <-chan struct{}) func([]byte) []byte {
+	return func(body []byte) []byte {
+		for n := c.now.Add(1); ; {
+			if m := c.most.Load(); n <= m || c.most.CompareAndSwap(m, n) {
+				break
+			}
+		}
+		defer c.now.Add(-1)
+		<-release
+		return body
 	}
 }

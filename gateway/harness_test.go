@@ -337,18 +337,6 @@ func (r reply) pointers() string {
 // requests returns the number of requests that a provider received.
 func (b *bench) requests(vendor string) int { return len(b.vendors[vendor].Control().Requests()) }
 
-// waitFor polls a condition.
-func waitFor(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("timed out waiting for %s", what)
-		}
-		time.Sleep(time.Millisecond) // poll interval
-	}
-}
-
 // metrics returns the Prometheus page.
 func (b *bench) metrics() string {
 	w := httptest.NewRecorder()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/agentgw/agentgw/gateway/apikey"
 	"github.com/agentgw/agentgw/gateway/problem"
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -135,7 +136,7 @@ func TestRequestID_ValidOnesAreKept(t *testing.T) {
 	if r.body["request_id"] != "too-large" {
 		t.Errorf("%s", r.text)
 	}
-	waitFor(t, "the refused request's access line", func() bool { return strings.Contains(b.log.String(), `"request_id":"too-large"`) })
+	waittest.Until(t, "the refused request's access line", func() bool { return strings.Contains(b.log.String(), `"request_id":"too-large"`) })
 	r = b.get("/v1/nothing", "X-Request-Id: kept")
 	if r.body["request_id"] != "kept" || r.body["trace_id"] == "" {
 		t.Errorf("%s", r.text)
@@ -230,7 +231,7 @@ func TestMaxInflight_IsOverloaded(t *testing.T) {
 	klen.Fail(sandbox.Fault{Delay: 2 * time.Second})
 	done := make(chan reply)
 	go func() { done <- b.get("/v1/agents?backend=klen") }()
-	waitFor(t, "the first request to be at klen", func() bool { return b.requests("klen") == 1 })
+	waittest.Until(t, "the first request to be at klen", func() bool { return b.requests("klen") == 1 })
 	r := b.get("/v1/backends").wants(t, 503, "overloaded")
 	if r.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -40,7 +41,7 @@ func (b *bench) posts(vendor string) (n int) {
 func (b *bench) named(vendor, name string) (n int) {
 	b.t.Helper()
 	var r reply
-	waitFor(b.t, "a list of "+vendor, func() bool { // a busy machine may be too slow for the short timeouts here
+	waittest.Until(b.t, "a list of "+vendor, func() bool { // a busy machine may be too slow for the short timeouts here
 		r = b.get("/v1/agents?limit=1000&backend="+vendor, "Cache-Control: no-cache")
 		return r.StatusCode == 200
 	})
@@ -102,7 +103,7 @@ func TestIdempotencyKey_LostCreateIsNotDuplicated(t *testing.T) {
 					t.Errorf("%s: retryable %v, Retry-After %q", c.name, first.body["retryable"], first.Header.Get("Retry-After"))
 				}
 				again := b.createOnce(name, fmt.Sprintf(body, name))
-				waitFor(t, "the quota to be there again", func() bool {
+				waittest.Until(t, "the quota to be there again", func() bool {
 					if again.StatusCode == 429 {
 						again = b.createOnce(name, fmt.Sprintf(body, name))
 					}
@@ -142,7 +143,7 @@ func TestIdempotencyKey_UnsentCreateIsNotReconciled(t *testing.T) {
 		t.Error("it was sent past an open breaker")
 	}
 	control.Heal()
-	waitFor(t, "the breaker to close", func() bool {
+	waittest.Until(t, "the breaker to close", func() bool {
 		return b.get("/v1/agents?backend=krosai", "Cache-Control: no-cache").StatusCode == 200
 	})
 	if r := b.createOnce("k", body).wants(t, 201, ""); r.Header.Get("Idempotency-Replayed") != "" || b.posts("krosai") != 1 {
@@ -320,7 +321,7 @@ func TestIdempotencyKey_RandomFailuresCreateOneAgentPerKey(t *testing.T) {
 			},
 		})
 		for key, name := range names {
-			waitFor(t, "the last answer", func() bool { post(rt, key); return agents[key] != "" })
+			waittest.Until(t, "the last answer", func() bool { post(rt, key); return agents[key] != "" })
 			if agents[key] == "" || b.named("krosai", name) != 1 {
 				rt.Fatalf("%s: %q, %d agents", key, agents[key], b.named("krosai", name))
 			}

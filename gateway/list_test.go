@@ -9,6 +9,7 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -182,7 +183,7 @@ func TestList_CallsBackendsConcurrently(t *testing.T) {
 	}
 	done := make(chan reply)
 	go func() { done <- b.get("/v1/agents") }()
-	waitFor(t, "all four backends to be called while none has responded", func() bool {
+	waittest.Until(t, "all four backends to be called while none has responded", func() bool {
 		return !slices.Contains([]int{b.requests("klen"), b.requests("agenthuman"), b.requests("krosai"), b.requests("talkifai")}, 0)
 	})
 	(<-done).wants(t, 504, "upstream_timeout")
@@ -201,7 +202,7 @@ func TestList_PanickingAdapterFailsOnlyItsSource(t *testing.T) {
 		t.Errorf("%d agents", len(r.ids()))
 	}
 	b.get("/v1/agents/klen:123").wants(t, 500, "internal")
-	waitFor(t, "the log line of the panic", func() bool { return strings.Contains(b.log.String(), "panic in a backend's call") })
+	waittest.Until(t, "the log line of the panic", func() bool { return strings.Contains(b.log.String(), "panic in a backend's call") })
 	if log := b.log.String(); strings.Contains(log, "canary") {
 		t.Errorf("the log: %s", log)
 	}

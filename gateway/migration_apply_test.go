@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -45,7 +46,7 @@ func TestApply_LostResponseCreatesOneTarget(t *testing.T) {
 		if now := b.get("/v1/migrations/" + m.id); now.body["state"] != wantState {
 			t.Errorf("%s: it is %v", c.name, now.body["state"])
 		}
-		waitFor(t, "the apply", func() bool { m.apply(); return m.StatusCode == 200 })
+		waittest.Until(t, "the apply", func() bool { m.apply(); return m.StatusCode == 200 })
 		if posts, agents := b.posts("talkifai"), b.named("talkifai", name); posts != c.posts || agents != 1 || m.body["state"] != "applied" {
 			t.Errorf("%s: %d creates, want %d; %d agents; %v", c.name, posts, c.posts, agents, m.body["state"])
 		}
@@ -80,7 +81,7 @@ func TestApply_StoreFailsDuringCreate(t *testing.T) {
 		before := b.posts(backend)
 		got := make(chan reply)
 		go func() { got <- do() }()
-		waitFor(t, "the create request to be sent", func() bool { return b.posts(backend) > before })
+		waittest.Until(t, "the create request to be sent", func() bool { return b.posts(backend) > before })
 		if err := os.Rename(path, path+".away"); err != nil {
 			t.Error(err)
 		}
@@ -98,7 +99,7 @@ func TestApply_StoreFailsDuringCreate(t *testing.T) {
 	}
 	body := `{"backend": "krosai", "name": "Kept or not", "system_prompt": "p"}`
 	during("krosai", func() reply { return b.createOnce("k", body) }).wants(t, 201, "")
-	waitFor(t, "the create to be released", func() bool { return b.createOnce("k", body).StatusCode == 201 })
+	waittest.Until(t, "the create to be released", func() bool { return b.createOnce("k", body).StatusCode == 201 })
 	if posts, agents := b.posts("krosai"), b.named("krosai", "Kept or not"); posts != 1 || agents != 1 {
 		t.Errorf("%d creates, %d agents", posts, agents)
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/agentgw/agentgw/internal/waittest"
 )
 
 func TestCutover_TransfersSourceChanges(t *testing.T) {
@@ -115,10 +117,10 @@ func TestCutover_ConcurrentWrites(t *testing.T) {
 	seen := func(id string, n int) func() bool {
 		return func() bool { mu.Lock(); defer mu.Unlock(); return count[id] >= n }
 	}
-	waitFor(t, "writes to the source", seen(krosAgent, 20))
+	waittest.Until(t, "writes to the source", seen(krosAgent, 20))
 	m.step("cutover", "{}").wants(t, 200, "")
 	target := m.target()
-	waitFor(t, "writes to the target", seen(target, 20))
+	waittest.Until(t, "writes to the target", seen(target, 20))
 	mu.Lock()
 	if len(failures) > 0 {
 		t.Errorf("%d failures: %v", len(failures), failures[0])
@@ -128,7 +130,7 @@ func TestCutover_ConcurrentWrites(t *testing.T) {
 	mu.Unlock()
 	rollingBack.Store(true)
 	m.step("rollback", "{}").wants(t, 200, "")
-	waitFor(t, "writes to the source again", func() bool { return seen(krosAgent, before+20)() })
+	waittest.Until(t, "writes to the source again", func() bool { return seen(krosAgent, before+20)() })
 	close(stop)
 	wg.Wait()
 	if len(failures) > 0 {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/agentgw/agentgw/internal/waittest"
 )
 
 func TestShadow_CountsDifferences(t *testing.T) {
@@ -12,7 +14,7 @@ func TestShadow_CountsDifferences(t *testing.T) {
 	b.ask(keyAcme, "PATCH", "/v1/agents/"+m.target(), `{"language": "de"}`).wants(t, 200, "")
 	before := b.get("/v1/agents/"+krosAgent).wants(t, 200, "")
 	var shadow map[string]any
-	waitFor(t, "differences", func() bool {
+	waittest.Until(t, "differences", func() bool {
 		if r := b.get("/v1/agents/" + krosAgent); r.body["language"] != before.body["language"] || r.body["id"] != krosAgent {
 			t.Errorf("%s", r.text)
 		}
@@ -52,7 +54,7 @@ func TestShadow_CountsReadsByAlias(t *testing.T) {
 	b := newBench(t, "")
 	b.put("support-bot", krosAgent, 0).wants(t, 201, "")
 	m := b.inState(toTalkifai, "shadowing")
-	waitFor(t, "reads", func() bool {
+	waittest.Until(t, "reads", func() bool {
 		b.get("/v1/agents/support-bot").wants(t, 200, "")
 		shadow := b.get("/v1/migrations/" + m.id).body["shadow"].(map[string]any)
 		return shadow["reads"].(float64) >= 3

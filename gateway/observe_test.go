@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/agentgw/agentgw/gateway/journal"
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -60,9 +61,9 @@ func TestRecentRequests_SharedFailure(t *testing.T) {
 	b.vendors["talkifai"].Control().Fail(sandbox.Fault{Delay: time.Second, Status: 400})
 	const path = "/v1/agents/talkifai:agent_abc123"
 	meanwhile(t, func() { b.get(path) })
-	waitFor(t, "the first request to reach talkifai", func() bool { return b.requests("talkifai") == 1 })
+	waittest.Until(t, "the first request to reach talkifai", func() bool { return b.requests("talkifai") == 1 })
 	b.get(path)
-	waitFor(t, "both to be recorded", func() bool {
+	waittest.Until(t, "both to be recorded", func() bool {
 		asked, shared := 0, 0
 		for _, r := range b.gateway.journal.View(0, 0, journal.Steps).Requests {
 			for _, c := range r.Calls {

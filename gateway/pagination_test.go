@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -228,7 +229,7 @@ func TestPagination_StaleSourceStaysStale(t *testing.T) {
 	b.get("/v1/agents?backend=krosai").wants(t, 200, "")
 	path := "/v1/agents?backend=krosai&limit=2"
 	var r reply
-	waitFor(t, "the list to age", func() bool {
+	waittest.Until(t, "the list to age", func() bool {
 		r = b.get(path)
 		return r.source("krosai")["status"] == "stale"
 	})

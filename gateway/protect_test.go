@@ -9,6 +9,7 @@ import (
 
 	"github.com/agentgw/agentgw/gateway/agents"
 	"github.com/agentgw/agentgw/gateway/problem"
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -33,7 +34,7 @@ func TestBreaker_OpensProbesAndCloses(t *testing.T) {
 	}
 	b.get("/v1/agents/krosai:nobody").wants(t, 404, "agent_not_found") // other backends are not affected
 	klen.Heal()
-	waitFor(t, "the breaker to close", func() bool { return b.get("/v1/agents/klen:123").StatusCode == 200 })
+	waittest.Until(t, "the breaker to close", func() bool { return b.get("/v1/agents/klen:123").StatusCode == 200 })
 	if got := b.get("/v1/backends/klen").at("breaker.state"); got != "closed" {
 		t.Errorf("state %v", got)
 	}
@@ -122,7 +123,7 @@ func TestBulkhead_RefusesBeyondMaxConcurrent(t *testing.T) {
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Delay: 2 * time.Second, Times: 1})
 	done := make(chan reply)
 	go func() { done <- b.get("/v1/agents?backend=krosai") }()
-	waitFor(t, "the first request to arrive", func() bool { return b.requests("krosai") == 1 })
+	waittest.Until(t, "the first request to arrive", func() bool { return b.requests("krosai") == 1 })
 	if r := b.get(krosaiAgent).wants(t, 503, "upstream_unavailable"); r.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}

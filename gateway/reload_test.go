@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -81,7 +82,7 @@ func TestReload_KeepsConcurrencySlots(t *testing.T) {
 	b.vendors["krosai"].Control().Fail(sandbox.Fault{Times: 1, Change: func(body []byte) []byte { <-release; return body }})
 	done := make(chan reply)
 	go func() { done <- b.get("/v1/agents?backend=krosai") }()
-	waitFor(t, "the first request to arrive", func() bool { return b.requests("krosai") == 1 })
+	waittest.Until(t, "the first request to arrive", func() bool { return b.requests("krosai") == 1 })
 	b.reload("timeout: 60s", "timeout: 50s")
 	b.get(krosaiAgent).wants(t, 503, "upstream_unavailable")
 	b.reload("timeout: 60s", "timeout: 50s", "max_concurrent: 1", "max_concurrent: 2", b.file[strings.Index(b.file, "  - id: "+keyKlen):strings.Index(b.file, "  - id: "+keyRead)], "")

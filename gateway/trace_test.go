@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/sandbox"
 )
 
@@ -71,7 +72,7 @@ func tree(spans tracetest.SpanStubs, id trace.TraceID) string {
 func (b *bench) span(name string) tracetest.SpanStub {
 	b.t.Helper()
 	var found tracetest.SpanStub
-	waitFor(b.t, "the span "+name, func() bool {
+	waittest.Until(b.t, "the span "+name, func() bool {
 		for _, s := range b.spans.GetSpans() {
 			if s.Name == name {
 				found = s
@@ -126,7 +127,7 @@ func TestTrace_LinksOfSharedFetchAndRefresh(t *testing.T) {
 	control.Fail(sandbox.Fault{Delay: time.Second, Times: 1})
 	const path = "/v1/agents/krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890"
 	meanwhile(t, func() { b.get(path) })
-	waitFor(t, "the first request to arrive", func() bool { return b.requests("krosai") == 1 })
+	waittest.Until(t, "the first request to arrive", func() bool { return b.requests("krosai") == 1 })
 	b.get(path).wants(t, 200, "")
 	shared := b.span("krosai get_agent").SpanContext
 	linked := false

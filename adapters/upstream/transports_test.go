@@ -19,6 +19,7 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config/secret"
+	"github.com/agentgw/agentgw/internal/waittest"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -37,16 +38,6 @@ func countConnections(s *httptest.Server) *connectionCount {
 		}
 	}
 	return n
-}
-
-// waitUntil waits for what the other side of a connection does.
-func waitUntil(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(hangGuard); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("never %s", what)
-		}
-	}
 }
 
 // okServer answers every request with {}.
@@ -89,7 +80,7 @@ func TestConnections_EachWriteHasItsOwn(t *testing.T) {
 		if got := connections.opened.Load(); got != n {
 			t.Errorf("%d connections for %d writes", got, n)
 		}
-		waitUntil(t, "closed", func() bool { return connections.closed.Load() == n })
+		waittest.Until(t, "the connections to be closed", func() bool { return connections.closed.Load() == n })
 	}
 }
 
@@ -144,7 +135,7 @@ func TestRoundTrip_ResetOnFreshConnection(t *testing.T) {
 }
 
 // TestRoundTrip_WriteAfterTheServerHungUp: whether a write into a dead connection is
-// done could not be told, so there is none to write into.
+// done was unknown, so there is none to write into.
 func TestRoundTrip_WriteAfterTheServerHungUp(t *testing.T) {
 	var writes atomic.Int32
 	c := newTestClient(t, "http://"+listen(t, func(conn net.Conn, in *bufio.Reader) {
@@ -284,7 +275,7 @@ func TestKeep_ClosesTheConnectionsOfOtherCredentials(t *testing.T) {
 		}
 	}
 	c.Keep(map[string]bool{acme.ID(): true})
-	waitUntil(t, "closed", func() bool { return connections.closed.Load() == 1 })
+	waittest.Until(t, "the connections to be closed", func() bool { return connections.closed.Load() == 1 })
 	if _, err := get(c, acme); err != nil || connections.opened.Load() != 2 {
 		t.Errorf("%v; the connection that was to be kept is gone", err)
 	}
@@ -318,12 +309,12 @@ func TestClose_DuringARequest(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	waitUntil(t, "closed", func() bool { return connections.closed.Load() == 1 })
+	waittest.Until(t, "the connections to be closed", func() bool { return connections.closed.Load() == 1 })
 	// A request of a configuration that is just being replaced still works.
 	if _, err := post(c, acme); err != nil {
 		t.Error(err)
 	}
-	waitUntil(t, "closed", func() bool { return connections.closed.Load() == 2 })
+	waittest.Until(t, "the connections to be closed", func() bool { return connections.closed.Load() == 2 })
 }
 
 // TestIdleConnections_AreClosedAfterTheTimeout: credentials that are not used cost

@@ -122,7 +122,7 @@ func (c *Client) RoundTrip(ctx context.Context, req *adapters.Request) error {
 }
 
 // newRequest returns the HTTP request. It refuses a path that is not escaped as
-// it is sent, so that no native id can lead to another path, and header fields
+// it is sent, so that no native id can change the path, and header fields
 // that are not valid: net/http's own refusal would read as a failure to connect.
 func (c *Client) newRequest(ctx context.Context, req *adapters.Request) (*http.Request, error) {
 	target := *c.options.BaseURL

@@ -28,8 +28,8 @@ type response struct {
 	read      bool            // a read of data that only the caller may see
 	cacheable bool            // valid as long as its dependencies do not change
 	parts     []agents.Source // what each backend contributed
-	cache     string          // Cache-Status, of a cached response; otherwise parts give it
-	timing    string          // Server-Timing, likewise
+	cache     string          // Cache-Status; empty for none
+	timing    string          // Server-Timing, if there is a Cache-Status
 	about     agents.Ref
 }
 
@@ -46,6 +46,9 @@ func responseOf(result *agents.Result) *response {
 	r := &response{
 		status: fiber.StatusOK, body: result.Body, etag: result.ETag, oldest: result.ReadAt, read: result.IsRead,
 		cacheable: result.Cacheable, parts: result.Sources, about: result.Agent,
+	}
+	if len(result.Sources) > 0 {
+		r.cache, r.timing = cacheStatus(result.Sources), serverTiming(result.Sources)
 	}
 	if result.Created {
 		r.status = fiber.StatusCreated
@@ -78,13 +81,9 @@ func (r *response) write(c *fiber.Ctx, to *requestState) {
 	} else if r.body != nil && len(r.body.Plain()) > payload.MinSize {
 		c.Vary("Accept-Encoding")
 	}
-	cache, timing := r.cache, r.timing
-	if len(r.parts) > 0 {
-		cache, timing = cacheStatus(r.parts), serverTiming(r.parts)
-	}
-	if cache != "" {
-		c.Set("Cache-Status", cache)
-		c.Set("Server-Timing", timing)
+	if r.cache != "" {
+		c.Set("Cache-Status", r.cache)
+		c.Set("Server-Timing", r.timing)
 	}
 	if !r.oldest.IsZero() {
 		c.Set(fiber.HeaderAge, strconv.FormatInt(int64(max(0, time.Since(r.oldest)).Seconds()), 10))

@@ -89,7 +89,7 @@ func newCachedResponse(resp *response, r *requestState) *cachedResponse {
 		cached.parts = append(cached.parts, agents.Source{Backend: p.Backend, Cache: p.Cache, Report: problem.Source{Status: p.Report.Status}})
 	}
 	own := *resp
-	own.parts, own.timing, own.cache = nil, serverTiming(resp.parts), cacheStatus(resp.parts)
+	own.parts = nil
 	cached.response = &own
 	return cached
 }

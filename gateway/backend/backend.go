@@ -9,6 +9,7 @@ package backend
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -99,7 +100,7 @@ func New(o Options, provider adapters.Provider, c config.ResolvedBackend, previo
 	o.Telemetry.ObserveBreaker(name, b.breaker.state)
 	o.Telemetry.ObserveQuota(name, b.quotas.lowest)
 	retries := &retrier{backend: name, timeout: c.Timeout.D(), breakerClosed: func() bool { return b.breaker.state() == "closed" }, budget: b.retryBudget}
-	roundTrip := chainRoundTrip(b.client.RoundTrip,
+	roundTrip := chain[adapters.RoundTrip](b.client.RoundTrip,
 		skipUnchanged,
 		retries.middleware(o.Telemetry),
 		b.breaker.middleware(),
@@ -109,7 +110,7 @@ func New(o Options, provider adapters.Provider, c config.ResolvedBackend, previo
 		traceRoundTrip(o.Telemetry, b),
 	)
 	adapter := provider.New(adapters.Settings{Backend: name, RoundTrip: roundTrip})
-	b.Endpoint = chain(CallAdapter(adapter, b),
+	b.Endpoint = chain[Endpoint](CallAdapter(adapter, b),
 		recoverPanics(b, o.Log),
 		compose(b, o.Log),
 		o.Cache(b),
@@ -179,19 +180,12 @@ func (o Options) breakerChanged(backend string) func(from, to string, openFor ti
 	}
 }
 
-// chain wraps the endpoint in the middlewares, the first outermost.
-func chain(e Endpoint, ms ...Middleware) Endpoint {
-	for i := len(ms) - 1; i >= 0; i-- {
-		e = ms[i](e)
+// chain wraps an Endpoint or a RoundTrip in the middlewares, the first outermost.
+func chain[T any](inner T, middlewares ...func(T) T) T {
+	for _, wrap := range slices.Backward(middlewares) {
+		inner = wrap(inner)
 	}
-	return e
-}
-
-func chainRoundTrip(e adapters.RoundTrip, ms ...RoundTripMiddleware) adapters.RoundTrip {
-	for i := len(ms) - 1; i >= 0; i-- {
-		e = ms[i](e)
-	}
-	return e
+	return inner
 }
 
 // backgroundSlots returns how many gets with background priority may run at a time, so that

@@ -38,7 +38,7 @@ func (r *retrier) middleware(t *telemetry.Telemetry) RoundTripMiddleware {
 				r.budget.deposit()
 			}
 			failure, ok := err.(*normalize.Error)
-			if !ok || !problem.Outcomes[failure.Kind].Retry || !isRead(req.Op) || !r.breakerClosed() {
+			if !ok || !problem.Outcomes[failure.Kind].Retry || !req.Op.IsRead() || !r.breakerClosed() {
 				return err
 			}
 			delay := failure.RetryAfter + retryDelayMin + rand.N(retryDelayMax-retryDelayMin)
@@ -70,8 +70,6 @@ func (r *retrier) hasTime(ctx context.Context, delay time.Duration) bool {
 	deadline, ok := ctx.Deadline()
 	return !ok || time.Until(deadline) > delay+r.timeout/4
 }
-
-func isRead(op adapters.Operation) bool { return op == adapters.OpList || op == adapters.OpGet }
 
 // notSent reports whether the request never left the gateway.
 func notSent(err error) bool {

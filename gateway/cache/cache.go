@@ -60,7 +60,7 @@ func (c *Cache) Middleware(b *backend.Backend, fetchTimeout func() time.Duration
 	return func(next backend.Endpoint) backend.Endpoint {
 		return func(ctx context.Context, call backend.Call) (backend.Result, error) {
 			tenant := b.Tenant(call.Credential)
-			if call.Op != adapters.OpList && call.Op != adapters.OpGet {
+			if !call.Op.IsRead() {
 				effect := effectChanged // also after a panic
 				defer func() {
 					c.afterWrite(tenant, call.NativeID, effect)

@@ -61,25 +61,18 @@ func callSpanName(provider, operation string) string {
 	return provider + " " + operation + "_agent"
 }
 
-// attributes returns the span's attributes (semantic conventions for HTTP clients).
+// attributes returns the span's attributes: the metric's labels, and what has too many values
+// for a metric (semantic conventions for HTTP clients).
 func (e CallEvent) attributes() []attribute.KeyValue {
-	attributes := withNonEmpty(
-		[]attribute.KeyValue{
-			attribute.String("agentgw.backend", e.Backend),
-			attribute.String("agentgw.provider", e.Provider),
-			attribute.String("agentgw.operation", e.Operation),
-			attribute.String("agentgw.breaker.state", e.BreakerState),
-			attribute.String("http.request.method", e.Method),
-			attribute.String("server.address", e.Address),
-			attribute.Int("server.port", e.Port),
-			attribute.String("url.full", e.URL),
-		},
-		attribute.String("error.type", e.ErrorKind),
+	attributes := append(e.labels().attributes(),
+		attribute.String("agentgw.provider", e.Provider),
+		attribute.String("agentgw.breaker.state", e.BreakerState),
+		attribute.String("url.full", e.URL),
 	)
 	if e.Resend > 0 {
 		attributes = append(attributes, attribute.Int("http.request.resend_count", e.Resend))
 	}
-	return withStatus(attributes, e.Status)
+	return attributes
 }
 
 // callLabels are the labels of http.client.request.duration. They have a bounded number of
@@ -108,13 +101,8 @@ func (l callLabels) attributes() []attribute.KeyValue {
 		},
 		attribute.String("error.type", l.errorType),
 	)
-	return withStatus(attributes, l.status)
-}
-
-// withStatus appends the status of the response, if there was one.
-func withStatus(attributes []attribute.KeyValue, status int) []attribute.KeyValue {
-	if status == 0 {
-		return attributes
+	if l.status != 0 {
+		attributes = append(attributes, attribute.Int("http.response.status_code", l.status))
 	}
-	return append(attributes, attribute.Int("http.response.status_code", status))
+	return attributes
 }

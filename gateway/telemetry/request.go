@@ -94,21 +94,15 @@ func (e RequestEvent) path() string {
 	return ""
 }
 
-// attributes returns the span's attributes (semantic conventions for HTTP servers).
+// attributes returns the span's attributes: the metric's labels, and what has too many values
+// for a metric (semantic conventions for HTTP servers).
 func (e RequestEvent) attributes() []attribute.KeyValue {
-	return withNonEmpty(
-		[]attribute.KeyValue{
-			attribute.String("http.request.method", e.Method),
-			attribute.String("url.scheme", e.Scheme),
-			attribute.Int("http.response.status_code", e.Status),
-		},
-		attribute.String("http.route", e.Route),
+	return withNonEmpty(e.labels().attributes(),
 		attribute.String("url.path", e.path()),
 		attribute.String("agentgw.key.id", e.KeyID),
 		attribute.String("agentgw.cache", e.Cache),
 		attribute.String("gen_ai.agent.id", e.AgentID),
 		attribute.String("gen_ai.agent.name", e.AgentName),
-		attribute.String("error.type", e.errorType()),
 	)
 }
 
