@@ -70,7 +70,7 @@ const breaker = "breaker: {consecutive: 4, open_for: 1s, max_open_for: 1s}"
 // TestConsole runs testdata/console.mjs, which looks at /console and controls the gateway and
 // its providers by requests to this test.
 func TestConsole(t *testing.T) {
-	folder, browser := npmtest.Folder(t), npmtest.Browser(t)
+	folder, browser := scriptFolder(t), npmtest.Browser(t)
 	g := gatewaytest.Start(t, gatewaytest.Options{PerBackend: breaker})
 	var gone atomic.Bool
 	admin := g.Admin()
@@ -103,11 +103,28 @@ func TestConsole(t *testing.T) {
 		page.CloseClientConnections()
 	})
 	control.HandleFunc("POST /mend", func(http.ResponseWriter, *http.Request) { gone.Store(false) })
-	controlServer := httptest.NewServer(control)
-	t.Cleanup(controlServer.Close)
-
 	npmtest.Write(t, folder, "console.mjs", script)
-	out := npmtest.Run(t, folder, nil, "node", "console.mjs", page.URL, controlServer.URL, browser, npmtest.Pictures(t))
+	look(t, folder, browser, "console.mjs", page.URL, control)
+}
+
+//go:embed testdata/page.mjs
+var pageModule []byte
+
+// scriptFolder returns a folder for a script that imports page.mjs.
+func scriptFolder(t *testing.T) string {
+	t.Helper()
+	folder := npmtest.Folder(t)
+	npmtest.Write(t, folder, "page.mjs", pageModule)
+	return folder
+}
+
+// look runs a script of the folder, which looks at a page and changes what is there through
+// control.
+func look(t *testing.T, folder, browser, script, page string, control http.Handler) {
+	t.Helper()
+	server := httptest.NewServer(control)
+	t.Cleanup(server.Close)
+	out := npmtest.Run(t, folder, nil, "node", script, page, server.URL, browser, npmtest.Pictures(t))
 	if !strings.Contains(out, "seen") {
 		t.Errorf("the script printed %s", out)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 
 	"github.com/agentgw/agentgw/test/internal/gatewaytest"
@@ -19,7 +18,7 @@ var migrationsScript []byte
 // TestMigrations runs testdata/migrations.mjs, which looks at /console/migrations and controls
 // a migration by requests to this test.
 func TestMigrations(t *testing.T) {
-	folder, browser := npmtest.Folder(t), npmtest.Browser(t)
+	folder, browser := scriptFolder(t), npmtest.Browser(t)
 	g := gatewaytest.Start(t, gatewaytest.Options{})
 	page := httptest.NewServer(g.Admin())
 	t.Cleanup(page.Close)
@@ -59,11 +58,6 @@ func TestMigrations(t *testing.T) {
 		ask("PATCH", "/v1/agents/"+target, fmt.Sprintf(`{"language": %q}`, was["language"]))
 		step("cutover", `{}`)
 	})
-	controlServer := httptest.NewServer(control)
-	t.Cleanup(controlServer.Close)
 	npmtest.Write(t, folder, "migrations.mjs", migrationsScript)
-	out := npmtest.Run(t, folder, nil, "node", "migrations.mjs", page.URL, controlServer.URL, browser, npmtest.Pictures(t))
-	if !strings.Contains(out, "seen") {
-		t.Errorf("the script printed %s", out)
-	}
+	look(t, folder, browser, "migrations.mjs", page.URL, control)
 }
