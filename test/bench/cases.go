@@ -54,14 +54,14 @@ func (b *bench) cases() ([]closedCase, error) {
 	proxy := func(backends map[string]string) []string {
 		return []string{"-proxy", backends["krosai"] + "/agents/agent-1"}
 	}
-	anew := []string{noCache}
+	uncached := []string{noCache}
 	return []closedCase{
-		{name: "list from memory", path: list, bare: fixed("list.json"), nginx: true, goal: goal{"observed", 1.15}},
-		{name: "agent from memory", path: one, bare: fixed("one.json"), nginx: true, goal: goal{"observed", 1.2}},
+		{name: "list from cache", path: list, bare: fixed("list.json"), nginx: true, goal: goal{"observed", 1.15}},
+		{name: "agent from cache", path: one, bare: fixed("one.json"), nginx: true, goal: goal{"observed", 1.2}},
 		{name: "list, not modified", path: list, headers: []string{"If-None-Match: " + tag}, goal: goal{"200", 0.65}},
-		{name: "agent asked anew", path: one, headers: anew, bare: proxy, inTurn: true, goal: goal{"bare", 4}},
-		{name: "list of 4 asked anew", path: list, headers: anew, bare: merge, inTurn: true, goal: goal{"bare", 3.5}},
-		{name: "list of 4 asked anew, changed", path: list, headers: anew, bare: merge, inTurn: true, changing: true, goal: goal{"bare", 8}},
+		{name: "agent, not cached", path: one, headers: uncached, bare: proxy, inTurn: true, goal: goal{"bare", 4}},
+		{name: "list of 4, not cached", path: list, headers: uncached, bare: merge, inTurn: true, goal: goal{"bare", 3.5}},
+		{name: "list of 4, not cached, changed", path: list, headers: uncached, bare: merge, inTurn: true, changing: true, goal: goal{"bare", 8}},
 	}, nil
 }
 

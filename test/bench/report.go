@@ -129,7 +129,7 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintln(table, "\t")
 	}
 	if o := r.Open; o != nil {
-		fmt.Fprintf(table, "\nlist of 4 asked anew, %d/s, providers at %.0f ms\tp50 ms\tp99 ms\tadded p50 / p99 ms\tfailed\tgoal\t\n", o.PerSecond, o.DelayMs)
+		fmt.Fprintf(table, "\nlist of 4, not cached, %d/s, providers at %.0f ms\tp50 ms\tp99 ms\tadded p50 / p99 ms\tfailed\tgoal\t\n", o.PerSecond, o.DelayMs)
 		bare := o.Sides["bare"]
 		for _, side := range []string{"bare", current, other} {
 			if l := o.Sides[side]; l != nil {
