@@ -29,10 +29,10 @@ export TEST_PROGRAMS = $(CURDIR)/bin/test
 test-programs: build
 	go run ./test/internal/prebuilt/build $(TEST_PROGRAMS)
 
-# Tests that are parallel mostly wait: eight at once keep two cores busy.
+# Most tests wait most of the time: eight at once, of three packages, keep two cores busy.
 test: test-programs ## Run every test, in a random order, with the race detector where there is a C compiler.
 	go test -run '^(TestAllocations.*|TestNoTenantSeesAnother|TestSnapshot_SizeIsCloseToMemory|TestPaginate_ChangesAndFailuresBetweenPages)$$' ./gateway ./gateway/catalog # not under the race detector: it allocates, or is too slow
-	go test $(RACE) -shuffle=on -parallel 8 -timeout 10m ./...
+	go test $(RACE) -shuffle=on -p 3 -parallel 8 -timeout 30m ./...
 
 soak: ## Run mixed load and random faults for SOAK (30m); fail on growth, leaks and responses outside the contract.
 	SOAK=$(or $(SOAK),30m) go test -count 1 -v -timeout 0 -run '^TestSoak$$' ./test/soak
