@@ -14,6 +14,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 
 	"github.com/agentgw/agentgw/config/secret"
 	"github.com/agentgw/agentgw/normalize"
@@ -23,9 +24,9 @@ import (
 //
 // Every method is safe for concurrent use and sends nothing once ctx is done.
 // Errors are *normalize.Error. An operation that the provider's Info declares as
-// None or Emulated returns KindUnsupported and sends nothing. A native id that the
-// provider cannot have returns KindNotFound and sends nothing. No method sends a
-// write more than once.
+// None or Emulated returns KindUnsupported and sends nothing. A native id is one
+// segment of the path, escaped; the gateway has checked it with Info.AcceptsNativeID, or
+// has it from a list. No method sends a write more than once.
 type Adapter interface {
 	// List returns all agents that the credential sees, in no particular order.
 	// The gateway keeps the first of two with the same id.
@@ -44,11 +45,23 @@ type Adapter interface {
 // Listing is the result of Adapter.List.
 type Listing struct {
 	Agents []*normalize.Agent
+	// Warnings say which rows were left out because they cannot be agents.
+	Warnings []normalize.Warning
 	// Partial is why agents are missing; nil for a complete list.
 	Partial *normalize.Error
 	// Interrupted is true if the list is partial because a page could not be
 	// read, and false if its paging contradicts itself.
 	Interrupted bool
+}
+
+// NewListing returns the listing of what was read of a list. It is partial if rows could
+// not be read.
+func NewListing(provider string, agents []*normalize.Agent, unreadable []normalize.Warning) Listing {
+	l := Listing{Agents: agents, Warnings: unreadable}
+	if n := len(unreadable); n > 0 {
+		l.Partial = &normalize.Error{Kind: normalize.KindWrongShape, Provider: provider, Op: string(OpList), Message: fmt.Sprintf("%d of %d rows cannot be read", n, n+len(agents))}
+	}
+	return l
 }
 
 // Credential is the secret that a backend accepts. The zero value is no

@@ -2,7 +2,10 @@ package adapters
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -117,6 +120,21 @@ type Info struct {
 	// CreatesInactive is true if a new agent is inactive. Activating it takes a
 	// second call.
 	CreatesInactive bool
+	// NativeIDs is the form of the provider's ids; nil if none is documented, see
+	// AcceptsNativeID.
+	NativeIDs *regexp.Regexp
+}
+
+// AcceptsNativeID reports whether an id has the provider's form. Others are not put into
+// the path of a request unless the provider's own list has them: "../keys", however
+// escaped, is another resource to some servers. If no form is documented, an id has no
+// slash, backslash, percent sign or control character, and is not "." or "..".
+func (i *Info) AcceptsNativeID(id string) bool {
+	if i.NativeIDs != nil {
+		return i.NativeIDs.MatchString(id)
+	}
+	return id != "" && id != "." && id != ".." && utf8.ValidString(id) &&
+		!strings.ContainsAny(id, `/\%`) && !strings.ContainsFunc(id, unicode.IsControl)
 }
 
 // Supports reports whether the operation is native or emulated.

@@ -24,6 +24,15 @@ func RetryAfter(header string, now time.Time) time.Duration {
 	return Seconds(untilReset(number(header), now))
 }
 
+// ServerTime returns the response's own Date, with which instants in its header are
+// compared, so that the two clocks need not agree; now if it has none.
+func ServerTime(h http.Header, now time.Time) time.Time {
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		return date
+	}
+	return now
+}
+
 // number parses a header's number; NaN if it is none.
 func number(header string) float64 {
 	n, err := strconv.ParseFloat(header, 64)
@@ -83,9 +92,7 @@ func ReadRateLimit(h http.Header, now time.Time) RateLimit {
 	if math.IsNaN(remaining) || remaining < 0 || math.IsNaN(reset) || number(h.Get("Age")) > 0 {
 		return RateLimit{}
 	}
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = date
-	}
+	now = ServerTime(h, now)
 	l := RateLimit{Remaining: count(remaining), Reset: min(Seconds(untilReset(reset, now)), MaxReset)}
 	l.Limit = l.Remaining
 	if limit := number(h.Get("X-RateLimit-Limit")); !math.IsNaN(limit) {

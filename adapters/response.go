@@ -42,7 +42,7 @@ func Failure(provider string, op Operation, r Response) *normalize.Error {
 		e.Kind = normalize.KindRedirect
 	}
 	if s := r.Status; s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable {
-		now := time.Now()
+		now := ServerTime(r.Header, time.Now())
 		e.RetryAfter = RetryAfter(r.Header.Get("Retry-After"), now)
 		if limit := ReadRateLimit(r.Header, now); e.RetryAfter == 0 && s == http.StatusTooManyRequests && limit.Remaining == 0 {
 			e.RetryAfter = limit.Reset
@@ -51,21 +51,25 @@ func Failure(provider string, op Operation, r Response) *normalize.Error {
 	return e
 }
 
-// Decode unmarshals the JSON of a 2xx response into v. Anything but one JSON text
-// of the documented shape is KindBadResponse; the message names the field and the
-// types, never a value.
+// Decode unmarshals the JSON of a 2xx response into v. Anything but one JSON text is
+// KindBadResponse, and one of another shape than documented is KindWrongShape; the message
+// names the field and the types, never a value. Of members with one name the last one
+// counts, and U+FFFD stands for text that is not Unicode.
 func Decode(provider string, op Operation, r Response, v any) error {
 	return DecodeAt(provider, op, r, "", r.Body, v)
 }
 
 // DecodeAt is Decode for the part of a response at a JSON pointer.
 func DecodeAt(provider string, op Operation, r Response, pointer string, data []byte, v any) error {
-	err := json.Unmarshal(data, v)
+	err := json.Unmarshal(data, v, normalize.Lenient)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, errTooManyRows):
 		return &normalize.Error{Kind: normalize.KindTooLarge, Provider: provider, Op: string(op), Status: r.Status, Message: errTooManyRows.Error()}
+	}
+	if jsontext.Value(data).IsValid(normalize.Lenient) {
+		return WrongShape(provider, op, r, describe(pointer, data, err))
 	}
 	return BadResponse(provider, op, r, describe(pointer, data, err))
 }
@@ -80,7 +84,28 @@ func Acknowledged(provider string, op Operation, r Response) error {
 	return nil
 }
 
-// BadResponse returns the error of a response that is not what the provider documents.
+// Deleted checks the response to a delete. Any 2xx means that it was done, with whatever
+// body, unless the body says success:false.
+func Deleted(provider string, r Response) error { return CheckSuccess(provider, OpDelete, r) }
+
+// CheckSuccess returns KindFailureReply for a 2xx that says success:false.
+func CheckSuccess(provider string, op Operation, r Response) error {
+	var reply struct {
+		Success *bool `json:"success"`
+	}
+	if jsontext.Value(r.Body).Kind() != '{' || json.Unmarshal(r.Body, &reply, normalize.Lenient) != nil || reply.Success == nil || *reply.Success {
+		return nil
+	}
+	return &normalize.Error{Kind: normalize.KindFailureReply, Provider: provider, Op: string(op), Status: r.Status, Message: "the reply says success:false"}
+}
+
+// WrongShape returns the error of a response that is JSON, but not as the provider
+// documents. It says nothing about the provider's health.
+func WrongShape(provider string, op Operation, r Response, message string) error {
+	return &normalize.Error{Kind: normalize.KindWrongShape, Provider: provider, Op: string(op), Status: r.Status, Message: message}
+}
+
+// BadResponse returns the error of a response that is not JSON.
 func BadResponse(provider string, op Operation, r Response, message string) error {
 	return &normalize.Error{Kind: normalize.KindBadResponse, Provider: provider, Op: string(op), Status: r.Status, Message: message}
 }
@@ -97,9 +122,6 @@ func describe(pointer string, data []byte, err error) string {
 			return fmt.Sprintf("%s has the wrong JSON type: %s", at, want)
 		}
 		return fmt.Sprintf("%s has the wrong JSON type: %s", at, normalize.KindName(semantic.JSONKind))
-	}
-	if errors.Is(err, jsontext.ErrDuplicateName) {
-		return "an object has a member twice"
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return "the body is empty"

@@ -2,7 +2,6 @@ package adapters
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"mime"
 	"strings"
@@ -37,7 +36,10 @@ func (r *RawRows) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return dec.SkipValue()
 	case '[':
 	default:
-		return errors.Join(errNotArray, dec.SkipValue())
+		if err := dec.SkipValue(); err != nil {
+			return err
+		}
+		return errNotArray
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return err
@@ -60,11 +62,11 @@ func (r *RawRows) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 // decodes it: its Content-Type and how deep it nests.
 func validateReply(provider string, op Operation, r Response) error {
 	switch {
-	case len(r.Body) == 0:
+	case len(r.Body) == 0 || op == OpDelete:
 	case !saysJSON(r.Header.Get("Content-Type")):
 		return BadResponse(provider, op, r, "the body is not JSON, by its Content-Type")
 	case deeperThan(r.Body, maxDepth):
-		return BadResponse(provider, op, r, fmt.Sprintf("the JSON is nested deeper than %d", maxDepth))
+		return WrongShape(provider, op, r, fmt.Sprintf("the JSON is nested deeper than %d", maxDepth))
 	}
 	return nil
 }

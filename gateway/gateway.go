@@ -98,6 +98,9 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	}})
 	g.agents = agents.New(agents.Options{
 		Log: o.Log, Telemetry: o.Telemetry, Store: o.Store, Aliases: g.aliases,
+		Forget: func(b auth.CallerBackend, nativeID string) {
+			g.cache.Invalidate(b.Tenant(b.Credential), nativeID)
+		},
 		Settings: settings, Cursors: func() *catalog.Sealer { return g.state.Load().cursors },
 	})
 	g.migrations = migration.New(migration.Options{

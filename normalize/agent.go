@@ -119,6 +119,9 @@ type Agent struct {
 	Unavailable FieldSet `json:"-"`
 	NotLoaded   FieldSet `json:"-"`
 
+	// Warnings say what of the provider's JSON is not as it documents.
+	Warnings []Warning `json:"-"`
+
 	// RawList and RawDetail are the provider's JSON for this agent, verbatim.
 	RawList   jsontext.Value `json:"-"`
 	RawDetail jsontext.Value `json:"-"`

@@ -41,7 +41,7 @@ func ParseBody(data []byte) (Body, []Violation, error) {
 	if value.Kind() != '{' {
 		return p.body, nil, errors.New("the body is not a JSON object")
 	}
-	for name, v := range members(value) {
+	for name, v := range EachMember(value) {
 		p.member(name, v)
 	}
 	return p.body, p.violations, nil
@@ -136,7 +136,7 @@ func (p *bodyParser) group(name string, v jsontext.Value) {
 			}
 		}
 	case '{':
-		for leaf, value := range members(v) {
+		for leaf, value := range EachMember(v) {
 			f, ok := FieldByName(name + "." + leaf)
 			if !ok {
 				p.unknown("/"+name+"/"+escapePointer(leaf), leaf, leavesOf(name))
@@ -156,7 +156,7 @@ func (p *bodyParser) extensions(v jsontext.Value) {
 	switch v.Kind() {
 	case 'n':
 	case '{':
-		for name, value := range members(v) {
+		for name, value := range EachMember(v) {
 			p.body.Extensions[name] = value
 		}
 	default:

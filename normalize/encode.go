@@ -13,6 +13,10 @@ var (
 	encodeOptions = json.JoinOptions(json.FormatNilSliceAsNull(true), jsontext.PreserveRawStrings(true))
 )
 
+// Lenient are the options for reading what a provider sends: of members with one name the
+// last one counts, and U+FFFD stands for text that is not Unicode.
+var Lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 // Encode returns the JSON object of the agent.
 func (a *Agent) Encode() ([]byte, error) {
 	row, err := a.Row()
@@ -157,7 +161,7 @@ func Members(object jsontext.Value) map[string]jsontext.Value {
 	if object.Kind() != '{' {
 		return members
 	}
-	if err := json.Unmarshal(object, &members); err != nil {
+	if err := json.Unmarshal(object, &members, Lenient); err != nil {
 		return map[string]jsontext.Value{}
 	}
 	return members

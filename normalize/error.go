@@ -33,7 +33,8 @@ const (
 	KindDeadline                   // the caller's deadline passed before the response
 	KindBodyTimeout                // the response began and did not end in time
 	KindCut                        // the response ended early
-	KindBadResponse                // not JSON, or not the documented JSON
+	KindBadResponse                // not JSON
+	KindWrongShape                 // JSON, but not of the documented shape
 	KindTooLarge                   // the body is over the limit
 	KindRedirect                   // a 3xx, never followed
 	KindFailureReply               // a 2xx whose body says success:false
@@ -45,7 +46,7 @@ const (
 var kindNames = [kindCount]string{
 	"internal", "canceled", "unsupported", "not_found", "no_route", "auth", "rejected", "rate_limited", "unavailable",
 	"upstream", "gateway_timeout", "connect", "reset", "tls", "connect_timeout", "timeout", "expired", "deadline", "body_timeout",
-	"cut", "bad_response", "too_large", "redirect", "failure_reply", "breaker_open", "busy",
+	"cut", "bad_response", "wrong_shape", "too_large", "redirect", "failure_reply", "breaker_open", "busy",
 }
 
 func (k Kind) String() string { return kindNames[k] }

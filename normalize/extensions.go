@@ -11,7 +11,7 @@ import (
 func joinExtensions(detail, row *Agent) jsontext.Value {
 	have := Members(detail.Extensions)
 	joined := detail.Extensions
-	for name, value := range members(row.Extensions) {
+	for name, value := range EachMember(row.Extensions) {
 		if _, ok := have[name]; !ok {
 			joined = AppendMember(joined, name, value)
 		}
@@ -62,14 +62,12 @@ func trimObject(object jsontext.Value) []byte {
 	return nil
 }
 
-// members iterates over the members of a JSON object in the order they are written.
-func members(object jsontext.Value) func(yield func(string, jsontext.Value) bool) {
+// EachMember iterates over the members of a JSON object in the order they are written,
+// those with the same name included.
+func EachMember(object jsontext.Value) func(yield func(string, jsontext.Value) bool) {
 	return func(yield func(string, jsontext.Value) bool) {
-		if object.Kind() != '{' {
-			return
-		}
-		dec := jsontext.NewDecoder(bytes.NewReader(object))
-		if _, err := dec.ReadToken(); err != nil {
+		dec := jsontext.NewDecoder(bytes.NewReader(object), Lenient)
+		if !opens(dec, '{') {
 			return
 		}
 		for dec.PeekKind() == '"' {
@@ -84,4 +82,29 @@ func members(object jsontext.Value) func(yield func(string, jsontext.Value) bool
 			}
 		}
 	}
+}
+
+// Items iterates over the items of a JSON array.
+func Items(array jsontext.Value) func(yield func(int, jsontext.Value) bool) {
+	return func(yield func(int, jsontext.Value) bool) {
+		dec := jsontext.NewDecoder(bytes.NewReader(array), Lenient)
+		if !opens(dec, '[') {
+			return
+		}
+		for i := 0; dec.PeekKind() != ']'; i++ {
+			value, err := dec.ReadValue()
+			if err != nil || !yield(i, value.Clone()) {
+				return
+			}
+		}
+	}
+}
+
+// opens reads the bracket that a value begins with.
+func opens(dec *jsontext.Decoder, bracket jsontext.Kind) bool {
+	if dec.PeekKind() != bracket {
+		return false
+	}
+	_, err := dec.ReadToken()
+	return err == nil
 }

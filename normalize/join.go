@@ -1,5 +1,7 @@
 package normalize
 
+import "slices"
+
 // Join returns the agent's detail completed with what only its row in the list shows.
 // If both show a field, the detail's value is used. With a nil row it returns the
 // detail.
@@ -20,6 +22,7 @@ func Join(detail, row *Agent) *Agent {
 		}
 		joined.Avatar = &avatar
 	}
+	joined.Warnings = slices.Concat(detail.Warnings, row.Warnings)
 	joined.Extensions = joinExtensions(detail, row)
 	// A field is loaded if either shows it, and unavailable if neither ever does.
 	joined.NotLoaded = detail.NotLoaded & (row.NotLoaded | row.Unavailable)

@@ -3,7 +3,6 @@ package agenthuman
 import (
 	"context"
 	"net/http"
-	"regexp"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/wire"
@@ -25,10 +24,9 @@ func newAdapter(s adapters.Settings) adapters.Adapter {
 // List is GET /agents, which has no pages.
 func (a *Adapter) List(ctx context.Context, cred adapters.Credential) (adapters.Listing, error) {
 	list := adapters.Call{Op: adapters.OpList, Method: http.MethodGet, Path: "/agents"}
-	agents, err := adapters.Read(ctx, a.client, cred, list, func(r adapters.Response) ([]*normalize.Agent, error) {
+	return adapters.Read(ctx, a.client, cred, list, func(r adapters.Response) (adapters.Listing, error) {
 		return decodeList(a.backend, r)
 	})
-	return adapters.Listing{Agents: agents}, err
 }
 
 // Get is GET /agents/{id}. It lacks the avatar's name, picture and voice,
@@ -63,28 +61,18 @@ func (a *Adapter) Update(ctx context.Context, cred adapters.Credential, nativeID
 	return a.client.Send(ctx, cred, update, func(r adapters.Response) error { return checkSuccess(adapters.OpUpdate, r) })
 }
 
-// Delete is DELETE /agents/{id}, documented for the newer generation only. Any 2xx
-// counts as done, with or without a body, unless it says success:false.
+// Delete is DELETE /agents/{id}, documented for the newer generation only.
 func (a *Adapter) Delete(ctx context.Context, cred adapters.Credential, nativeID string) error {
 	path, err := agentPath(adapters.OpDelete, nativeID)
 	if err != nil {
 		return err
 	}
 	return a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpDelete, Method: http.MethodDelete, Path: path}, func(r adapters.Response) error {
-		if len(r.Body) == 0 {
-			return nil
-		}
-		return checkSuccess(adapters.OpDelete, r)
+		return adapters.Deleted(provider, r)
 	})
 }
 
-// agentID matches the ids of both generations.
-var agentID = regexp.MustCompile(`^(0|[1-9][0-9]{0,18}|agnt_[A-Za-z0-9_-]{1,120})$`)
-
-// agentPath returns the path of an agent. It refuses what cannot be an id.
 func agentPath(op adapters.Operation, nativeID string) (string, error) {
-	if !agentID.MatchString(nativeID) {
-		return "", &normalize.Error{Kind: normalize.KindNotFound, Provider: provider, Op: string(op), Message: "an agent's id is an integer, or begins with agnt_"}
-	}
-	return "/agents/" + nativeID, nil
+	segment, err := adapters.PathSegment(provider, op, nativeID)
+	return "/agents/" + segment, err
 }

@@ -1,8 +1,6 @@
 package agenthuman
 
 import (
-	"fmt"
-
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -10,20 +8,21 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-func decodeList(backend string, r adapters.Response) ([]*normalize.Agent, error) {
+func decodeList(backend string, r adapters.Response) (adapters.Listing, error) {
 	var l wireList
 	if err := adapters.Decode(provider, adapters.OpList, r, &l); err != nil {
-		return nil, err
+		return adapters.Listing{}, err
 	}
-	if err := succeeded(adapters.OpList, r, l.Success); err != nil {
-		return nil, err
+	if err := adapters.CheckSuccess(provider, adapters.OpList, r); err != nil {
+		return adapters.Listing{}, err
 	}
-	if l.Agents.Value == nil {
-		return nil, adapters.BadResponse(provider, adapters.OpList, r, "/agents is missing")
+	if !l.Agents.Sent {
+		return adapters.Listing{}, adapters.WrongShape(provider, adapters.OpList, r, "/agents is missing")
 	}
-	return wire.Rows("/agents", *l.Agents.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
-		return decodeAgent(backend, adapters.OpList, r, pointer, row)
+	agents, unreadable := wire.Rows("/agents", l.Agents.OrZero(), func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+		return decodeAgent(backend, adapters.OpList, pointer, row)
 	})
+	return adapters.NewListing(provider, agents, unreadable), nil
 }
 
 // decodeDetail decodes the response to a get: the agent itself, or the agent in an
@@ -37,12 +36,7 @@ func decodeDetail(backend string, r adapters.Response) (*normalize.Agent, error)
 	if reply.Agent.Kind() == '{' {
 		pointer, data = "/agent", reply.Agent
 	}
-	agent, err := decodeAgent(backend, adapters.OpGet, r, pointer, data)
-	if err != nil {
-		return nil, err
-	}
-	agent.RawDetail = data
-	return agent, nil
+	return decodeOne(backend, adapters.OpGet, r, pointer, data)
 }
 
 // decodeCreated decodes the response to a create, which shows part of the agent.
@@ -51,7 +45,15 @@ func decodeCreated(backend string, r adapters.Response) (*normalize.Agent, error
 	if err != nil {
 		return nil, err
 	}
-	return decodeAgent(backend, adapters.OpCreate, r, "/agent", reply.Agent)
+	return decodeOne(backend, adapters.OpCreate, r, "/agent", reply.Agent)
+}
+
+func decodeOne(backend string, op adapters.Operation, r adapters.Response, pointer string, data jsontext.Value) (*normalize.Agent, error) {
+	agent, err := decodeAgent(backend, op, pointer, data)
+	if err != nil {
+		return nil, adapters.WrongShape(provider, op, r, err.Error())
+	}
+	return agent, nil
 }
 
 func decodeReply(op adapters.Operation, r adapters.Response) (wireReply, error) {
@@ -59,7 +61,7 @@ func decodeReply(op adapters.Operation, r adapters.Response) (wireReply, error) 
 	if err := adapters.Decode(provider, op, r, &reply); err != nil {
 		return reply, err
 	}
-	return reply, succeeded(op, r, reply.Success)
+	return reply, adapters.CheckSuccess(provider, op, r)
 }
 
 func checkSuccess(op adapters.Operation, r adapters.Response) error {
@@ -67,34 +69,27 @@ func checkSuccess(op adapters.Operation, r adapters.Response) error {
 	return err
 }
 
-// succeeded returns an error for a 2xx that says success:false.
-func succeeded(op adapters.Operation, r adapters.Response, success wire.Opt[bool]) error {
-	if success.Value == nil || *success.Value {
-		return nil
-	}
-	return &normalize.Error{Kind: normalize.KindFailureReply, Provider: provider, Op: string(op), Status: r.Status, Message: "the reply says success:false"}
-}
-
-func decodeAgent(backend string, op adapters.Operation, r adapters.Response, pointer string, data jsontext.Value) (*normalize.Agent, error) {
-	var w wireAgent
-	if err := adapters.DecodeAt(provider, op, r, pointer, data, &w); err != nil {
+func decodeAgent(backend string, op adapters.Operation, pointer string, data jsontext.Value) (*normalize.Agent, error) {
+	w, payload, err := wire.ReadPayload[wireAgent](pointer, data)
+	if err != nil {
 		return nil, err
 	}
-	id, other, spare := w.AgentID, w.ID, "id"
+	sent, name, other, spare := w.AgentID, "agent_id", w.ID, "id"
 	if op == adapters.OpGet && w.ID.Sent || !w.AgentID.Sent {
-		id, other, spare = w.ID, w.AgentID, "agent_id"
+		sent, name, other, spare = w.ID, "id", w.AgentID, "agent_id"
 	}
-	if id.Value == nil || id.Value.ID == "" {
-		return nil, adapters.BadResponse(provider, op, r, pointer+"/agent_id is missing")
+	id, err := payload.ID(name, sent.Value, wire.EitherID)
+	if err != nil {
+		return nil, err
 	}
 
 	view := normalize.ViewBasic
 	if op == adapters.OpGet {
 		view = normalize.ViewFull
 	}
-	b := wire.NewBuilder(normalize.New(provider, backend, id.Value.ID, view), w.Rest)
+	b := wire.NewBuilder(normalize.New(provider, backend, id, view), payload, w.Rest)
 	if other.Sent {
-		b.Extend(spare, normalize.Members(data)[spare])
+		b.Extend(spare, payload.Member(spare))
 	}
 	modality := normalize.ModalityAvatar
 	b.Modality = &modality
@@ -118,11 +113,9 @@ func decodeAgent(backend string, op adapters.Operation, r adapters.Response, poi
 		b.Owner.UserID = wire.Text(w.UserID.Value)
 		b.Sees(normalize.FieldOwnerUserID)
 	}
-	convertAvatar(b, w)
-	if err := convertVoice(b, op, w.VoiceID); err != nil {
-		return nil, adapters.BadResponse(provider, op, r, pointer+"/voice_id "+err.Error())
-	}
-	return b.Build(sets(op, id.Value.Text)), nil
+	convertAvatar(b, payload, w)
+	convertVoice(b, payload, op, w.VoiceID)
+	return b.Build(sets(op, sent.Value.Text)), nil
 }
 
 // sets returns the fields that the generation never shows, and those that the
@@ -140,7 +133,7 @@ func sets(op adapters.Operation, newer bool) (unavailable, notLoaded normalize.F
 	return neverShown, notInACreate
 }
 
-func convertAvatar(b *wire.Builder, w wireAgent) {
+func convertAvatar(b *wire.Builder, payload *wire.Payload, w wireAgent) {
 	b.Avatar = &normalize.Avatar{}
 	if w.AvatarID.Sent {
 		b.Avatar.ID = wire.Text(w.AvatarID.Value)
@@ -149,38 +142,33 @@ func convertAvatar(b *wire.Builder, w wireAgent) {
 	b.Set(normalize.FieldAvatarName, &b.Avatar.Name, w.AvatarName)
 	b.Set(normalize.FieldAvatarURL, &b.Avatar.URL, w.AvatarURL)
 	if w.AvatarURL.Sent && w.AvatarImageURL.Sent {
-		b.Extend("avatar_image_url", textValue(w.AvatarImageURL.Value))
+		b.Extend("avatar_image_url", payload.Member("avatar_image_url"))
 		return
 	}
 	b.Set(normalize.FieldAvatarURL, &b.Avatar.URL, w.AvatarURL.Or(w.AvatarImageURL))
 }
 
-var errVoice = fmt.Errorf("has the wrong JSON type: want a string, an integer or null")
-
 // convertVoice fills the avatar's voice from a string, and the agent's from an
 // integer. The provider calls both voice_id: the list has the first, the detail the
 // second.
-func convertVoice(b *wire.Builder, op adapters.Operation, v jsontext.Value) error {
-	var id wire.IntegerOrText
-	switch {
-	case v == nil:
-		return nil
-	case v.Kind() == 'n':
-		id.Text = op != adapters.OpGet
-	default:
-		decoded, err := decodeID(v)
-		if err != nil {
-			return errVoice
-		}
-		id = decoded
+func convertVoice(b *wire.Builder, payload *wire.Payload, op adapters.Operation, v jsontext.Value) {
+	if v == nil {
+		return
 	}
-	target, field := &b.Voice.ID, normalize.FieldVoiceID
-	if id.Text {
-		target, field = &b.Avatar.VoiceID, normalize.FieldAvatarVoiceID
-	}
+	id := wire.IntegerOrText{Text: op != adapters.OpGet}
+	var value *string
 	if v.Kind() != 'n' {
-		*target = &id.ID
+		if decoded, err := decodeID(v); err == nil {
+			id, value = decoded, &decoded.ID
+		} else {
+			payload.Unexpected("voice_id", v)
+		}
 	}
-	b.Sees(field)
-	return nil
+	if id.Text {
+		b.Avatar.VoiceID = value
+		b.Sees(normalize.FieldAvatarVoiceID)
+		return
+	}
+	b.Voice.ID = value
+	b.Sees(normalize.FieldVoiceID)
 }

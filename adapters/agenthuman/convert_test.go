@@ -200,21 +200,15 @@ func TestDelete_AcceptsAny2xx(t *testing.T) {
 	f(200, string(lossless.File(t, "current/delete.json")))
 }
 
-func TestGet_RefusesImpossibleIDs(t *testing.T) {
-	adapter, sent := lossless.Recording(Provider, 200, lossless.File(t, "get.json"))
+func TestNativeIDs(t *testing.T) {
 	for _, id := range []string{"", ".", "..", "1/2", "1%2F2", "-1", "01", "1.0", "1e3", "abc", "agnt_", "agnt_a/b", "99999999999999999999", "123 "} {
-		_, getErr := adapter.Get(context.Background(), lossless.Credential(), id)
-		for _, err := range []error{getErr, adapter.Update(context.Background(), lossless.Credential(), id, normalize.Change{}), adapter.Delete(context.Background(), lossless.Credential(), id)} {
-			if normalize.KindOf(err) != normalize.KindNotFound {
-				t.Errorf("%q: %v", id, err)
-			}
+		if info.AcceptsNativeID(id) {
+			t.Errorf("%q is accepted", id)
 		}
 	}
-	if sent.Path != "" {
-		t.Errorf("sent %s", sent.Path)
-	}
+	adapter, sent := lossless.Recording(Provider, 200, lossless.File(t, "get.json"))
 	for _, id := range []string{"0", "123", "9007199254740993", "agnt_01J8ZK4R2N5M6P7Q8W4T"} {
-		if _, err := adapter.Get(context.Background(), lossless.Credential(), id); err != nil || sent.Path != "/agents/"+id {
+		if _, err := adapter.Get(context.Background(), lossless.Credential(), id); err != nil || sent.Path != "/agents/"+id || !info.AcceptsNativeID(id) {
 			t.Errorf("%q: %v, sent %s", id, err, sent.Path)
 		}
 	}

@@ -11,6 +11,8 @@
 package agenthuman
 
 import (
+	"regexp"
+
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -28,9 +30,13 @@ const (
 	all    = list | get | create | update
 )
 
+// nativeIDs are the ids of both generations.
+var nativeIDs = regexp.MustCompile(`^(0|[1-9][0-9]{0,18}|agnt_[A-Za-z0-9_-]{1,120})$`)
+
 var info = &adapters.Info{
-	Provider: provider,
-	Title:    "AgentHuman",
+	Provider:  provider,
+	Title:     "AgentHuman",
+	NativeIDs: nativeIDs,
 	Operations: map[adapters.Operation]adapters.Support{
 		adapters.OpList:   adapters.Native,
 		adapters.OpGet:    adapters.Native,

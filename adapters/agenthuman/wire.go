@@ -11,14 +11,12 @@ import (
 
 // wireList is the reply to GET /agents.
 type wireList struct {
-	Success wire.Opt[bool]             `json:"success"`
-	Agents  wire.Opt[adapters.RawRows] `json:"agents"`
+	Agents wire.Opt[adapters.RawRows] `json:"agents"`
 }
 
 // wireReply is the response to a write. The newer generation wraps an agent in it.
 type wireReply struct {
-	Success wire.Opt[bool] `json:"success"`
-	Agent   jsontext.Value `json:"agent"`
+	Agent jsontext.Value `json:"agent"`
 }
 
 // wireAgent is the union of the agent's shapes: the list's row, the detail, the
@@ -58,16 +56,4 @@ var writes = []wire.Mapping{
 func decodeID(v jsontext.Value) (id wire.IntegerOrText, err error) {
 	err = json.Unmarshal(v, &id)
 	return id, err
-}
-
-// textValue is a string, or null, as JSON.
-func textValue(s *string) jsontext.Value {
-	if s == nil {
-		return jsontext.Value("null")
-	}
-	quoted, err := jsontext.AppendQuote(nil, *s)
-	if err != nil { // decoded strings are valid UTF-8
-		return jsontext.Value("null")
-	}
-	return quoted
 }

@@ -23,10 +23,9 @@ func newAdapter(s adapters.Settings) adapters.Adapter {
 // List is GET /agents, which has no pages.
 func (a *Adapter) List(ctx context.Context, cred adapters.Credential) (adapters.Listing, error) {
 	list := adapters.Call{Op: adapters.OpList, Method: http.MethodGet, Path: "/agents"}
-	agents, err := adapters.Read(ctx, a.client, cred, list, func(r adapters.Response) ([]*normalize.Agent, error) {
+	return adapters.Read(ctx, a.client, cred, list, func(r adapters.Response) (adapters.Listing, error) {
 		return decodeList(a.backend, r)
 	})
-	return adapters.Listing{Agents: agents}, err
 }
 
 // Get is not supported: the gateway answers it from the list.

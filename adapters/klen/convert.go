@@ -8,28 +8,33 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-func decodeList(backend string, r adapters.Response) ([]*normalize.Agent, error) {
+func decodeList(backend string, r adapters.Response) (adapters.Listing, error) {
 	var list wireList
 	if err := adapters.Decode(provider, adapters.OpList, r, &list); err != nil {
-		return nil, err
+		return adapters.Listing{}, err
 	}
-	if list.Agents.Value == nil {
-		return nil, adapters.BadResponse(provider, adapters.OpList, r, "/agents is missing")
+	if err := adapters.CheckSuccess(provider, adapters.OpList, r); err != nil {
+		return adapters.Listing{}, err
 	}
-	return wire.Rows("/agents", *list.Agents.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
-		return decodeAgent(backend, r, pointer, row)
+	if !list.Agents.Sent {
+		return adapters.Listing{}, adapters.WrongShape(provider, adapters.OpList, r, "/agents is missing")
+	}
+	agents, unreadable := wire.Rows("/agents", list.Agents.OrZero(), func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+		return decodeAgent(backend, pointer, row)
 	})
+	return adapters.NewListing(provider, agents, unreadable), nil
 }
 
-func decodeAgent(backend string, r adapters.Response, pointer string, row jsontext.Value) (*normalize.Agent, error) {
-	var w wireAgent
-	if err := adapters.DecodeAt(provider, adapters.OpList, r, pointer, row, &w); err != nil {
+func decodeAgent(backend, pointer string, row jsontext.Value) (*normalize.Agent, error) {
+	w, payload, err := wire.ReadPayload[wireAgent](pointer, row)
+	if err != nil {
 		return nil, err
 	}
-	if w.ID == nil {
-		return nil, adapters.BadResponse(provider, adapters.OpList, r, pointer+"/id is missing")
+	id, err := payload.ID("id", w.ID, wire.IntegerID)
+	if err != nil {
+		return nil, err
 	}
-	b := wire.NewBuilder(normalize.New(provider, backend, string(*w.ID), normalize.ViewBasic), w.Rest)
+	b := wire.NewBuilder(normalize.New(provider, backend, id, normalize.ViewBasic), payload, w.Rest)
 	if w.AssistantID != nil {
 		b.AlternateIDs = append(b.AlternateIDs, normalize.ID{Backend: backend, Native: *w.AssistantID}.String())
 	}

@@ -77,26 +77,46 @@ func TestList_IgnoresPagingMembers(t *testing.T) {
 	}
 }
 
-func TestList_UndocumentedShapeIsBadResponse(t *testing.T) {
+func TestList_UndocumentedShape(t *testing.T) {
 	f := func(body, want string) {
 		t.Helper()
 		_, err := lossless.Answering(Provider, 200, []byte(body)).List(context.Background(), lossless.Credential())
-		if normalize.KindOf(err) != normalize.KindBadResponse || err.Error() != "klen list: bad_response (status 200): "+want {
+		if err == nil || err.Error() != "klen list: "+want {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
-	f(`{}`, "/agents is missing")
-	f(`{"agents": null}`, "/agents is missing")
-	f(`{"agents": {}}`, "/agents has the wrong JSON type: want an array")
-	f(`{"agents": [{"id": "x"}]}`, "/agents/0/id has the wrong JSON type: want an integer")
-	f(`{"agents": [{"id": 1.5}]}`, "/agents/0/id has the wrong JSON type: want an integer")
-	f(`{"agents": [{"id": 1, "name": 7}]}`, "/agents/0/name has the wrong JSON type: a number")
-	f(`{"agents": [{"name": "x"}]}`, "/agents/0/id is missing")
-	f(`{"agents": [{"id": 1, "id": 2}]}`, "an object has a member twice")
-	f(`[]`, "the body has the wrong JSON type: an array")
-	f(`<html>`, "not valid JSON at byte 0")
-	f(``, "the body is empty")
-	f(`{"agents": []} x`, "not valid JSON at byte 15")
+	f(`{}`, "wrong_shape (status 200): /agents is missing")
+	f(`{"agents": {}}`, "wrong_shape (status 200): /agents has the wrong JSON type: want an array")
+	f(`[]`, "wrong_shape (status 200): the body has the wrong JSON type: an array")
+	f(`{"success": false, "agents": []}`, "failure_reply (status 200): the reply says success:false")
+	f(`<html>`, "bad_response (status 200): not valid JSON at byte 0")
+	f(``, "bad_response (status 200): the body is empty")
+	f(`{"agents": []} x`, "bad_response (status 200): not valid JSON at byte 15")
+	f(`{"agents": {}} x`, "bad_response (status 200): /agents has the wrong JSON type: want an array")
+}
+
+// TestList_UnreadableRows: a row that cannot be an agent is left out, and the list is partial.
+func TestList_UnreadableRows(t *testing.T) {
+	for row, want := range map[string]string{
+		`7`:                           "no agent: /agents/1 is a number, not an object",
+		`null`:                        "no agent: /agents/1 is null, not an object",
+		`{"name": "x"}`:               "no agent: /agents/1/id is missing",
+		`{"id": null}`:                "no agent: /agents/1/id is missing",
+		`{"id": [2]}`:                 "no agent: /agents/1/id is missing",
+		`{"id": "` + "\\ud800" + `"}`: "no agent: /agents/1/id is not valid Unicode",
+	} {
+		listing, err := lossless.Answering(Provider, 200, []byte(`{"agents": [{"id": 1}, `+row+`, {"id": 3}]}`)).List(context.Background(), lossless.Credential())
+		if err != nil || len(listing.Agents) != 2 || len(listing.Warnings) != 1 {
+			t.Errorf("%s: %v, %d agents, %v", row, err, len(listing.Agents), listing.Warnings)
+			continue
+		}
+		if w := listing.Warnings[0]; w.Code != normalize.WarnUnreadableRow || w.Pointer != "/agents/1" || w.Message != want {
+			t.Errorf("%s: %+v", row, w)
+		}
+		if listing.Partial == nil || listing.Partial.Message != "1 of 3 rows cannot be read" {
+			t.Errorf("%s: partial: %v", row, listing.Partial)
+		}
+	}
 }
 
 func TestFailure_Codes(t *testing.T) {

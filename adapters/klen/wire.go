@@ -16,16 +16,16 @@ type wireList struct {
 }
 
 type wireAgent struct {
-	ID           *wire.Integer     `json:"id"`
-	AssistantID  *string           `json:"assistant_id"`
-	Name         *string           `json:"name"`
-	Role         *string           `json:"role"` // "inbound agent", "outbound agent"
-	PhoneNumber  *string           `json:"phone_number"`
-	MinutesUsed  *normalize.Number `json:"minutes_used"`
-	TotalCalls   *normalize.Number `json:"total_calls"`
-	Model        *string           `json:"model"`
-	VoiceID      *string           `json:"voice_id"`
-	CanMakeCalls *bool             `json:"can_make_calls"`
-	TeamID       *wire.Integer     `json:"team_id"`
-	Rest         jsontext.Value    `json:",embed"`
+	ID           *wire.IntegerOrText `json:"id"`
+	AssistantID  *string             `json:"assistant_id"`
+	Name         *string             `json:"name"`
+	Role         *string             `json:"role"` // "inbound agent", "outbound agent"
+	PhoneNumber  *string             `json:"phone_number"`
+	MinutesUsed  *normalize.Number   `json:"minutes_used"`
+	TotalCalls   *normalize.Number   `json:"total_calls"`
+	Model        *string             `json:"model"`
+	VoiceID      *string             `json:"voice_id"`
+	CanMakeCalls *bool               `json:"can_make_calls"`
+	TeamID       *wire.Integer       `json:"team_id"`
+	Rest         jsontext.Value      `json:",embed"`
 }

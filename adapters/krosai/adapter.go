@@ -24,10 +24,9 @@ func newAdapter(s adapters.Settings) adapters.Adapter {
 // List is GET /agents, a bare array without pages.
 func (a *Adapter) List(ctx context.Context, cred adapters.Credential) (adapters.Listing, error) {
 	list := adapters.Call{Op: adapters.OpList, Method: http.MethodGet, Path: "/agents"}
-	agents, err := adapters.Read(ctx, a.client, cred, list, func(r adapters.Response) ([]*normalize.Agent, error) {
+	return adapters.Read(ctx, a.client, cred, list, func(r adapters.Response) (adapters.Listing, error) {
 		return decodeList(a.backend, r)
 	})
-	return adapters.Listing{Agents: agents}, err
 }
 
 // Get is GET /agents/{id}.
@@ -58,7 +57,9 @@ func (a *Adapter) Update(ctx context.Context, cred adapters.Credential, nativeID
 	if err != nil {
 		return err
 	}
-	return a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpUpdate, Method: http.MethodPut, Path: path, Body: wire.Encode(change, writes)}, acknowledged(adapters.OpUpdate))
+	return a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpUpdate, Method: http.MethodPut, Path: path, Body: wire.Encode(change, writes)}, func(r adapters.Response) error {
+		return adapters.Acknowledged(provider, adapters.OpUpdate, r)
+	})
 }
 
 // Delete is DELETE /agents/{id}.
@@ -67,12 +68,9 @@ func (a *Adapter) Delete(ctx context.Context, cred adapters.Credential, nativeID
 	if err != nil {
 		return err
 	}
-	return a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpDelete, Method: http.MethodDelete, Path: path}, acknowledged(adapters.OpDelete))
-}
-
-// acknowledged decodes a response of which only the status matters.
-func acknowledged(op adapters.Operation) func(adapters.Response) error {
-	return func(r adapters.Response) error { return adapters.Acknowledged(provider, op, r) }
+	return a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpDelete, Method: http.MethodDelete, Path: path}, func(r adapters.Response) error {
+		return adapters.Deleted(provider, r)
+	})
 }
 
 func agentPath(op adapters.Operation, nativeID string) (string, error) {

@@ -8,37 +8,45 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-func decodeList(backend string, r adapters.Response) ([]*normalize.Agent, error) {
-	var rows wire.Opt[adapters.RawRows]
+func decodeList(backend string, r adapters.Response) (adapters.Listing, error) {
+	if err := adapters.CheckSuccess(provider, adapters.OpList, r); err != nil {
+		return adapters.Listing{}, err
+	}
+	var rows adapters.RawRows
 	if err := adapters.Decode(provider, adapters.OpList, r, &rows); err != nil {
-		return nil, err
+		return adapters.Listing{}, err
 	}
-	if rows.Value == nil {
-		return nil, adapters.BadResponse(provider, adapters.OpList, r, "the body is null, not an array")
-	}
-	return wire.Rows("", *rows.Value, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
-		return decodeAgent(backend, adapters.OpList, r, pointer, row, normalize.ViewBasic)
+	agents, unreadable := wire.Rows("", rows, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+		return decodeAgent(backend, pointer, row, normalize.ViewBasic)
 	})
+	return adapters.NewListing(provider, agents, unreadable), nil
 }
 
 func decodeDetail(backend string, op adapters.Operation, r adapters.Response) (*normalize.Agent, error) {
-	agent, err := decodeAgent(backend, op, r, "", r.Body, normalize.ViewFull)
-	if err != nil {
+	if err := adapters.CheckSuccess(provider, op, r); err != nil {
 		return nil, err
 	}
-	agent.RawDetail = r.Body
+	var body jsontext.Value
+	if err := adapters.Decode(provider, op, r, &body); err != nil {
+		return nil, err
+	}
+	agent, err := decodeAgent(backend, "", body, normalize.ViewFull)
+	if err != nil {
+		return nil, adapters.WrongShape(provider, op, r, err.Error())
+	}
 	return agent, nil
 }
 
-func decodeAgent(backend string, op adapters.Operation, r adapters.Response, pointer string, data jsontext.Value, view normalize.View) (*normalize.Agent, error) {
-	var w wireAgent
-	if err := adapters.DecodeAt(provider, op, r, pointer, data, &w); err != nil {
+func decodeAgent(backend, pointer string, data jsontext.Value, view normalize.View) (*normalize.Agent, error) {
+	w, payload, err := wire.ReadPayload[wireAgent](pointer, data)
+	if err != nil {
 		return nil, err
 	}
-	if w.ID == nil || *w.ID == "" {
-		return nil, adapters.BadResponse(provider, op, r, pointer+"/id is missing")
+	id, err := payload.ID("id", w.ID, wire.TextID)
+	if err != nil {
+		return nil, err
 	}
-	b := wire.NewBuilder(normalize.New(provider, backend, *w.ID, view), w.Rest)
+	b := wire.NewBuilder(normalize.New(provider, backend, id, view), payload, w.Rest)
 	modality := normalize.ModalityVoice
 	b.Modality = &modality
 	b.Name = w.Name

@@ -154,9 +154,10 @@ func TestFailure(t *testing.T) {
 	f(403, `"text"`, normalize.KindAuth, "", 0)
 	f(302, ``, normalize.KindRedirect, "", 0)
 	f(429, `{"retry_after": "soon", "code": "the key kros_live_1 is over its limit"}`, normalize.KindRateLimited, "", 0)
-	f(200, `null`, normalize.KindBadResponse, "", 0)
-	f(200, `{"id": ""}`, normalize.KindBadResponse, "", 0)
-	f(200, `{"id": 7}`, normalize.KindBadResponse, "", 0)
+	f(200, `null`, normalize.KindWrongShape, "", 0)
+	f(200, `{"id": ""}`, normalize.KindWrongShape, "", 0)
+	f(200, `{"id": [7]}`, normalize.KindWrongShape, "", 0)
+	f(200, `{"success": false}`, normalize.KindFailureReply, "", 0)
 }
 
 func FuzzList(f *testing.F) {

@@ -9,20 +9,20 @@ import (
 
 // wireAgent is the agent as every operation answers it.
 type wireAgent struct {
-	ID               *string          `json:"id"`
-	Name             *string          `json:"name"`
-	Description      *string          `json:"description"`
-	SystemPrompt     *string          `json:"system_prompt"`
-	Language         *string          `json:"language"`
-	VoiceID          *string          `json:"voice_id"`
-	TTSProvider      *string          `json:"tts_provider"`
-	STTProvider      *string          `json:"stt_provider"`
-	LLMModel         *string          `json:"llm_model"`
-	KnowledgeBaseIDs []string         `json:"knowledge_base_ids"`
-	CreatedAt        wire.Opt[string] `json:"created_at"` // "datetime": the form is not documented
-	UpdatedAt        wire.Opt[string] `json:"updated_at"`
-	CreatedBy        *string          `json:"created_by"`
-	Rest             jsontext.Value   `json:",embed"`
+	ID               *wire.IntegerOrText `json:"id"`
+	Name             *string             `json:"name"`
+	Description      *string             `json:"description"`
+	SystemPrompt     *string             `json:"system_prompt"`
+	Language         *string             `json:"language"`
+	VoiceID          *string             `json:"voice_id"`
+	TTSProvider      *string             `json:"tts_provider"`
+	STTProvider      *string             `json:"stt_provider"`
+	LLMModel         *string             `json:"llm_model"`
+	KnowledgeBaseIDs []string            `json:"knowledge_base_ids"`
+	CreatedAt        wire.Opt[string]    `json:"created_at"` // "datetime": the form is not documented
+	UpdatedAt        wire.Opt[string]    `json:"updated_at"`
+	CreatedBy        *string             `json:"created_by"`
+	Rest             jsontext.Value      `json:",embed"`
 }
 
 // writes are the fields of the create and update bodies.

@@ -64,7 +64,7 @@ func (a *Adapter) Delete(ctx context.Context, cred adapters.Credential, nativeID
 		return err
 	}
 	return a.client.Send(ctx, cred, adapters.Call{Op: adapters.OpDelete, Method: http.MethodDelete, Path: path}, func(r adapters.Response) error {
-		return checkSuccess(adapters.OpDelete, r)
+		return adapters.Deleted(provider, r)
 	})
 }
 

@@ -1,6 +1,7 @@
 package talkifai
 
 import (
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -9,7 +10,7 @@ import (
 )
 
 type page struct {
-	agents  []*normalize.Agent
+	adapters.Listing
 	number  int // as the reply says; 0 if it does not
 	hasNext bool
 	open    bool // the reply does not say whether it is the last
@@ -29,27 +30,26 @@ func decodePage(backend string, r adapters.Response) (page, error) {
 		pointer, rows = "/agents", reply.Agents
 	}
 	if rows == nil {
-		return page{}, adapters.BadResponse(provider, adapters.OpList, r, "/data is missing")
+		return page{}, adapters.WrongShape(provider, adapters.OpList, r, "/data is missing")
 	}
 	var list adapters.RawRows
-	if rows.Kind() != '[' {
-		return page{}, adapters.BadResponse(provider, adapters.OpList, r, pointer+" has the wrong JSON type: want an array")
-	}
 	if err := adapters.DecodeAt(provider, adapters.OpList, r, pointer, rows, &list); err != nil {
 		return page{}, err
 	}
 	p := page{size: len(r.Body)}
-	if reply.Pagination != nil {
-		p.number = reply.Pagination.Page
-		p.hasNext = reply.Pagination.HasNext.Value != nil && *reply.Pagination.HasNext.Value
+	var pages pagination
+	if err := json.Unmarshal(reply.Pagination, &pages, normalize.Lenient); err != nil {
+		pages = pagination{} // of another type than documented: it says nothing
 	}
+	p.number, p.hasNext = pages.Page, pages.HasNext.OrZero()
 	// Only the agents page describes pages. There hasNext is all that says whether
 	// the list ends.
-	p.open = pointer == "/data" && (reply.Pagination == nil || reply.Pagination.HasNext.Value == nil)
-	p.agents, err = wire.Rows(pointer, list, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
-		return decodeAgent(backend, adapters.OpList, r, pointer, row)
+	p.open = pointer == "/data" && pages.HasNext.Value == nil
+	agents, unreadable := wire.Rows(pointer, list, func(pointer string, row jsontext.Value) (*normalize.Agent, error) {
+		return decodeAgent(backend, adapters.OpList, pointer, row)
 	})
-	return p, err
+	p.Listing = adapters.NewListing(provider, agents, unreadable)
+	return p, nil
 }
 
 // decodeDetail decodes one agent: all of it from a get, a stub from a create.
@@ -66,13 +66,12 @@ func decodeDetail(backend string, op adapters.Operation, r adapters.Response) (*
 		pointer, data = "/agent", reply.Agent
 	}
 	if data == nil {
-		return nil, adapters.BadResponse(provider, op, r, "/data is missing")
+		return nil, adapters.WrongShape(provider, op, r, "/data is missing")
 	}
-	agent, err := decodeAgent(backend, op, r, pointer, data)
+	agent, err := decodeAgent(backend, op, pointer, data)
 	if err != nil {
-		return nil, err
+		return nil, adapters.WrongShape(provider, op, r, err.Error())
 	}
-	agent.RawDetail = data
 	return agent, nil
 }
 
@@ -81,10 +80,7 @@ func decodeReply(op adapters.Operation, r adapters.Response) (wireReply, error) 
 	if err := adapters.Decode(provider, op, r, &reply); err != nil {
 		return reply, err
 	}
-	if reply.Success.Value != nil && !*reply.Success.Value {
-		return reply, &normalize.Error{Kind: normalize.KindFailureReply, Provider: provider, Op: string(op), Status: r.Status, Message: "the reply says success:false"}
-	}
-	return reply, nil
+	return reply, adapters.CheckSuccess(provider, op, r)
 }
 
 // checkSuccess checks a response of which only success is documented. It may have
@@ -97,19 +93,20 @@ func checkSuccess(op adapters.Operation, r adapters.Response) error {
 	return err
 }
 
-func decodeAgent(backend string, op adapters.Operation, r adapters.Response, pointer string, data jsontext.Value) (*normalize.Agent, error) {
-	var w wireAgent
-	if err := adapters.DecodeAt(provider, op, r, pointer, data, &w); err != nil {
+func decodeAgent(backend string, op adapters.Operation, pointer string, data jsontext.Value) (*normalize.Agent, error) {
+	w, payload, err := wire.ReadPayload[wireAgent](pointer, data)
+	if err != nil {
 		return nil, err
 	}
-	if w.ID == nil || *w.ID == "" {
-		return nil, adapters.BadResponse(provider, op, r, pointer+"/id is missing")
+	id, err := payload.ID("id", w.ID, wire.TextID)
+	if err != nil {
+		return nil, err
 	}
 	view := normalize.ViewBasic
 	if op == adapters.OpGet {
 		view = normalize.ViewFull
 	}
-	b := wire.NewBuilder(normalize.New(provider, backend, *w.ID, view), w.Rest)
+	b := wire.NewBuilder(normalize.New(provider, backend, id, view), payload, w.Rest)
 	b.Modality = modality(w.Architecture.Value)
 	b.Set(normalize.FieldName, &b.Name, w.Name)
 	b.Set(normalize.FieldArchitecture, &b.Architecture, w.Architecture)
@@ -143,9 +140,9 @@ func decodeAgent(backend string, op adapters.Operation, r adapters.Response, poi
 	}
 	b.Set(normalize.FieldSystemPrompt, &b.SystemPrompt, w.SystemPrompt.Or(w.SysMsg))
 	if w.SystemPrompt.Sent && w.SysMsg.Sent {
-		b.Extend("sysMsg", normalize.Members(data)["sysMsg"])
+		b.Extend("sysMsg", payload.Member("sysMsg"))
 	}
-	convertLanguages(b, w)
+	convertLanguages(b, payload, w)
 	return b.Build(sets(op, w.fromEndpointPages())), nil
 }
 
@@ -194,7 +191,7 @@ func strings(o wire.Opt[[]string]) []string {
 // convertLanguages fills the language from "language", or else from the first item
 // of "languages". The rest of "languages", other members of its first item
 // included, is an extension.
-func convertLanguages(b *wire.Builder, w wireAgent) {
+func convertLanguages(b *wire.Builder, payload *wire.Payload, w wireAgent) {
 	b.Set(normalize.FieldLanguage, &b.Language, w.Language)
 	if w.Languages == nil {
 		return
@@ -203,14 +200,17 @@ func convertLanguages(b *wire.Builder, w wireAgent) {
 		b.Extend("languages", w.Languages)
 		return
 	}
-	first, rest, ok := firstLanguage(w.Languages)
-	if !ok {
-		b.Extend("languages", w.Languages)
-		return
-	}
-	b.Language = &first
 	b.Sees(normalize.FieldLanguage)
-	if rest != nil {
-		b.Extend("languages", rest)
+	first, rest, ok := firstLanguage(w.Languages)
+	switch {
+	case ok:
+		b.Language = &first
+		if rest != nil {
+			b.Extend("languages", rest)
+		}
+	case w.Languages.Kind() == 'n' || string(w.Languages) == "[]":
+		b.Extend("languages", w.Languages)
+	default:
+		payload.Unexpected("languages", w.Languages)
 	}
 }

@@ -77,7 +77,7 @@ func TestSamples_Lossless(t *testing.T) {
 	if err != nil || !page1.hasNext || page1.number != 1 {
 		t.Fatalf("%+v, %v", page1, err)
 	}
-	lossless.Check(t, lossless.Part(t, lossless.File(t, "list_page1_of_2.json"), "/data/0"), page1.agents[0], places)
+	lossless.Check(t, lossless.Part(t, lossless.File(t, "list_page1_of_2.json"), "/data/0"), page1.Agents[0], places)
 
 	for path, at := range map[string]string{
 		"get.json": "/data", "endpoint_pages/get.json": "/data/agent", "endpoint_pages/create.json": "/data/agent", "endpoint_pages/update.json": "/data/agent",

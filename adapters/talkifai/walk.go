@@ -34,11 +34,12 @@ func (a *Adapter) walk(ctx context.Context, cred adapters.Credential) (adapters.
 		if err != nil {
 			return interrupted(ctx, listing, err)
 		}
-		if size += page.size; size > a.maxBytes || len(listing.Agents)+len(page.agents) > adapters.MaxRows {
+		if size += page.size; size > a.maxBytes || len(listing.Agents)+len(page.Agents) > adapters.MaxRows {
 			return adapters.Listing{}, tooLarge(fmt.Sprintf("the list has over %d agents or %d bytes", adapters.MaxRows, a.maxBytes))
 		}
 		fresh := 0
-		for _, agent := range page.agents {
+		listing.Warnings = append(listing.Warnings, page.Warnings...)
+		for _, agent := range page.Agents {
 			if !seen[agent.NativeID] {
 				seen[agent.NativeID] = true
 				listing.Agents = append(listing.Agents, agent)
@@ -53,8 +54,8 @@ func (a *Adapter) walk(ctx context.Context, cred adapters.Credential) (adapters.
 			listing.Partial = partial(fmt.Sprintf("page %d does not say whether there are more", number))
 			return listing, nil
 		case !page.hasNext:
-			return listing, nil
-		case fresh == 0:
+			return adapters.NewListing(provider, listing.Agents, listing.Warnings), nil
+		case fresh == 0 && len(page.Warnings) == 0:
 			listing.Partial = partial(fmt.Sprintf("page %d has no new agent, yet says that there are more", number))
 			return listing, nil
 		}

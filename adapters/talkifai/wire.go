@@ -11,11 +11,10 @@ import (
 // data; the endpoint pages have it in data.agents or data.agent in their samples,
 // and in agents or agent in their text.
 type wireReply struct {
-	Success    wire.Opt[bool] `json:"success"`
 	Data       jsontext.Value `json:"data"`
 	Agents     jsontext.Value `json:"agents"`
 	Agent      jsontext.Value `json:"agent"`
-	Pagination *pagination    `json:"pagination"`
+	Pagination jsontext.Value `json:"pagination"`
 }
 
 // pagination leaves out total, which is not needed, and limit and hasPrev, which only
@@ -27,7 +26,7 @@ type pagination struct {
 
 // wireAgent is the union of both descriptions' agents.
 type wireAgent struct {
-	ID               *string                    `json:"id"`
+	ID               *wire.IntegerOrText        `json:"id"`
 	Name             wire.Opt[string]           `json:"name"`
 	Architecture     wire.Opt[string]           `json:"agentArchitecture"`
 	Mode             wire.Opt[string]           `json:"mode"`

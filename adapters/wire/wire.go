@@ -42,6 +42,14 @@ func (o Opt[T]) Or(other Opt[T]) Opt[T] {
 	return other
 }
 
+// OrZero returns the value; the zero T if it is absent or null.
+func (o Opt[T]) OrZero() (value T) {
+	if o.Value != nil {
+		value = *o.Value
+	}
+	return value
+}
+
 // Integer is an integer of any size, as its digits.
 type Integer string
 
@@ -96,13 +104,16 @@ func Text(i *Integer) *string {
 // extensions.
 type Builder struct {
 	*normalize.Agent
-	rest    jsontext.Value
-	present normalize.FieldSet
+	payload  *Payload
+	rest     jsontext.Value
+	extended []string // the odd members that Extend was called with
+	present  normalize.FieldSet
 }
 
-// NewBuilder returns a builder of the agent; rest has the members that are not mapped.
-func NewBuilder(agent *normalize.Agent, rest jsontext.Value) *Builder {
-	b := &Builder{Agent: agent}
+// NewBuilder returns a builder of the agent in a payload; rest has the members that are
+// not mapped.
+func NewBuilder(agent *normalize.Agent, payload *Payload, rest jsontext.Value) *Builder {
+	b := &Builder{Agent: agent, payload: payload}
 	if len(normalize.Members(rest)) > 0 {
 		b.rest = rest
 	}
@@ -111,6 +122,9 @@ func NewBuilder(agent *normalize.Agent, rest jsontext.Value) *Builder {
 
 // Extend adds a member to the extensions, under the provider's own name.
 func (b *Builder) Extend(name string, value jsontext.Value) {
+	if _, odd := b.payload.odd[name]; odd {
+		b.extended = append(b.extended, name)
+	}
 	b.rest = normalize.AppendMember(b.rest, name, value)
 }
 
@@ -150,27 +164,39 @@ func isRFC3339(s string) bool {
 	return err == nil
 }
 
-// Build returns the agent. A field that the payload shows is removed from both sets.
+// Build returns the agent, with the payload as its raw JSON. A field that the payload
+// shows is removed from both sets.
 func (b *Builder) Build(unavailable, notLoaded normalize.FieldSet) *normalize.Agent {
-	b.Extensions = b.rest
+	for _, name := range b.payload.oddNames() {
+		if !slices.Contains(b.extended, name) {
+			b.Extend(name, b.payload.odd[name])
+		}
+	}
+	b.Extensions, b.Warnings = b.rest, b.payload.warnings
+	if b.View == normalize.ViewFull {
+		b.RawDetail = b.payload.raw
+	} else {
+		b.RawList = b.payload.raw
+	}
 	b.Unavailable = unavailable.Minus(b.present)
 	b.NotLoaded = notLoaded.Minus(b.present)
 	return b.Agent
 }
 
-// Rows decodes the rows of the list at a JSON pointer of a reply, and keeps each
-// row's JSON.
-func Rows(pointer string, rows []jsontext.Value, decode func(pointer string, row jsontext.Value) (*normalize.Agent, error)) ([]*normalize.Agent, error) {
-	agents := make([]*normalize.Agent, 0, len(rows))
+// Rows decodes the rows of the list at a JSON pointer of a reply. A row that cannot be an
+// agent is left out, with a warning.
+func Rows(pointer string, rows []jsontext.Value, decode func(pointer string, row jsontext.Value) (*normalize.Agent, error)) (agents []*normalize.Agent, unreadable []normalize.Warning) {
+	agents = make([]*normalize.Agent, 0, len(rows))
 	for i, row := range rows {
-		agent, err := decode(pointer+"/"+strconv.Itoa(i), row)
+		at := pointer + "/" + strconv.Itoa(i)
+		agent, err := decode(at, row)
 		if err != nil {
-			return nil, err
+			unreadable = append(unreadable, normalize.Warning{Code: normalize.WarnUnreadableRow, Pointer: at, Message: "no agent: " + err.Error()})
+			continue
 		}
-		agent.RawList = row
 		agents = append(agents, agent)
 	}
-	return agents, nil
+	return agents, unreadable
 }
 
 // Body is the JSON object of a request, with its members in the order of Add.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -136,11 +135,8 @@ func writtenResult(agent *normalize.Agent, warnings []problem.Warning, lenient b
 	if err != nil {
 		return nil, err
 	}
-	encoded, err := json.Marshal(warnings)
-	if err != nil {
-		return nil, err
-	}
-	r := &Result{Agent: refOf(agent), Lenient: lenient, Body: payload.New(normalize.AppendMember(body, "warnings", encoded))}
+	r := &Result{Agent: refOf(agent), Lenient: lenient, Body: payload.New(body)}
+	r.addMember("warnings", problem.BoundedWarnings(append(warnings, problem.FromProvider(agent.Backend, agent.Warnings)...)))
 	if agent.NotLoaded.Len() == 0 {
 		revision, err := agent.Revision()
 		if err != nil {

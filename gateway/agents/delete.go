@@ -31,6 +31,11 @@ func (s *Service) Delete(ctx context.Context, caller *auth.Caller, q WriteQuery)
 	if q.DryRun {
 		return dryRunDelete(ctx, b, nativeID, q)
 	}
+	endTurn, err := s.turns.take(ctx, b, nativeID)
+	if err != nil {
+		return nil, err
+	}
+	defer endTurn()
 	if len(q.IfMatch) > 0 {
 		if _, err := s.readMatching(ctx, b, nativeID, q.IfMatch); err != nil {
 			return nil, err

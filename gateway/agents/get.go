@@ -38,6 +38,9 @@ func (s *Service) Get(ctx context.Context, caller *auth.Caller, q GetQuery) (*Re
 		Body: body, ETag: result.Detail.ETag(), IsRead: true, Agent: refOf(result.Detail.Agent), ReadAt: result.Fetched, Cacheable: !q.IncludeRaw,
 		Sources: []Source{{Backend: b, Cache: result.Cache, Duration: time.Since(started), Dependencies: result.Dependencies}},
 	}
+	if odd := result.Detail.Agent.Warnings; len(odd) > 0 {
+		r.addMember("warnings", problem.BoundedWarnings(problem.FromProvider(b.Name, odd)))
+	}
 	if to.Alias != "" {
 		r.addResolvedFrom(to)
 	}

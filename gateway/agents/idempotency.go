@@ -165,7 +165,7 @@ func (s *Service) createClaimed(ctx context.Context, caller *auth.Caller, q Writ
 	r, err := s.createAgent(ctx, caller, q, attempt)
 	returned = true
 	p := problem.Of(err)
-	outcome := storedOutcome{Backend: attempt.Backend, Address: attempt.Address, Account: attempt.Account, NativeID: attempt.NativeID, Lenient: q.Lenient, Warnings: attempt.warnings}
+	outcome := storedOutcome{Backend: attempt.Backend, Address: attempt.Address, Account: attempt.Account, NativeID: attempt.NativeID, Lenient: q.Lenient, Warnings: problem.BoundedWarnings(attempt.warnings)}
 	switch {
 	case err == nil:
 		// If the outcome cannot be stored, the persisted attempt still leads to the agent.

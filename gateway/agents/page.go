@@ -40,7 +40,7 @@ func (s *Service) listResult(l listPage) (*Result, error) {
 	body = l.appendRows(body)
 	rows := body[start:]
 
-	tail := listTail{Complete: true, Warnings: l.warnings()}
+	tail := listTail{Complete: true, Warnings: problem.BoundedWarnings(l.warnings())}
 	for _, source := range l.sources {
 		tail.Sources = append(tail.Sources, source.Report)
 		tail.Complete = tail.Complete && source.Report.Status == problem.SourceOK
@@ -110,6 +110,9 @@ func (l listPage) warnings() []problem.Warning {
 		matching += s.Report.Count
 		if s.snapshot == nil {
 			continue
+		}
+		for _, w := range s.snapshot.Warnings {
+			warnings = append(warnings, problem.NewWarning(string(w.Code), w.Pointer, s.Backend.Name, w.Message))
 		}
 		if f := l.query.Order.Field(); s.snapshot.NotLoaded.Has(f) && !l.query.Full {
 			message := fmt.Sprintf("this backend's agents are sorted last, because its list does not include %s; use view=full to load it", f)

@@ -102,7 +102,7 @@ func dropUnsupported(p placement, violations []normalize.Violation, lenient bool
 			continue
 		}
 		dropped[v.Pointer] = true
-		p.warnings = append(p.warnings, problem.NewWarning("unsupported", v.Pointer, p.backend.Name, p.backend.Info.Title+" does not support this field; it was dropped"))
+		p.warnings = append(p.warnings, problem.NewWarning("unsupported", normalize.Shorten(v.Pointer), p.backend.Name, p.backend.Info.Title+" does not support this field; it was dropped"))
 	}
 	if len(dropped) > 0 {
 		p.change = p.change.Keep(func(pointer string, _ jsontext.Value) bool { return !dropped[pointer] })

@@ -26,8 +26,8 @@ func (s *Service) ReadFresh(ctx context.Context, b auth.CallerBackend, nativeID 
 }
 
 // readMatching reads an agent from its backend and checks If-Match by strong comparison (RFC 9110,
-// section 13.1.1); no lines always match. The check is not atomic with the write that follows,
-// because no provider supports conditional writes.
+// section 13.1.1); no lines always match. The caller has the agent's turn, so that no other write of this
+// gateway comes between the check and its own; no provider supports conditional writes.
 func (s *Service) readMatching(ctx context.Context, b auth.CallerBackend, nativeID string, ifMatch []string) (*normalize.Agent, error) {
 	detail, err := s.ReadFresh(ctx, b, nativeID)
 	if err != nil {

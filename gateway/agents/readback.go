@@ -20,7 +20,12 @@ func (s *Service) readBack(ctx context.Context, written placement, known *normal
 	if err != nil {
 		return known, append(warnings, problem.NewWarning("unverified", "", b.Name, "the agent was written but could not be read back to verify it"))
 	}
-	for _, w := range differences(b, detail.Agent, written.change) {
+	changed := differences(b, detail.Agent, written.change)
+	if len(changed) > 0 {
+		// Some providers read back the old agent for a while after a write.
+		s.Forget(b, known.NativeID)
+	}
+	for _, w := range changed {
 		if !hasWarning(written.warnings, *w.Path) {
 			warnings = append(warnings, w)
 		}

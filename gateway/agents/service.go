@@ -25,6 +25,7 @@ import (
 // Service performs the operations on agents. Its methods are safe for concurrent use.
 type Service struct {
 	Options
+	turns   turns
 	ledger  *createLedger
 	records *idempotencyRecords // nil without a store
 }
@@ -35,6 +36,8 @@ type Options struct {
 	Telemetry *telemetry.Telemetry
 	Store     *sqlstore.Store // stores idempotency keys; nil disables them
 	Aliases   *alias.Service
+	// Forget drops from the cache what a write to an agent may have changed.
+	Forget func(b auth.CallerBackend, nativeID string)
 	// Settings returns the server settings of the current configuration.
 	Settings func() config.Server
 	// Cursors returns the sealer of list cursors of the current configuration.
@@ -91,8 +94,13 @@ func refOf(a *normalize.Agent) Ref {
 
 // addResolvedFrom adds the alias by which the agent was found to the result.
 func (r *Result) addResolvedFrom(to alias.Target) {
-	r.Body = payload.New(normalize.AppendMember(r.Body.Plain(), "resolved_from", MustMarshal(to.Alias)))
+	r.addMember("resolved_from", to.Alias)
 	r.ResolvedID = to.ID
+}
+
+// addMember adds a member to the JSON object of the body.
+func (r *Result) addMember(name string, value any) {
+	r.Body = payload.New(normalize.AppendMember(r.Body.Plain(), name, MustMarshal(value)))
 }
 
 // MustMarshal returns v as JSON. It panics if v cannot be encoded, so it is only for types whose

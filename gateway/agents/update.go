@@ -40,6 +40,11 @@ func (s *Service) updateTarget(ctx context.Context, to alias.Target, q WriteQuer
 	if q.DryRun {
 		return dryRunUpdate(ctx, to.NativeID, p, q)
 	}
+	release, err := s.turns.take(ctx, b, to.NativeID)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	if len(q.IfMatch) > 0 || p.needsAgent() {
 		current, err := s.readMatching(ctx, b, to.NativeID, q.IfMatch)
 		if err != nil {

@@ -47,7 +47,7 @@ func viewOf(b auth.CallerBackend) backendView {
 	status := b.Status()
 	return backendView{
 		Object: "backend", Backend: b.Name, Provider: b.Info.Provider,
-		Breaker: status.Breaker, Quota: b.Quota(b.Credential),
+		Breaker: b.Breaker(b.Credential), Quota: b.Quota(b.Credential),
 		LastSuccessAt: status.LastSuccess, LastError: status.LastFailure,
 		Capabilities: backend.CapabilitiesOf(b.Info),
 	}

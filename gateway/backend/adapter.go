@@ -11,7 +11,7 @@ import (
 
 // read lists or gets with the adapter. If the backend's reply equals the one that
 // call.Previous was decoded from, it returns the previous snapshot or agent.
-func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapters.Info, call Call) (err error) {
+func (r *Result) read(ctx context.Context, adapter adapters.Adapter, b *Backend, call Call) (err error) {
 	tracker := &replyTracker{}
 	if call.Previous != nil {
 		tracker.previous = call.Previous.reply
@@ -22,7 +22,9 @@ func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapt
 	if call.Op == adapters.OpList {
 		listing, err = adapter.List(ctx, call.Credential)
 	} else {
-		agent, err = adapter.Get(ctx, call.Credential, call.NativeID)
+		if agent, err = adapter.Get(ctx, call.Credential, call.NativeID); err == nil {
+			err = checkAnswer(b, call, agent)
+		}
 	}
 	r.reply = tracker.hash()
 	switch {
@@ -32,9 +34,9 @@ func (r *Result) read(ctx context.Context, adapter adapters.Adapter, info *adapt
 	case err != nil:
 		return err
 	case call.Op == adapters.OpList:
-		r.Snapshot, err = catalog.NewSnapshot(info, listing)
+		r.Snapshot, err = catalog.NewSnapshot(b.Info, listing)
 	default:
-		r.Detail, err = catalog.NewDetail(info, agent)
+		r.Detail, err = catalog.NewDetail(b.Info, agent)
 	}
 	if listing.Partial != nil {
 		r.reply = nil // an equal reply may be followed by more pages the next time
@@ -50,7 +52,7 @@ func CallAdapter(adapter adapters.Adapter, b *Backend) Endpoint {
 		var err error
 		switch call.Op {
 		case adapters.OpList, adapters.OpGet:
-			err = result.read(ctx, adapter, b.Info, call)
+			err = result.read(ctx, adapter, b, call)
 		case adapters.OpCreate:
 			result.Created, err = adapter.Create(ctx, call.Credential, call.Change)
 		case adapters.OpUpdate:

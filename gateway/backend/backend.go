@@ -57,6 +57,7 @@ type Options struct {
 // A call passes, from the outside in:
 //
 //	recover   turns a panic into an error of this call
+//	checkID   refuses ids that the provider cannot have
 //	compose   completes a get with the list, or replaces it where the provider has none
 //	cache     serves cached results, coalesces equal reads, invalidates after writes
 //	adapter   turns the call into requests of the provider's API
@@ -65,7 +66,7 @@ type Options struct {
 //
 //	unchanged skips decoding a response that equals the last one
 //	retry     sends a read again after a failure that may be transient
-//	breaker   refuses requests while the backend keeps failing
+//	breaker   refuses requests while the backend keeps failing, or fails for one account
 //	bulkhead  limits the concurrent requests of the backend and of each credential
 //	quota     limits the requests of a credential per window
 //	health    records the last success and the last failure
@@ -94,12 +95,12 @@ func New(o Options, provider adapters.Provider, c config.ResolvedBackend, previo
 		b.takeOver(previous)
 	}
 	if b.breaker == nil {
-		b.breaker = newBreaker(name, info.Provider, c.Breaker, o.breakerChanged(name))
+		b.breaker = newBreaker(name, info.Provider, c.Breaker, o.breakerChanged(name), o.accountBreakerChanged(name))
 	}
 	b.quotas.setRate(c.Quota)
 	o.Telemetry.ObserveBreaker(name, b.breaker.state)
 	o.Telemetry.ObserveQuota(name, b.quotas.lowest)
-	retries := &retrier{backend: name, timeout: c.Timeout.D(), breakerClosed: func() bool { return b.breaker.state() == "closed" }, budget: b.retryBudget}
+	retries := &retrier{backend: name, timeout: c.Timeout.D(), breakerClosed: func(credential string) bool { return b.breaker.forAccount(credential).state() == "closed" }, budget: b.retryBudget}
 	roundTrip := chain[adapters.RoundTrip](b.client.RoundTrip,
 		skipUnchanged,
 		retries.middleware(o.Telemetry),
@@ -112,6 +113,7 @@ func New(o Options, provider adapters.Provider, c config.ResolvedBackend, previo
 	adapter := provider.New(adapters.Settings{Backend: name, RoundTrip: roundTrip})
 	b.Endpoint = chain[Endpoint](CallAdapter(adapter, b),
 		recoverPanics(b, o.Log),
+		checkID(b),
 		compose(b, o.Log),
 		o.Cache(b),
 	)
@@ -148,6 +150,7 @@ func (b *Backend) RetainCredentials(ids map[string]bool) {
 	b.bulkhead.semaphore.Retain(ids)
 	b.quotas.retain(ids)
 	b.tenants.retain(ids)
+	b.breaker.retain(ids)
 	b.client.Keep(ids)
 }
 
@@ -177,6 +180,14 @@ func (o Options) breakerChanged(backend string) func(from, to string, openFor ti
 			attributes = append(attributes, "open_for", openFor.Round(time.Millisecond).String())
 		}
 		o.Log.Warn("circuit breaker state changed", attributes...)
+	}
+}
+
+// accountBreakerChanged returns the function that reports changes of the breaker of one
+// account. Which account it is, the metrics and the log do not say.
+func (o Options) accountBreakerChanged(backend string) func(from, to string, openFor time.Duration) {
+	return func(from, to string, openFor time.Duration) {
+		o.Log.Warn("circuit breaker of one account changed state; other accounts are not affected", "backend", backend, "from", from, "to", to, "open_for", openFor.Round(time.Millisecond).String())
 	}
 }
 

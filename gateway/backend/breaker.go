@@ -2,11 +2,9 @@ package backend
 
 import (
 	"context"
-	"errors"
-	"sync/atomic"
+	"maps"
+	"sync"
 	"time"
-
-	"github.com/sony/gobreaker/v2"
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
@@ -14,102 +12,143 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// breaker is the circuit breaker of a backend. It opens when the share of failures in a
-// rolling window, or the number of consecutive failures, reaches its limit. While it is
-// open, requests are refused. After a backoff it is half open: one request is let through
-// as a probe and decides whether it closes or opens again.
+// breaker is the circuit breaker of a backend, on two levels, so that what one account is
+// answered with takes the backend from no other account.
+//
+// A failure before any answer (no connection, a timeout) is the backend's. A failure with an
+// answer (5xx, a broken body) is the account's, and the backend's only as far as other
+// accounts have it, too, or if no other account is active.
 type breaker struct {
-	provider  string
-	gobreaker *gobreaker.CircuitBreaker[struct{}]
-	notClosed atomic.Bool
-	backoff   *breakerBackoff
-	recent    outcomeWindow // guarded by gobreaker's lock
+	provider string
+	config   config.Breaker
+	backend  *circuit
+	// accountChanged reports changes of the circuit of one account.
+	accountChanged func(from, to string, openFor time.Duration)
+
+	mu       sync.Mutex
+	accounts map[string]*accountCircuit // by credential ID
 }
 
-// newBreaker returns a closed breaker. It calls changed on each change of state, with how
-// long the breaker stays open if it opens. changed runs under the breaker's lock and must
-// not call the breaker.
-func newBreaker(name, provider string, c config.Breaker, changed func(from, to string, openFor time.Duration)) *breaker {
-	b := &breaker{provider: provider, backoff: newBreakerBackoff(c), recent: outcomeWindow{length: c.Window.D()}}
-	b.gobreaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Name:        name,
-		MaxRequests: 1,
-		// gobreaker's timeout is constant, so it is the shortest one and the middleware
-		// waits for the backoff.
-		Timeout: b.backoff.shortest(),
-		// gobreaker counts a request in the window in which it began, and so misses the
-		// failures of a backend that hangs. outcomeWindow counts it when it ends.
-		ReadyToTrip: func(gobreaker.Counts) bool {
-			calls, failures := b.recent.counts(time.Now())
-			return b.recent.consecutive >= c.Consecutive || calls >= c.MinRequests && float64(failures) >= c.FailureRatio*float64(calls)
-		},
-		IsExcluded: func(err error) bool { return err != nil && problem.VerdictOf(err) == problem.VerdictNeutral },
-		IsSuccessful: func(err error) bool {
-			success := err == nil || problem.VerdictOf(err) == problem.VerdictSuccess
-			b.recent.add(time.Now(), success)
-			return success
-		},
-		// gobreaker calls it under its lock.
-		OnStateChange: func(_ string, from, to gobreaker.State) {
-			b.recent = outcomeWindow{length: c.Window.D()}
-			var openFor time.Duration
-			switch to {
-			case gobreaker.StateOpen:
-				openFor = b.backoff.start(time.Now())
-			case gobreaker.StateClosed:
-				b.backoff.stop(time.Now())
-			}
-			b.notClosed.Store(to != gobreaker.StateClosed)
-			changed(stateName(from), stateName(to), openFor)
-		},
-	})
+type accountCircuit struct {
+	*circuit
+	lastCall time.Time // or attempt of a call
+}
+
+// newBreaker returns a closed breaker. changed and accountChanged are called on changes of the
+// state, with how long it stays open if it opens; they run under a lock and must not call the
+// breaker.
+func newBreaker(name, provider string, c config.Breaker, changed, accountChanged func(from, to string, openFor time.Duration)) *breaker {
+	b := &breaker{provider: provider, config: c, accountChanged: accountChanged, accounts: map[string]*accountCircuit{}}
+	b.backend = newCircuit(name, provider, c, b.weigh, changed)
 	return b
 }
 
 func (b *breaker) middleware() RoundTripMiddleware {
 	return func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
-			if b.backoff.remaining() > 0 {
-				return b.openError(req)
-			}
-			_, err := b.gobreaker.Execute(func() (struct{}, error) { return struct{}{}, next(ctx, req) })
-			if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-				return b.openError(req)
-			}
-			return err
+			id := req.Credential.ID()
+			account := b.account(id)
+			return b.backend.do(req.Op,
+				func() error {
+					return account.do(req.Op, func() error { return next(ctx, req) }, b.classifyForAccount)
+				},
+				func(failure error) outcome { return b.classifyForBackend(id, failure) })
 		}
 	}
 }
 
-func (b *breaker) openError(req *adapters.Request) error {
-	return &normalize.Error{
-		Kind: normalize.KindBreakerOpen, Provider: b.provider, Op: string(req.Op),
-		RetryAfter: b.retryAfter(), Message: "the circuit breaker is open",
+// account returns the circuit of an account, which is making a call.
+func (b *breaker) account(id string) *circuit {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := b.accounts[id]
+	if a == nil {
+		a = &accountCircuit{circuit: newCircuit("", b.provider, b.config, sum, b.accountChanged)}
+		b.accounts[id] = a
 	}
+	a.lastCall = time.Now()
+	return a.circuit
 }
 
-// state returns closed, open or half_open.
-func (b *breaker) state() string {
-	switch {
-	case !b.notClosed.Load(): // a closed breaker only changes when a request ends
-		return stateName(gobreaker.StateClosed)
-	case b.backoff.remaining() > 0:
-		return "open"
+// isAlone reports whether at most one account has called within the window.
+func (b *breaker) isAlone() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	active := 0
+	for _, a := range b.accounts {
+		if time.Since(a.lastCall) < b.config.Window.D() {
+			active++
+		}
 	}
-	return stateName(b.gobreaker.State())
+	return active <= 1
 }
 
-// retryAfter returns how long the breaker stays open, or a second while a probe runs.
-func (b *breaker) retryAfter() time.Duration {
-	return max(b.backoff.remaining(), time.Second)
+// beforeAnswer reports whether a request failed before the backend had answered any of it.
+func beforeAnswer(failure error) bool {
+	switch normalize.KindOf(failure) {
+	case normalize.KindConnect, normalize.KindTLS, normalize.KindConnectTimeout, normalize.KindReset, normalize.KindTimeout:
+		return true
+	}
+	return false
 }
 
-func stateName(s gobreaker.State) string {
-	switch s {
-	case gobreaker.StateOpen:
-		return "open"
-	case gobreaker.StateHalfOpen:
-		return "half_open"
+// classifyForAccount: of the only account the backend's circuit takes care.
+func (b *breaker) classifyForAccount(failure error) outcome {
+	return outcome{error: failure, excluded: beforeAnswer(failure) || isFailure(failure) && b.isAlone()}
+}
+
+// classifyForBackend: an answer to one account is no answer to the probe of all.
+func (b *breaker) classifyForBackend(account string, failure error) outcome {
+	if !isFailure(failure) || beforeAnswer(failure) {
+		return outcome{error: failure}
 	}
-	return "closed"
+	return outcome{error: failure, account: account, excluded: b.backend.notClosed.Load() && !b.isAlone()}
+}
+
+func isFailure(err error) bool { return problem.VerdictOf(err) == problem.VerdictFailure }
+
+// weigh returns how many failures count for the backend. Those of the account with the most
+// count no more than those of all others together, unless it is alone. Failures without an
+// account are the backend's own.
+func (b *breaker) weigh(byAccount map[string]int) int {
+	all, most := sum(byAccount), 0
+	for account, n := range byAccount {
+		if account != "" {
+			most = max(most, n)
+		}
+	}
+	others := all - byAccount[""] - most
+	if most <= others || b.isAlone() {
+		return all
+	}
+	return all - most + others
+}
+
+func sum(byAccount map[string]int) (total int) {
+	for _, n := range byAccount {
+		total += n
+	}
+	return total
+}
+
+// state returns that of the backend's circuit: closed, open or half_open.
+func (b *breaker) state() string { return b.backend.state() }
+
+// forAccount returns the circuit that decides about an account's calls: the backend's unless
+// only the account's is not closed.
+func (b *breaker) forAccount(id string) *circuit {
+	b.mu.Lock()
+	a := b.accounts[id]
+	b.mu.Unlock()
+	if a == nil || b.backend.state() != "closed" {
+		return b.backend
+	}
+	return a.circuit
+}
+
+// retain drops the circuits of credentials that are not in use.
+func (b *breaker) retain(inUse map[string]bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	maps.DeleteFunc(b.accounts, func(id string, _ *accountCircuit) bool { return !inUse[id] })
 }

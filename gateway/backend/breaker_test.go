@@ -10,6 +10,7 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/config/secret"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -44,7 +45,7 @@ func (s *scriptedBackend) roundTrip(_ context.Context, req *adapters.Request) er
 // newTestBreaker returns a breaker, the backend behind it and a function that sends a request.
 func newTestBreaker(t *testing.T, c config.Breaker) (*breaker, *scriptedBackend, func() normalize.Kind) {
 	t.Helper()
-	b := newBreaker("b", "p", c, func(string, string, time.Duration) {})
+	b := newBreaker("b", "p", c, func(string, string, time.Duration) {}, func(string, string, time.Duration) {})
 	s := &scriptedBackend{kind: normalize.KindUpstream}
 	roundTrip := b.middleware()(s.roundTrip)
 	return b, s, func() normalize.Kind {
@@ -73,7 +74,7 @@ func TestBreaker_BackoffGrowsAndShrinks(t *testing.T) {
 			if got := b.state(); got != "open" {
 				t.Fatalf("the breaker is %s", got)
 			}
-			left := b.retryAfter()
+			left := b.backend.retryAfter()
 			if left < want*9/10 || left > want*11/10 {
 				t.Errorf("it stays open for %s, want about %s", left, want)
 			}
@@ -222,7 +223,7 @@ func TestBreaker_FailureRatioCountsHangingCalls(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			settings := breakerConfig()
 			settings.Window, settings.Consecutive = config.Duration(c.window), 1_000_000
-			b := newBreaker("b", "p", settings, func(string, string, time.Duration) {})
+			b := newBreaker("b", "p", settings, func(string, string, time.Duration) {}, func(string, string, time.Duration) {})
 			calls := 0
 			roundTrip := b.middleware()(func(context.Context, *adapters.Request) error {
 				if calls++; calls%5 < 2 {
@@ -248,15 +249,113 @@ func TestBreaker_FailureRatioCountsHangingCalls(t *testing.T) {
 	}
 }
 
+// newAccountsBreaker returns a breaker and a function that sends a request of an account, which
+// ends with a failure of that kind, or succeeds for 0.
+func newAccountsBreaker(c config.Breaker) (*breaker, func(account string, kind normalize.Kind) normalize.Kind) {
+	ignore := func(string, string, time.Duration) {}
+	b := newBreaker("b", "p", c, ignore, ignore)
+	return b, func(account string, kind normalize.Kind) normalize.Kind {
+		roundTrip := b.middleware()(func(context.Context, *adapters.Request) error {
+			if kind == 0 {
+				return nil
+			}
+			return &normalize.Error{Kind: kind}
+		})
+		req := &adapters.Request{Op: adapters.OpGet, Credential: adapters.NewCredential(secret.New(account))}
+		if err := roundTrip(context.Background(), req); err != nil {
+			return normalize.KindOf(err)
+		}
+		return 0
+	}
+}
+
+// What one account is answered with opens the breaker for that account only.
+func TestBreaker_OneAccountTakesNothingFromTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, send := newAccountsBreaker(breakerConfig())
+		send("good", 0)
+		refused := 0
+		for i := range 400 { // 40 a second
+			if send("bad", normalize.KindUpstream) == normalize.KindBreakerOpen {
+				refused++
+			}
+			if i%20 == 0 {
+				if kind := send("good", 0); kind != 0 {
+					t.Fatalf("after %d failures of the other account: %s", i, kind)
+				}
+			}
+			if i == 200 { // one of its own, by chance
+				send("good", normalize.KindUpstream)
+			}
+			time.Sleep(25 * time.Millisecond)
+		}
+		if got := b.state(); got != "closed" || refused < 300 {
+			t.Errorf("the backend's breaker is %s, %d requests of the failing account were refused", got, refused)
+		}
+		if got := b.forAccount(adapters.NewCredential(secret.New("bad")).ID()).state(); got == "closed" {
+			t.Error("the account's breaker is closed")
+		}
+	})
+}
+
+// Failures with an answer open the breaker of the backend if several accounts have them, or if
+// there is only one; failures before an answer open it whoever has them.
+func TestBreaker_OpensForAll(t *testing.T) {
+	for name, kinds := range map[string]struct {
+		accounts []string
+		kind     normalize.Kind
+		requests int
+	}{
+		"two accounts with 500":       {[]string{"a", "b"}, normalize.KindUpstream, 6},
+		"one active account with 500": {[]string{"a"}, normalize.KindUpstream, 5},
+		"cannot be connected to":      {[]string{"a"}, normalize.KindConnect, 5},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b, send := newAccountsBreaker(breakerConfig())
+			if kinds.kind == normalize.KindConnect {
+				send("other", 0)
+			}
+			for i := range kinds.requests {
+				send(kinds.accounts[i%len(kinds.accounts)], kinds.kind)
+			}
+			if got := b.state(); got != "open" {
+				t.Errorf("%s: the breaker is %s", name, got)
+			}
+		})
+	}
+}
+
+// The probe of a half-open breaker is not decided by what one account is answered with.
+func TestBreaker_FailingAccountDoesNotKeepItOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, send := newAccountsBreaker(breakerConfig())
+		send("good", 0)
+		for range 5 {
+			send("bad", normalize.KindConnect)
+		}
+		if got := b.state(); got != "open" {
+			t.Fatalf("the breaker is %s", got)
+		}
+		time.Sleep(6 * time.Second)
+		send("good", normalize.KindBreakerOpen) // it is active
+		if send("bad", normalize.KindUpstream); b.state() != "half_open" {
+			t.Fatalf("after the failing account's probe it is %s", b.state())
+		}
+		if kind := send("good", 0); kind != 0 || b.state() != "closed" {
+			t.Errorf("%s, the breaker is %s", kind, b.state())
+		}
+	})
+}
+
 func TestOutcomeWindow_AnyLength(t *testing.T) {
 	for _, length := range []time.Duration{1, time.Microsecond, time.Second, 24 * time.Hour, 1<<63 - 1} {
-		w := outcomeWindow{length: length}
+		w := newOutcomeWindow(length)
 		now := time.Now()
 		for range 20 {
-			w.add(now, false)
+			w.addFailure(now, "a")
 		}
-		if calls, failures := w.counts(now); calls != 20 || failures != 20 || w.consecutive != 20 {
-			t.Errorf("%s: %d of %d, %d in a row", length, failures, calls, w.consecutive)
+		if calls, failures := w.counts(now); calls != 20 || failures["a"] != 20 || w.consecutive["a"] != 20 {
+			t.Errorf("%s: %v of %d, %v in a row", length, failures, calls, w.consecutive)
 		}
 		if calls, _ := w.counts(now.Add(length)); length < 1<<62 && length >= windowBuckets && calls != 0 {
 			t.Errorf("%s: %d calls are left after the window", length, calls)

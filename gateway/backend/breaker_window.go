@@ -6,40 +6,61 @@ import "time"
 // buckets, and the failures since the last success. It is not safe for concurrent use.
 type outcomeWindow struct {
 	length      time.Duration
-	consecutive int // failures
-	buckets     [windowBuckets]struct {
-		number          int64 // since 1970; the bucket is empty if it is not in the window
-		calls, failures int
-	}
+	consecutive map[string]int // failures, by account
+	buckets     [windowBuckets]outcomeBucket
+}
+
+type outcomeBucket struct {
+	number   int64 // since 1970; the bucket is empty if it is not in the window
+	calls    int
+	failures map[string]int // by account
 }
 
 const windowBuckets = 10
+
+func newOutcomeWindow(length time.Duration) outcomeWindow {
+	return outcomeWindow{length: length, consecutive: map[string]int{}}
+}
 
 func (w *outcomeWindow) bucketNumber(now time.Time) int64 {
 	return now.UnixNano() / max(1, int64(w.length)/windowBuckets)
 }
 
-func (w *outcomeWindow) add(now time.Time, success bool) {
+// bucket returns the bucket of an instant, with one more call.
+func (w *outcomeWindow) bucket(now time.Time) *outcomeBucket {
 	number := w.bucketNumber(now)
 	b := &w.buckets[number%windowBuckets]
 	if b.number != number {
-		b.number, b.calls, b.failures = number, 0, 0
+		*b = outcomeBucket{number: number}
 	}
 	b.calls++
-	w.consecutive++
-	if success {
-		w.consecutive = 0
-	} else {
-		b.failures++
-	}
+	return b
 }
 
-func (w *outcomeWindow) counts(now time.Time) (calls, failures int) {
+func (w *outcomeWindow) addSuccess(now time.Time) {
+	w.bucket(now)
+	clear(w.consecutive)
+}
+
+func (w *outcomeWindow) addFailure(now time.Time, account string) {
+	b := w.bucket(now)
+	if b.failures == nil {
+		b.failures = map[string]int{}
+	}
+	b.failures[account]++
+	w.consecutive[account]++
+}
+
+// counts returns the calls within the window, and the failures of each account.
+func (w *outcomeWindow) counts(now time.Time) (calls int, failures map[string]int) {
+	failures = map[string]int{}
 	oldest := w.bucketNumber(now) - windowBuckets
 	for _, b := range w.buckets {
 		if b.number > oldest {
 			calls += b.calls
-			failures += b.failures
+			for account, n := range b.failures {
+				failures[account] += n
+			}
 		}
 	}
 	return calls, failures

@@ -16,8 +16,8 @@ import (
 // twice.
 type retrier struct {
 	backend       string
-	timeout       time.Duration // of one request
-	breakerClosed func() bool   // a probe of a half-open breaker is not retried
+	timeout       time.Duration                // of one request
+	breakerClosed func(credential string) bool // a probe of a half-open breaker is not retried
 	budget        *retryBudget
 }
 
@@ -38,7 +38,7 @@ func (r *retrier) middleware(t *telemetry.Telemetry) RoundTripMiddleware {
 				r.budget.deposit()
 			}
 			failure, ok := err.(*normalize.Error)
-			if !ok || !problem.Outcomes[failure.Kind].Retry || !req.Op.IsRead() || !r.breakerClosed() {
+			if !ok || !problem.Outcomes[failure.Kind].Retry || !req.Op.IsRead() || !r.breakerClosed(req.Credential.ID()) {
 				return err
 			}
 			delay := failure.RetryAfter + retryDelayMin + rand.N(retryDelayMax-retryDelayMin)

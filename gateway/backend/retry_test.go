@@ -15,7 +15,7 @@ import (
 // newTestRetrier wraps next in a retrier with an empty budget.
 func newTestRetrier(t *testing.T, breakerClosed bool, next adapters.RoundTrip) adapters.RoundTrip {
 	t.Helper()
-	r := &retrier{backend: "b", timeout: 4 * time.Second, breakerClosed: func() bool { return breakerClosed }, budget: &retryBudget{}}
+	r := &retrier{backend: "b", timeout: 4 * time.Second, breakerClosed: func(string) bool { return breakerClosed }, budget: &retryBudget{}}
 	return r.middleware(testTelemetry(t))(next)
 }
 

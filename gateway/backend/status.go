@@ -29,13 +29,18 @@ type BreakerStatus struct {
 // Status returns the state of the backend.
 func (b *Backend) Status() Status {
 	s := Status{
-		Breaker: b.breaker.status(), LastSuccess: b.health.lastSuccess(), LastFailure: b.health.failure.Load(),
+		Breaker: b.breaker.backend.status(), LastSuccess: b.health.lastSuccess(), LastFailure: b.health.failure.Load(),
 		Running: b.bulkhead.semaphore.InUse(), MaxConcurrent: b.bulkhead.limit, Credentials: int(b.bulkhead.credentials.Load()),
 	}
 	if left, limit, known := b.quotas.lowest(); known {
 		s.LowestQuota = &QuotaStatus{Remaining: left, Limit: limit}
 	}
 	return s
+}
+
+// Breaker returns the state of the circuit breaker for the calls of a credential.
+func (b *Backend) Breaker(c adapters.Credential) BreakerStatus {
+	return b.breaker.forAccount(c.ID()).status()
 }
 
 // QuotaStatus is the limit of a window in requests, and how many remain.
@@ -47,7 +52,7 @@ func (b *Backend) Quota(c adapters.Credential) *QuotaView {
 }
 
 // status returns the state and, while it is open, in how many seconds to try again.
-func (b *breaker) status() BreakerStatus {
+func (b *circuit) status() BreakerStatus {
 	s := BreakerStatus{State: b.state()}
 	if s.State == "open" {
 		seconds := max(1, int(math.Ceil(b.retryAfter().Seconds())))

@@ -49,6 +49,8 @@ type Snapshot struct {
 
 	// Partial is why the snapshot is incomplete; nil if it is complete.
 	Partial *normalize.Error
+	// Warnings say what of the list is not as the provider documents, by row.
+	Warnings []RowWarning
 	// Interrupted reports that it is incomplete because the rest could not be requested.
 	Interrupted bool
 
@@ -92,6 +94,7 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, erro
 		}
 	}
 	*buffer = rows
+	s.Warnings = rowWarnings(listing, agents)
 	s.rows = newArchive(len(agents), func(i int) []byte {
 		if i == 0 {
 			return rows[:ends[0]]
@@ -101,7 +104,7 @@ func NewSnapshot(info *adapters.Info, listing adapters.Listing) (*Snapshot, erro
 	s.raw = newArchive(len(agents), func(i int) []byte { return agents[i].RawList })
 	s.Unavailable, s.NotLoaded = MostCommonFieldSets(sets, FieldSets{info.Unavailable(), info.NotLoaded(adapters.InList)})
 	s.texts = sync.OnceValue(s.searchTexts)
-	s.size = int64(unsafe.Sizeof(*s)) + s.rows.size() + s.raw.size() + overhead*int64(len(agents))
+	s.size = int64(unsafe.Sizeof(*s)) + s.rows.size() + s.raw.size() + overhead*int64(len(agents)) + warningsSize(s.Warnings)
 	return s, nil
 }
 
@@ -112,13 +115,14 @@ func (s *Snapshot) With(details map[int]*Detail) *Snapshot {
 	w := &Snapshot{
 		ID: s.ID, backend: s.backend, listed: slices.Clone(s.listed), rows: s.rows, raw: s.raw, alternates: s.alternates, details: details,
 		Unavailable: s.Unavailable, NotLoaded: s.NotLoaded, lacks: s.lacks,
-		Partial: s.Partial, Interrupted: s.Interrupted, size: s.size,
+		Partial: s.Partial, Warnings: s.Warnings, Interrupted: s.Interrupted, size: s.size,
 	}
 	for i, d := range details {
 		if d != nil {
 			w.listed[i] = rowFieldsOf(d.Agent)
 		}
 	}
+	w.replaceWarnings(details)
 	w.texts = sync.OnceValue(w.searchTexts)
 	return w
 }
@@ -177,7 +181,7 @@ func (s *Snapshot) Agent(i int) *normalize.Agent {
 		panic(err)
 	}
 	a.View, a.RawList = normalize.ViewBasic, bytes.Clone(s.raw.get(i, nil))
-	a.Unavailable, a.NotLoaded = s.listed[i].Unavailable, s.listed[i].NotLoaded
+	a.Unavailable, a.NotLoaded, a.Warnings = s.listed[i].Unavailable, s.listed[i].NotLoaded, s.warningsOf(i)
 	return a
 }
 

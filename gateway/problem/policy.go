@@ -60,6 +60,7 @@ var Outcomes = map[normalize.Kind]Outcome{
 	normalize.KindBodyTimeout:    {http.StatusGatewayTimeout, CodeUpstreamTimeout, VerdictFailure, StaleYes, true, false},
 	normalize.KindCut:            {http.StatusBadGateway, CodeUpstreamError, VerdictFailure, StaleYes, true, true},
 	normalize.KindBadResponse:    {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictFailure, StaleYes, true, false},
+	normalize.KindWrongShape:     {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictNeutral, StaleYes, true, false},
 	normalize.KindTooLarge:       {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictNeutral, StaleNo, true, false},
 	normalize.KindRedirect:       {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictNeutral, StaleNo, false, false},
 	normalize.KindFailureReply:   {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictNeutral, StaleNo, false, false},

@@ -1,6 +1,8 @@
 package problem
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/agentgw/agentgw/normalize"
@@ -52,4 +54,26 @@ func NewWarning(code, pointer, backend, message string) Warning {
 		w.Backend = &backend
 	}
 	return w
+}
+
+// MaxWarnings bounds the warnings of one response.
+const MaxWarnings = 100
+
+// FromProvider returns warnings about a backend's reply as callers see them.
+func FromProvider(backend string, warnings []normalize.Warning) []Warning {
+	var out []Warning
+	for _, w := range warnings {
+		out = append(out, NewWarning(string(w.Code), w.Pointer, backend, w.Message))
+	}
+	return out
+}
+
+// BoundedWarnings returns the first MaxWarnings of the warnings, and one that counts the
+// others. It is never null.
+func BoundedWarnings(warnings []Warning) []Warning {
+	more := len(warnings) - MaxWarnings
+	if more <= 0 {
+		return append([]Warning{}, warnings...)
+	}
+	return append(slices.Clone(warnings[:MaxWarnings]), NewWarning("more_warnings", "", "", fmt.Sprintf("%d more warnings are left out", more)))
 }

@@ -209,12 +209,12 @@ func Faults() []Fault {
 			// Of the reply to an update only the status is documented; the agent
 			// that is read back is not one: 200 with the warning unverified.
 			Read: out(502, "upstream_bad_response", 1), List: out(200, "upstream_bad_response", 1), Write: out(200, "", 2),
-			Breaker: Counts, WriteBreaker: Fine, Stale: StaleYes,
+			Breaker: Neutral, WriteBreaker: Fine, Stale: StaleYes,
 		},
 		{
 			Name: "nested too deep", Inject: fails(sandbox.Fault{Status: 200, Body: strings.Repeat("[", 200) + strings.Repeat("]", 200)}),
 			Read: out(502, "upstream_bad_response", 1), List: out(200, "upstream_bad_response", 1), Write: lost,
-			Breaker: Counts, Stale: StaleYes,
+			Breaker: Neutral, Stale: StaleYes,
 		},
 		{
 			Name: "HTML page", Inject: fails(sandbox.Fault{Status: 200, Header: map[string]string{"Content-Type": "text/html; charset=utf-8"}, Body: `<html>canary text of the vendor</html>`}),

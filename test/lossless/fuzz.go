@@ -25,7 +25,7 @@ func Fuzz(f *testing.F, p adapters.Provider, op adapters.Operation, seeds ...str
 		agents, err := decode(Answering(p, 200, body), op)
 		if err != nil {
 			failure, ok := errors.AsType[*normalize.Error](err)
-			if !ok || failure.Kind != normalize.KindBadResponse && failure.Kind != normalize.KindFailureReply {
+			if !ok || failure.Kind != normalize.KindBadResponse && failure.Kind != normalize.KindWrongShape && failure.Kind != normalize.KindFailureReply {
 				t.Fatalf("the error is %T, kind %s: %v", err, normalize.KindOf(err), err)
 			}
 			if strings.Contains(err.Error(), "CANARY") {
