@@ -27,6 +27,8 @@ type Server struct {
 	Listen                   string   `koanf:"listen" jsonschema_description:"host:port"`
 	RequestTimeout           Duration `koanf:"request_timeout" jsonschema_description:"time limit of every request"`
 	BodyLimit                Size     `koanf:"body_limit" jsonschema_description:"maximum size of a request body"`
+	MaxBodyBytes             Size     `koanf:"max_body_bytes" jsonschema_description:"maximum memory of all request bodies together, of one key half of it; more get 503 overloaded; 0B: an eighth of the memory limit"`
+	MaxUpstreamBytes         Size     `koanf:"max_upstream_bytes" jsonschema_description:"maximum memory of all provider responses that are being read and decoded, of one credential half of it; more get 503 overloaded or a stale response; 0B: a quarter of the memory limit"`
 	MaxInflight              int      `koanf:"max_inflight" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"maximum number of concurrent requests; more get 503 overloaded"`
 	MaxConnections           int      `koanf:"max_connections" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"maximum number of connections; more are closed"`
 	MaxConnectionsPerAddress int      `koanf:"max_connections_per_address" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"maximum number of connections from one IPv4 address or IPv6 /64; a load balancer counts as one address"`
@@ -54,8 +56,9 @@ type CORS struct {
 
 // Admin configures the operators' listener.
 type Admin struct {
-	Listen string `koanf:"listen" jsonschema_description:"host:port, on loopback or a private network"`
-	Pprof  bool   `koanf:"pprof" jsonschema_description:"serve Go profiles at /debug/pprof/; they can expose the contents of memory"`
+	Listen string   `koanf:"listen" jsonschema_description:"host:port, on loopback or a private network"`
+	Hosts  []string `koanf:"hosts" jsonschema_description:"names by which browsers and programs reach this listener, besides its address and localhost; requests for other hosts are refused"`
+	Pprof  bool     `koanf:"pprof" jsonschema_description:"serve Go profiles at /debug/pprof/; they can expose the contents of memory"`
 }
 
 // Backend is a configured connection to a provider.
@@ -65,7 +68,8 @@ type Backend struct {
 	Timeout          Duration     `koanf:"timeout" jsonschema_description:"time limit of each call to the provider"`
 	Quota            *Rate        `koanf:"quota" jsonschema_description:"the provider's limit for one credential; none by default"`
 	MaxConcurrent    int          `koanf:"max_concurrent" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"maximum number of concurrent calls to the provider; more get 503 upstream_unavailable"`
-	MaxResponseBytes Size         `koanf:"max_response_bytes" jsonschema_description:"maximum size of a response body after decompression"`
+	MaxResponseBytes Size         `koanf:"max_response_bytes" jsonschema_description:"maximum size of a list's response body after decompression"`
+	MaxAgentBytes    Size         `koanf:"max_agent_bytes" jsonschema_description:"maximum size of every other response body after decompression"`
 	Breaker          Breaker      `koanf:"breaker" jsonschema_description:"circuit breaker"`
 	Cache            BackendCache `koanf:"cache" jsonschema_description:"lifetime of cached responses"`
 	SharedCredential string       `koanf:"shared_credential" jsonschema_description:"secret reference; the credential of every key that has none of its own for this backend; none by default"`

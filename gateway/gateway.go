@@ -44,6 +44,8 @@ type Gateway struct {
 	started    time.Time
 	inFlight   atomic.Int64         // requests on public listeners
 	slots      *limit.FairSemaphore // shares server.max_inflight among keys
+	bodies     *limit.Bytes         // server.max_body_bytes
+	upstream   *limit.Bytes         // server.max_upstream_bytes
 	log        *slog.Logger
 	telemetry  *telemetry.Telemetry
 	journal    *journal.RequestLog
@@ -74,7 +76,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g := &Gateway{
 		providers: map[string]adapters.Provider{},
 		version:   o.Version, log: o.Log, telemetry: o.Telemetry, journal: o.Telemetry.Journal, started: time.Now(),
-		slots: limit.NewFairSemaphore(), responses: api.NewResponseCache(),
+		slots: limit.NewFairSemaphore(), bodies: limit.NewBytes(0), upstream: limit.NewBytes(0), responses: api.NewResponseCache(),
 	}
 	for _, p := range o.Providers {
 		g.providers[p.Info.Provider] = p
@@ -85,7 +87,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	}
 	g.cache = cache.New(o.Telemetry, g.journal)
 	settings := func() config.Server { return g.state.Load().config.File.Server }
-	g.backends = backend.Options{Version: o.Version, Log: o.Log, Telemetry: o.Telemetry, Cache: func(b *backend.Backend) backend.Middleware {
+	g.backends = backend.Options{Version: o.Version, Log: o.Log, Telemetry: o.Telemetry, Memory: g.upstream, Cache: func(b *backend.Backend) backend.Middleware {
 		return g.cache.Middleware(b, func() time.Duration { return settings().ReadBudget() }, o.Telemetry)
 	}}
 	g.telemetry.InitCounters(labelValues)
@@ -118,7 +120,7 @@ func (g *Gateway) NewServer() *api.Server {
 	return api.NewServer(api.Options{
 		Version: g.version, Providers: infosOf(g.providers), Log: g.log, Telemetry: g.telemetry,
 		Agents: g.agents, Aliases: g.aliases, Migrations: g.migrations,
-		Responses: g.responses, IsFresh: g.cache.IsFresh, Slots: g.slots, InFlight: &g.inFlight,
+		Responses: g.responses, IsFresh: g.cache.IsFresh, Slots: g.slots, InFlight: &g.inFlight, Bodies: g.bodies,
 		Current: func() *api.Settings { return g.state.Load().settings },
 	})
 }
@@ -128,6 +130,7 @@ func (g *Gateway) NewServer() *api.Server {
 func (g *Gateway) NewAdmin(reload func() (needRestart []string, err error)) *admin.Admin {
 	return admin.New(admin.Options{
 		Gateway: g, Journal: g.journal, Metrics: g.telemetry.Metrics(), Reload: reload,
+		Hosts: func() []string { return g.state.Load().config.File.Admin.Hosts },
 		Migrations: func(ctx context.Context, id string) console.Migrations {
 			return admin.MigrationsState(ctx, g.migrations, id)
 		},

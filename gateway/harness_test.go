@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,6 +36,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "30"); err != nil { // some checks wait for timeouts
 		panic(err)
 	}
+	log.SetOutput(io.Discard) // as the program does: net/http quotes responses that nobody asked for
 	goleak.VerifyTestMain(m,
 		// fasthttp keeps one goroutine for the Date header.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
@@ -340,7 +342,7 @@ func (b *bench) requests(vendor string) int { return len(b.vendors[vendor].Contr
 // metrics returns the Prometheus page.
 func (b *bench) metrics() string {
 	w := httptest.NewRecorder()
-	b.gateway.NewAdmin(nil).Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	b.gateway.NewAdmin(nil).Handler().ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/metrics", nil))
 	return w.Body.String()
 }
 

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"fmt"
+	"math"
+	"runtime/debug"
 
 	"github.com/agentgw/agentgw/config"
 	"github.com/agentgw/agentgw/gateway/api"
@@ -74,6 +76,8 @@ func (g *Gateway) apply(c *config.Config) error {
 	// A quarter of cache.max_bytes is for encoded responses.
 	g.cache.Limit(c.File.Cache.MaxEntries, int64(c.File.Cache.MaxBytes)*3/4)
 	g.responses.Limit(int64(c.File.Cache.MaxBytes) / 4)
+	g.bodies.SetLimit(memoryShare(c.File.Server.MaxBodyBytes, 8))
+	g.upstream.SetLimit(memoryShare(c.File.Server.MaxUpstreamBytes, 4))
 	tenants := next.keys.Tenants()
 	next.retainCredentials(tenants)
 	ids := map[string]bool{}
@@ -90,6 +94,18 @@ func (g *Gateway) apply(c *config.Config) error {
 		g.agents.ForgetKeys(previous.keys, next.keys)
 	}
 	return nil
+}
+
+// memoryShare returns a configured size, or that part of the memory limit if it is 0.
+func memoryShare(configured config.Size, part int64) int64 {
+	if configured > 0 {
+		return int64(configured)
+	}
+	total := debug.SetMemoryLimit(-1)
+	if total == math.MaxInt64 { // no limit is known
+		total = 1 << 30
+	}
+	return total / part
 }
 
 // sealerFor returns the sealer of cursors. It is the previous one unless the secret changed,

@@ -40,13 +40,14 @@ const (
 	KindFailureReply               // a 2xx whose body says success:false
 	KindBreakerOpen                // our breaker for this backend is open
 	KindBusy                       // our bulkhead for this backend is full
+	KindOverloaded                 // our memory for responses is used up
 	kindCount
 )
 
 var kindNames = [kindCount]string{
 	"internal", "canceled", "unsupported", "not_found", "no_route", "auth", "rejected", "rate_limited", "unavailable",
 	"upstream", "gateway_timeout", "connect", "reset", "tls", "connect_timeout", "timeout", "expired", "deadline", "body_timeout",
-	"cut", "bad_response", "wrong_shape", "too_large", "redirect", "failure_reply", "breaker_open", "busy",
+	"cut", "bad_response", "wrong_shape", "too_large", "redirect", "failure_reply", "breaker_open", "busy", "overloaded",
 }
 
 func (k Kind) String() string { return kindNames[k] }

@@ -50,6 +50,8 @@ func (a *attempt) kind(err error) normalize.Kind {
 	switch {
 	case errors.Is(err, errTooLarge):
 		return normalize.KindTooLarge
+	case errors.Is(err, errNoMemory):
+		return normalize.KindOverloaded
 	case errors.Is(a.caller.Err(), context.Canceled):
 		return normalize.KindCanceled
 	case a.caller.Err() != nil && !a.connected.Load():

@@ -34,8 +34,18 @@ type Options struct {
 	BaseURL          *url.URL      // http or https; its path is a prefix
 	Timeout          time.Duration // of each request, from start to the body's last byte
 	MaxResponseBytes int64         // of a body, after decompression
+	MaxAgentBytes    int64         // likewise, of a response that is not a list
+	Memory           Memory        // bounds the bodies of all clients together; nil for no bound
 	UserAgent        string
 	TLS              *tls.Config // nil: the system's roots
+}
+
+// Memory bounds the memory, in bytes, of the bodies that are being read and decoded.
+type Memory interface {
+	// Take takes n bytes for a credential and reports whether it could.
+	Take(credentialID string, n int64) bool
+	// Release gives n bytes back.
+	Release(credentialID string, n int64)
 }
 
 // Client speaks to one backend. It is safe for concurrent use. It does not bound
@@ -50,8 +60,12 @@ type Client struct {
 // its announced length alone.
 const maxPreallocation = 1 << 20
 
+// memoryStep is in which steps, in bytes, memory for a body is taken.
+const memoryStep = 64 << 10
+
 var (
-	errTooLarge  = errors.New("the body is over max_response_bytes")
+	errTooLarge  = errors.New("the body is too large")
+	errNoMemory  = errors.New("the bodies of all responses take too much memory")
 	errEscaping  = errors.New("the path is not escaped")
 	errHeader    = errors.New("a header field is not valid")
 	errSwitching = errors.New("the backend switches protocols")
@@ -112,7 +126,10 @@ func (c *Client) RoundTrip(ctx context.Context, req *adapters.Request) error {
 		return failure
 	}
 	defer resp.Body.Close()
-	body, err := c.readBody(a, resp)
+	body, taken, err := c.readBody(a, req, resp)
+	if c.options.Memory != nil {
+		defer func() { c.options.Memory.Release(req.Credential.ID(), taken) }() // when it is decoded
+	}
 	if err != nil {
 		failure := c.failure(req, a.kind(err), err)
 		failure.Status = resp.StatusCode
@@ -158,29 +175,48 @@ func (c *Client) newRequest(ctx context.Context, req *adapters.Request) (*http.R
 	return httpReq.WithContext(ctx), nil
 }
 
-// readBody reads the whole body, which net/http decompresses. After a 101 there
-// is none: the connection is the body, and no deadline ends it.
-func (c *Client) readBody(a *attempt, resp *http.Response) ([]byte, error) {
+// readBody reads the whole body, which net/http decompresses. It takes the memory for it as it
+// grows; the caller gives it back, also after an error. After a 101 there is no body: the
+// connection is it, and no deadline ends it.
+func (c *Client) readBody(a *attempt, req *adapters.Request, resp *http.Response) (body []byte, taken int64, err error) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return nil, errSwitching
+		return nil, 0, errSwitching
 	}
 	a.inBody = true
-	limit := c.options.MaxResponseBytes
+	limit := c.limitOf(req.Op)
 	if resp.ContentLength > limit {
-		return nil, errTooLarge
+		return nil, 0, errTooLarge
 	}
 	var buf bytes.Buffer
 	if resp.ContentLength > 0 {
 		buf.Grow(int(min(resp.ContentLength, maxPreallocation)) + bytes.MinRead)
 	}
-	// One byte over the limit tells "full" from "too large".
-	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1)); err != nil {
-		return nil, err
+	for {
+		n, err := io.CopyN(&buf, resp.Body, memoryStep)
+		switch {
+		case int64(buf.Len()) > limit:
+			return nil, taken, errTooLarge
+		// The response to a write must be read: without it the outcome would be unknown.
+		case c.options.Memory != nil && req.Op.IsRead() && !c.options.Memory.Take(req.Credential.ID(), n):
+			return nil, taken, errNoMemory
+		case c.options.Memory != nil && req.Op.IsRead():
+			taken += n
+		}
+		if errors.Is(err, io.EOF) {
+			return buf.Bytes(), taken, nil
+		}
+		if err != nil {
+			return nil, taken, err
+		}
 	}
-	if int64(buf.Len()) > limit {
-		return nil, errTooLarge
+}
+
+// limitOf returns the largest body of a response to the operation.
+func (c *Client) limitOf(op adapters.Operation) int64 {
+	if op == adapters.OpList || c.options.MaxAgentBytes == 0 {
+		return c.options.MaxResponseBytes
 	}
-	return buf.Bytes(), nil
+	return min(c.options.MaxAgentBytes, c.options.MaxResponseBytes)
 }
 
 // failure describes a failure in our own words. The text of the cause is never
@@ -188,11 +224,11 @@ func (c *Client) readBody(a *attempt, resp *http.Response) ([]byte, error) {
 func (c *Client) failure(req *adapters.Request, kind normalize.Kind, cause error) *normalize.Error {
 	return &normalize.Error{
 		Kind: kind, Provider: c.options.Provider, Op: string(req.Op), Err: cause,
-		Message: c.explain(kind),
+		Message: c.explain(kind, req.Op),
 	}
 }
 
-func (c *Client) explain(kind normalize.Kind) string {
+func (c *Client) explain(kind normalize.Kind, op adapters.Operation) string {
 	switch kind {
 	case normalize.KindConnect:
 		return "no connection to base_url: its name does not resolve or nothing listens there"
@@ -203,7 +239,13 @@ func (c *Client) explain(kind normalize.Kind) string {
 	case normalize.KindCut:
 		return "the response ended early"
 	case normalize.KindTooLarge:
-		return fmt.Sprintf("the body is over max_response_bytes (%d)", c.options.MaxResponseBytes)
+		setting := "max_agent_bytes"
+		if c.limitOf(op) == c.options.MaxResponseBytes {
+			setting = "max_response_bytes"
+		}
+		return fmt.Sprintf("the body is over %s (%d)", setting, c.limitOf(op))
+	case normalize.KindOverloaded:
+		return "too many responses of providers are being read (server.max_upstream_bytes)"
 	case normalize.KindExpired, normalize.KindDeadline:
 		return "not done within server.request_timeout"
 	case normalize.KindConnectTimeout, normalize.KindTimeout, normalize.KindBodyTimeout:

@@ -122,7 +122,11 @@ func (s *service) shutdown(admin *http.Server) error {
 	requestDeadline := time.Now().Add(grace * 9 / 10)
 	s.public.Drain(min(s.config.File.Server.DrainFor.D(), grace/4))
 	err := s.public.Shutdown(time.Until(requestDeadline))
-	_ = admin.Shutdown(ctx) // a timeout here loses nothing
+	adminCtx, cancelAdmin := context.WithTimeout(ctx, adminGrace)
+	defer cancelAdmin()
+	if admin.Shutdown(adminCtx) != nil {
+		_ = admin.Close() // half a request, or a profile that runs
+	}
 	s.flushTelemetry(ctx)
 	s.gateway.Close()
 	_ = s.store.Close() // all writes are committed
@@ -132,6 +136,9 @@ func (s *service) shutdown(admin *http.Server) error {
 	s.log.Info("stopped")
 	return nil
 }
+
+// adminGrace is how long requests to the admin listener may take during a shutdown.
+const adminGrace = time.Second
 
 // flushTimeout is how long a collector may take for the last spans. A collector that hangs
 // must not use up shutdown_grace.

@@ -36,6 +36,8 @@ type Options struct {
 	// Migrations returns the newest migrations for the console, with the details of the one
 	// with this id.
 	Migrations func(ctx context.Context, id string) console.Migrations
+	// Hosts returns admin.hosts: names of the listener besides its addresses and localhost.
+	Hosts func() []string
 	// Reload reads the configuration again. It returns the changed settings that take effect
 	// only after a restart.
 	Reload func() (needRestart []string, err error)
@@ -83,7 +85,7 @@ func (a *Admin) Handler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", a.profiled(pprof.Profile))
 	mux.HandleFunc("GET /debug/pprof/trace", a.profiled(pprof.Trace))
 	// Without this, any web page in an operator's browser could purge or reload.
-	return http.NewCrossOriginProtection().Handler(mux)
+	return checkHost(a.Hosts, http.NewCrossOriginProtection().Handler(mux))
 }
 
 // state returns the state that the console shows.

@@ -27,18 +27,26 @@ func checkFraming(c *fiber.Ctx) error {
 			malformed = true // parsers disagree about where the header ends
 		case bytes.EqualFold(name, []byte(fiber.HeaderContentLength)):
 			length = true
+		case bytes.EqualFold(name, []byte(fiber.HeaderConnection)):
+			closeIfAsked(c, value)
 		case bytes.EqualFold(name, []byte(fiber.HeaderTransferEncoding)):
 			encoding = true
 			length = length || !bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
 		}
-	}
-	if encoding && requestStateOf(c).headers.hasTrailer(raw) {
-		c.Context().SetConnectionClose()
-		return problem.New(problem.CodeInvalidParameter, "the trailer has a field that must be a header; send authentication, conditions and preferences as headers")
 	}
 	if length && encoding || malformed {
 		c.Context().SetConnectionClose()
 		return problem.New(problem.CodeInvalidParameter, "the end of the request's headers or body is ambiguous; send Content-Length or Transfer-Encoding: chunked, not both, and end each header line with CR LF")
 	}
 	return c.Next()
+}
+
+// closeIfAsked closes the connection after the response if a line of Connection has the option
+// close (RFC 9110, section 7.6.1). fasthttp finds it only as the whole value, in lower case.
+func closeIfAsked(c *fiber.Ctx, line []byte) {
+	for option := range bytes.SplitSeq(line, []byte{','}) {
+		if bytes.EqualFold(bytes.TrimSpace(option), []byte("close")) {
+			c.Context().SetConnectionClose()
+		}
+	}
 }

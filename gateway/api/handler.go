@@ -32,7 +32,7 @@ func (s *Server) handle(route *route) fiber.Handler {
 			if !caller.HasScope(route.scope) {
 				return problem.New(problem.CodeScopeMissing, "the key lacks the scope %s", route.scope)
 			}
-			if !acceptsJSON(c) {
+			if !acceptsJSON(r.headers[headerAccept]) {
 				return problem.New(problem.CodeNotAcceptable, "responses are application/json")
 			}
 		}
@@ -52,7 +52,7 @@ func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *au
 			return nil
 		}
 	}
-	req, err := readRequest(c, r, route, id, caller)
+	req, err := s.readRequest(c, r, route, id, caller)
 	if err != nil {
 		return err
 	}
@@ -66,9 +66,4 @@ func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *au
 	}
 	resp.write(c, r)
 	return nil
-}
-
-// acceptsJSON reports whether the caller accepts what the gateway sends (RFC 9110, section 12.5.1).
-func acceptsJSON(c *fiber.Ctx) bool {
-	return c.Accepts(fiber.MIMEApplicationJSON, "application/problem+json") != ""
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -61,7 +60,8 @@ var headerIndex = func() map[string]requestHeader {
 // reuses its buffers for the next request of the connection.
 type requestHeaders [headerCount][]string
 
-// parseHeaders reads the headers that can change a response.
+// parseHeaders reads the headers that can change a response. Trailers are not among them
+// (RFC 9110, section 6.5.1): the body is read later.
 func parseHeaders(header *fasthttp.RequestHeader) *requestHeaders {
 	h := &requestHeaders{}
 	for name, value := range header.All() {
@@ -92,22 +92,4 @@ func (h *requestHeaders) cacheKey() string {
 		}
 	}
 	return key.String()
-}
-
-// hasTrailer reports whether one of the headers was in the trailer of a chunked body, which
-// RFC 9110, section 6.5.1, does not allow. fasthttp merges trailers into the header; raw is the
-// header as it was received.
-func (h *requestHeaders) hasTrailer(raw []byte) bool {
-	for i, name := range headerNames {
-		count := len(h[i])
-		for line := range bytes.Lines(raw) {
-			if field, _, _ := bytes.Cut(line, []byte{':'}); bytes.EqualFold(bytes.TrimSpace(field), []byte(name)) {
-				count--
-			}
-		}
-		if count > 0 {
-			return true
-		}
-	}
-	return false
 }

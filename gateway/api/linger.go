@@ -20,7 +20,9 @@ type guardedConn struct {
 	connections *connections
 	origin      netip.Addr
 	linger      atomic.Bool
-	once        sync.Once
+	// readDeadline is the last one that was set.
+	readDeadline atomic.Pointer[time.Time]
+	once         sync.Once
 }
 
 // Bounds of what a lingering connection reads.
@@ -31,16 +33,33 @@ const (
 
 // lingerOn makes c linger when it is closed, if it is a guardedConn or TLS over one.
 func lingerOn(c net.Conn) {
-	if secured, ok := c.(*tls.Conn); ok {
-		c = secured.NetConn()
-	}
-	if l, ok := c.(*guardedConn); ok {
+	if l := guarded(c); l != nil {
 		l.linger.Store(true)
 	}
 }
 
+// guarded returns the guardedConn that c is, or that it is TLS over; nil if there is none.
+func guarded(c net.Conn) *guardedConn {
+	if secured, ok := c.(*tls.Conn); ok {
+		c = secured.NetConn()
+	}
+	l, _ := c.(*guardedConn)
+	return l
+}
+
+// readDeadlineOf returns the read deadline of a guarded connection; zero for none.
+func readDeadlineOf(c net.Conn) time.Time {
+	if l := guarded(c); l != nil {
+		if deadline := l.readDeadline.Load(); deadline != nil {
+			return *deadline
+		}
+	}
+	return time.Time{}
+}
+
 // SetReadDeadline sets the read deadline, at the latest that of a shutdown.
 func (c *guardedConn) SetReadDeadline(t time.Time) error {
+	c.readDeadline.Store(&t)
 	return c.connections.setReadDeadline(c, t)
 }
 

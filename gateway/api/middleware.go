@@ -55,19 +55,50 @@ func (s *Server) admit(c *fiber.Ctx) error {
 	return c.Next()
 }
 
+const exposedHeaders = "X-Request-Id,ETag,Location,Content-Location,Retry-After,X-Agentgw-Complete,RateLimit,RateLimit-Policy,Cache-Status,Age,Server-Timing,Preference-Applied,Idempotency-Replayed"
+
 // cors allows pages of the origins in server.cors.origins to call the gateway.
 func (s *Server) cors() fiber.Handler {
-	origins := func() []string { return s.Current().CORS.Origins }
 	return cors.New(cors.Config{
-		AllowOriginsFunc: func(origin string) bool {
-			return slices.ContainsFunc(origins(), func(allowed string) bool { return allowed == "*" || strings.EqualFold(allowed, origin) })
-		},
-		AllowMethods:  "GET,HEAD,POST,PUT,PATCH,DELETE",
-		AllowHeaders:  "Authorization,X-API-Key,Content-Type,Cache-Control,Prefer,X-Request-Id,Idempotency-Key,If-Match,If-None-Match,traceparent",
-		ExposeHeaders: "X-Request-Id,ETag,Location,Content-Location,Retry-After,X-Agentgw-Complete,RateLimit,RateLimit-Policy,Cache-Status,Age,Server-Timing,Preference-Applied,Idempotency-Replayed",
-		MaxAge:        600,
-		Next:          func(*fiber.Ctx) bool { return len(origins()) == 0 },
+		AllowOriginsFunc: s.isAllowedOrigin,
+		AllowMethods:     "GET,HEAD,POST,PUT,PATCH,DELETE",
+		AllowHeaders:     "Authorization,X-API-Key,Content-Type,Cache-Control,Prefer,X-Request-Id,Idempotency-Key,If-Match,If-None-Match,traceparent",
+		ExposeHeaders:    exposedHeaders,
+		MaxAge:           600,
+		Next:             func(*fiber.Ctx) bool { return len(s.Current().CORS.Origins) == 0 },
 	})
+}
+
+func (s *Server) isAllowedOrigin(origin string) bool {
+	return slices.ContainsFunc(s.Current().CORS.Origins, func(allowed string) bool { return allowed == "*" || strings.EqualFold(allowed, origin) })
+}
+
+// allowOrigin lets a page read the response to a request that was refused before cors.
+func (s *Server) allowOrigin(c *fiber.Ctx, r *requestState) {
+	if len(r.settings.CORS.Origins) == 0 || c.GetRespHeader(fiber.HeaderAccessControlAllowOrigin) != "" {
+		return
+	}
+	c.Vary(fiber.HeaderOrigin)
+	if origin := r.headers.first(headerOrigin); origin != "" && s.isAllowedOrigin(origin) {
+		c.Set(fiber.HeaderAccessControlAllowOrigin, origin)
+		c.Set(fiber.HeaderAccessControlExposeHeaders, exposedHeaders)
+	}
+}
+
+// allowUnknownOrigin is allowOrigin for a request whose header could not be read. The response
+// says nothing about a caller.
+func (s *Server) allowUnknownOrigin(c *fiber.Ctx, r *requestState) {
+	origins := r.settings.CORS.Origins
+	if len(origins) == 0 {
+		return
+	}
+	allowed := "*"
+	if len(origins) == 1 {
+		allowed = origins[0]
+	}
+	c.Vary(fiber.HeaderOrigin)
+	c.Set(fiber.HeaderAccessControlAllowOrigin, allowed)
+	c.Set(fiber.HeaderAccessControlExposeHeaders, exposedHeaders)
 }
 
 // authenticate finds the caller of the request's key. The response is the same whatever is
@@ -80,11 +111,13 @@ func (s *Server) authenticate(r *requestState) (*auth.Caller, error) {
 	caller, refused := r.settings.Keys.Find([]byte(key), r.began)
 	if refused != "" {
 		s.Telemetry.CountAuthFailure(refused)
-		return nil, problem.New(problem.CodeUnauthenticated, "send a valid key as Authorization: Bearer … or X-API-Key: …")
+		return nil, errUnauthenticated
 	}
 	r.keyID = caller.KeyID
 	return caller, nil
 }
+
+var errUnauthenticated = problem.New(problem.CodeUnauthenticated, "send a valid key as Authorization: Bearer … or X-API-Key: …")
 
 var errDifferentKeys = problem.New(problem.CodeInvalidParameter, "the Authorization and X-API-Key headers hold different keys; send one")
 
@@ -127,7 +160,7 @@ func limitRate(r *requestState, caller *auth.Caller) error {
 // acquireSlot takes one of the server.max_inflight slots for the caller's key; the
 // caller must release it. It refuses a key that already uses its fair share.
 func (s *Server) acquireSlot(r *requestState, caller *auth.Caller) error {
-	if !s.Slots.Acquire(caller.Slots, r.settings.MaxInflight, r.settings.Keys.Len() > 1) {
+	if !s.Slots.Acquire(caller.Slots, r.settings.MaxInflight) {
 		s.Telemetry.CountRefusal(RefusedShare)
 		return problem.Overloaded("this key has reached its share of server.max_inflight")
 	}
@@ -138,6 +171,9 @@ func (s *Server) acquireSlot(r *requestState, caller *auth.Caller) error {
 // before any middleware saw them: malformed, too large or too slow ones.
 func (s *Server) handleServerError(c *fiber.Ctx, err error) error {
 	r := s.newRequestState(c)
+	if r.headers.first(headerOrigin) == "" {
+		s.allowUnknownOrigin(c, r)
+	}
 	if c.Context().ConnRequestNum() <= 1 { // when a later request began is not known
 		r.began = c.Context().ConnTime()
 	}
@@ -151,6 +187,7 @@ func (s *Server) handleServerError(c *fiber.Ctx, err error) error {
 // writeProblem answers a request with an error. OPTIONS, which no route has, is answered with
 // the methods that the path has.
 func (s *Server) writeProblem(c *fiber.Ctx, r *requestState, err error) {
+	s.allowOrigin(c, r)
 	p := s.problem(c, err)
 	if p.Code == problem.CodeMethodNotAllowed && c.Method() == fiber.MethodOptions {
 		c.Set(fiber.HeaderAllow, p.Allow)
@@ -186,7 +223,7 @@ func (s *Server) problem(c *fiber.Ctx, err error) *problem.Problem {
 		p.Allow = allowedMethods(c.Path())
 		return p
 	case fiber.StatusRequestTimeout:
-		return problem.New(problem.CodeRequestTimeout, "the request did not arrive in time; headers must arrive within %s, the body within %s", HeaderTimeout, BodyTimeout)
+		return problem.New(problem.CodeRequestTimeout, "the request did not arrive in time; its headers must arrive within %s, and its body within server.request_timeout", HeaderTimeout)
 	case fiber.StatusRequestEntityTooLarge:
 		return problem.New(problem.CodeBodyTooLarge, "the body is larger than server.body_limit (%d bytes)", s.bodyLimit)
 	case fiber.StatusRequestHeaderFieldsTooLarge:

@@ -36,6 +36,9 @@ type requestState struct {
 	limit   *auth.RateLimit // of the key; nil for none
 	cache   backend.CacheStatus
 	about   agents.Ref
+
+	bodyBytes  int64 // taken from Server.Bodies
+	bodyBroken bool  // the body could not be read, and its rest will not be
 }
 
 const requestStateLocal = "agentgw.request"
@@ -70,18 +73,32 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	ctx, span := s.Telemetry.StartRequest(context.Background(), r.headers.first(headerTraceparent), r.headers.first(headerTracestate))
 	r.trace = span.SpanContext()
 	ctx, r.entry = s.Telemetry.Journal.Start(ctx, r.requestID, r.began)
-	ctx, cancel := context.WithDeadline(ctx, r.began.Add(r.settings.RequestTimeout.D()))
+	ctx, cancel := context.WithDeadline(ctx, deadlineOf(c, r))
 	defer cancel()
 	c.SetUserContext(ctx)
 
 	if err := c.Next(); err != nil {
 		s.writeProblem(c, r, err)
 	}
+	s.releaseBody(c, r)
 	if s.leaving.Load() {
 		c.Context().SetConnectionClose()
 	}
 	s.finish(c, r, span)
 	return nil
+}
+
+// deadlineOf returns when the request must have ended, the arrival of its body included. The
+// body must have arrived by then: its deadline was set when the headers had been read.
+func deadlineOf(c *fiber.Ctx, r *requestState) time.Time {
+	deadline := r.began.Add(r.settings.RequestTimeout.D())
+	if c.Context().RequestBodyStream() == nil {
+		return deadline
+	}
+	if of := readDeadlineOf(c.Context().Conn()); !of.IsZero() && of.Before(deadline) {
+		return of
+	}
+	return deadline
 }
 
 // finish sets the headers that every response has, and reports the request to its span,

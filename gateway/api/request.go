@@ -37,7 +37,7 @@ type request struct {
 
 // readRequest parses a request for the route's handler. It returns a problem for query
 // parameters and bodies that the route does not support.
-func readRequest(c *fiber.Ctx, state *requestState, route *route, id string, caller *auth.Caller) (*request, error) {
+func (s *Server) readRequest(c *fiber.Ctx, state *requestState, route *route, id string, caller *auth.Caller) (*request, error) {
 	r := &request{
 		ctx: c.UserContext(), requestID: state.requestID, caller: caller, id: id, bodyless: route.bodyless,
 		headers: state.headers, noCache: wantsNoCache(state.headers[headerCacheControl]), query: map[string]string{},
@@ -52,19 +52,29 @@ func readRequest(c *fiber.Ctx, state *requestState, route *route, id string, cal
 		}
 		r.query[name] = string(v)
 	}
-	if len(route.body) == 0 || route.bodyless && len(c.Request().Body()) == 0 {
+	if len(route.body) == 0 {
 		return r, nil
 	}
-	if encoding := c.Get(fiber.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+	// Copied before the body is read: fasthttp merges trailers into the header.
+	encoding, contentType := strings.Clone(c.Get(fiber.HeaderContentEncoding)), strings.Clone(c.Get(fiber.HeaderContentType))
+	var err error
+	if route.bodyless {
+		if r.body, err = s.readBody(c, state); err != nil || len(r.body) == 0 {
+			return r, err
+		}
+	}
+	if encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, problem.New(problem.CodeUnsupportedMediaType, "Content-Encoding is not supported on requests; send the body uncompressed")
 	}
-	media, parameters, err := mime.ParseMediaType(c.Get(fiber.HeaderContentType))
+	media, parameters, err := mime.ParseMediaType(contentType)
 	charset := parameters["charset"]
 	if err != nil || !slices.Contains(route.body, media) || charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return nil, problem.New(problem.CodeUnsupportedMediaType, "Content-Type must be %s", strings.Join(route.body, " or "))
 	}
-	r.body = slices.Clone(c.Request().Body())
-	return r, nil
+	if !route.bodyless {
+		r.body, err = s.readBody(c, state)
+	}
+	return r, err
 }
 
 func unknownParameter(name string, valid []string) *problem.Problem {

@@ -52,7 +52,6 @@ const (
 	maxURIBytes    = 8 << 10
 	idleTimeout    = 75 * time.Second
 	HeaderTimeout  = 10 * time.Second // for reading the headers of a request
-	BodyTimeout    = 30 * time.Second // for reading its body
 	writeTimeout   = 60 * time.Second // for writing the response
 )
 
@@ -73,6 +72,8 @@ type Options struct {
 	// all servers.
 	Slots    *limit.FairSemaphore
 	InFlight *atomic.Int64
+	// Bodies bounds the memory of all request bodies, by key.
+	Bodies *limit.Bytes
 	// Current returns the current settings.
 	Current func() *Settings
 }
@@ -93,6 +94,7 @@ type Settings struct {
 //	recoverPanic    a panic becomes a 500
 //	checkFraming    refuses requests whose end is ambiguous (request smuggling)
 //	cors            server.cors.origins; answers preflights, so it comes after checkFraming
+//	refuseHiddenBody  refuses bodies that are too large, and those without a valid key
 //	admit           server.max_inflight, shutdown, length of the target
 //	handle          the route: key, rate limit, fair share, scope, response cache, handler
 func NewServer(o Options) *Server {
@@ -110,13 +112,15 @@ func NewServer(o Options) *Server {
 		DisableStartupMessage: true,
 		ErrorHandler:          s.handleServerError,
 		RequestMethods:        append(slices.Clone(fiber.DefaultMethods), telemetry.OtherMethod),
-		BodyLimit:             int(c.BodyLimit),
-		ReadBufferSize:        maxHeaderBytes,
-		ReadTimeout:           HeaderTimeout,
-		WriteTimeout:          writeTimeout,
-		IdleTimeout:           idleTimeout,
-		StrictRouting:         true,
-		CaseSensitive:         true,
+		StreamRequestBody:     true, // so that the key is checked before the body is read
+		// A form is refused by its media type, and not parsed.
+		DisablePreParseMultipartForm: true,
+		ReadBufferSize:               maxHeaderBytes,
+		ReadTimeout:                  HeaderTimeout,
+		WriteTimeout:                 writeTimeout,
+		IdleTimeout:                  idleTimeout,
+		StrictRouting:                true,
+		CaseSensitive:                true,
 	})
 	// fasthttp's own response to a malformed request would quote it, including its key.
 	s.app.Server().SecureErrorLogMessage = true
@@ -126,10 +130,13 @@ func NewServer(o Options) *Server {
 		if n := header.ContentLength(); n != chunked && n <= 0 {
 			return fasthttp.RequestConfig{} // no body
 		}
-		return fasthttp.RequestConfig{ReadTimeout: BodyTimeout}
+		if s.refusesBody(header) {
+			hideBody(header)
+		}
+		return fasthttp.RequestConfig{ReadTimeout: s.Current().RequestTimeout.D(), MaxRequestBodySize: prefetch}
 	}
 
-	s.app.Use(s.observe, s.recoverPanic, checkFraming, s.cors(), s.admit)
+	s.app.Use(s.observe, s.recoverPanic, checkFraming, s.cors(), s.refuseHiddenBody, s.admit)
 	for i := range routes {
 		r := &routes[i]
 		s.app.Add(r.method, r.path, s.handle(r))

@@ -47,6 +47,8 @@ type Options struct {
 	Version   string // of the gateway
 	Log       *slog.Logger
 	Telemetry *telemetry.Telemetry
+	// Memory bounds the responses of all backends together; nil for no bound.
+	Memory *limit.Bytes
 	// Cache returns the caching middleware of a backend.
 	Cache func(*Backend) Middleware
 }
@@ -80,6 +82,10 @@ type Options struct {
 // the provider received and returned outlives a reload.
 func New(o Options, provider adapters.Provider, c config.ResolvedBackend, previous *Backend) *Backend {
 	name, info := c.Name, provider.Info
+	var memory upstream.Memory
+	if o.Memory != nil {
+		memory = o.Memory
+	}
 	o.Telemetry.ForgetBackend(name)
 	o.Telemetry.InitBackendCounters(name)
 	b := &Backend{
@@ -88,7 +94,7 @@ func New(o Options, provider adapters.Provider, c config.ResolvedBackend, previo
 		quotas: newQuotas(), health: &health{}, retryBudget: &retryBudget{},
 		client: upstream.New(upstream.Options{
 			Provider: info.Provider, BaseURL: c.BaseURL, Timeout: c.Timeout.D(),
-			MaxResponseBytes: int64(c.MaxResponseBytes), UserAgent: "agentgw/" + o.Version,
+			MaxResponseBytes: int64(c.MaxResponseBytes), MaxAgentBytes: int64(c.MaxAgentBytes), Memory: memory, UserAgent: "agentgw/" + o.Version,
 		}),
 	}
 	if previous != nil && previous.Config.Provider == c.Provider && previous.Config.BaseURL.String() == c.BaseURL.String() {

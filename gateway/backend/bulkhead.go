@@ -27,7 +27,7 @@ func (b *bulkhead) middleware(of *Backend) RoundTripMiddleware {
 	return func(next adapters.RoundTrip) adapters.RoundTrip {
 		return func(ctx context.Context, req *adapters.Request) error {
 			slots := of.Tenant(req.Credential).slots
-			if !b.semaphore.Acquire(slots, b.limit, b.credentials.Load() > 1) {
+			if !b.semaphore.Acquire(slots, b.limit) {
 				return &normalize.Error{
 					Kind: normalize.KindBusy, Provider: b.provider, Op: string(req.Op),
 					Message: fmt.Sprintf("no request slot is free (max_concurrent: %d)", b.limit),

@@ -97,6 +97,9 @@ func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	slots := make(chan struct{}, maxStreams)
 	mux.HandleFunc("GET /console/events", func(w http.ResponseWriter, r *http.Request) {
+		if isForeign(w, r) {
+			return
+		}
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
@@ -107,7 +110,11 @@ func Handler(o Options) http.Handler {
 		}
 		streamEvents(w, r, o)
 	})
-	mux.HandleFunc("GET /console/migrations.json", migrations(o.Migrations))
+	mux.HandleFunc("GET /console/migrations.json", func(w http.ResponseWriter, r *http.Request) {
+		if !isForeign(w, r) {
+			migrations(o.Migrations)(w, r)
+		}
+	})
 	files, err := fs.ReadDir(assets, "assets")
 	if err != nil {
 		panic(err) // the files are embedded
@@ -124,6 +131,17 @@ func Handler(o Options) http.Handler {
 		}
 	}
 	return mux
+}
+
+// isForeign refuses a request that a page of another site makes (Fetch Metadata): it cannot
+// read the response, but could take all event streams.
+func isForeign(w http.ResponseWriter, r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none": // an older browser or a program; the console; an address that was typed
+		return false
+	}
+	http.Error(w, "only the console may read this", http.StatusForbidden)
+	return true
 }
 
 // file serves an embedded file.

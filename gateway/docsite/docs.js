@@ -1,7 +1,7 @@
 // Renders /openapi.json. Requests from the page go to this gateway. Keys are kept in
 // memory only.
 SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "openapi.json",
   dom_id: "#api",
   deepLinking: true,
   displayRequestDuration: true,

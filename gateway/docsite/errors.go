@@ -26,13 +26,13 @@ func Errors(codes []Code) File {
 			h.Meta(h.Charset("utf-8")),
 			h.TitleEl(g.Text("agentgw: error codes")),
 			h.Meta(h.Name("viewport"), h.Content("width=device-width, initial-scale=1")),
-			h.Link(h.Rel("icon"), h.Type("image/png"), h.Href("/docs/assets/favicon-32x32.png")),
+			h.Link(h.Rel("icon"), h.Type("image/png"), h.Href("assets/favicon-32x32.png")),
 			h.StyleEl(g.Raw(errorsStyle)),
 		),
 		h.Body(
 			h.H1(g.Text("Error codes")),
 			h.P(g.Text("Every error is an "), h.Code(g.Text("application/problem+json")), g.Text(" document (RFC 9457). Its "), h.Code(g.Text("code")),
-				g.Text(" is one of the following. See also the "), h.A(h.Href("/docs"), g.Text("API documentation")), g.Text(".")),
+				g.Text(" is one of the following. See also the "), h.A(h.Href("../docs"), g.Text("API documentation")), g.Text(".")),
 			g.Map(codes, Code.section),
 		),
 	))

@@ -10,55 +10,88 @@ import (
 )
 
 // Whatever one name takes, names below their fair share find a slot, and nothing is reserved
-// if there is only one name.
+// for a name that is alone.
 func TestFairSemaphore_SharesSlots(t *testing.T) {
-	s := NewFairSemaphore()
-	acquire := func(name string, n, want int, shared bool) (acquired []*Slots) {
-		t.Helper()
-		for range n {
-			if slots := s.Slots(name); s.Acquire(slots, 80, shared) {
-				acquired = append(acquired, slots)
+	synctest.Test(t, func(t *testing.T) {
+		s := NewFairSemaphore()
+		acquire := func(name string, n, want int) (acquired []*Slots) {
+			t.Helper()
+			for range n {
+				if slots := s.Slots(name); s.Acquire(slots, 80) {
+					acquired = append(acquired, slots)
+				}
+			}
+			if len(acquired) != want {
+				t.Errorf("%s got %d slots, want %d", name, len(acquired), want)
+			}
+			return acquired
+		}
+		release := func(acquired []*Slots) {
+			for _, slots := range acquired {
+				s.Release(slots)
 			}
 		}
-		if len(acquired) != want {
-			t.Errorf("%s got %d slots, want %d", name, len(acquired), want)
+		release(acquire("other", 1, 1))
+		flood := acquire("flood", 200, 70) // of 80; the last eighth is reserved
+		a := acquire("a", 200, 5)          // half of the reserve
+		b := acquire("b", 200, 1)
+		for _, name := range []string{"c", "d", "e", "f"} {
+			b = append(b, acquire(name, 200, 1)...)
 		}
-		return acquired
-	}
-	release := func(acquired []*Slots) {
-		for _, slots := range acquired {
-			s.Release(slots)
+		acquire("g", 1, 0)  // all are in use
+		release(flood[:20]) // the flood does not get back all that it releases
+		flood = flood[20:]
+		flood = append(flood, acquire("flood", 200, 10)...)
+		b = append(b, acquire("g", 200, 5)...)
+		release(flood)
+		release(a)
+		release(b)
+		if s.inUse != 0 || s.holders != 0 {
+			t.Errorf("%d in use by %d names", s.inUse, s.holders)
 		}
-	}
-	flood := acquire("flood", 200, 70, true) // of 80; the last eighth is reserved
-	a := acquire("a", 200, 5, true)          // half of the reserve
-	b := acquire("b", 200, 1, true)
-	for _, name := range []string{"c", "d", "e", "f"} {
-		b = append(b, acquire(name, 200, 1, true)...)
-	}
-	acquire("g", 1, 0, true) // all are in use
-	release(flood[:20])      // the flood does not get back all that it releases
-	flood = flood[20:]
-	flood = append(flood, acquire("flood", 200, 10, true)...)
-	b = append(b, acquire("g", 200, 5, true)...)
-	release(flood)
-	release(a)
-	release(b)
-	if s.inUse != 0 || s.holders != 0 {
-		t.Errorf("%d in use by %d names", s.inUse, s.holders)
-	}
-	release(acquire("alone", 200, 80, false))
+		release(acquire("flood", 200, 70)) // others were there just now
+		time.Sleep(presence)
+		alone := acquire("flood", 200, 80)
+		acquire("late", 1, 0) // nothing was kept for it
+		release(alone[:20])
+		acquire("flood", 200, 10) // now something is
+	})
+}
+
+func TestFairSemaphore_SmallLimits(t *testing.T) {
 	for limit, most := range map[int]int{1: 1, 2: 1, 7: 6} { // one is reserved if there is more than one
-		got := 0
+		s, got := NewFairSemaphore(), 0
+		if limit > 1 {
+			s.Acquire(s.Slots("y"), limit)
+			s.Release(s.Slots("y"))
+		}
 		for range limit {
-			if s.Acquire(s.Slots("x"), limit, true) {
+			if s.Acquire(s.Slots("x"), limit) {
 				got++
 			}
 		}
-		if got != most || s.Acquire(s.Slots("y"), limit, true) == (limit == 1) || s.Acquire(s.Slots("z"), limit, true) {
+		if got != most || s.Acquire(s.Slots("y"), limit) == (limit == 1) || s.Acquire(s.Slots("z"), limit) {
 			t.Errorf("%d of %d slots for one name, then %d names", got, limit, s.holders)
 		}
-		s = NewFairSemaphore()
+	}
+}
+
+// Bytes are bounded in sum, and no name gets more than half of them.
+func TestBytes(t *testing.T) {
+	b := NewBytes(100)
+	if !b.Take("a", 50) || b.Take("a", 1) || !b.Take("b", 40) || b.Take("c", 11) || !b.Take("c", 10) {
+		t.Errorf("%+v", b)
+	}
+	b.Release("a", 50)
+	b.SetLimit(60)
+	if b.Take("a", 11) || !b.Take("a", 10) {
+		t.Errorf("%+v", b)
+	}
+	b.Release("a", 10)
+	b.Release("b", 40)
+	b.Release("c", 10)
+	if b.Used() != 0 || len(b.byName) != 0 {
+		t.Errorf("%+v", b)
 	}
 }
 
@@ -136,7 +169,7 @@ func TestFairQueue_RoundRobin(t *testing.T) {
 func TestFairSemaphore_RetainKeepsHolders(t *testing.T) {
 	s := NewFairSemaphore()
 	slots := s.Slots("removed")
-	if !s.Acquire(slots, 8, true) {
+	if !s.Acquire(slots, 8) {
 		t.Fatal("no slot is free")
 	}
 	s.Retain(map[string]bool{})

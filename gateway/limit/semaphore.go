@@ -7,18 +7,29 @@ package limit
 import (
 	"maps"
 	"sync"
+	"time"
 )
 
-// FairSemaphore bounds concurrency in total and per name. The last eighth of the slots (at
-// least one) is reserved for names below their fair share, half of it for names that hold
-// none, so that no name can keep the others out. It refuses instead of waiting. It is safe
-// for concurrent use.
+// FairSemaphore bounds concurrency in total and per name. While several names use it, the last
+// eighth of the slots (at least one) is reserved for names below their fair share, half of it
+// for names that hold none, so that no name can keep the others out. A name that is alone may
+// use all of them. It refuses instead of waiting. It is safe for concurrent use.
 type FairSemaphore struct {
 	mu      sync.Mutex
 	byName  map[string]*Slots
 	holders int // names that hold any slot
 	inUse   int // slots
+	// asked are the last two names that asked for a slot, the later one first.
+	asked [2]asker
 }
+
+type asker struct {
+	slots *Slots
+	at    time.Time
+}
+
+// presence is how long a name that asked for a slot counts as there.
+const presence = 10 * time.Second
 
 // Slots are those that one name holds of a FairSemaphore.
 type Slots struct{ held int }
@@ -50,10 +61,10 @@ func (s *FairSemaphore) Retain(inUse map[string]bool) {
 const reservedShare = 8
 
 // Acquire takes one of limit slots and reports whether it could. Release must be called then.
-// If shared is false, no other name can come, and nothing is reserved for any.
-func (s *FairSemaphore) Acquire(slots *Slots, limit int, shared bool) bool {
+func (s *FairSemaphore) Acquire(slots *Slots, limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	shared := s.othersThere(slots, time.Now())
 	free := limit - s.inUse
 	names := s.holders + 1 // one more for a name that may come next
 	if slots.held == 0 {
@@ -75,6 +86,20 @@ func (s *FairSemaphore) Acquire(slots *Slots, limit int, shared bool) bool {
 		s.holders++
 	}
 	return true
+}
+
+// othersThere notes that a name asks for a slot, and reports whether another one holds any, or
+// has asked lately.
+func (s *FairSemaphore) othersThere(slots *Slots, now time.Time) bool {
+	if s.asked[0].slots != slots {
+		s.asked[1] = s.asked[0]
+	}
+	s.asked[0] = asker{slots, now}
+	others := s.holders
+	if slots.held > 0 {
+		others--
+	}
+	return others > 0 || s.asked[1].slots != nil && now.Sub(s.asked[1].at) < presence
 }
 
 // InUse returns the number of slots in use.

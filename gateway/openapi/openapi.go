@@ -86,7 +86,7 @@ func Build(in Input) ([]byte, error) {
 			"title": "agentgw", "version": in.Version, "description": about,
 			"contact": object{"name": "the operator of this gateway"},
 		},
-		"servers":  []object{{"url": "/", "description": "this gateway"}},
+		"servers":  []object{{"url": ".", "description": "this gateway, wherever a proxy put it"}},
 		"security": []object{{"bearer": []string{}}, {"apiKey": []string{}}},
 		"tags": []object{
 			{"name": "agents", "description": "Agents of all backends that the key maps to, in one format."},

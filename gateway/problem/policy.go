@@ -66,6 +66,7 @@ var Outcomes = map[normalize.Kind]Outcome{
 	normalize.KindFailureReply:   {http.StatusBadGateway, CodeUpstreamBadResponse, VerdictNeutral, StaleNo, false, false},
 	normalize.KindBreakerOpen:    {http.StatusServiceUnavailable, CodeUpstreamUnavailable, VerdictNeutral, StaleYes, false, false},
 	normalize.KindBusy:           {http.StatusServiceUnavailable, CodeUpstreamUnavailable, VerdictNeutral, StaleYes, false, false},
+	normalize.KindOverloaded:     {http.StatusServiceUnavailable, CodeOverloaded, VerdictNeutral, StaleYes, true, false},
 }
 
 // VerdictOf returns how a failed call counts for the health of its backend.

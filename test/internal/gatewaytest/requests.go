@@ -124,7 +124,7 @@ type Metrics string
 // Metrics reads the page that Prometheus would read.
 func (g *Gateway) Metrics() Metrics {
 	w := httptest.NewRecorder()
-	g.page.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	g.page.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/metrics", nil))
 	return Metrics(w.Body.String())
 }
 

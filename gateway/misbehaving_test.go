@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/agentgw/agentgw/gateway/apikey"
+	"github.com/agentgw/agentgw/sandbox/misbehaving"
+)
+
+// behind puts a misbehaving server in front of a provider, or of another handler.
+func (b *bench) behind(vendor string, inner http.Handler, behaviour misbehaving.Behaviour) {
+	b.t.Helper()
+	if inner == nil {
+		inner = b.vendors[vendor]
+	}
+	server, err := misbehaving.Start(inner, behaviour)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(server.Close)
+	address := regexp.MustCompile(`provider: ` + vendor + `\n    base_url: (http://[^/]+)`).FindStringSubmatch(b.file)
+	b.file = strings.Replace(b.file, address[1], server.URL, 1)
+	b.reload()
+}
+
+// TestMisbehaving_AnswersTwice: a response that nobody asked for, which arrives on a kept
+// connection, reaches no other tenant. With one pool of connections for all credentials a
+// third of the responses were another tenant's.
+func TestMisbehaving_AnswersTwice(t *testing.T) {
+	t.Parallel()
+	const tenants, requests = 6, 300
+	b := newBench(t, "cache: {ttl: 0s, stale_while_revalidate: 0s, stale_if_error: 0s}\nbreaker: {consecutive: 1000000, min_requests: 1000000}")
+	file := b.file[:strings.Index(b.file, "keys:\n")] + "keys:\n"
+	for i := range tenants {
+		id, variable := fmt.Sprint("tenant-", i), fmt.Sprint("TENANT_", i)
+		b.keys[id], b.env[variable] = apikey.New(apikey.Test), fmt.Sprint("secret-", i)
+		file += fmt.Sprintf("  - {id: %s, sha256: \"%x\", scopes: [agents:read, agents:write], credentials: {krosai: env:%s}}\n", id, apikey.Hash(b.keys[id]), variable)
+		b.vendors["krosai"].Seed(b.env[variable], []byte(fmt.Sprintf(`{"id": "agent", "name": "canary-%d-", "created_by": "canary-%[1]d-"}`, i)))
+	}
+	b.file = file
+	b.behind("krosai", nil, misbehaving.Twice(time.Millisecond))
+	var foreign, good atomic.Int32
+	var wg sync.WaitGroup
+	for i := range tenants {
+		wg.Go(func() {
+			own, id := fmt.Sprintf("canary-%d-", i), fmt.Sprint("tenant-", i)
+			for n := range requests {
+				path := []string{"/v1/agents", "/v1/agents/krosai:agent"}[n%2]
+				got := b.ask(id, "GET", path, "", "Cache-Control: no-cache")
+				switch {
+				case strings.Contains(strings.ReplaceAll(got.text, own, ""), "canary-"):
+					foreign.Add(1)
+				case strings.Contains(got.text, own):
+					good.Add(1)
+				}
+				if n%50 == 0 { // a create is told no other tenant's id
+					made := b.ask(id, "POST", "/v1/agents", fmt.Sprintf(`{"backend": "krosai", "name": %q}`, own))
+					if made.StatusCode == 201 && made.body["name"] != own {
+						foreign.Add(1)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if foreign.Load() != 0 || good.Load() == 0 {
+		t.Errorf("%d foreign responses, %d good ones of %d", foreign.Load(), good.Load(), tenants*requests)
+	}
+}
+
+// TestMisbehaving_KeptConnectionsAreDead: a read that fails on a kept connection goes out again
+// on a fresh one, outside the retry budget.
+func TestMisbehaving_KeptConnectionsAreDead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "")
+	b.behind("krosai", nil, misbehaving.DeadWhenKept)
+	for range 40 {
+		b.get(krosaiAgent, "Cache-Control: no-cache").wants(t, 200, "")
+	}
+}
+
+// TestMisbehaving_StatusLines: a status below 100 is no HTTP, and no interim response.
+func TestMisbehaving_StatusLines(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"HTTP/1.1 020 OK", "HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1 OK", "ICY 200 OK", ""} {
+		b := newBench(t, "")
+		b.behind("krosai", nil, misbehaving.StatusLine(line))
+		if got := b.get(krosaiAgent); got.StatusCode != 502 {
+			t.Errorf("%q: %d %s", line, got.StatusCode, got.text)
+		}
+	}
+}
+
+// TestMisbehaving_CompressedAgents: one key that asks for many agents, each small on the wire
+// and large in memory, is refused; the memory is bounded and given back.
+func TestMisbehaving_CompressedAgents(t *testing.T) {
+	b := newBench(t, "timeout: 30s\nbreaker: {consecutive: 1000000, min_requests: 1000000}")
+	agent := func(r *http.Request) string {
+		return fmt.Sprintf(`"name": "n", "id": %q`, r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
+	}
+	run := func(size int) (statuses map[int]int, peak uint64) {
+		b.behind("krosai", misbehaving.Inflated(size, agent), func(conn net.Conn, _ int, response []byte) bool {
+			_, err := conn.Write(response)
+			return err == nil
+		})
+		var before, now runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		statuses = map[int]int{}
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for i := range 64 {
+			wg.Go(func() {
+				got := b.get(fmt.Sprint("/v1/agents/krosai:", i), "Accept-Encoding: identity")
+				mu.Lock()
+				defer mu.Unlock()
+				statuses[got.StatusCode]++
+				runtime.ReadMemStats(&now)
+				peak = max(peak, now.HeapAlloc-min(before.HeapAlloc, now.HeapAlloc))
+			})
+		}
+		wg.Wait()
+		return statuses, peak
+	}
+	statuses, peak := run(4 << 20)
+	if statuses[502] != 64 {
+		t.Errorf("answers over max_agent_bytes: %v", statuses)
+	}
+	t.Logf("64 agents of 4 MiB: %d MiB of heap", peak>>20)
+	b.file = strings.Replace(b.file, "request_timeout: 2m", "request_timeout: 2m, max_upstream_bytes: 8MiB", 1)
+	statuses, peak = run(900 << 10)
+	if statuses[200] == 0 || statuses[503] == 0 || statuses[200]+statuses[503] != 64 {
+		t.Errorf("answers within max_agent_bytes: %v", statuses)
+	}
+	t.Logf("64 agents of 900 KiB with 8 MiB: %v, %d MiB of heap", statuses, peak>>20)
+	if used := b.gateway.upstream.Used(); used != 0 {
+		t.Errorf("%d bytes in use", used)
+	}
+}
