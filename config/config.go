@@ -17,10 +17,23 @@ type Config struct {
 	CursorSecret secret.String
 	// StoreURL may contain a password. StoreKey is empty if none is configured.
 	StoreURL, StoreKey secret.String
-	// Fingerprint is the SHA-256 of the file. Watch compares it with the current file.
+	// Files are the configuration file and the files of secrets. Fingerprint is that of their
+	// contents as they were read; Watch compares it with the current ones.
+	Files       []string
 	Fingerprint [32]byte
 	// Warnings are logged at startup and after every reload.
 	Warnings []Problem
+
+	secretFiles map[string]string // the values of secret files, by path
+}
+
+// secretFile returns the value that a secret file had. c may be nil.
+func (c *Config) secretFile(path string) (value string, known bool) {
+	if c == nil {
+		return "", false
+	}
+	value = c.secretFiles[path]
+	return value, value != ""
 }
 
 // ResolvedBackend is a backend with its name and parsed URL.
@@ -35,6 +48,7 @@ type ResolvedKey struct {
 	ID          string
 	Hash        [32]byte // SHA-256 of the key, including its prefix and checksum
 	Scopes      []string
+	AliasGroup  string // empty: the key's aliases are its own
 	Limit       *KeyRate
 	NotBefore   time.Time // zero: valid immediately
 	ExpiresAt   time.Time // zero: never expires

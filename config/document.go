@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -36,9 +35,11 @@ func parseYAML(path string, data []byte) (document, Problems) {
 	if doc.root.Kind != yaml.MappingNode {
 		return doc, Problems{{Origin: path, Line: doc.root.Line, Message: "want a mapping at the top level"}}
 	}
+	keepText(doc.root)
 	if err := doc.root.Decode(&doc.values); err != nil {
 		return doc, Problems{{Origin: path, Message: yamlMessage(err)}}
 	}
+	emptyCredentials(doc.values["keys"])
 	// A backend without settings is not absent: its required settings are reported.
 	if backends, ok := doc.values["backends"].(map[string]any); ok {
 		for name, settings := range backends {
@@ -51,6 +52,32 @@ func parseYAML(path string, data []byte) (document, Problems) {
 	return doc, nil
 }
 
+// emptyCredentials makes credentials without a value empty, so that they are reported: the
+// backend would not exist for the key.
+func emptyCredentials(keys any) {
+	list, _ := keys.([]any)
+	for _, key := range list {
+		key, _ := key.(map[string]any)
+		credentials, _ := key["credentials"].(map[string]any)
+		for backend, reference := range credentials {
+			if reference == nil {
+				credentials[backend] = ""
+			}
+		}
+	}
+}
+
+// keepText makes dates strings, as they are written: YAML reads a credential such as 2024-01-01
+// as a time.
+func keepText(node *yaml.Node) {
+	if node.Kind == yaml.ScalarNode && node.ShortTag() == "!!timestamp" {
+		node.Tag, node.Style = "!!str", yaml.DoubleQuotedStyle
+	}
+	for _, child := range node.Content {
+		keepText(child)
+	}
+}
+
 // yamlMessage returns the text of a YAML error on one line, without the library's prefixes.
 func yamlMessage(err error) string {
 	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "yaml: "), "unmarshal errors:")
@@ -58,7 +85,7 @@ func yamlMessage(err error) string {
 }
 
 // toJSONValue converts a decoded YAML value to the types that the JSON Schema expects: keys
-// without a value are removed, timestamps become strings, and mapping keys become strings.
+// without a value are removed, and mapping keys become strings.
 func toJSONValue(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -83,8 +110,6 @@ func toJSONValue(v any) any {
 			v[i] = toJSONValue(v[i])
 		}
 		return v
-	case time.Time:
-		return v.Format(time.RFC3339Nano)
 	}
 	return v
 }

@@ -6,12 +6,28 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/agentgw/agentgw/normalize"
 )
 
 // environment holds the settings that come from environment variables.
 type environment struct {
 	values map[string]any
 	origin map[string]string // dotted path → variable name
+}
+
+// originOf returns the variable that a setting, or one below it, comes from; empty if it comes
+// from the file.
+func (e environment) originOf(dotted string) string {
+	if variable, ok := e.origin[dotted]; ok {
+		return variable
+	}
+	for path, variable := range e.origin {
+		if strings.HasPrefix(path, dotted+".") {
+			return variable
+		}
+	}
+	return ""
 }
 
 // environment reads the variables that are settings: AGENTGW_, then a path with __ between
@@ -29,6 +45,14 @@ func (s Source) environment(schema compiled) (environment, Problems) {
 			continue
 		}
 		path := strings.Split(strings.ToLower(rest), "__")
+		if len(path) > 1 && path[0] == "backends" && !normalize.ValidBackendName(path[1]) {
+			message := "is not a backend's name"
+			if dashed := strings.ReplaceAll(path[1], "_", "-"); normalize.ValidBackendName(dashed) {
+				message += "; did you mean " + strings.ToUpper(dashed) + "?"
+			}
+			problems = append(problems, Problem{Path: path[:2], Origin: name, Message: message})
+			continue
+		}
 		at := schema.find(path)
 		if path[0] == "keys" || at != nil && at.Type == "object" {
 			problems = append(problems, Problem{Path: path, Origin: name, Message: "cannot be set by an environment variable; set it in the file"})

@@ -119,6 +119,7 @@ type Key struct {
 	ID          string            `koanf:"id" jsonschema:"required" jsonschema_description:"names the key in logs and spans"`
 	SHA256      string            `koanf:"sha256" jsonschema:"required" jsonschema_description:"SHA-256 of the key in hex; agentgw keys new prints it"`
 	Scopes      []string          `koanf:"scopes" jsonschema:"required,enum=agents:read,enum=agents:write,enum=aliases:write,enum=migrations:write" jsonschema_description:"the permissions of the key"`
+	AliasGroup  string            `koanf:"alias_group" jsonschema_description:"keys with the same group share the aliases whose names are slugs; by default each key has its own"`
 	RateLimit   *KeyRate          `koanf:"rate_limit" jsonschema_description:"limit of the key's requests; none by default"`
 	NotBefore   string            `koanf:"not_before" jsonschema:"format=date-time" jsonschema_description:"RFC 3339; the key is invalid before this time"`
 	ExpiresAt   string            `koanf:"expires_at" jsonschema:"format=date-time" jsonschema_description:"RFC 3339; the key is invalid from this time on"`

@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,8 +33,12 @@ type Source struct {
 	Path      string                       // of the file
 	Environ   []string                     // in the form of os.Environ
 	Providers []string                     // the names of the known providers
-	ReadFile  func(string) ([]byte, error) // defaults to os.ReadFile
-	LookupEnv func(string) (string, bool)  // defaults to a lookup in Environ
+	ReadFile  func(string) ([]byte, error) // defaults to reading the file system
+	// Previous is the configuration in use, for a reload; nil at the start.
+	Previous *Config
+
+	readSecret func(string) ([]byte, error)
+	LookupEnv  func(string) (string, bool) // defaults to a lookup in Environ
 }
 
 // Load reads the configuration: defaults, then the file, then the environment. The error is
@@ -54,8 +57,9 @@ func Load(s Source) (*Config, error) {
 }
 
 func (s Source) withDefaults() Source {
+	s.readSecret = s.ReadFile
 	if s.ReadFile == nil {
-		s.ReadFile = os.ReadFile
+		s.ReadFile, s.readSecret = os.ReadFile, readSecretFile
 	}
 	if s.LookupEnv == nil {
 		env := map[string]string{}
@@ -95,8 +99,7 @@ func (s Source) load(data []byte) (*Config, error) {
 	if err := decode(merged, &file); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Path, err)
 	}
-	config, more := s.resolve(file, doc.keyOrder("backends", merged), invalidBackendNames(violations))
-	config.Fingerprint = sha256.Sum256(data)
+	config, more := s.resolve(data, file, doc.keyOrder("backends", merged), invalidBackendNames(violations))
 	problems = append(problems, withoutCovered(violations, more)...)
 	setOrigins(problems, doc, env)
 	if len(problems) > 0 {
@@ -204,7 +207,7 @@ func setOrigins(problems []Problem, doc document, env environment) {
 		if p.Origin != "" {
 			continue
 		}
-		if variable, ok := env.origin[p.dotted()]; ok {
+		if variable := env.originOf(p.dotted()); variable != "" {
 			p.Origin = variable
 			continue
 		}

@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -140,6 +142,11 @@ func TestLoad_Problems(t *testing.T) {
 	f("credential for an unknown backend", "zeta: env:", "zetta: env:", "config.yaml:16: keys.0.credentials.zetta: unknown backend; did you mean zeta?")
 	f("variable not set", "env:ACME_KLEN_KEY", "env:NOWHERE", "config.yaml:16: keys.0.credentials.zeta: the environment variable NOWHERE is not set")
 	f("secret file missing", "env:ACME_KLEN_KEY", "file:/nowhere/key", "config.yaml:16: keys.0.credentials.zeta: cannot read the secret file /nowhere/key: no such file")
+	for _, null := range []string{"", " null", " ~", ` ""`} {
+		f("credential"+null, "zeta: env:ACME_KLEN_KEY", "zeta:"+null, "config.yaml:16: keys.0.credentials.zeta: is empty; want env:NAME or file:/path")
+	}
+	f("impossible port", "https://api.krosai.com/v1", "http://api.krosai.com:70000/v1", "config.yaml:9: backends.alpha.base_url: has a port that is not from 1 to 65535")
+	f("zero agent size", "quota: ", "max_agent_bytes: 0B\n    quota: ", "config.yaml:10: backends.alpha.max_agent_bytes: must be greater than 0B")
 	f("bad time", "    scopes:", "    expires_at: tomorrow\n    scopes:", `config.yaml:14: keys.0.expires_at: "tomorrow" is not an RFC 3339 time such as 2027-01-31T00:00:00Z`)
 	f("certificate missing", "  listen:", "  tls: {cert_file: /nowhere/a.pem, key_file: /nowhere/b.pem}\n  listen:", "config.yaml:2: server.tls.cert_file: cannot read /nowhere/a.pem: no such file", "config.yaml:2: server.tls.key_file: cannot read /nowhere/b.pem: no such file")
 	f("zero max_open_for", "quota: ", "breaker: {max_open_for: 0s}\n    quota: ", "config.yaml:10: backends.alpha.breaker.max_open_for: must be greater than 0s")
@@ -158,6 +165,13 @@ func TestLoad_Problems(t *testing.T) {
 	})
 	t.Run("key set by an environment variable", func(t *testing.T) {
 		checkProblems(t, valid, []string{"AGENTGW_KEYS__0__ID=x"}, []string{"AGENTGW_KEYS__0__ID: keys.0.id: cannot be set by an environment variable; set it in the file"})
+	})
+	t.Run("backend with underscores in a variable", func(t *testing.T) {
+		checkProblems(t, strings.ReplaceAll(valid, "alpha:", "al-pha:"), []string{"AGENTGW_BACKENDS__AL_PHA__TIMEOUT=7s"}, []string{"AGENTGW_BACKENDS__AL_PHA__TIMEOUT: backends.al_pha: is not a backend's name; did you mean AL-PHA?"})
+		c, err := load(t, strings.ReplaceAll(valid, "alpha:", "al-pha:"), "AGENTGW_BACKENDS__AL-PHA__TIMEOUT=7s")
+		if err != nil || c.Backends[1].Timeout.D() != 7*time.Second {
+			t.Error(err)
+		}
 	})
 	t.Run("all problems together", func(t *testing.T) {
 		broken := strings.NewReplacer("  listen:", "  lisen:", "provider: klen\n", "provider: 7\n", "requests: 60", "requests: many",
@@ -243,6 +257,86 @@ func TestLoad_SecretFromFile(t *testing.T) {
 	if got := c.Keys[0].Credentials["zeta"].Reveal(); got != "from-a-file" {
 		t.Errorf("credential = %q", got)
 	}
+}
+
+// TestLoad_SecretEdges: what surrounds a secret, or how YAML reads it, does not become part of it.
+func TestLoad_SecretEdges(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	for _, content := range []string{"\ufeffklen_abc\n", "  klen_abc  \n", "klen_abc\r\n\r\n", "\tklen_abc"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := load(t, strings.Replace(valid, "env:ACME_KLEN_KEY", "file:"+path, 1))
+		if err != nil || c.Keys[0].Credentials["zeta"].Reveal() != "klen_abc" {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	c, err := load(t, strings.Replace(valid, "env:ACME_KLEN_KEY", "env:BLANKS", 1), "BLANKS=  klen_abc ")
+	if err != nil || c.Keys[0].Credentials["zeta"].Reveal() != "klen_abc" {
+		t.Error(err)
+	}
+	for _, date := range []string{"2024-01-01", "2024-01-01T00:00:00Z", "2001-12-14 21:59:43.10 -5"} {
+		c, err := load(t, strings.Replace(valid, "env:ACME_KLEN_KEY", date, 1))
+		if err != nil || c.Keys[0].Credentials["zeta"].Reveal() != date {
+			t.Errorf("%s: %v", date, err)
+		}
+	}
+	_, err = load(t, strings.Replace(valid, "env:ACME_KLEN_KEY", "env:BLANKS", 1), "BLANKS=   ")
+	if err == nil || !strings.Contains(err.Error(), "keys.0.credentials.zeta: is blank") {
+		t.Error(err)
+	}
+}
+
+// TestLoad_SecretFileThatCannotBeRead: a pipe, a directory and a file without end are refused at
+// once. On a reload they do not keep other changes, such as the removal of a key, from taking
+// effect.
+func TestLoad_SecretFileThatCannotBeRead(t *testing.T) {
+	folder := t.TempDir()
+	path, secretPath := filepath.Join(folder, "config.yaml"), filepath.Join(folder, "key")
+	const second = "  - id: second\n    sha256: \"0000000000000000000000000000000000000000000000000000000000000002\"\n    scopes: [agents:read]\n    credentials: {alpha: env:ACME_KLEN_KEY}\n"
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := strings.Replace(valid, "env:ACME_KLEN_KEY", "file:"+secretPath, 1)
+	read := func(previous *Config) (*Config, error) {
+		return Load(Source{Path: path, Environ: []string{"ACME_KLEN_KEY=k"}, Providers: []string{"klen", "krosai"}, Previous: previous})
+	}
+	write(path, one+second)
+	write(secretPath, "klen_abc")
+	running, err := read(nil)
+	if err != nil || len(running.Keys) != 2 {
+		t.Fatal(err)
+	}
+	write(path, one)
+	for name, replace := range map[string]func() error{
+		"not a regular file":      func() error { return syscall.Mkfifo(secretPath, 0o600) },
+		"larger than 65536 bytes": func() error { return os.WriteFile(secretPath, make([]byte, 65537), 0o600) },
+		"it is empty":             func() error { return os.WriteFile(secretPath, nil, 0o600) },
+		"no such file":            func() error { return nil },
+	} {
+		if err := errors.Join(os.RemoveAll(secretPath), replace()); err != nil {
+			t.Fatal(err)
+		}
+		next, err := read(running)
+		if err != nil || len(next.Keys) != 1 || next.Keys[0].Credentials["zeta"].Reveal() != "klen_abc" {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(next.Warnings) != 1 || !strings.Contains(next.Warnings[0].Message, name) || !strings.Contains(next.Warnings[0].Message, "its last value stays in use") {
+			t.Errorf("%s: %v", name, next.Warnings)
+		}
+		if _, err := read(nil); err == nil {
+			t.Errorf("%s: no problem at the start", name)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if _, err := readInTime(func(string) ([]byte, error) { time.Sleep(time.Hour); return nil, nil }, "x"); err != errTooSlow {
+			t.Errorf("%v", err)
+		}
+		time.Sleep(time.Hour) // the read goes on
+	})
 }
 
 func TestLoad_SharedCredential(t *testing.T) {

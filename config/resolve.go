@@ -24,14 +24,16 @@ type resolver struct {
 	source       Source
 	problems     Problems
 	warnings     []Problem
-	usedEnv      map[string]bool // the environment variables that secrets refer to
-	invalidNames []string        // the backends that were left out because of their names
+	usedEnv      map[string]bool   // the environment variables that secrets refer to
+	invalidNames []string          // the backends that were left out because of their names
+	secretFiles  map[string]string // the values of secret files, by path
+	fileContents map[string][]byte // of secret files, as they were read; nil if that failed
 }
 
 // resolve runs the checks that the schema cannot express, and resolves secrets. order is the
 // order of the backends; backends with an invalid name are not in it.
-func (s Source) resolve(file File, order, invalidNames []string) (*Config, Problems) {
-	r := &resolver{source: s, usedEnv: map[string]bool{}, invalidNames: invalidNames}
+func (s Source) resolve(data []byte, file File, order, invalidNames []string) (*Config, Problems) {
+	r := &resolver{source: s, usedEnv: map[string]bool{}, invalidNames: invalidNames, secretFiles: map[string]string{}, fileContents: map[string][]byte{}}
 	c := &Config{}
 	r.server(file)
 	if file.Server.CursorSecret != "" {
@@ -60,6 +62,10 @@ func (s Source) resolve(file File, order, invalidNames []string) (*Config, Probl
 	c.File = withoutSecrets(file)
 	r.warnAboutUnknownVariables()
 	c.Warnings = r.warnings
+	c.Files = append([]string{s.Path}, slices.Sorted(maps.Keys(r.fileContents))...)
+	r.fileContents[s.Path] = data
+	c.Fingerprint = fingerprint(c.Files, r.fileContents)
+	c.secretFiles = r.secretFiles
 	return c, r.problems
 }
 
@@ -175,6 +181,8 @@ func (r *resolver) backend(name string, b Backend) ResolvedBackend {
 		base = &url.URL{}
 	case base.User != nil:
 		r.problem("contains a user or password; set credentials in keys", at("base_url")...)
+	case !validPort(base.Port()):
+		r.problem("has a port that is not from 1 to 65535", at("base_url")...)
 	case base.RawQuery != "" || base.Fragment != "":
 		r.problem("has a query or fragment; only a path prefix is allowed", at("base_url")...)
 	case base.Scheme == "http" && !isLoopback(base.Hostname()):
@@ -187,11 +195,20 @@ func (r *resolver) backend(name string, b Backend) ResolvedBackend {
 	if b.MaxResponseBytes <= 0 {
 		r.problem("must be greater than 0B", at("max_response_bytes")...)
 	}
+	if b.MaxAgentBytes <= 0 {
+		r.problem("must be greater than 0B", at("max_agent_bytes")...)
+	}
 	if b.Quota != nil {
 		r.positive(b.Quota.Per, at("quota", "per")...)
 	}
 	b.SharedCredential = "" // it is resolved into the keys
 	return ResolvedBackend{Name: name, BaseURL: base, Backend: b}
+}
+
+// validPort reports whether a URL's port can be connected to. Empty stands for the default.
+func validPort(port string) bool {
+	n, err := strconv.Atoi(port)
+	return port == "" || err == nil && n >= 1 && n <= 65535
 }
 
 func isLoopback(host string) bool {

@@ -31,7 +31,10 @@ func (r *resolver) keys(file File, shared map[string]secret.String) []ResolvedKe
 		}
 		ids[k.ID] = i
 
-		key := ResolvedKey{ID: k.ID, Scopes: k.Scopes, Limit: k.RateLimit}
+		key := ResolvedKey{ID: k.ID, Scopes: k.Scopes, AliasGroup: k.AliasGroup, Limit: k.RateLimit}
+		if k.AliasGroup != "" && !ValidKeyID(k.AliasGroup) {
+			r.problem(fmt.Sprintf("%q is not 1 to 64 letters, digits, '.', '_' or '-'", k.AliasGroup), at("alias_group")...)
+		}
 		hash, err := hex.DecodeString(k.SHA256)
 		if err != nil || len(hash) != len(key.Hash) {
 			r.problem("want the SHA-256 of the key as 64 hex digits; agentgw keys new prints it", at("sha256")...)

@@ -16,6 +16,12 @@ func (r *resolver) secret(reference string, path ...string) secret.String {
 	if !ok {
 		return secret.String{}
 	}
+	// Editors add a byte order mark and blanks, which no credential has.
+	value = strings.TrimSpace(strings.TrimPrefix(value, "\ufeff"))
+	if value == "" {
+		r.problem("is blank", path...)
+		return secret.String{}
+	}
 	if strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		r.problem("the secret contains a line break or another control character", path...)
 		return secret.String{}
@@ -36,17 +42,7 @@ func (r *resolver) secretValue(reference string, path ...string) (value string, 
 		}
 		return value, true
 	case "file":
-		data, err := r.source.ReadFile(rest)
-		if err != nil {
-			r.problem(fmt.Sprintf("cannot read the secret file %s: %s", rest, readError(err)), path...)
-			return "", false
-		}
-		value := strings.TrimRight(string(data), "\r\n")
-		if value == "" {
-			r.problem(fmt.Sprintf("the secret file %s is empty", rest), path...)
-			return "", false
-		}
-		return value, true
+		return r.secretFile(rest, path...)
 	default:
 		if reference == "" {
 			r.problem("is empty; want env:NAME or file:/path", path...)
@@ -63,6 +59,29 @@ func (r *resolver) secretValue(reference string, path ...string) (value string, 
 	}
 }
 
+// secretFile reads a secret file. On a reload, one that cannot be read does not keep the rest of
+// the configuration, such as the removal of a key, from taking effect: the last value stays.
+func (r *resolver) secretFile(file string, path ...string) (value string, ok bool) {
+	if value, ok := r.secretFiles[file]; ok {
+		return value, value != ""
+	}
+	data, err := readInTime(r.source.readSecret, file)
+	r.fileContents[file] = data
+	value = strings.TrimRight(string(data), "\r\n")
+	switch last, known := r.source.Previous.secretFile(file); {
+	case err == nil && value != "":
+	case known:
+		r.warn(fmt.Sprintf("cannot read the secret file %s (%s); its last value stays in use", file, readError(err)), path...)
+		value = last
+	case err != nil:
+		r.problem(fmt.Sprintf("cannot read the secret file %s: %s", file, readError(err)), path...)
+	default:
+		r.problem(fmt.Sprintf("the secret file %s is empty", file), path...)
+	}
+	r.secretFiles[file] = value
+	return value, value != ""
+}
+
 // minLength reports a secret that is set and too short.
 func (r *resolver) minLength(s secret.String, minimum int, path ...string) {
 	if n := len(s.Reveal()); n > 0 && n < minimum {
@@ -77,6 +96,10 @@ func readError(err error) string {
 		return "no such file"
 	case errors.Is(err, fs.ErrPermission):
 		return "permission denied"
+	case err == errNotRegular, err == errTooLarge, err == errTooSlow:
+		return err.Error()
+	case err == nil:
+		return "it is empty"
 	}
 	return "not readable"
 }

@@ -2,13 +2,14 @@ package config
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/agentgw/agentgw/internal/waittest"
 )
 
 // TestWatch: changes are reported when the file is written, replaced, removed and created
@@ -33,7 +34,7 @@ func TestWatch(t *testing.T) {
 	changes := make(chan string, 100)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Watch(ctx, path, sha256.Sum256([]byte("0")), func() {
+		ended <- Watch(ctx, func() []string { return []string{path} }, fingerprint([]string{path}, map[string][]byte{path: []byte("0")}), func() {
 			data, _ := os.ReadFile(path)
 			changes <- string(data)
 		})
@@ -93,5 +94,68 @@ func TestWatch(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWatch_SecretFiles: a secret that is rotated behind a symlink, as Kubernetes does it, is
+// reported although the configuration file stays the same.
+func TestWatch_SecretFiles(t *testing.T) {
+	folder := t.TempDir()
+	path, secretPath := filepath.Join(folder, "config.yaml"), filepath.Join(folder, "secrets", "klen")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"..1", "..2"} {
+		must(os.MkdirAll(filepath.Join(folder, "secrets", name), 0o700))
+		must(os.WriteFile(filepath.Join(folder, "secrets", name, "klen"), []byte("secret"+name), 0o600))
+	}
+	must(os.Symlink("..1", filepath.Join(folder, "secrets", "..data")))
+	must(os.Symlink("..data/klen", secretPath))
+	must(os.WriteFile(path, []byte("x: 1"), 0o600))
+	files := []string{path, secretPath}
+	changes := make(chan struct{}, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended, before := make(chan error, 1), fingerprintOf(files)
+	go func() {
+		ended <- Watch(ctx, func() []string { return files }, before, func() { changes <- struct{}{} })
+	}()
+	swap := func() {
+		must(os.Symlink("..2", filepath.Join(folder, "secrets", "..new")))
+		must(os.Rename(filepath.Join(folder, "secrets", "..new"), filepath.Join(folder, "secrets", "..data")))
+	}
+	swap()
+	waittest.Receive(t, "the change", changes)
+	cancel()
+	must(waittest.Receive(t, "the end", ended))
+}
+
+// TestWaitUntilWritten: a file that was written just now is not read at once.
+func TestWaitUntilWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte("x: 1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if WaitUntilWritten(t.Context(), path) {
+		t.Error("waited for an old file")
+	}
+	for _, name := range []string{os.DevNull, filepath.Join(t.TempDir(), "none")} {
+		if WaitUntilWritten(t.Context(), name) {
+			t.Errorf("waited for %s", name)
+		}
+	}
+	if err := os.Chtimes(path, time.Time{}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if !WaitUntilWritten(t.Context(), path) {
+		info, err := os.Stat(path)
+		if err != nil || time.Since(info.ModTime()) < settleTime {
+			t.Error("did not wait for a file that was just written")
+		}
 	}
 }

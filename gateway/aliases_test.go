@@ -180,9 +180,47 @@ func TestAlias_VisibleToItsAccountOnly(t *testing.T) {
 	b.env["ACME_TALKIFAI"] = "canary-rotated"
 	b.vendors["talkifai"].SeedDemo("canary-rotated")
 	b.reload(other...)
-	for _, key := range []string{keyAcme, keyRead} {
-		if r := b.ask(key, "GET", "/v1/agents/support-bot", "").wants(t, 200, ""); r.body["id"] != talkAgent {
+	b.ask(keyRead, "GET", "/v1/agents/support-bot", "").wants(t, 404, "agent_not_found") // a slug is its key's
+	for key, name := range map[string]string{keyAcme: "support-bot", keyRead: "klen:123"} {
+		if r := b.ask(key, "GET", "/v1/agents/"+name, "").wants(t, 200, ""); r.body["id"] != talkAgent {
 			t.Errorf("%s", r.text)
 		}
+	}
+}
+
+// TestAlias_Group: keys of one group share their slugs; other keys may use the same names.
+func TestAlias_Group(t *testing.T) {
+	b := newBench(t, "")
+	b.reload("  - id: "+keyAcme+"\n", "  - id: "+keyAcme+"\n    alias_group: team\n", "  - id: "+keyRead+"\n", "  - id: "+keyRead+"\n    alias_group: team\n", "scopes: [agents:read, agents:write]", "scopes: [agents:read, aliases:write]")
+	b.put("support-bot", talkAgent, 0).wants(t, 201, "")
+	b.ask(keyKlen, "PUT", "/v1/aliases/support-bot", `{"target": "klen:123"}`).wants(t, 404, "agent_not_found")
+	b.vendors["klen"].SeedDemo("canary-klen-only-klen")
+	b.gateway.Purge("", "")
+	b.ask(keyKlen, "PUT", "/v1/aliases/support-bot", `{"target": "klen:123"}`).wants(t, 201, "")
+	for key, want := range map[string]string{keyAcme: talkAgent, keyRead: talkAgent, keyKlen: "klen:123"} {
+		if r := b.ask(key, "GET", "/v1/agents/support-bot", "").wants(t, 200, ""); r.body["id"] != want {
+			t.Errorf("%s: %s", key, r.text)
+		}
+	}
+}
+
+// TestAlias_OfAKeyThatIsGone: an alias of an account that no key has any more is nobody's, and
+// comes back with the key.
+func TestAlias_OfAKeyThatIsGone(t *testing.T) {
+	b := newBench(t, "")
+	b.vendors["klen"].SeedDemo("canary-klen-only-klen")
+	b.put("klen:123", talkAgent, 0).wants(t, 201, "")
+	before := b.file
+	end := strings.Index(b.file, "  - id: "+keyKlen)
+	b.file = b.file[:strings.Index(b.file, "  - id: "+keyAcme)] + b.file[end:strings.Index(b.file, "  - id: "+keyRead)]
+	b.reload()
+	if r := b.ask(keyKlen, "GET", "/v1/agents/klen:123", "").wants(t, 200, ""); r.body["id"] != "klen:123" {
+		t.Errorf("%s", r.text)
+	}
+	b.ask(keyKlen, "GET", "/v1/aliases/klen:123", "").wants(t, 404, "alias_not_found")
+	b.file = before
+	b.reload()
+	if r := b.get("/v1/agents/klen:123").wants(t, 200, ""); r.body["id"] != talkAgent {
+		t.Errorf("%s", r.text)
 	}
 }

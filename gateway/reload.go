@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"runtime/debug"
@@ -92,6 +93,7 @@ func (g *Gateway) apply(c *config.Config) error {
 	if previous != nil {
 		closeRemoved(previous, next, g.telemetry)
 		g.agents.ForgetKeys(previous.keys, next.keys)
+		g.aliases.AdoptRotated(context.Background())
 	}
 	return nil
 }

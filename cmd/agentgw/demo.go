@@ -77,8 +77,10 @@ func (d *demo) run(a *cli.App) error {
 	admin, note := freeAddress(d.Admin, defaultDemoAdmin)
 	notes = append(notes, note...)
 
-	load := func() (*config.Config, error) { return config.Load(demoSource(providers, listen, admin, d.Log)) }
-	loaded, err := load()
+	load := func(*config.Config) (*config.Config, error) {
+		return config.Load(demoSource(providers, listen, admin, d.Log))
+	}
+	loaded, err := load(nil)
 	if err != nil {
 		return err
 	}

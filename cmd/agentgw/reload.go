@@ -12,12 +12,12 @@ import (
 
 // reloadOnChange reloads the configuration on SIGHUP and when the file changes, until ctx
 // ends.
-func (s *service) reloadOnChange(ctx context.Context, path string) {
+func (s *service) reloadOnChange(ctx context.Context) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // never undone: SIGHUP must not end the process while it drains
 	changed := make(chan struct{}, 1)
 	go func() {
-		err := config.Watch(ctx, path, s.config.Fingerprint, func() {
+		err := config.Watch(ctx, func() []string { return s.current.Load().Files }, s.config.Fingerprint, func() {
 			select {
 			case changed <- struct{}{}:
 			default: // a reload is already due
@@ -44,7 +44,10 @@ func (s *service) reloadOnChange(ctx context.Context, path string) {
 func (s *service) reload() (needRestart []string, err error) {
 	s.reloadMu.Lock()
 	defer s.reloadMu.Unlock()
-	next, err := s.load()
+	if config.WaitUntilWritten(context.Background(), s.config.Files[0]) {
+		s.log.Info("waited until the configuration file was written")
+	}
+	next, err := s.load(s.current.Load())
 	if err != nil {
 		s.gateway.ReloadFailed()
 		s.log.Error("configuration reload failed; keeping the current configuration", "problems", err.Error())
@@ -54,6 +57,7 @@ func (s *service) reload() (needRestart []string, err error) {
 		s.log.Error("configuration reload failed; keeping the current configuration", "problems", err.Error())
 		return nil, err
 	}
+	s.current.Store(next)
 	for _, w := range next.Warnings {
 		s.log.Warn("configuration: "+w.Message, "path", w.Where())
 	}

@@ -33,7 +33,10 @@ func serve(a *cli.App, f configFlag) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	srv, err := newService(ctx, loaded, log, output, func() (*config.Config, error) { return config.Load(source) })
+	srv, err := newService(ctx, loaded, log, output, func(previous *config.Config) (*config.Config, error) {
+		source.Previous = previous
+		return config.Load(source)
+	})
 	if err != nil {
 		return err
 	}
@@ -44,7 +47,7 @@ func serve(a *cli.App, f configFlag) error {
 	// refused.
 	reloadCtx, stopReloads := context.WithCancel(context.Background())
 	defer stopReloads()
-	go srv.reloadOnChange(reloadCtx, source.Path)
+	go srv.reloadOnChange(reloadCtx)
 	context.AfterFunc(ctx, stop) // restores the default action of the second signal
 	return srv.run(ctx)
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,7 +30,8 @@ import (
 // service is a gateway with its two listeners, its store and its telemetry.
 type service struct {
 	config    *config.Config // the configuration at startup
-	load      func() (*config.Config, error)
+	current   atomic.Pointer[config.Config]
+	load      func(previous *config.Config) (*config.Config, error)
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
 	store     *store.Store
@@ -43,7 +45,7 @@ type service struct {
 }
 
 // newService assembles the gateway. load reads the configuration again for a reload.
-func newService(ctx context.Context, c *config.Config, log *slog.Logger, output *telemetry.LogQueue, load func() (*config.Config, error)) (*service, error) {
+func newService(ctx context.Context, c *config.Config, log *slog.Logger, output *telemetry.LogQueue, load func(previous *config.Config) (*config.Config, error)) (*service, error) {
 	// By default the process ends when the reader of its log goes away.
 	signal.Ignore(syscall.SIGPIPE)
 	setMemoryLimit(log, memlimit.FromCgroup)
@@ -61,6 +63,7 @@ func newService(ctx context.Context, c *config.Config, log *slog.Logger, output 
 		return nil, err
 	}
 	s := &service{config: c, load: load, log: log, telemetry: t, store: store, gateway: g, public: g.NewServer()}
+	s.current.Store(c)
 	s.admin = g.NewAdmin(s.reload)
 	return s, nil
 }

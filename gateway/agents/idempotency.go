@@ -82,8 +82,9 @@ func newIdempotencyRecords(store *sqlstore.Store, requestTimeout func() time.Dur
 	})}
 }
 
-// forget deletes the records of API keys that are in before and not in now. Keys that only other
-// instances have are in neither.
+// forget drops the cached results of API keys that are in before and not in now. The records in
+// the store stay until they expire: a key may be gone only because the configuration file was
+// read while it was being written.
 func (r *idempotencyRecords) forget(before, now *auth.Keyring) {
 	if r == nil {
 		return
@@ -97,8 +98,6 @@ func (r *idempotencyRecords) forget(before, now *auth.Keyring) {
 				r.results.Remove(id)
 			}
 		}
-		// Records that cannot be deleted now expire, and contain no field of an agent.
-		_ = r.stored.Forget(context.Background(), keyID)
 	}
 }
 

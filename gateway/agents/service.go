@@ -54,7 +54,7 @@ func New(o Options) *Service {
 	return s
 }
 
-// ForgetKeys deletes the idempotency records of the API keys that are in before and not in now.
+// ForgetKeys drops from memory what was kept for the API keys that are in before and not in now.
 func (s *Service) ForgetKeys(before, now *auth.Keyring) { s.records.forget(before, now) }
 
 // Result is the outcome of an operation. It is immutable once returned.

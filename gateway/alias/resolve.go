@@ -25,6 +25,7 @@ type Target struct {
 	NativeID string
 	ID       string // of the agent
 	Alias    string // the name that was resolved; empty if it was the agent's own id
+	owner    string // of the alias
 }
 
 // Resolve returns the agent that a name in a path stands for. If original is set, aliases
@@ -34,23 +35,23 @@ func (s *Service) Resolve(caller *auth.Caller, name string, original bool) (Targ
 	if err != nil {
 		return Target{}, errNoAgent
 	}
-	agentID, from := name, ""
+	agentID, from, owner := name, "", ""
 	if !original {
 		if s.neverLoaded() && slug.MatchString(name) {
 			return Target{}, problem.StoreUnavailable(sqlstore.ErrUnavailable)
 		}
-		if a, ok := s.Lookup(name); ok && s.SameNamespace(caller, a) {
+		if a, ok := s.lookup(caller, name); ok {
 			if !s.Visible(caller, a) {
 				return Target{}, errNoAgent
 			}
-			agentID, id, from = a.Target, ParseStoredID(a.Target), name
+			agentID, id, from, owner = a.Target, ParseStoredID(a.Target), name, a.Owner
 		}
 	}
 	b, ok := caller.Backend(id.Backend) // a slug without an alias has no backend
 	if !ok {
 		return Target{}, errNoAgent
 	}
-	return Target{Backend: b, NativeID: id.Native, ID: agentID, Alias: from}, nil
+	return Target{Backend: b, NativeID: id.Native, ID: agentID, Alias: from, owner: owner}, nil
 }
 
 // parseName returns a name in a path, which may be percent-encoded, in its stored form. If it
@@ -67,47 +68,45 @@ func parseName(text string) (name string, id normalize.ID, err error) {
 	return "", normalize.ID{}, errors.New("neither an agent id nor a slug (1 to 64 of a-z, 0-9 and -, with no - at either end)")
 }
 
-// Lookup returns the alias with a name in its stored form, whether or not a caller can see
-// it.
-func (s *Service) Lookup(name string) (a sqlstore.Alias, ok bool) {
-	a, ok = s.table.Load().aliases[name]
+// ownersOf returns the owners whose alias of a name the caller may use, the first one first. The
+// first is also the owner of an alias that the caller creates. For an agent's id that is the
+// caller's account at the agent's backend: accounts may number their agents alike, and the
+// alias of one must not lead another's requests anywhere. For a slug it is the caller's group
+// or key. Which keys this instance knows does not matter.
+func ownersOf(caller *auth.Caller, name string) []string {
+	owners := make([]string, 0, 2)
+	if id, err := normalize.ParseID(name); err == nil {
+		if b, ok := caller.Backend(id.Backend); ok {
+			owners = append(owners, sqlstore.AccountOwner(b.Account))
+		}
+	} else if caller.AliasGroup != "" {
+		owners = append(owners, sqlstore.GroupOwner(caller.AliasGroup))
+	}
+	return append(owners, sqlstore.KeyOwner(caller.KeyID))
+}
+
+// lookup returns the alias with a name in its stored form that belongs to the caller.
+func (s *Service) lookup(caller *auth.Caller, name string) (a sqlstore.Alias, ok bool) {
+	table := s.table.Load()
+	for _, owner := range ownersOf(caller, name) {
+		if a, ok = table.aliases[ownedName{owner, name}]; ok {
+			return a, true
+		}
+	}
+	return sqlstore.Alias{}, false
+}
+
+// OfAgent returns the alias whose name is an agent's id in an account.
+func (s *Service) OfAgent(account, id string) (a sqlstore.Alias, ok bool) {
+	a, ok = s.table.Load().aliases[ownedName{sqlstore.AccountOwner(account), id}]
 	return a, ok
 }
 
-// Visible reports whether a caller can see an alias: the key maps to the target's backend,
-// and name and target belong to the caller's accounts.
+// Visible reports whether a caller can see an alias: it is the caller's, and its target is an
+// agent of the caller's account.
 func (s *Service) Visible(caller *auth.Caller, a sqlstore.Alias) bool {
-	_, ok := caller.Backend(ParseStoredID(a.Target).Backend)
-	return ok && s.sameAccount(caller, a.KeyID, a.Target, a.TargetAccount) && s.SameNamespace(caller, a)
-}
-
-// SameNamespace reports whether the name of an alias means the same agent to a caller as to
-// the key that created the alias. An agent's id is unique within an account only: another
-// account at the same backend may have an agent with the same id.
-func (s *Service) SameNamespace(caller *auth.Caller, a sqlstore.Alias) bool {
-	return s.sameAccount(caller, a.KeyID, a.Name, a.NameAccount)
-}
-
-// sameAccount reports whether a caller uses a given account at an agent's backend. The
-// account was stored when key created the alias. If the credential of that key was rotated
-// since, its present account counts. If the key no longer exists and no key has the stored
-// account, the account cannot be checked: it is left to the backend to refuse the caller.
-func (s *Service) sameAccount(caller *auth.Caller, key, agent, account string) bool {
-	id, err := normalize.ParseID(agent)
-	if err != nil {
-		return true // a slug
-	}
-	own, ok := caller.Backend(id.Backend)
-	if !ok || own.Account == account || caller.KeyID == key {
-		return true
-	}
-	keys := s.Keys()
-	if creator := keys.Caller(key); creator != nil {
-		if theirs, ok := creator.Backend(id.Backend); ok {
-			return theirs.Account == own.Account
-		}
-	}
-	return account == "" || !keys.HasAccount(account)
+	target, ok := caller.Backend(ParseStoredID(a.Target).Backend)
+	return ok && target.Account == a.TargetAccount && slices.Contains(ownersOf(caller, a.Name), a.Owner)
 }
 
 // Superseded returns the native ids of the agents of a backend whose ids are aliases of
@@ -124,9 +123,9 @@ func (s *Service) Superseded(caller *auth.Caller, backend string) (nativeIDs []s
 // PointingTo returns the names of the aliases of an agent that the caller can see, in
 // ascending order.
 func (s *Service) PointingTo(caller *auth.Caller, agent string) (names []string) {
-	for name, a := range s.table.Load().aliases {
+	for _, a := range s.table.Load().aliases {
 		if a.Target == agent && s.Visible(caller, a) {
-			names = append(names, name)
+			names = append(names, a.Name)
 		}
 	}
 	slices.Sort(names)

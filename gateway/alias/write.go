@@ -3,6 +3,7 @@ package alias
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ func (s *Service) Get(caller *auth.Caller, name string) (sqlstore.Alias, error) 
 		return sqlstore.Alias{}, err
 	}
 	if name, _, err := parseName(name); err == nil {
-		if a, ok := s.Lookup(name); ok && s.Visible(caller, a) {
+		if a, ok := s.lookup(caller, name); ok && s.Visible(caller, a) {
 			return a, nil
 		}
 	}
@@ -69,8 +70,7 @@ func (s *Service) Put(ctx context.Context, w Write) (sqlstore.Alias, error) {
 	if err := s.Available(); err != nil {
 		return none, err
 	}
-	account, err := s.checkName(ctx, w.Caller, name)
-	if err != nil {
+	if err := s.checkName(ctx, w.Caller, name); err != nil {
 		return none, err
 	}
 	target, _, err := parseName(w.Target)
@@ -84,25 +84,29 @@ func (s *Service) Put(ctx context.Context, w Write) (sqlstore.Alias, error) {
 	if to.ID == name || target == name {
 		return none, cycleProblem(name)
 	}
-	if known, ok := s.Lookup(name); ok && !s.Visible(w.Caller, known) {
-		return none, problem.New(problem.CodeAliasConflict, "the name %s is taken; choose another", name)
+	owner := ownersOf(w.Caller, name)[0]
+	if known, ok := s.lookup(w.Caller, name); ok {
+		if !s.Visible(w.Caller, known) {
+			return none, problem.New(problem.CodeAliasConflict, "the name %s is taken; choose another", name)
+		}
+		owner = known.Owner
 	}
 	if _, err := to.Backend.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: to.Backend.Credential, NativeID: to.NativeID}); err != nil {
 		return none, problem.FromBackend(to.Backend.Name, adapters.OpGet, err)
 	}
-	current, _ := s.Lookup(name)
+	current, _ := s.lookup(w.Caller, name)
 	release, err := s.LockExclusive(ctx, name, current.Target)
 	if err != nil {
 		return none, err
 	}
 	defer release()
-	current, _ = s.Lookup(name) // it may have changed before the lock was taken
+	current, _ = s.lookup(w.Caller, name) // it may have changed before the lock was taken
 	if err := w.Check(current); err != nil {
 		return none, err
 	}
-	put := sqlstore.Alias{Name: name, Target: to.ID, KeyID: w.Caller.KeyID, NameAccount: account, TargetAccount: to.Backend.Account, UpdatedAt: Now()}
+	put := sqlstore.Alias{Owner: owner, Name: name, Target: to.ID, KeyID: w.Caller.KeyID, TargetAccount: to.Backend.Account, UpdatedAt: Now()}
 	if to.Alias != "" {
-		put.Target = to.Alias // the store resolves it in the transaction
+		put.Target, put.TargetOwner = to.Alias, to.owner // the store resolves it in the transaction
 	}
 	alias, err := s.Store.PutAlias(ctx, put, w.Version, w.Audit)
 	if err != nil {
@@ -113,28 +117,27 @@ func (s *Service) Put(ctx context.Context, w Write) (sqlstore.Alias, error) {
 }
 
 // checkName checks that the caller may use a name for an alias. If the name is an agent's id,
-// the caller must be able to read that agent, or the alias that has the name already. It
-// returns the account of the agent, empty for a slug.
-func (s *Service) checkName(ctx context.Context, caller *auth.Caller, name string) (account string, err error) {
+// the caller must be able to read that agent, or the alias that has the name already.
+func (s *Service) checkName(ctx context.Context, caller *auth.Caller, name string) error {
 	id, err := normalize.ParseID(name)
 	if err != nil {
-		return "", nil // a slug
+		return nil // a slug
 	}
 	b, ok := caller.Backend(id.Backend)
 	if !ok {
-		return "", errNoAgent
+		return errNoAgent
 	}
-	if known, ok := s.Lookup(name); ok && s.Visible(caller, known) {
-		return b.Account, nil
+	if known, ok := s.lookup(caller, name); ok && s.Visible(caller, known) {
+		return nil
 	}
 	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: id.Native})
 	if err != nil {
-		return "", problem.FromBackend(b.Name, adapters.OpGet, err)
+		return problem.FromBackend(b.Name, adapters.OpGet, err)
 	}
 	if agent := result.Detail.Agent; agent.ID != name {
-		return "", problem.InvalidField("/name", normalize.InvalidValue, name+" is an alternate id of "+agent.ID+"; use "+agent.ID+" as the name")
+		return problem.InvalidField("/name", normalize.InvalidValue, name+" is an alternate id of "+agent.ID+"; use "+agent.ID+" as the name")
 	}
-	return b.Account, nil
+	return nil
 }
 
 // Delete deletes an alias.
@@ -151,7 +154,7 @@ func (s *Service) Delete(ctx context.Context, w Write) error {
 		return err
 	}
 	defer release()
-	found, err := s.Store.DeleteAlias(ctx, a.Name, w.Version, w.Audit)
+	found, err := s.Store.DeleteAlias(ctx, a.Owner, a.Name, w.Version, w.Audit)
 	if err != nil {
 		return writeProblem(a.Name, err)
 	}
@@ -169,6 +172,8 @@ func writeProblem(name string, err error) *problem.Problem {
 		return problem.New(problem.CodeAliasConflict, "%s does not have the version in the request; read the alias and send its current version (0 if it does not exist)", name)
 	case errors.Is(err, sqlstore.ErrCycle):
 		return cycleProblem(name)
+	case errors.Is(err, sqlstore.ErrTooMany):
+		return problem.InvalidField("/name", normalize.InvalidValue, fmt.Sprintf("this key has %d aliases, which is the limit; delete those that are not needed", sqlstore.MaxAliasesPerKey))
 	}
 	return problem.StoreUnavailable(err)
 }

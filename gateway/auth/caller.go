@@ -25,11 +25,13 @@ const (
 // Caller is an authenticated client, with the permissions of its gateway key. A
 // configuration reload creates new callers.
 type Caller struct {
-	KeyID    string
-	scopes   []string
-	Backends []CallerBackend // in the order of the configuration
-	Limit    *RateLimit      // nil means unlimited
-	Slots    *limit.Slots    // the key's share of server.max_inflight
+	KeyID string
+	// AliasGroup is the group whose keys share their aliases; empty for none.
+	AliasGroup string
+	scopes     []string
+	Backends   []CallerBackend // in the order of the configuration
+	Limit      *RateLimit      // nil means unlimited
+	Slots      *limit.Slots    // the key's share of server.max_inflight
 }
 
 // CallerBackend is a backend that a key maps to, with the credential to use there.

@@ -45,7 +45,7 @@ func NewKeyring(keys []config.ResolvedKey, backends []*backend.Backend, slots *l
 	}
 	ring := &Keyring{byHash: make(map[[32]byte]*entry, len(keys)), byID: make(map[string]*Caller, len(keys)), accounts: map[string]bool{}}
 	for _, k := range keys {
-		caller := &Caller{KeyID: k.ID, scopes: k.Scopes, Limit: newRateLimit(k.Limit, limits[k.ID]), Slots: slots.Slots(k.ID)}
+		caller := &Caller{KeyID: k.ID, AliasGroup: k.AliasGroup, scopes: k.Scopes, Limit: newRateLimit(k.Limit, limits[k.ID]), Slots: slots.Slots(k.ID)}
 		for _, b := range backends {
 			if s, ok := k.Credentials[b.Name]; ok && !s.Empty() {
 				credential := adapters.NewCredential(s)

@@ -70,7 +70,7 @@ func (s *Service) Cutover(ctx context.Context, r Request, body CutoverInput) (*V
 // transaction.
 func (m *migration) checkNames() error {
 	for _, name := range m.doc.Names {
-		if a, ok := m.service.Aliases.Lookup(name); ok && a.MigrationID != m.row.ID {
+		if a, ok := m.service.Aliases.OfAgent(m.source.Account, name); ok && a.MigrationID != m.row.ID {
 			return m.nameTakenProblem(name)
 		}
 	}
@@ -81,8 +81,8 @@ func (m *migration) checkNames() error {
 func (m *migration) pointNamesToTarget(c *sqlstore.MigrationChange) {
 	for _, name := range m.doc.Names {
 		c.PutAliases = append(c.PutAliases, sqlstore.Alias{
-			Name: name, Target: m.row.Target, KeyID: m.row.KeyID, MigrationID: m.row.ID,
-			NameAccount: m.source.Account, TargetAccount: m.target.Account, UpdatedAt: alias.Now(),
+			Owner: sqlstore.AccountOwner(m.source.Account), Name: name, Target: m.row.Target, KeyID: m.row.KeyID, MigrationID: m.row.ID,
+			TargetAccount: m.target.Account, UpdatedAt: alias.Now(),
 		})
 	}
 }

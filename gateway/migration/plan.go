@@ -92,7 +92,7 @@ func (s *Service) newPlan(ctx context.Context, r Request, body PlanInput) (*migr
 	if err != nil {
 		return nil, err
 	}
-	if a, ok := s.Aliases.Lookup(detail.Agent.ID); ok && s.Aliases.SameNamespace(r.Caller, a) {
+	if a, ok := s.Aliases.OfAgent(m.source.Account, detail.Agent.ID); ok {
 		where := "another agent"
 		if s.Aliases.Visible(r.Caller, a) {
 			where = a.Target

@@ -75,7 +75,7 @@ func (m *migration) checkSourceUsable(ctx context.Context) error {
 	if err := m.service.Aliases.Sync(ctx); err != nil {
 		return err
 	}
-	if next, moved := m.service.Aliases.Lookup(m.row.Target); moved {
+	if next, moved := m.service.Aliases.OfAgent(m.target.Account, m.row.Target); moved {
 		return problem.New(problem.CodeMigrationState, "%s was moved on to %s; roll back that migration first", m.row.Target, next.Target)
 	}
 	_, err := m.readSource(ctx)

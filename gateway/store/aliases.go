@@ -12,21 +12,47 @@ import (
 // Alias maps a name to an agent. The target is never an alias itself: a chain is resolved
 // when it is written.
 type Alias struct {
-	Name, Target string
-	Version      int64 // starts at 1, and increases with each change
-	KeyID        string
-	MigrationID  string // the migration that created it; empty for none
-	// NameAccount is the account that the name belongs to if the name is an agent's id;
-	// TargetAccount is the account of the target. Both are opaque to the store.
-	NameAccount, TargetAccount string
-	CreatedAt                  time.Time
-	UpdatedAt                  time.Time
+	// Owner is who the name belongs to; see AccountOwner, KeyOwner and GroupOwner. Names are
+	// unique within an owner.
+	Owner, Name   string
+	Target        string
+	TargetAccount string // of the target; opaque to the store
+	Version       int64  // starts at 1, and increases with each change
+	KeyID         string // that created it
+	MigrationID   string // the migration that created it; empty for none
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	// TargetOwner is the owner of the alias that the target of a new alias is; empty if the
+	// target is an agent's id. It is not stored.
+	TargetOwner string
+}
+
+const accountPrefix = "account:"
+
+// AccountOwner is the owner of aliases whose names are ids of an account's agents.
+func AccountOwner(account string) string { return accountPrefix + account }
+
+// KeyOwner is the owner of a key's aliases whose names are slugs.
+func KeyOwner(keyID string) string { return "key:" + keyID }
+
+// GroupOwner is the owner of the aliases that a group of keys shares.
+func GroupOwner(group string) string { return "group:" + group }
+
+// AccountOf returns the account that an owner is; empty for a key or a group.
+func AccountOf(owner string) string {
+	account, ok := strings.CutPrefix(owner, accountPrefix)
+	if !ok {
+		return ""
+	}
+	return account
 }
 
 // Errors of writes of aliases.
 var (
 	ErrVersionMismatch = errors.New("alias version mismatch")
 	ErrCycle           = errors.New("the alias would point to itself")
+	// ErrTooMany is returned if a key has reached its limit.
+	ErrTooMany = errors.New("too many for this key")
 )
 
 // Routes is what the gateway needs to route requests by name: all aliases, and the
@@ -102,11 +128,11 @@ func (s *Store) Routes(ctx context.Context) (r Routes, err error) {
 }
 
 func readAliases(ctx context.Context, q querier, where string, args ...any) (aliases []Alias, err error) {
-	rows, err := q.QueryContext(ctx, `SELECT name, target, version, key_id, migration_id, name_account, target_account, created_at, updated_at FROM aliases `+where+` ORDER BY name`, args...)
+	rows, err := q.QueryContext(ctx, `SELECT owner, name, target, version, key_id, migration_id, target_account, created_at, updated_at FROM aliases `+where+` ORDER BY name, owner`, args...)
 	err = forEachRow(rows, err, func(rows *sql.Rows) error {
 		var a Alias
 		var created, updated int64
-		err := rows.Scan(&a.Name, &a.Target, &a.Version, &a.KeyID, &a.MigrationID, &a.NameAccount, &a.TargetAccount, &created, &updated)
+		err := rows.Scan(&a.Owner, &a.Name, &a.Target, &a.Version, &a.KeyID, &a.MigrationID, &a.TargetAccount, &created, &updated)
 		a.CreatedAt, a.UpdatedAt = fromMillis(created), fromMillis(updated)
 		aliases = append(aliases, a)
 		return err
@@ -114,9 +140,9 @@ func readAliases(ctx context.Context, q querier, where string, args ...any) (ali
 	return aliases, err
 }
 
-// readAlias returns nil if there is no alias of that name.
-func readAlias(ctx context.Context, q querier, name string) (*Alias, error) {
-	found, err := readAliases(ctx, q, `WHERE name = $1`, name)
+// readAlias returns nil if the owner has no alias of that name.
+func readAlias(ctx context.Context, q querier, owner, name string) (*Alias, error) {
+	found, err := readAliases(ctx, q, `WHERE owner = $1 AND name = $2`, owner, name)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -127,6 +153,9 @@ func versionMismatch(current int64) error {
 	return domainError{fmt.Errorf("%w: the current version is %d", ErrVersionMismatch, current)}
 }
 
+// MaxAliasesPerKey bounds the aliases that one key creates.
+const MaxAliasesPerKey = 10_000
+
 // PutAlias creates or replaces an alias. The version must be its current one, 0 if it does
 // not exist; else the error is ErrVersionMismatch. If the target is an alias, the new alias
 // points to that alias' target; aliases that point to the name are updated to the new
@@ -136,13 +165,15 @@ func (s *Store) PutAlias(ctx context.Context, put Alias, version int64, entry Au
 		if err := bumpRevision(ctx, tx); err != nil {
 			return err
 		}
-		before, err := readAlias(ctx, tx, put.Name)
+		before, err := readAlias(ctx, tx, put.Owner, put.Name)
 		if err != nil {
 			return err
 		}
 		current := int64(0)
 		if before != nil {
 			current = before.Version
+		} else if err := checkCount(ctx, tx, "aliases", put.KeyID, MaxAliasesPerKey); err != nil {
+			return err
 		}
 		if version != current {
 			return versionMismatch(current)
@@ -156,18 +187,34 @@ func (s *Store) PutAlias(ctx context.Context, put Alias, version int64, entry Au
 	return stored, err
 }
 
+// checkCount returns ErrTooMany if a key has created that many rows of a table.
+func checkCount(ctx context.Context, tx *sql.Tx, table, keyID string, limit int) error {
+	n := 0
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE key_id = $1`, keyID).Scan(&n); err != nil {
+		return err
+	}
+	if n >= limit {
+		return domainError{ErrTooMany}
+	}
+	return nil
+}
+
 // putAlias writes an alias and updates the aliases that point to its name. Every change
 // that is due to a migration is recorded in alias_moves, so that a rollback can undo it.
 func putAlias(ctx context.Context, tx *sql.Tx, put Alias) (stored Alias, err error) {
-	if _, err := tx.ExecContext(ctx, `DELETE FROM alias_moves WHERE name = $1`, put.Name); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM alias_moves WHERE owner = $1 AND name = $2`, put.Owner, put.Name); err != nil {
 		return Alias{}, err
 	}
-	target, err := readAlias(ctx, tx, put.Target)
+	targetOwner := put.TargetOwner
+	if targetOwner == "" { // the agent may have become an alias in between
+		targetOwner = AccountOwner(put.TargetAccount)
+	}
+	target, err := readAlias(ctx, tx, targetOwner, put.Target)
 	if err != nil {
 		return Alias{}, err
 	}
 	if target != nil {
-		if err := inheritMoves(ctx, tx, put.Name, *target); err != nil {
+		if err := inheritMoves(ctx, tx, put, *target); err != nil {
 			return Alias{}, err
 		}
 		put.Target, put.TargetAccount = target.Target, target.TargetAccount
@@ -175,17 +222,17 @@ func putAlias(ctx context.Context, tx *sql.Tx, put Alias) (stored Alias, err err
 	if put.Target == put.Name {
 		return Alias{}, domainError{ErrCycle}
 	}
-	before, err := readAlias(ctx, tx, put.Name)
+	before, err := readAlias(ctx, tx, put.Owner, put.Name)
 	if err != nil {
 		return Alias{}, err
 	}
-	put.Version, put.CreatedAt = 1, put.UpdatedAt
+	put.Version, put.CreatedAt, put.TargetOwner = 1, put.UpdatedAt, ""
 	if before != nil {
 		put.Version, put.CreatedAt = before.Version+1, before.CreatedAt
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO aliases (name, target, version, key_id, migration_id, name_account, target_account, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-		ON CONFLICT (name) DO UPDATE SET target = $2, version = $3, key_id = $4, migration_id = $5, name_account = $6, target_account = $7, updated_at = $9`,
-		put.Name, put.Target, put.Version, put.KeyID, put.MigrationID, put.NameAccount, put.TargetAccount, toMillis(put.CreatedAt), toMillis(put.UpdatedAt)); err != nil {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO aliases (owner, name, target, version, key_id, migration_id, target_account, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (owner, name) DO UPDATE SET target = $3, version = $4, key_id = $5, migration_id = $6, target_account = $7, updated_at = $9`,
+		put.Owner, put.Name, put.Target, put.Version, put.KeyID, put.MigrationID, put.TargetAccount, toMillis(put.CreatedAt), toMillis(put.UpdatedAt)); err != nil {
 		return Alias{}, err
 	}
 	return put, repoint(ctx, tx, put)
@@ -193,29 +240,34 @@ func putAlias(ctx context.Context, tx *sql.Tx, put Alias) (stored Alias, err err
 
 // inheritMoves records for an alias that is put on another alias which migrations the
 // other's target is due to: their rollback has to move both.
-func inheritMoves(ctx context.Context, tx *sql.Tx, name string, other Alias) error {
+func inheritMoves(ctx context.Context, tx *sql.Tx, put, other Alias) error {
 	if other.MigrationID != "" {
-		if err := recordMove(ctx, tx, other.MigrationID, name, other.Name); err != nil {
+		if err := recordMove(ctx, tx, other.MigrationID, put, other.Name); err != nil {
 			return err
 		}
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO alias_moves (migration_id, name, target) SELECT migration_id, $1, target FROM alias_moves WHERE name = $2`, name, other.Name)
+	_, err := tx.ExecContext(ctx, `INSERT INTO alias_moves (migration_id, owner, name, target) SELECT migration_id, $1, $2, target FROM alias_moves WHERE owner = $3 AND name = $4`, put.Owner, put.Name, other.Owner, other.Name)
 	return err
 }
 
-// repoint updates the aliases that point to the name of a, so that they point to its target.
+// repoint updates the aliases that point to the agent whose id is the name of a, so that they
+// point to its target.
 func repoint(ctx context.Context, tx *sql.Tx, a Alias) error {
-	followers, err := readAliases(ctx, tx, `WHERE target = $1`, a.Name)
+	account := AccountOf(a.Owner)
+	if account == "" {
+		return nil // a slug is no agent's id
+	}
+	followers, err := readAliases(ctx, tx, `WHERE target = $1 AND target_account = $2`, a.Name, account)
 	if err != nil {
 		return err
 	}
 	for _, follower := range followers {
 		if a.MigrationID != "" {
-			if err := recordMove(ctx, tx, a.MigrationID, follower.Name, follower.Target); err != nil {
+			if err := recordMove(ctx, tx, a.MigrationID, follower, follower.Target); err != nil {
 				return err
 			}
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE aliases SET target = $1, target_account = $2, version = version + 1, updated_at = $3 WHERE name = $4`, a.Target, a.TargetAccount, toMillis(a.UpdatedAt), follower.Name); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE aliases SET target = $1, target_account = $2, version = version + 1, updated_at = $3 WHERE owner = $4 AND name = $5`, a.Target, a.TargetAccount, toMillis(a.UpdatedAt), follower.Owner, follower.Name); err != nil {
 			return err
 		}
 	}
@@ -223,8 +275,8 @@ func repoint(ctx context.Context, tx *sql.Tx, a Alias) error {
 }
 
 // recordMove records that a migration changed an alias which pointed to previous.
-func recordMove(ctx context.Context, tx *sql.Tx, migration, name, previous string) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO alias_moves (migration_id, name, target) VALUES ($1, $2, $3) ON CONFLICT (migration_id, name) DO UPDATE SET target = $3`, migration, name, previous)
+func recordMove(ctx context.Context, tx *sql.Tx, migration string, a Alias, previous string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO alias_moves (migration_id, owner, name, target) VALUES ($1, $2, $3, $4) ON CONFLICT (migration_id, owner, name) DO UPDATE SET target = $4`, migration, a.Owner, a.Name, previous)
 	return err
 }
 
@@ -233,26 +285,45 @@ func recordMove(ctx context.Context, tx *sql.Tx, migration, name, previous strin
 // belongs to account.
 func restoreAliases(ctx context.Context, tx *sql.Tx, m Migration, names []string, account string) error {
 	for _, name := range names {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM aliases WHERE name = $1 AND migration_id = $2`, name, m.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM aliases WHERE owner = $1 AND name = $2 AND migration_id = $3`, AccountOwner(account), name, m.ID); err != nil {
 			return err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE aliases SET target = (SELECT target FROM alias_moves WHERE migration_id = $1 AND alias_moves.name = aliases.name), target_account = $2, version = version + 1, updated_at = $3
-		WHERE target = $4 AND name IN (SELECT name FROM alias_moves WHERE migration_id = $1)`, m.ID, account, toMillis(m.UpdatedAt), m.Target); err != nil {
+	const moved = `FROM alias_moves WHERE migration_id = $1 AND alias_moves.owner = aliases.owner AND alias_moves.name = aliases.name`
+	if _, err := tx.ExecContext(ctx, `UPDATE aliases SET target = (SELECT target `+moved+`), target_account = $2, version = version + 1, updated_at = $3
+		WHERE target = $4 AND EXISTS (SELECT 1 `+moved+`)`, m.ID, account, toMillis(m.UpdatedAt), m.Target); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `DELETE FROM alias_moves WHERE migration_id = $1`, m.ID)
 	return err
 }
 
+// MoveAccount gives what belongs to an account to another one, whose credential replaced the
+// first one's. What the new account has already stays.
+func (s *Store) MoveAccount(ctx context.Context, from, to string) error {
+	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := bumpRevision(ctx, tx); err != nil {
+			return err
+		}
+		for _, table := range []string{"aliases", "alias_moves"} {
+			taken := `name NOT IN (SELECT name FROM ` + table + ` WHERE owner = $1)`
+			if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET owner = $1 WHERE owner = $2 AND `+taken, AccountOwner(to), AccountOwner(from)); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE aliases SET target_account = $1 WHERE target_account = $2`, to, from)
+		return err
+	})
+}
+
 // DeleteAlias deletes an alias and reports whether it existed. A version other than 0 must
 // be the current one; else the error is ErrVersionMismatch.
-func (s *Store) DeleteAlias(ctx context.Context, name string, version int64, entry AuditEntry) (found bool, err error) {
+func (s *Store) DeleteAlias(ctx context.Context, owner, name string, version int64, entry AuditEntry) (found bool, err error) {
 	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := bumpRevision(ctx, tx); err != nil {
 			return err
 		}
-		before, err := readAlias(ctx, tx, name)
+		before, err := readAlias(ctx, tx, owner, name)
 		if err != nil || before == nil {
 			return err
 		}
@@ -260,10 +331,10 @@ func (s *Store) DeleteAlias(ctx context.Context, name string, version int64, ent
 		if version != 0 && before.Version != version {
 			return versionMismatch(before.Version)
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM alias_moves WHERE name = $1`, name); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM alias_moves WHERE owner = $1 AND name = $2`, owner, name); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM aliases WHERE name = $1`, name); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM aliases WHERE owner = $1 AND name = $2`, owner, name); err != nil {
 			return err
 		}
 		entry.Subject, entry.Step, entry.Detail = "alias "+name, "delete", "pointed to "+before.Target

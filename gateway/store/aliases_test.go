@@ -39,13 +39,13 @@ func TestAlias_PutAndDelete(t *testing.T) {
 				t.Errorf("%+v", a)
 			}
 		}
-		if found, err := s.DeleteAlias(t.Context(), "bot", 1, by); !found || !errors.Is(err, ErrVersionMismatch) {
+		if found, err := s.DeleteAlias(t.Context(), ownerOf("bot"), "bot", 1, by); !found || !errors.Is(err, ErrVersionMismatch) {
 			t.Errorf("%v, %v", found, err)
 		}
-		if found, err := s.DeleteAlias(t.Context(), "bot", 2, by); !found || err != nil {
+		if found, err := s.DeleteAlias(t.Context(), ownerOf("bot"), "bot", 2, by); !found || err != nil {
 			t.Errorf("%v, %v", found, err)
 		}
-		if found, err := s.DeleteAlias(t.Context(), "bot", 0, by); found || err != nil {
+		if found, err := s.DeleteAlias(t.Context(), ownerOf("bot"), "bot", 0, by); found || err != nil {
 			t.Errorf("%v, %v", found, err)
 		}
 		trail, err := s.AuditLog(t.Context(), "alias bot")
@@ -90,7 +90,7 @@ func TestPutAlias_ConcurrentWritesStoreNoChain(t *testing.T) {
 		s := open(t, url)
 		for range 20 {
 			var wg sync.WaitGroup
-			for _, pair := range [][2]string{{"a", "b"}, {"b", "c"}, {"c", "a"}, {"bot", "a"}} {
+			for _, pair := range [][2]string{{"k:a", "k:b"}, {"k:b", "k:c"}, {"k:c", "k:a"}, {"bot", "k:a"}} {
 				wg.Go(func() {
 					_, _ = put(t, s, pair[0], pair[1], 0) // some are cycles
 				})
@@ -108,10 +108,73 @@ func TestPutAlias_ConcurrentWritesStoreNoChain(t *testing.T) {
 				if names[a.Target] {
 					t.Fatalf("%s points to %s, which is an alias", a.Name, a.Target)
 				}
-				if _, err := s.DeleteAlias(t.Context(), a.Name, 0, by); err != nil {
+				if _, err := s.DeleteAlias(t.Context(), a.Owner, a.Name, 0, by); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
 	})
+}
+
+// TestAlias_Owners: names are unique within an owner only, and what one owner's aliases point to
+// does not change another's.
+func TestAlias_Owners(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		s := open(t, url)
+		mine, theirs := alias("klen:1", "krosai:1"), alias("klen:1", "krosai:9")
+		theirs.Owner, theirs.TargetAccount, theirs.KeyID = AccountOwner("account-2"), "account-2", "other"
+		follower := alias("bot", "klen:1")
+		follower.Owner, follower.TargetAccount, follower.KeyID = KeyOwner("other"), "account-2", "other"
+		for _, a := range []Alias{follower, mine, theirs} {
+			if _, err := s.PutAlias(t.Context(), a, 0, by); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := map[string]string{mine.Owner: "krosai:1", theirs.Owner: "krosai:9", follower.Owner: "krosai:9"}
+		check := func() {
+			t.Helper()
+			r, err := s.Routes(t.Context())
+			if err != nil || len(r.Aliases) != len(want) {
+				t.Fatalf("%+v, %v", r.Aliases, err)
+			}
+			for _, a := range r.Aliases {
+				if a.Target != want[a.Owner] {
+					t.Errorf("%+v, want %s", a, want[a.Owner])
+				}
+			}
+		}
+		check()
+		// A rotated credential takes its aliases along.
+		if err := s.MoveAccount(t.Context(), "account-2", "account-3"); err != nil {
+			t.Fatal(err)
+		}
+		want[AccountOwner("account-3")] = want[theirs.Owner]
+		delete(want, theirs.Owner)
+		check()
+		if found, err := s.DeleteAlias(t.Context(), mine.Owner, "klen:1", 0, by); !found || err != nil {
+			t.Error(err)
+		}
+		delete(want, mine.Owner)
+		check()
+	})
+}
+
+// TestAlias_LimitPerKey: one key cannot fill the store with aliases.
+func TestAlias_LimitPerKey(t *testing.T) {
+	s := open(t, Memory)
+	if _, err := s.db.ExecContext(t.Context(), `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
+		INSERT INTO aliases (owner, name, target, version, key_id, migration_id, target_account, created_at, updated_at) SELECT 'key:acme', 'a' || i, 't:1', 1, 'acme', '', '', 0, 0 FROM n`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := put(t, s, "bot", "klen:1", 0); !errors.Is(err, ErrTooMany) {
+		t.Errorf("%v", err)
+	}
+	if _, err := put(t, s, "a1", "klen:1", 1); err != nil { // it exists
+		t.Error(err)
+	}
+	other := alias("bot", "klen:1")
+	other.Owner, other.KeyID = KeyOwner("other"), "other"
+	if _, err := s.PutAlias(t.Context(), other, 0, by); err != nil {
+		t.Error(err)
+	}
 }

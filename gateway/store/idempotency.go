@@ -94,11 +94,3 @@ func (s *Store) DeleteRecord(ctx context.Context, old IdempotencyRecord) error {
 		return err
 	})
 }
-
-// DeleteRecords deletes all records of a caller.
-func (s *Store) DeleteRecords(ctx context.Context, caller string) error {
-	return s.write(ctx, func(ctx context.Context) error {
-		_, err := s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE caller = $1`, caller)
-		return err
-	})
-}

@@ -190,7 +190,7 @@ func (s *Store) WriteMigration(ctx context.Context, c MigrationChange) (stored M
 // the migration did not create.
 func putMigrationAliases(ctx context.Context, tx *sql.Tx, migration string, aliases []Alias) error {
 	for _, a := range aliases {
-		existing, err := readAlias(ctx, tx, a.Name)
+		existing, err := readAlias(ctx, tx, a.Owner, a.Name)
 		if err != nil {
 			return err
 		}

@@ -23,11 +23,11 @@ func TestMigration_WriteAndQuery(t *testing.T) {
 		}
 		moved := planned
 		moved.State, moved.Target, moved.Attempt = "cut_over", "krosai:9", []byte("{}")
-		over, err := s.WriteMigration(t.Context(), MigrationChange{Migration: moved, Audit: by, PutAliases: []Alias{{Name: "klen:1", Target: "krosai:9", MigrationID: "mig_1", UpdatedAt: at}}})
+		over, err := s.WriteMigration(t.Context(), MigrationChange{Migration: moved, Audit: by, PutAliases: []Alias{{Owner: AccountOwner(account), Name: "klen:1", Target: "krosai:9", TargetAccount: account, MigrationID: "mig_1", UpdatedAt: at}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.WriteMigration(t.Context(), MigrationChange{Migration: moved, Audit: by, PutAliases: []Alias{{Name: "klen:2", Target: "krosai:9", UpdatedAt: at}}}); !errors.Is(err, ErrConflict) {
+		if _, err := s.WriteMigration(t.Context(), MigrationChange{Migration: moved, Audit: by, PutAliases: []Alias{{Owner: AccountOwner(account), Name: "klen:2", Target: "krosai:9", TargetAccount: account, UpdatedAt: at}}}); !errors.Is(err, ErrConflict) {
 			t.Errorf("an outdated version was written: %v", err)
 		}
 		got, found, err := s.Migration(t.Context(), "mig_1")
@@ -39,7 +39,7 @@ func TestMigration_WriteAndQuery(t *testing.T) {
 			t.Errorf("%+v, %v", r, err)
 		}
 		over.State = "rolled_back"
-		if _, err := s.WriteMigration(t.Context(), MigrationChange{Migration: over, Audit: by, RestoreAliases: []string{"klen:1"}}); err != nil {
+		if _, err := s.WriteMigration(t.Context(), MigrationChange{Migration: over, Audit: by, RestoreAliases: []string{"klen:1"}, SourceAccount: account}); err != nil {
 			t.Fatal(err)
 		}
 		if r, err := s.Routes(t.Context()); err != nil || len(r.Aliases) != 1 || r.Aliases[0].Target != "klen:1" {
@@ -80,7 +80,7 @@ func TestMigration_RollbackOfAChain(t *testing.T) {
 		move := func(id, from, to string) Migration {
 			t.Helper()
 			m, err := s.WriteMigration(t.Context(), MigrationChange{Migration: Migration{ID: id, State: "cut_over", Source: from, Target: to, Document: []byte{0}, CreatedAt: at, UpdatedAt: at}, Audit: by,
-				PutAliases: []Alias{{Name: from, Target: to, MigrationID: id, UpdatedAt: at}}})
+				PutAliases: []Alias{{Owner: AccountOwner(account), Name: from, Target: to, TargetAccount: account, MigrationID: id, UpdatedAt: at}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,7 +89,7 @@ func TestMigration_RollbackOfAChain(t *testing.T) {
 		back := func(m Migration) {
 			t.Helper()
 			m.State = "rolled_back"
-			if _, err := s.WriteMigration(t.Context(), MigrationChange{Migration: m, Audit: by, RestoreAliases: []string{m.Source}}); err != nil {
+			if _, err := s.WriteMigration(t.Context(), MigrationChange{Migration: m, Audit: by, RestoreAliases: []string{m.Source}, SourceAccount: account}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -121,7 +121,7 @@ func TestMigration_RollbackOfAChain(t *testing.T) {
 		// An alias of another migration is not replaced.
 		move("m4", "a:1", "b:2")
 		_, err := s.WriteMigration(t.Context(), MigrationChange{Migration: Migration{ID: "m5", State: "cut_over", Source: "a:1", Target: "c:2", Document: []byte{0}, CreatedAt: at, UpdatedAt: at}, Audit: by,
-			PutAliases: []Alias{{Name: "a:1", Target: "c:2", MigrationID: "m5", UpdatedAt: at}}})
+			PutAliases: []Alias{{Owner: AccountOwner(account), Name: "a:1", Target: "c:2", TargetAccount: account, MigrationID: "m5", UpdatedAt: at}}})
 		if !errors.Is(err, ErrVersionMismatch) {
 			t.Errorf("got %v", err)
 		}

@@ -88,7 +88,25 @@ var by = AuditEntry{At: time.Now(), KeyID: "acme", RequestID: "r"}
 
 func put(t *testing.T, s *Store, name, target string, version int64) (Alias, error) {
 	t.Helper()
-	return s.PutAlias(t.Context(), Alias{Name: name, Target: target, KeyID: "acme", UpdatedAt: time.Now()}, version, by)
+	a := alias(name, target)
+	if !strings.Contains(target, ":") {
+		a.TargetOwner = ownerOf(target)
+	}
+	return s.PutAlias(t.Context(), a, version, by)
+}
+
+// account is the account of all agents in these tests.
+const account = "account-1"
+
+func alias(name, target string) Alias {
+	return Alias{Owner: ownerOf(name), Name: name, Target: target, TargetAccount: account, KeyID: "acme", UpdatedAt: time.Now()}
+}
+
+func ownerOf(name string) string {
+	if strings.Contains(name, ":") {
+		return AccountOwner(account)
+	}
+	return KeyOwner("acme")
 }
 
 // TestOpen_ConcurrentInstances: one instance creates the schema while the others wait.
@@ -106,7 +124,7 @@ func TestOpen_ConcurrentInstances(t *testing.T) {
 				defer s.Close()
 				// A file has one writer at a time.
 				for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-					_, err := s.PutAlias(t.Context(), Alias{Name: fmt.Sprint("a", i), Target: "t:1", UpdatedAt: time.Now()}, 0, by)
+					_, err := s.PutAlias(t.Context(), alias(fmt.Sprint("a", i), "t:1"), 0, by)
 					if err == nil {
 						return
 					}

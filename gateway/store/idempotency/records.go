@@ -98,11 +98,6 @@ func (r *Records) Begin(ctx context.Context, id ID, fingerprint [32]byte) (*Clai
 	return &Claim{UnknownAttempt: existing.Attempt, records: r, record: record}, nil, nil
 }
 
-// Forget deletes all records of a caller.
-func (r *Records) Forget(ctx context.Context, caller string) error {
-	return r.options.Store.DeleteRecords(ctx, caller)
-}
-
 // Claim is the right to execute a request. Complete, MarkUnknown or Release ends it; calls
 // after the first of them have no effect.
 type Claim struct {

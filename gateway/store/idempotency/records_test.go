@@ -118,17 +118,6 @@ func TestRecords_MatchModel(t *testing.T) {
 				}
 				was.claim, was.since = nil, now
 			},
-			"forget caller": func(t *rapid.T) {
-				gone := rapid.SampledFrom([]string{"acme", "other"}).Draw(t, "caller")
-				if err := one.Forget(ctx, gone); err != nil {
-					t.Fatal(err)
-				}
-				for id := range model {
-					if id.Caller == gone {
-						delete(model, id)
-					}
-				}
-			},
 			"advance clock": func(t *rapid.T) {
 				now = now.Add(time.Duration(rapid.IntRange(1, 2000).Draw(t, "minutes")) * time.Minute)
 				for id, was := range model {
