@@ -136,7 +136,7 @@ func writtenResult(agent *normalize.Agent, warnings []problem.Warning, lenient b
 		return nil, err
 	}
 	r := &Result{Agent: refOf(agent), Lenient: lenient, Body: payload.New(body)}
-	r.addMember("warnings", problem.BoundedWarnings(append(warnings, problem.FromProvider(agent.Backend, agent.Warnings)...)))
+	r.addMember("warnings", problem.BoundedWarnings(append(warnings, problem.FromProvider(agent.Backend, agent.Warnings)...), problem.MaxWarnings))
 	if agent.NotLoaded.Len() == 0 {
 		revision, err := agent.Revision()
 		if err != nil {

@@ -49,7 +49,7 @@ func dryRunCreate(ctx context.Context, p placement, change normalize.Change, act
 // cached, values that must be compared with it are left out, with a warning each.
 func dryRunUpdate(ctx context.Context, nativeID string, p patch, q WriteQuery) (*Result, error) {
 	b := p.backend
-	if !b.AcceptsID(ctx, b.Endpoint, backend.Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: nativeID}) {
+	if !b.AcceptsID(backend.Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: nativeID}) {
 		return nil, problem.AgentNotFound()
 	}
 	if len(q.IfMatch) > 0 || p.needsAgent() { // the cases in which Update reads the agent
@@ -75,7 +75,7 @@ func dryRunUpdate(ctx context.Context, nativeID string, p patch, q WriteQuery) (
 }
 
 func dryRunDelete(ctx context.Context, b auth.CallerBackend, nativeID string, q WriteQuery) (*Result, error) {
-	if !b.AcceptsID(ctx, b.Endpoint, backend.Call{Op: adapters.OpDelete, Credential: b.Credential, NativeID: nativeID}) {
+	if !b.AcceptsID(backend.Call{Op: adapters.OpDelete, Credential: b.Credential, NativeID: nativeID}) {
 		return nil, problem.AgentNotFound()
 	}
 	p := placement{backend: b, warnings: ifMatchWarnings(b, q)}
@@ -94,7 +94,7 @@ func dryRunResult(ctx context.Context, p placement, calls []backend.Call, lenien
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(dryRunBody{Object: "dry_run", Backend: p.backend.Name, Requests: requests, Warnings: problem.BoundedWarnings(p.warnings)})
+	body, err := json.Marshal(dryRunBody{Object: "dry_run", Backend: p.backend.Name, Requests: requests, Warnings: problem.BoundedWarnings(p.warnings, problem.MaxWarnings)})
 	if err != nil {
 		return nil, err
 	}

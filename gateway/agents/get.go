@@ -39,7 +39,7 @@ func (s *Service) Get(ctx context.Context, caller *auth.Caller, q GetQuery) (*Re
 		Sources: []Source{{Backend: b, Cache: result.Cache, Duration: time.Since(started), Dependencies: result.Dependencies}},
 	}
 	if odd := result.Detail.Agent.Warnings; len(odd) > 0 {
-		r.addMember("warnings", problem.BoundedWarnings(problem.FromProvider(b.Name, odd)))
+		r.addMember("warnings", problem.BoundedWarnings(problem.FromProvider(b.Name, odd), problem.MaxWarnings))
 	}
 	if to.Alias != "" {
 		r.addResolvedFrom(to)

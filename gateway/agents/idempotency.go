@@ -37,7 +37,9 @@ const (
 	// replays. Without a cached result, a replay reads the agent again.
 	maxCachedResults    = 1024
 	maxCachedResultSize = 64 << 10
-	maxKeysPerCaller    = 50_000
+	maxKeysPerCaller    = 20_000
+	// maxStoredWarnings bounds the warnings that are stored with an outcome.
+	maxStoredWarnings = 20
 	// claimMargin is how long after a request's deadline it has certainly stopped sending.
 	claimMargin = time.Second
 )
@@ -134,7 +136,7 @@ func (s *Service) claimProblem(err error) *problem.Problem {
 		result = IdempotentReused
 		p = problem.New(problem.CodeIdempotencyKeyReused, "this Idempotency-Key was already used with a different request body; use a new key for a new request")
 	case errors.Is(err, idempotency.ErrFull):
-		p = problem.New(problem.CodeStoreUnavailable, "the API key has %d stored Idempotency-Keys, which is the limit; each expires after %s", maxKeysPerCaller, idempotency.TTL)
+		p = problem.New(problem.CodeRateLimited, "the API key has %d stored Idempotency-Keys, which is the limit; each expires after %s", maxKeysPerCaller, idempotency.TTL)
 		p.RetryAfter = time.Minute
 	default:
 		p = problem.StoreUnavailable(err)
@@ -164,7 +166,7 @@ func (s *Service) createClaimed(ctx context.Context, caller *auth.Caller, q Writ
 	r, err := s.createAgent(ctx, caller, q, attempt)
 	returned = true
 	p := problem.Of(err)
-	outcome := storedOutcome{Backend: attempt.Backend, Address: attempt.Address, Account: attempt.Account, NativeID: attempt.NativeID, Lenient: q.Lenient, Warnings: problem.BoundedWarnings(attempt.warnings)}
+	outcome := storedOutcome{Backend: attempt.Backend, Address: attempt.Address, Account: attempt.Account, NativeID: attempt.NativeID, Lenient: q.Lenient, Warnings: problem.BoundedWarnings(attempt.warnings, maxStoredWarnings)}
 	switch {
 	case err == nil:
 		// If the outcome cannot be stored, the persisted attempt still leads to the agent.

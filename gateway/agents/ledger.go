@@ -11,33 +11,34 @@ import (
 	"github.com/agentgw/agentgw/normalize"
 )
 
-// createLedger records which credential created which agent, and which creates are running, so
-// that reconciliation does not attribute an agent to the wrong create. It covers the creates of
-// this process only. It is safe for concurrent use.
+// createLedger records which agents each account's creates have made, and which creates are
+// running, so that reconciliation does not attribute an agent to the wrong create. Accounts may
+// number their agents alike, so nothing is known by an agent's id alone. It covers the creates
+// of this process only. It is safe for concurrent use.
 type createLedger struct {
-	creators *lru.Cache[ledgerAgent, string] // credential ids
+	created *lru.Cache[ledgerAgent, struct{}]
 
 	mu      sync.Mutex // also makes claim's check and add atomic
 	running map[ledgerName]int
 }
 
 type (
-	ledgerAgent struct{ address, nativeID string }
-	ledgerName  struct{ address, name string }
+	ledgerAgent struct{ address, account, nativeID string }
+	ledgerName  struct{ address, account, name string }
 )
 
 func newCreateLedger() *createLedger {
-	creators, err := lru.New[ledgerAgent, string](10_000)
+	created, err := lru.New[ledgerAgent, struct{}](10_000)
 	if err != nil {
 		panic(err) // the size is a constant
 	}
-	return &createLedger{creators: creators, running: map[ledgerName]int{}}
+	return &createLedger{created: created, running: map[ledgerName]int{}}
 }
 
 // begin records that a create is running until end is called with the native id of the created
 // agent, or with "" if that is not known.
 func (l *createLedger) begin(b auth.CallerBackend, change normalize.Change) (end func(nativeID string)) {
-	name := ledgerName{backendAddress(b), foldedName(change)}
+	name := ledgerName{backendAddress(b), b.Account, foldedName(change)}
 	l.mu.Lock()
 	l.running[name]++
 	l.mu.Unlock()
@@ -48,28 +49,28 @@ func (l *createLedger) begin(b auth.CallerBackend, change normalize.Change) (end
 			delete(l.running, name)
 		}
 		if nativeID != "" {
-			l.creators.Add(ledgerAgent{name.address, nativeID}, b.Credential.ID())
+			l.created.Add(ledgerAgent{name.address, name.account, nativeID}, struct{}{})
 		}
 	}
 }
 
-// claim attributes an agent to the credential of b. It fails if the agent has a creator, or while
-// a create of that name is running, because that create may be the one that made the agent.
+// claim attributes an agent to a create of b's account. It fails if another create made the
+// agent, or while a create of that name is running, because that may be the one that made it.
 func (l *createLedger) claim(b auth.CallerBackend, nativeID string, change normalize.Change) bool {
-	address := backendAddress(b)
+	name := ledgerName{backendAddress(b), b.Account, foldedName(change)}
+	agent := ledgerAgent{name.address, name.account, nativeID}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.running[ledgerName{address, foldedName(change)}] > 0 || l.creators.Contains(ledgerAgent{address, nativeID}) {
+	if l.running[name] > 0 || l.created.Contains(agent) {
 		return false
 	}
-	l.creators.Add(ledgerAgent{address, nativeID}, b.Credential.ID())
+	l.created.Add(agent, struct{}{})
 	return true
 }
 
-// creator returns the id of the credential that created an agent, or "" if it is not known.
-func (l *createLedger) creator(b auth.CallerBackend, nativeID string) string {
-	credential, _ := l.creators.Get(ledgerAgent{backendAddress(b), nativeID})
-	return credential
+// hasCreated reports whether a create of b's account is known to have made an agent.
+func (l *createLedger) hasCreated(b auth.CallerBackend, nativeID string) bool {
+	return l.created.Contains(ledgerAgent{backendAddress(b), b.Account, nativeID})
 }
 
 // backendAddress identifies a backend by its name and a hash of its base URL, so that a backend

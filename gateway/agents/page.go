@@ -40,7 +40,7 @@ func (s *Service) listResult(l listPage) (*Result, error) {
 	body = l.appendRows(body)
 	rows := body[start:]
 
-	tail := listTail{Complete: true, Warnings: problem.BoundedWarnings(l.warnings())}
+	tail := listTail{Complete: true, Warnings: problem.BoundedWarnings(l.warnings(), problem.MaxWarnings)}
 	for _, source := range l.sources {
 		tail.Sources = append(tail.Sources, source.Report)
 		tail.Complete = tail.Complete && source.Report.Status == problem.SourceOK

@@ -21,6 +21,10 @@ const (
 	zoneSkew = 26 * time.Hour
 )
 
+// maxKnownBefore bounds the ids, in bytes, of the agents that were known before an attempt, since
+// they are stored with it. Of other agents their time of creation decides.
+const maxKnownBefore = 16 << 10
+
 // maxCandidates bounds how many agents of the same name are read to find the created one.
 const maxCandidates = 8
 
@@ -70,9 +74,9 @@ func (s *Service) findCreated(ctx context.Context, b auth.CallerBackend, change 
 	candidates := 0
 	for i := range result.Snapshot.Len() {
 		row := result.Snapshot.Summary(i)
-		age, creator := attempt.compareCreation(row), s.ledger.creator(b, row.NativeID)
-		// An agent that this credential is known to have created belongs to another create.
-		if !isNamed(row, change) || age == createdBefore || creator == b.Credential.ID() {
+		age := attempt.compareCreation(row)
+		// An agent that the account is known to have created belongs to another create.
+		if !isNamed(row, change) || age == createdBefore || s.ledger.hasCreated(b, row.NativeID) {
 			continue
 		}
 		if candidates++; candidates > maxCandidates {
@@ -84,10 +88,8 @@ func (s *Service) findCreated(ctx context.Context, b auth.CallerBackend, change 
 			return nil, time.Time{}, outcomeUnknown(b, "an agent that may be the created one could not be read")
 		}
 		// Any deviation is ambiguous, not a mismatch: the backend may store other values
-		// than it was sent, list a new agent before it can be read, or have a wrong clock,
-		// and an agent created with another credential may be a different account's agent
-		// with the same id.
-		if err == nil && age == createdSince && creator == "" && matchesChange(b, agent, change) {
+		// than it was sent, list a new agent before it can be read, or have a wrong clock.
+		if err == nil && age == createdSince && matchesChange(b, agent, change) {
 			matches = append(matches, agent)
 		} else {
 			ambiguous = append(ambiguous, row.ID)
@@ -161,12 +163,16 @@ func cachedAgentsNamed(ctx context.Context, b auth.CallerBackend, change normali
 	if err != nil {
 		return nil
 	}
-	named := map[string]bool{}
+	named, size := map[string]bool{}, 0
 	for i := range result.Snapshot.Len() {
 		row := result.Snapshot.Summary(i)
-		if isNamed(row, change) {
-			named[row.NativeID] = true
+		if !isNamed(row, change) {
+			continue
 		}
+		if size += len(row.NativeID); size > maxKnownBefore {
+			break
+		}
+		named[row.NativeID] = true
 	}
 	return named
 }

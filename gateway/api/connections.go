@@ -19,6 +19,8 @@ import (
 type connections struct {
 	limits    func() config.Server // current settings
 	telemetry *telemetry.Telemetry
+	// descriptors bounds server.max_connections.
+	descriptors int
 
 	mu       sync.Mutex
 	open     map[*guardedConn]bool
@@ -73,13 +75,23 @@ func isTemporary(err error) bool {
 	return false
 }
 
+// reservedDescriptors are at least kept for everything but public connections: calls to
+// providers, the admin listener, the store, reloads.
+const reservedDescriptors = 64
+
+// connectionsFor returns how many connections a limit of descriptors allows: three quarters of
+// it, and never those that are reserved.
+func connectionsFor(descriptors int) int {
+	return max(1, min(descriptors*3/4, descriptors-reservedDescriptors))
+}
+
 // admit adds a connection, or returns nil if there are too many.
 func (cs *connections) admit(c net.Conn) net.Conn {
 	limits, from := cs.limits(), origin(c)
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	switch {
-	case len(cs.open) >= limits.MaxConnections:
+	case len(cs.open) >= min(limits.MaxConnections, cs.descriptors):
 		cs.telemetry.CountRefusal(RefusedConnections)
 		return nil
 	case from.IsValid() && cs.byOrigin[from] >= limits.MaxConnectionsPerAddress:

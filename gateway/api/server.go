@@ -9,6 +9,7 @@ package api
 
 import (
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -101,8 +102,14 @@ func NewServer(o Options) *Server {
 	c := o.Current().Server
 	s := &Server{Options: o, connections: &connections{
 		limits:    func() config.Server { return o.Current().Server },
-		telemetry: o.Telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{},
+		telemetry: o.Telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{}, descriptors: math.MaxInt,
 	}}
+	if limit, known := descriptorLimit(); known {
+		s.connections.descriptors = connectionsFor(limit)
+		if c.MaxConnections > s.connections.descriptors {
+			o.Log.Warn("server.max_connections is more than the limit of file descriptors allows (ulimit -n); fewer connections are accepted", "max_connections", c.MaxConnections, "descriptors", limit, "accepted", s.connections.descriptors)
+		}
+	}
 	s.bodyLimit = int64(c.BodyLimit)
 	s.documents = newDocuments(o.Version, o.Providers)
 	// Immutable is off: strings of a *fiber.Ctx alias buffers that the next request reuses, so

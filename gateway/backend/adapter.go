@@ -34,6 +34,7 @@ func (r *Result) read(ctx context.Context, adapter adapters.Adapter, b *Backend,
 	case err != nil:
 		return err
 	case call.Op == adapters.OpList:
+		b.Tenant(call.Credential).noteListed(listing.Agents)
 		r.Snapshot, err = catalog.NewSnapshot(b.Info, listing)
 	default:
 		r.Detail, err = catalog.NewDetail(b.Info, agent)

@@ -9,15 +9,11 @@ import (
 
 // checkID refuses native ids that the provider cannot have, before anything is sent: an id
 // of a request is the caller's text, and becomes part of a path at the provider. An id of
-// another form is accepted if the caller's own list, as it is cached, has it.
+// another form is accepted if the last list that the caller's credential got has it.
 func checkID(b *Backend) Middleware {
 	return func(next Endpoint) Endpoint {
 		return func(ctx context.Context, call Call) (Result, error) {
-			switch call.Op {
-			case adapters.OpList, adapters.OpCreate:
-				return next(ctx, call)
-			}
-			if !b.AcceptsID(ctx, next, call) {
+			if call.Op != adapters.OpList && call.Op != adapters.OpCreate && !b.AcceptsID(call) {
 				return Result{}, &normalize.Error{
 					Kind: normalize.KindNotFound, Provider: b.Info.Provider, Op: string(call.Op), Unsent: true,
 					Message: "the provider has no ids of this form",
@@ -28,14 +24,29 @@ func checkID(b *Backend) Middleware {
 	}
 }
 
-// AcceptsID reports whether a call's native id may become part of a path. cached is an
-// endpoint that serves the list from the cache.
-func (b *Backend) AcceptsID(ctx context.Context, cached Endpoint, call Call) bool {
-	if b.Info.AcceptsNativeID(call.NativeID) || b.Info.Operations[call.Op] == adapters.Emulated {
-		return true
+// AcceptsID reports whether a call's native id may become part of a path.
+func (b *Backend) AcceptsID(call Call) bool {
+	return b.Info.AcceptsNativeID(call.NativeID) || b.Info.Operations[call.Op] == adapters.Emulated ||
+		b.Tenant(call.Credential).hasListed(call.NativeID)
+}
+
+// noteListed keeps the ids of a list that do not have the provider's form.
+func (t *Tenant) noteListed(agents []*normalize.Agent) {
+	var odd map[string]bool
+	for _, a := range agents {
+		if !t.Backend.Info.AcceptsNativeID(a.NativeID) {
+			if odd == nil {
+				odd = map[string]bool{}
+			}
+			odd[a.NativeID] = true
+		}
 	}
-	list, err := cached(ctx, Call{Op: adapters.OpList, Credential: call.Credential, OnlyIfCached: true})
-	return err == nil && list.Snapshot.Find(call.NativeID) >= 0
+	t.oddIDs.Store(&odd)
+}
+
+func (t *Tenant) hasListed(nativeID string) bool {
+	odd := t.oddIDs.Load()
+	return odd != nil && (*odd)[nativeID]
 }
 
 // checkAnswer returns an error if a get was answered with another agent than the one asked

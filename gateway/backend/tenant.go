@@ -18,6 +18,8 @@ type Tenant struct {
 	CredentialID string
 	slots        *limit.Slots // of the bulkhead; shared with the predecessor and successor
 	quota        *quota       // shared likewise
+	// oddIDs are the ids of the last list that do not have the provider's form.
+	oddIDs atomic.Pointer[map[string]bool]
 }
 
 // tenants are those of one backend, by credential ID. It is safe for concurrent use.

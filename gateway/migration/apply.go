@@ -22,6 +22,9 @@ type ApplyInput struct {
 // Apply creates the target. If the outcome of an earlier create is unknown, it first looks
 // for the agent which that may have created, so that there is never a second target.
 func (s *Service) Apply(ctx context.Context, r Request, body ApplyInput) (*View, error) {
+	if err := checkAccept(body.Accept); err != nil {
+		return nil, err
+	}
 	return s.runStep(ctx, r, migrate.StepApply, func(ctx context.Context, m *migration) error {
 		if body.PlanHash != m.row.PlanHash {
 			return problem.New(problem.CodePlanStale, "plan_hash is not the hash of the current plan of migration %s; read the migration, and apply its plan_hash", m.row.ID)

@@ -7,6 +7,7 @@ package migration
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -192,12 +193,41 @@ func (m *migration) save(ctx context.Context, step migrate.Step, detail string, 
 	if errors.Is(err, sqlstore.ErrConflict) {
 		return stepRunningProblem(m.row.ID)
 	}
+	if p := limitProblem(err); p != nil {
+		return p
+	}
 	if err != nil {
 		return problem.StoreUnavailable(err)
 	}
 	m.row = written
 	return nil
 }
+
+// limitProblem returns the problem of what the store does not keep for one key; nil if it is none.
+func limitProblem(err error) *problem.Problem {
+	switch {
+	case errors.Is(err, sqlstore.ErrTooMany):
+		return problem.New(problem.CodeValidationFailed, "this key has reached a limit of the store: %d migrations, 1 GiB of their documents, or 1,000 steps of one migration that change nothing; ask the operator to remove old migrations", sqlstore.MaxMigrationsPerKey)
+	case errors.Is(err, sqlstore.ErrTooLarge):
+		return problem.New(problem.CodeValidationFailed, "the migration is larger than %d bytes with the agents that it keeps", sqlstore.MaxDocumentBytes)
+	}
+	return nil
+}
+
+// checkAccept returns a problem if a list of names to accept is longer than any migration needs.
+func checkAccept(names []string) error {
+	for i, name := range names {
+		if i >= maxAccept || len(name) > maxAcceptBytes {
+			return problem.InvalidField(fmt.Sprintf("/accept/%d", i), normalize.TooLong, fmt.Sprintf("at most %d names of %d bytes each can be accepted", maxAccept, maxAcceptBytes))
+		}
+	}
+	return nil
+}
+
+const (
+	maxAccept      = 200
+	maxAcceptBytes = 256
+)
 
 // nameTakenProblem returns the problem of an id of the source that is an alias already.
 func (m *migration) nameTakenProblem(name string) *problem.Problem {

@@ -18,6 +18,9 @@ type VerifyInput struct {
 
 // Verify compares the target with the plan. It writes to no backend.
 func (s *Service) Verify(ctx context.Context, r Request, body VerifyInput) (*View, error) {
+	if err := checkAccept(body.Accept); err != nil {
+		return nil, err
+	}
 	return s.runStep(ctx, r, migrate.StepVerify, func(ctx context.Context, m *migration) error {
 		target, err := m.readTarget(ctx)
 		if err != nil {
@@ -31,15 +34,11 @@ func (s *Service) Verify(ctx context.Context, r Request, body VerifyInput) (*Vie
 			}
 			sourceChanged = source.ETag() != m.doc.SourceETag
 		}
-		for _, name := range body.Accept {
-			if !slices.Contains(m.doc.AcceptedDifferences, name) {
-				m.doc.AcceptedDifferences = append(m.doc.AcceptedDifferences, name)
-			}
-		}
+		accepted := m.acceptDifferences(target, body.Accept)
 		m.recordVerification(target, sourceChanged)
 		detail := fmt.Sprintf("%d fields differ", len(m.differences(m.doc.Verification.Fields)))
-		if len(body.Accept) > 0 {
-			detail += "; accepted: " + strings.Join(body.Accept, ", ")
+		if len(accepted) > 0 {
+			detail += "; accepted: " + strings.Join(accepted, ", ")
 		}
 		switch {
 		case sourceChanged:
@@ -49,6 +48,18 @@ func (s *Service) Verify(ctx context.Context, r Request, body VerifyInput) (*Vie
 		}
 		return m.save(ctx, migrate.StepVerify, detail)
 	})
+}
+
+// acceptDifferences accepts those of the names that are differences, and returns them. Others
+// are not kept.
+func (m *migration) acceptDifferences(target *catalog.Detail, names []string) (accepted []string) {
+	for _, result := range migrate.Compare(m.doc.Change.change(), target.Agent, m.target.Info) {
+		if name := result.Name(); result.Differs() && slices.Contains(names, name) && !slices.Contains(m.doc.AcceptedDifferences, name) {
+			accepted = append(accepted, name)
+		}
+	}
+	m.doc.AcceptedDifferences = append(m.doc.AcceptedDifferences, accepted...)
+	return accepted
 }
 
 // recordVerification compares the target with the plan, and stores the result in doc.

@@ -105,7 +105,7 @@ func (m *migration) summary() Summary {
 // the cancellation of ctx where it reads the store: the step is done.
 func (m *migration) view(ctx context.Context) (*View, error) {
 	v := &View{
-		Summary: m.summary(), Accepted: m.doc.Accepted, Verification: m.doc.Verification, Warnings: problem.BoundedWarnings(m.warnings),
+		Summary: m.summary(), Accepted: m.doc.Accepted, Verification: m.doc.Verification, Warnings: problem.BoundedWarnings(m.warnings, problem.MaxWarnings),
 		Plan: planView{SourceETag: m.doc.SourceETag, Options: m.doc.Options, Findings: m.doc.Findings, Agent: createBody(m.target.Name, m.doc.Change.change()), Activate: m.doc.Activate},
 	}
 	for _, f := range m.doc.Findings {

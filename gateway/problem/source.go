@@ -68,12 +68,12 @@ func FromProvider(backend string, warnings []normalize.Warning) []Warning {
 	return out
 }
 
-// BoundedWarnings returns the first MaxWarnings of the warnings, and one that counts the
-// others. It is never null.
-func BoundedWarnings(warnings []Warning) []Warning {
-	more := len(warnings) - MaxWarnings
+// BoundedWarnings returns the first limit of the warnings, and one that counts the others. It
+// is never nil.
+func BoundedWarnings(warnings []Warning, limit int) []Warning {
+	more := len(warnings) - limit
 	if more <= 0 {
 		return append([]Warning{}, warnings...)
 	}
-	return append(slices.Clone(warnings[:MaxWarnings]), NewWarning("more_warnings", "", "", fmt.Sprintf("%d more warnings are left out", more)))
+	return append(slices.Clone(warnings[:limit]), NewWarning("more_warnings", "", "", fmt.Sprintf("%d more warnings are left out", more)))
 }

@@ -51,8 +51,6 @@ func AccountOf(owner string) string {
 var (
 	ErrVersionMismatch = errors.New("alias version mismatch")
 	ErrCycle           = errors.New("the alias would point to itself")
-	// ErrTooMany is returned if a key has reached its limit.
-	ErrTooMany = errors.New("too many for this key")
 )
 
 // Routes is what the gateway needs to route requests by name: all aliases, and the
@@ -153,9 +151,6 @@ func versionMismatch(current int64) error {
 	return domainError{fmt.Errorf("%w: the current version is %d", ErrVersionMismatch, current)}
 }
 
-// MaxAliasesPerKey bounds the aliases that one key creates.
-const MaxAliasesPerKey = 10_000
-
 // PutAlias creates or replaces an alias. The version must be its current one, 0 if it does
 // not exist; else the error is ErrVersionMismatch. If the target is an alias, the new alias
 // points to that alias' target; aliases that point to the name are updated to the new
@@ -172,7 +167,7 @@ func (s *Store) PutAlias(ctx context.Context, put Alias, version int64, entry Au
 		current := int64(0)
 		if before != nil {
 			current = before.Version
-		} else if err := checkCount(ctx, tx, "aliases", put.KeyID, MaxAliasesPerKey); err != nil {
+		} else if err := checkCount(ctx, tx, MaxAliasesPerKey, `SELECT count(*) FROM aliases WHERE key_id = $1`, put.KeyID); err != nil {
 			return err
 		}
 		if version != current {
@@ -182,21 +177,9 @@ func (s *Store) PutAlias(ctx context.Context, put Alias, version int64, entry Au
 			return err
 		}
 		entry.Subject, entry.Step, entry.Detail = "alias "+put.Name, "put", "to "+stored.Target
-		return insertAudit(ctx, tx, entry)
+		return insertAliasAudit(ctx, tx, entry)
 	})
 	return stored, err
-}
-
-// checkCount returns ErrTooMany if a key has created that many rows of a table.
-func checkCount(ctx context.Context, tx *sql.Tx, table, keyID string, limit int) error {
-	n := 0
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` WHERE key_id = $1`, keyID).Scan(&n); err != nil {
-		return err
-	}
-	if n >= limit {
-		return domainError{ErrTooMany}
-	}
-	return nil
 }
 
 // putAlias writes an alias and updates the aliases that point to its name. Every change
@@ -338,7 +321,7 @@ func (s *Store) DeleteAlias(ctx context.Context, owner, name string, version int
 			return err
 		}
 		entry.Subject, entry.Step, entry.Detail = "alias "+name, "delete", "pointed to "+before.Target
-		return insertAudit(ctx, tx, entry)
+		return insertAliasAudit(ctx, tx, entry)
 	})
 	return found, err
 }

@@ -25,6 +25,13 @@ func insertAudit(ctx context.Context, tx *sql.Tx, a AuditEntry) error {
 	return err
 }
 
+func insertAliasAudit(ctx context.Context, tx *sql.Tx, a AuditEntry) error {
+	if err := insertAudit(ctx, tx, a); err != nil {
+		return err
+	}
+	return trimAliasTrail(ctx, tx, a.KeyID)
+}
+
 // AuditLog returns the entries about a subject, oldest first.
 func (s *Store) AuditLog(ctx context.Context, subject string) (entries []AuditEntry, err error) {
 	err = s.read(ctx, func(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // errNotWriter is returned for a write to a SQLite file that another process writes, or
@@ -11,12 +12,13 @@ import (
 var errNotWriter = errors.New("another process writes the file, or it is read-only")
 
 // ensureWritable creates the file if it does not exist, with access for its owner only: it
-// may contain prompts. It reports false if the file exists and the process has no
-// permission to write it.
+// may contain prompts. It reports false if the file exists and the process may not write it, or
+// its file system is mounted read-only.
 func ensureWritable(path string) bool {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return !errors.Is(err, fs.ErrPermission) || !exists(path)
+		isReadOnly := errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+		return !isReadOnly || !exists(path)
 	}
 	return f.Close() == nil
 }

@@ -160,9 +160,12 @@ func (s *Store) WriteMigration(ctx context.Context, c MigrationChange) (stored M
 		if err != nil {
 			return err
 		}
-		routedBefore := ""
+		routedBefore, stateBefore := "", ""
 		if len(before) > 0 {
-			routedBefore = before[0].routeKey()
+			routedBefore, stateBefore = before[0].routeKey(), before[0].State
+		}
+		if err := checkMigration(ctx, tx, stored, stateBefore); err != nil {
+			return err
 		}
 		if routedBefore != stored.routeKey() || len(c.PutAliases)+len(c.RestoreAliases) > 0 {
 			if err := bumpRevision(ctx, tx); err != nil {

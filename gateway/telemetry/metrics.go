@@ -35,9 +35,7 @@ func (t *Telemetry) setUpMetrics(ctx context.Context, res *resource.Resource) er
 	}
 	options := []sdkmetric.Option{sdkmetric.WithReader(page), sdkmetric.WithResource(res)}
 	exporter, err := t.metricExporter(ctx)
-	if err != nil {
-		return err
-	}
+	t.ignore(err)
 	if exporter != nil {
 		goRuntime := sdkmetric.WithProducer(prometheusbridge.NewMetricProducer(prometheusbridge.WithGatherer(runtime)))
 		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(countedMetrics{exporter, t.metricDeliveries}, goRuntime)))

@@ -67,6 +67,7 @@ type Options struct {
 
 // New sets telemetry up. OTEL_TRACES_EXPORTER and OTEL_METRICS_EXPORTER are none (the
 // default), otlp (over HTTP, by the OTEL_EXPORTER_OTLP_* variables) or console.
+// Mistakes in OTEL_* variables are logged, and the defaults apply.
 // OTEL_SDK_DISABLED=true turns off all spans and metrics; the log, the journal and the Go
 // runtime on the page for Prometheus stay.
 func New(ctx context.Context, o Options) (*Telemetry, error) {
@@ -85,16 +86,22 @@ func New(ctx context.Context, o Options) (*Telemetry, error) {
 		attribute.String("service.name", "agentgw"), attribute.String("service.version", o.Version),
 		attribute.String("service.instance.id", uuid.NewString()),
 	), resource.WithFromEnv(), resource.WithTelemetrySDK())
-	if err != nil {
-		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	if err != nil { // res has the attributes that could be read
+		t.ignore(fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err))
 	}
-	if err := t.setUpTraces(ctx, o, res); err != nil {
-		return nil, err
-	}
+	t.setUpTraces(ctx, o, res)
 	if err := t.setUpMetrics(ctx, res); err != nil {
 		return nil, err
 	}
 	return t, nil
+}
+
+// ignore logs a mistake in an OTEL_* variable. It does not keep the gateway from starting: its
+// default applies.
+func (t *Telemetry) ignore(mistake error) {
+	if mistake != nil {
+		t.log.Warn("an OpenTelemetry variable is ignored", "problem", mistake.Error())
+	}
 }
 
 // disabled reports whether OTEL_SDK_DISABLED is true. The specification says that any other
@@ -115,7 +122,8 @@ func checkProtocol(signal string) error {
 	return nil
 }
 
-// positiveInt returns the value of an environment variable, or the default if it is empty.
+// positiveInt returns the value of an environment variable, or the default if it is empty or not
+// valid.
 func positiveInt(name string, byDefault int) (int, error) {
 	text := os.Getenv(name)
 	if text == "" {
@@ -123,7 +131,7 @@ func positiveInt(name string, byDefault int) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, fmt.Errorf("%s=%q: must be an integer of 1 or more", name, text)
+		return byDefault, fmt.Errorf("%s=%q: must be an integer of 1 or more", name, text)
 	}
 	return n, nil
 }

@@ -4,14 +4,17 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/agentgw/agentgw/gateway/journal"
+	"github.com/agentgw/agentgw/internal/syncbuf"
 )
 
 func newTelemetry(t *testing.T, o Options) *Telemetry {
@@ -32,22 +35,35 @@ func justNow(e RequestEvent) RequestEvent {
 	return e
 }
 
+// TestNew_InvalidVariables: a mistake in an OTEL_* variable is logged, and does not keep the
+// gateway from starting.
 func TestNew_InvalidVariables(t *testing.T) {
 	f := func(name, value, want string) {
 		t.Helper()
 		t.Setenv(name, value)
-		if _, err := New(context.Background(), Options{}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s=%s: %v", name, value, err)
+		log, spans := &syncbuf.Buffer{}, tracetest.NewInMemoryExporter()
+		told, err := New(context.Background(), Options{Log: slog.New(slog.NewTextHandler(log, nil)), SpanProcessor: trace.NewSimpleSpanProcessor(spans)})
+		if err != nil {
+			t.Fatalf("%s=%s: %v", name, value, err)
 		}
+		if !strings.Contains(strings.ReplaceAll(log.String(), `\"`, `"`), want) {
+			t.Errorf("%s=%s: the log is %s", name, value, log)
+		}
+		_, span := told.StartSpan(context.Background(), "x")
+		span.End()
+		if got := spans.GetSpans(); len(got) != 1 || !slices.Contains(got[0].Resource.Attributes(), attribute.String("service.name", "agentgw")) {
+			t.Errorf("%s=%s: %v", name, value, got)
+		}
+		_ = told.Shutdown(context.Background())
 		t.Setenv(name, "")
 	}
-	f("OTEL_TRACES_EXPORTER", "zipkin", `OTEL_TRACES_EXPORTER="zipkin" is not one of none, otlp, console`)
+	f("OTEL_RESOURCE_ATTRIBUTES", "team=voice,,broken", "OTEL_RESOURCE_ATTRIBUTES")
 	f("OTEL_METRICS_EXPORTER", "statsd", `OTEL_METRICS_EXPORTER="statsd" is not one of none, prometheus, otlp, console`)
 	f("OTEL_TRACES_SAMPLER", "sometimes", `OTEL_TRACES_SAMPLER="sometimes" is not one of`)
 	f("OTEL_TRACES_SAMPLER_ARG", "2", `OTEL_TRACES_SAMPLER_ARG="2" is not a ratio`)
+	f("OTEL_TRACES_EXPORTER", "zipkin", `OTEL_TRACES_EXPORTER="zipkin" is not one of none, otlp, console`)
 	t.Setenv("OTEL_TRACES_EXPORTER", "otlp")
 	f("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", `OTEL_EXPORTER_OTLP_PROTOCOL="grpc": only http/protobuf`)
-	f("OTEL_BSP_MAX_QUEUE_SIZE", "many", `OTEL_BSP_MAX_QUEUE_SIZE="many": must be an integer`)
 }
 
 // TestNew_SDKDisabled checks that the gateway works without spans and metrics.

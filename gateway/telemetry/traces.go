@@ -20,21 +20,18 @@ import (
 const queueSize = 8192
 
 // setUpTraces makes the tracer, with the exporter that OTEL_TRACES_EXPORTER names.
-func (t *Telemetry) setUpTraces(ctx context.Context, o Options, res *resource.Resource) error {
+func (t *Telemetry) setUpTraces(ctx context.Context, o Options, res *resource.Resource) {
 	sampler, err := sampler(os.Getenv("OTEL_TRACES_SAMPLER"), os.Getenv("OTEL_TRACES_SAMPLER_ARG"))
-	if err != nil {
-		return err
-	}
+	t.ignore(err)
 	if disabled() {
 		t.Tracer = noop.NewTracerProvider().Tracer(scope)
-		return nil
+		return
 	}
 	// The value of a panic may quote a credential or a provider, so no span records one.
 	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithoutPanicRecording()}
 	exporter, err := spanExporter(ctx)
+	t.ignore(err)
 	switch {
-	case err != nil:
-		return err
 	case o.SpanProcessor != nil:
 		options = append(options, sdktrace.WithSpanProcessor(o.SpanProcessor))
 	case exporter == nil:
@@ -42,15 +39,12 @@ func (t *Telemetry) setUpTraces(ctx context.Context, o Options, res *resource.Re
 		sampler = sdktrace.NeverSample()
 	default:
 		size, err := positiveInt("OTEL_BSP_MAX_QUEUE_SIZE", queueSize)
-		if err != nil {
-			return err
-		}
+		t.ignore(err)
 		options = append(options, sdktrace.WithSpanProcessor(newBoundedSpans(exporter, size, t.spanDeliveries)))
 	}
 	provider := sdktrace.NewTracerProvider(append(options, sdktrace.WithSampler(sampler))...)
 	t.shutdowns = append(t.shutdowns, provider.Shutdown)
 	t.Tracer = provider.Tracer(scope)
-	return nil
 }
 
 // spanExporter returns the exporter that OTEL_TRACES_EXPORTER names, or nil for none.
@@ -78,7 +72,8 @@ func spanExporter(ctx context.Context) (sdktrace.SpanExporter, error) {
 	}
 }
 
-// sampler returns the sampler that OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG name.
+// sampler returns the sampler that OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG name, with an
+// error the default.
 // Callers are not trusted: the sampled flag of a caller alone does not make the gateway
 // record, its trace passes the gateway's own ratio first.
 func sampler(name, arg string) (sdktrace.Sampler, error) {
@@ -86,7 +81,7 @@ func sampler(name, arg string) (sdktrace.Sampler, error) {
 	if arg != "" {
 		r, err := strconv.ParseFloat(arg, 64)
 		if err != nil || r < 0 || r > 1 {
-			return nil, fmt.Errorf("OTEL_TRACES_SAMPLER_ARG=%q is not a ratio from 0 to 1", arg)
+			return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(1)), fmt.Errorf("OTEL_TRACES_SAMPLER_ARG=%q is not a ratio from 0 to 1", arg)
 		}
 		ratio = r
 	}
@@ -97,7 +92,7 @@ func sampler(name, arg string) (sdktrace.Sampler, error) {
 		ratio = 1
 	case "traceidratio", "parentbased_traceidratio":
 	default:
-		return nil, fmt.Errorf("OTEL_TRACES_SAMPLER=%q is not one of always_on, always_off, traceidratio, or these with parentbased_", name)
+		return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(1)), fmt.Errorf("OTEL_TRACES_SAMPLER=%q is not one of always_on, always_off, traceidratio, or these with parentbased_", name)
 	}
 	root := sdktrace.TraceIDRatioBased(ratio)
 	options := []sdktrace.ParentBasedSamplerOption{sdktrace.WithRemoteParentSampled(root)}

@@ -38,3 +38,4 @@ ALTER TABLE alias_moves_owned RENAME TO alias_moves;
 CREATE INDEX aliases_target ON aliases (target);
 CREATE INDEX aliases_key ON aliases (key_id);
 CREATE INDEX migrations_key ON migrations (key_id);
+CREATE INDEX audit_key ON audit (key_id, at);
