@@ -30,6 +30,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/console"
 	"github.com/agentgw/agentgw/gateway/journal"
 	"github.com/agentgw/agentgw/gateway/limit"
+	"github.com/agentgw/agentgw/gateway/listener"
 	"github.com/agentgw/agentgw/gateway/migration"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
@@ -170,7 +171,7 @@ var labelValues = telemetry.LabelValues{
 	Fields:         migration.ShadowFields(),
 	CacheResults:   []string{string(backend.CacheHit), string(backend.CacheMiss), string(backend.CacheStale), string(backend.CacheCoalesced), string(backend.CacheBypass)},
 	AuthFailures:   []string{auth.ReasonMissing, auth.ReasonMalformed, auth.ReasonUnknown, auth.ReasonNotYet, auth.ReasonExpired},
-	Refusals:       []string{api.RefusedInFlight, api.RefusedShare, api.RefusedConnections, api.RefusedAddress},
+	Refusals:       []string{api.RefusedInFlight, api.RefusedShare, listener.RefusedConnections, listener.RefusedAddress},
 	IdempotentCreates: []string{
 		agents.IdempotentInProgress, agents.IdempotentReused, agents.IdempotentRefused, agents.IdempotentReplayed, agents.IdempotentFound, agents.IdempotentCreated, agents.IdempotentLost, agents.IdempotentNotCreated,
 	},

@@ -23,6 +23,7 @@ import (
 	"github.com/agentgw/agentgw/gateway"
 	"github.com/agentgw/agentgw/gateway/admin"
 	"github.com/agentgw/agentgw/gateway/api"
+	"github.com/agentgw/agentgw/gateway/listener"
 	"github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
@@ -76,7 +77,7 @@ func (s *service) listen() error {
 	}
 	public = s.public.Guard(public)
 	if files := s.config.File.Server.TLS; files.CertFile != "" {
-		tlsConfig, err := api.TLSConfig(files.CertFile, files.KeyFile)
+		tlsConfig, err := listener.TLSConfig(files.CertFile, files.KeyFile)
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ func (s *Service) Delete(ctx context.Context, caller *auth.Caller, q WriteQuery)
 	if q.DryRun {
 		return dryRunDelete(ctx, b, nativeID, q)
 	}
-	endTurn, err := s.turns.take(ctx, b, nativeID)
+	endTurn, err := s.takeTurn(ctx, b, nativeID)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/alias"
 	"github.com/agentgw/agentgw/gateway/auth"
 	"github.com/agentgw/agentgw/gateway/catalog"
+	"github.com/agentgw/agentgw/gateway/limit"
 	"github.com/agentgw/agentgw/gateway/payload"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/gateway/telemetry"
@@ -25,7 +26,7 @@ import (
 // Service performs the operations on agents. Its methods are safe for concurrent use.
 type Service struct {
 	Options
-	turns   turns
+	turns   limit.Turns[turnKey] // of updates and deletes
 	ledger  *createLedger
 	records *idempotencyRecords // nil without a store
 }

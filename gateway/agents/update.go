@@ -40,7 +40,7 @@ func (s *Service) updateTarget(ctx context.Context, to alias.Target, q WriteQuer
 	if q.DryRun {
 		return dryRunUpdate(ctx, to.NativeID, p, q)
 	}
-	release, err := s.turns.take(ctx, b, to.NativeID)
+	release, err := s.takeTurn(ctx, b, to.NativeID)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"github.com/agentgw/agentgw/gateway/listener"
 	"github.com/agentgw/agentgw/gateway/problem"
 )
 
@@ -76,7 +77,7 @@ func (s *Server) releaseBody(c *fiber.Ctx, r *requestState) {
 		}
 	}
 	c.Context().SetConnectionClose()
-	lingerOn(c.Context().Conn()) // the peer may still be sending what is refused
+	listener.LingerOn(c.Context().Conn()) // the peer may still be sending what is refused
 }
 
 func (s *Server) errBodyTooLarge() error {
@@ -108,7 +109,7 @@ func (s *Server) refuseHiddenBody(c *fiber.Ctx) error {
 	if !hasBody || c.Request().Header.ContentLength() != 0 {
 		return c.Next()
 	}
-	lingerOn(c.Context().Conn()) // the peer may be sending it
+	listener.LingerOn(c.Context().Conn()) // the peer may be sending it
 	if length > s.bodyLimit {
 		return s.errBodyTooLarge()
 	}

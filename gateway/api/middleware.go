@@ -12,16 +12,15 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/agentgw/agentgw/gateway/auth"
+	"github.com/agentgw/agentgw/gateway/listener"
 	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
 // Values of the reason label of agentgw_refused_total.
 const (
-	RefusedInFlight    = "max_inflight"
-	RefusedShare       = "fair_share"
-	RefusedConnections = "max_connections"
-	RefusedAddress     = "max_connections_per_address"
+	RefusedInFlight = "max_inflight"
+	RefusedShare    = "fair_share"
 )
 
 // recoverPanic turns a panic into a 500. It logs the panic's type and stack only: the
@@ -179,7 +178,7 @@ func (s *Server) handleServerError(c *fiber.Ctx, err error) error {
 	}
 	_, r.entry = s.Telemetry.Journal.Start(c.UserContext(), r.requestID, r.began)
 	s.writeProblem(c, r, err)
-	lingerOn(c.Context().Conn()) // the peer may still be sending what is refused
+	listener.LingerOn(c.Context().Conn()) // the peer may still be sending what is refused
 	s.finish(c, r, trace.SpanFromContext(c.UserContext()))
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/auth"
 	"github.com/agentgw/agentgw/gateway/backend"
 	"github.com/agentgw/agentgw/gateway/journal"
+	"github.com/agentgw/agentgw/gateway/listener"
 	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
@@ -95,7 +96,7 @@ func deadlineOf(c *fiber.Ctx, r *requestState) time.Time {
 	if c.Context().RequestBodyStream() == nil {
 		return deadline
 	}
-	if of := readDeadlineOf(c.Context().Conn()); !of.IsZero() && of.Before(deadline) {
+	if of := listener.ReadDeadlineOf(c.Context().Conn()); !of.IsZero() && of.Before(deadline) {
 		return of
 	}
 	return deadline

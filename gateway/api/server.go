@@ -1,4 +1,4 @@
-// Package api is the public HTTP API: connections, middlewares, routes, parsing of requests,
+// Package api is the public HTTP API: middlewares, routes, parsing of requests,
 // responses and their cache.
 //
 // It is the only package that imports Fiber and fasthttp. It may not know how an agent is
@@ -9,9 +9,7 @@ package api
 
 import (
 	"log/slog"
-	"math"
 	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +25,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/auth"
 	"github.com/agentgw/agentgw/gateway/backend"
 	"github.com/agentgw/agentgw/gateway/limit"
+	"github.com/agentgw/agentgw/gateway/listener"
 	"github.com/agentgw/agentgw/gateway/migration"
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
@@ -38,13 +37,13 @@ type Server struct {
 	bodyLimit int64 // in bytes; a reload does not change it
 
 	documents   *documents
-	connections *connections
+	connections *listener.Connections
 	leaving     atomic.Bool // responses close their connections
 	closing     atomic.Bool // new requests are refused
 
-	mu       sync.Mutex
-	listener net.Listener // nil before Serve
-	stopped  bool
+	mu      sync.Mutex
+	serving net.Listener // nil before Serve
+	stopped bool
 }
 
 // Limits of requests and responses that are not configurable.
@@ -100,16 +99,8 @@ type Settings struct {
 //	handle          the route: key, rate limit, fair share, scope, response cache, handler
 func NewServer(o Options) *Server {
 	c := o.Current().Server
-	s := &Server{Options: o, connections: &connections{
-		limits:    func() config.Server { return o.Current().Server },
-		telemetry: o.Telemetry, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{}, descriptors: math.MaxInt,
-	}}
-	if limit, known := descriptorLimit(); known {
-		s.connections.descriptors = connectionsFor(limit)
-		if c.MaxConnections > s.connections.descriptors {
-			o.Log.Warn("server.max_connections is more than the limit of file descriptors allows (ulimit -n); fewer connections are accepted", "max_connections", c.MaxConnections, "descriptors", limit, "accepted", s.connections.descriptors)
-		}
-	}
+	s := &Server{Options: o}
+	s.connections = listener.New(func() config.Server { return o.Current().Server }, o.Telemetry, o.Log)
 	s.bodyLimit = int64(c.BodyLimit)
 	s.documents = newDocuments(o.Version, o.Providers)
 	// Immutable is off: strings of a *fiber.Ctx alias buffers that the next request reuses, so
@@ -180,7 +171,7 @@ func (discardLogger) Printf(string, ...any) {}
 // listener.
 func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
-	s.listener = l
+	s.serving = l
 	stopped := s.stopped
 	s.mu.Unlock()
 	if stopped {
@@ -189,9 +180,13 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.app.Listener(l)
 }
 
+// Guard returns a listener whose connections are limited in number and, after a request was
+// refused, closed without losing the response. A TLS listener must wrap the returned one.
+func (s *Server) Guard(l net.Listener) net.Listener { return s.connections.Guard(l) }
+
 // OpenConnections returns the number of open connections of guarded listeners, and of the
 // addresses that they come from.
-func (s *Server) OpenConnections() (connections, addresses int) { return s.connections.count() }
+func (s *Server) OpenConnections() (connections, addresses int) { return s.connections.Count() }
 
 // ServeConn serves one connection, without a listener, until it ends.
 func (s *Server) ServeConn(c net.Conn) error { return s.app.Server().ServeConn(c) }
@@ -206,9 +201,9 @@ func (s *Server) Shutdown(grace time.Duration) error {
 	s.RefuseRequests()
 	s.mu.Lock()
 	s.stopped = true
-	l := s.listener
+	l := s.serving
 	s.mu.Unlock()
-	s.connections.endReads(time.Now().Add(lastRequests))
+	s.connections.EndReads(time.Now().Add(lastRequests))
 	err := s.app.ShutdownWithTimeout(grace)
 	if l != nil {
 		_ = l.Close() // Serve may have started it in between

@@ -1,5 +1,5 @@
-// Package limit shares a bounded number of slots fairly among names: a semaphore that
-// refuses and a queue that waits.
+// Package limit shares a bounded number of slots, or of bytes, fairly among names: semaphores
+// that refuse, a queue that waits, and turns.
 //
 // It may not know what the names are: keys, credentials or anything else.
 package limit

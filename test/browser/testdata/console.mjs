@@ -51,10 +51,19 @@ await withPage(browserPath, base, { viewport: { width: 1280, height: 900 }, colo
   await page.keyboard.press("/");
   await page.keyboard.type("upstream_error");
   await page.keyboard.press("Escape");
-  for (let i = await rows.count(); i > 0; i--) await page.keyboard.press("j"); // to the first that failed: it was retried
-  await page.keyboard.press("Enter");
   const waterfall = page.locator("#list .waterfall").first();
-  await waterfall.getByText("attempt 2").first().waitFor();
+  let retried = false; // the retry budget allows one a second: one of the first that failed was retried
+  for (let i = await rows.count(); i > 0; i--) await page.keyboard.press("j");
+  for (let i = await rows.count(); i > 0 && !retried; i--) {
+    await page.keyboard.press("Enter");
+    await waterfall.waitFor();
+    retried = (await waterfall.getByText("attempt 2").count()) > 0;
+    if (!retried) {
+      await page.keyboard.press("Enter");
+      await page.keyboard.press("k");
+    }
+  }
+  need("no request that failed was retried", retried);
   need("no bars", (await waterfall.locator(".bar.failed").count()) >= 2);
   await waterfall.scrollIntoViewIfNeeded();
   await checkReadable("a waterfall, dark");

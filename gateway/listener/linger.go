@@ -1,4 +1,4 @@
-package api
+package listener
 
 import (
 	"crypto/tls"
@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// guardedConn is a connection that connections counts. It can linger: closing a connection
+// guardedConn is a connection that Connections counts. It can linger: closing a connection
 // while the peer still sends resets it, and the peer may lose the response, such as a 413.
 // A lingering connection therefore reads and discards for a while before it closes (RFC 9112,
 // section 9.6).
 type guardedConn struct {
 	net.Conn
-	connections *connections
+	connections *Connections
 	origin      netip.Addr
 	linger      atomic.Bool
 	// readDeadline is the last one that was set.
@@ -31,8 +31,8 @@ const (
 	lingerBytes = 64 << 20
 )
 
-// lingerOn makes c linger when it is closed, if it is a guardedConn or TLS over one.
-func lingerOn(c net.Conn) {
+// LingerOn makes c linger when it is closed, if it is a guardedConn or TLS over one.
+func LingerOn(c net.Conn) {
 	if l := guarded(c); l != nil {
 		l.linger.Store(true)
 	}
@@ -47,8 +47,8 @@ func guarded(c net.Conn) *guardedConn {
 	return l
 }
 
-// readDeadlineOf returns the read deadline of a guarded connection; zero for none.
-func readDeadlineOf(c net.Conn) time.Time {
+// ReadDeadlineOf returns the read deadline of a guarded connection; zero for none.
+func ReadDeadlineOf(c net.Conn) time.Time {
 	if l := guarded(c); l != nil {
 		if deadline := l.readDeadline.Load(); deadline != nil {
 			return *deadline
@@ -68,7 +68,7 @@ func (c *guardedConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.Conn.SetWriteDeadline(t))
 }
 
-// Close closes the connection, after lingering if lingerOn was called.
+// Close closes the connection, after lingering if LingerOn was called.
 func (c *guardedConn) Close() error {
 	defer c.once.Do(func() { c.connections.closed(c) })
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() {

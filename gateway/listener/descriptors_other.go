@@ -1,5 +1,5 @@
 //go:build !unix
 
-package api
+package listener
 
 func descriptorLimit() (limit int, known bool) { return 0, false }

@@ -1,7 +1,13 @@
-package api
+// Package listener has the public listener: connections that are counted and limited, that
+// close without losing a response, and TLS whose certificate is renewed.
+//
+// It may not know HTTP. Begin with [New].
+package listener
 
 import (
 	"errors"
+	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -13,10 +19,16 @@ import (
 	"github.com/agentgw/agentgw/gateway/telemetry"
 )
 
-// connections tracks the connections of a server. It limits their number, in total and from
+// Values of the reason label of agentgw_refused_total.
+const (
+	RefusedConnections = "max_connections"
+	RefusedAddress     = "max_connections_per_address"
+)
+
+// Connections tracks the connections of a server. It limits their number, in total and from
 // one address, and closes those over a limit without a response. It is safe for concurrent
 // use.
-type connections struct {
+type Connections struct {
 	limits    func() config.Server // current settings
 	telemetry *telemetry.Telemetry
 	// descriptors bounds server.max_connections.
@@ -29,13 +41,26 @@ type connections struct {
 	readDeadline atomic.Pointer[time.Time] // upper bound of all read deadlines; nil for none
 }
 
-// Guard returns a listener whose connections are limited in number and, after a request was
-// refused, closed without losing the response. A TLS listener must wrap the returned one.
-func (s *Server) Guard(l net.Listener) net.Listener { return guardedListener{l, s.connections} }
+// New returns the connections of a server within the limits of the current settings. More than
+// the limit of file descriptors allows are never accepted; the log says so.
+func New(limits func() config.Server, t *telemetry.Telemetry, log *slog.Logger) *Connections {
+	cs := &Connections{limits: limits, telemetry: t, open: map[*guardedConn]bool{}, byOrigin: map[netip.Addr]int{}, descriptors: math.MaxInt}
+	if limit, known := descriptorLimit(); known {
+		cs.descriptors = connectionsFor(limit)
+		if wanted := limits().MaxConnections; wanted > cs.descriptors {
+			log.Warn("server.max_connections is more than the limit of file descriptors allows (ulimit -n); fewer connections are accepted", "max_connections", wanted, "descriptors", limit, "accepted", cs.descriptors)
+		}
+	}
+	return cs
+}
+
+// Guard returns a listener whose connections are limited in number and, after LingerOn,
+// closed without losing the response. A TLS listener must wrap the returned one.
+func (cs *Connections) Guard(l net.Listener) net.Listener { return guardedListener{l, cs} }
 
 type guardedListener struct {
 	net.Listener
-	connections *connections
+	connections *Connections
 }
 
 // Backoff of Accept while the process or the system is out of resources.
@@ -86,7 +111,7 @@ func connectionsFor(descriptors int) int {
 }
 
 // admit adds a connection, or returns nil if there are too many.
-func (cs *connections) admit(c net.Conn) net.Conn {
+func (cs *Connections) admit(c net.Conn) net.Conn {
 	limits, from := cs.limits(), origin(c)
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -119,7 +144,7 @@ func origin(c interface{ RemoteAddr() net.Addr }) netip.Addr {
 }
 
 // closed removes a connection.
-func (cs *connections) closed(c *guardedConn) {
+func (cs *Connections) closed(c *guardedConn) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	delete(cs.open, c)
@@ -128,8 +153,8 @@ func (cs *connections) closed(c *guardedConn) {
 	}
 }
 
-// endReads limits the read deadlines of all connections, also of future ones.
-func (cs *connections) endReads(at time.Time) {
+// EndReads limits the read deadlines of all connections, also of future ones.
+func (cs *Connections) EndReads(at time.Time) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.readDeadline.Store(&at)
@@ -138,22 +163,22 @@ func (cs *connections) endReads(at time.Time) {
 	}
 }
 
-// setReadDeadline sets the read deadline of a connection, at the latest that of endReads.
-func (cs *connections) setReadDeadline(c *guardedConn, deadline time.Time) error {
+// setReadDeadline sets the read deadline of a connection, at the latest that of EndReads.
+func (cs *Connections) setReadDeadline(c *guardedConn, deadline time.Time) error {
 	for {
 		bound := cs.readDeadline.Load()
 		if bound != nil && (deadline.IsZero() || deadline.After(*bound)) {
 			deadline = *bound
 		}
-		// endReads may have set an earlier deadline in between.
+		// EndReads may have set an earlier deadline in between.
 		if err := c.Conn.SetReadDeadline(deadline); err != nil || cs.readDeadline.Load() == bound {
 			return err
 		}
 	}
 }
 
-// count returns the number of connections and of the addresses that they come from.
-func (cs *connections) count() (connections, addresses int) {
+// Count returns the number of connections and of the addresses that they come from.
+func (cs *Connections) Count() (connections, addresses int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	return len(cs.open), len(cs.byOrigin)
