@@ -16,9 +16,9 @@ import (
 // has 200 pages of 100.
 const MaxRows = 20_000
 
-// maxDepth bounds how deep the JSON of a response nests. Extensions are passed on
-// to callers, whose parsers may not accept more.
-const maxDepth = 100
+// MaxDepth bounds how deep the JSON of an agent nests. Extensions are passed on to callers,
+// whose parsers may not accept more.
+const MaxDepth = 100
 
 // RawRows holds the agents of a list, each as it was sent: at most MaxRows.
 type RawRows []jsontext.Value
@@ -59,14 +59,15 @@ func (r *RawRows) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 }
 
 // validateReply checks what every JSON response has in common, before the adapter
-// decodes it: its Content-Type and how deep it nests.
+// decodes it: its Content-Type and how deep it nests. Of a list, a row that nests too deep is
+// left out when it is decoded.
 func validateReply(provider string, op Operation, r Response) error {
 	switch {
 	case len(r.Body) == 0 || op == OpDelete:
 	case !saysJSON(r.Header.Get("Content-Type")):
 		return BadResponse(provider, op, r, "the body is not JSON, by its Content-Type")
-	case deeperThan(r.Body, maxDepth):
-		return WrongShape(provider, op, r, fmt.Sprintf("the JSON is nested deeper than %d", maxDepth))
+	case op != OpList && DeeperThan(r.Body, MaxDepth):
+		return WrongShape(provider, op, r, fmt.Sprintf("the JSON is nested deeper than %d", MaxDepth))
 	}
 	return nil
 }
@@ -92,9 +93,9 @@ func saysJSON(contentType string) bool {
 	return false
 }
 
-// deeperThan reports whether brackets outside of strings nest deeper than that
+// DeeperThan reports whether brackets outside of strings nest deeper than that
 // many levels. It does not check that data is JSON.
-func deeperThan(data []byte, levels int) bool {
+func DeeperThan(data []byte, levels int) bool {
 	depth := 0
 	for i := 0; i < len(data); i++ {
 		switch data[i] {

@@ -30,7 +30,7 @@ func decodeResponse(status int, contentType, body string, v any) error {
 			return req.Receive(Response{Status: status, Header: header, Body: []byte(body)})
 		},
 	}
-	return c.Send(context.Background(), Credential{}, Call{Op: OpList}, func(r Response) error { return Decode("p", OpList, r, v) })
+	return c.Send(context.Background(), Credential{}, Call{Op: OpGet}, func(r Response) error { return Decode("p", OpList, r, v) })
 }
 
 func TestValidateReply_ContentType(t *testing.T) {
@@ -55,11 +55,11 @@ func TestValidateReply_ContentType(t *testing.T) {
 
 func TestValidateReply_Nesting(t *testing.T) {
 	nested := func(levels int) string { return strings.Repeat(`[`, levels) + strings.Repeat(`]`, levels) }
-	if err := decodeResponse(200, "", nested(maxDepth), new(any)); err != nil {
-		t.Errorf("%d levels: %v", maxDepth, err)
+	if err := decodeResponse(200, "", nested(MaxDepth), new(any)); err != nil {
+		t.Errorf("%d levels: %v", MaxDepth, err)
 	}
-	if err := decodeResponse(200, "", nested(maxDepth+1), new(any)); normalize.KindOf(err) != normalize.KindWrongShape {
-		t.Errorf("%d levels: %v", maxDepth+1, err)
+	if err := decodeResponse(200, "", nested(MaxDepth+1), new(any)); normalize.KindOf(err) != normalize.KindWrongShape {
+		t.Errorf("%d levels: %v", MaxDepth+1, err)
 	}
 	// Brackets in strings nest nothing, whatever is escaped beside them.
 	for _, text := range []string{strings.Repeat("[{", 200), `\`, `"`, `\"[`, `[\\`} {
@@ -67,7 +67,7 @@ func TestValidateReply_Nesting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		body := `{"a": ` + string(quoted) + `, "b": ` + nested(maxDepth-1) + `}`
+		body := `{"a": ` + string(quoted) + `, "b": ` + nested(MaxDepth-1) + `}`
 		if err := decodeResponse(200, "", body, new(any)); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -100,7 +100,7 @@ func TestRawRows_Bound(t *testing.T) {
 	}
 }
 
-// TestDeeperThan compares deeperThan with a search byte by byte.
+// TestDeeperThan compares DeeperThan with a search byte by byte.
 func TestDeeperThan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := rapid.SliceOf(rapid.SampledFrom([]byte(`{}[]""\ab`))).Draw(t, "data")
@@ -120,7 +120,7 @@ func TestDeeperThan(t *testing.T) {
 				depth--
 			}
 		}
-		if got := deeperThan(data, levels); got != want {
+		if got := DeeperThan(data, levels); got != want {
 			t.Fatalf("%q is deeper than %d: %v", data, levels, got)
 		}
 	})

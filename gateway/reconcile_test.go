@@ -45,8 +45,28 @@ func TestReconcile_IgnoresAgentOfARunningCreate(t *testing.T) {
 	}
 }
 
-// TestReconcile_IgnoresAgentOfAnotherCredential: two credentials may see one account.
-func TestReconcile_IgnoresAgentOfAnotherCredential(t *testing.T) {
+// TestReconcile_OtherAccountWithTheSameID: accounts may number their agents alike. That another
+// account's create made its own t1 says nothing about this account's t1.
+func TestReconcile_OtherAccountWithTheSameID(t *testing.T) {
+	t.Parallel() // it mostly waits
+	b := tenantsBench(t)
+	control := b.vendors["krosai"].Control()
+	made := fmt.Sprintf(`{"id": "t1", "name": "Same", "system_prompt": "p", "created_at": %q}`, time.Now().UTC().Format(time.RFC3339))
+	body := fmt.Sprintf(newAgents["krosai"], "Same")
+	b.vendors["krosai"].Seed(b.env["ONE_KROSAI"], []byte(made))
+	control.Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Status: 201, Body: made})
+	b.ask("alpha", "POST", "/v1/agents", body).wants(t, 201, "")
+	// The other account's create makes its own t1, and the response is lost.
+	control.Fail(sandbox.Fault{Method: http.MethodPost, Times: 1, Reset: true})
+	b.ask("gamma", "POST", "/v1/agents", body, "Idempotency-Key: k").wants(t, 504, "write_outcome_unknown")
+	b.vendors["krosai"].Seed(b.env["TWO_KROSAI"], []byte(made))
+	if got := b.ask("gamma", "POST", "/v1/agents", body, "Idempotency-Key: k").wants(t, 201, ""); got.body["id"] != "krosai:t1" {
+		t.Errorf("%s", got.text)
+	}
+}
+
+// TestReconcile_IgnoresAgentOfAnotherKey: two keys may use one account.
+func TestReconcile_IgnoresAgentOfAnotherKey(t *testing.T) {
 	b := newBench(t, lostBench)
 	b.reload("- id: "+keyRead+"\n", "- id: "+keyRead+"\n", "scopes: [agents:read]", "scopes: [agents:read, agents:write]")
 	body := fmt.Sprintf(newAgents["krosai"], "Same")

@@ -2,6 +2,7 @@ package klen
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -98,8 +99,9 @@ func TestList_UndocumentedShape(t *testing.T) {
 // TestList_UnreadableRows: a row that cannot be an agent is left out, and the list is partial.
 func TestList_UnreadableRows(t *testing.T) {
 	for row, want := range map[string]string{
-		`7`:                           "no agent: /agents/1 is a number, not an object",
-		`null`:                        "no agent: /agents/1 is null, not an object",
+		`7`:    "no agent: /agents/1 is a number, not an object",
+		`null`: "no agent: /agents/1 is null, not an object",
+		`{"id": 2, "x": ` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`: "no agent: /agents/1 nests deeper than 100 levels",
 		`{"name": "x"}`:               "no agent: /agents/1/id is missing",
 		`{"id": null}`:                "no agent: /agents/1/id is missing",
 		`{"id": [2]}`:                 "no agent: /agents/1/id is missing",

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -9,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/normalize"
 )
 
@@ -29,6 +31,10 @@ const maxAgentWarnings = 100
 // ReadPayload decodes the object at a JSON pointer of a reply into a T. It fails if it is
 // no object; the error names the pointer and quotes nothing.
 func ReadPayload[T any](pointer string, data jsontext.Value) (T, *Payload, error) {
+	if adapters.DeeperThan(data, adapters.MaxDepth) {
+		var none T
+		return none, nil, fmt.Errorf("%s nests deeper than %d levels", pointer, adapters.MaxDepth)
+	}
 	p := &Payload{pointer: pointer, raw: data, object: data}
 	tidied := data.Kind() != '{'
 	for {

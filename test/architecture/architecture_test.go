@@ -267,3 +267,24 @@ func numbers(version string) (n [3]int) {
 	}
 	return n
 }
+
+// TestPackages_AreSmall: a reader can take in a package and a file.
+func TestPackages_AreSmall(t *testing.T) {
+	const maxPackage, maxFile = 2500, 400 // lines that are not tests
+	for _, p := range packages(t) {
+		total := 0
+		for _, name := range p.GoFiles {
+			text, err := os.ReadFile(filepath.Join(p.Dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := strings.Count(string(text), "\n")
+			if total += lines; lines > maxFile {
+				t.Errorf("%s/%s has %d lines, more than %d", p.ImportPath, name, lines, maxFile)
+			}
+		}
+		if total > maxPackage {
+			t.Errorf("%s has %d lines, more than %d: cut it where its subjects part", p.ImportPath, total, maxPackage)
+		}
+	}
+}
