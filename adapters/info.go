@@ -128,13 +128,14 @@ type Info struct {
 // AcceptsNativeID reports whether an id has the provider's form. Others are not put into
 // the path of a request unless the provider's own list has them: "../keys", however
 // escaped, is another resource to some servers. If no form is documented, an id has no
-// slash, backslash, percent sign or control character, and is not "." or "..".
+// slash, backslash, percent sign, question mark, number sign, semicolon or control
+// character, and is not "." or "..".
 func (i *Info) AcceptsNativeID(id string) bool {
 	if i.NativeIDs != nil {
 		return i.NativeIDs.MatchString(id)
 	}
 	return id != "" && id != "." && id != ".." && utf8.ValidString(id) &&
-		!strings.ContainsAny(id, `/\%`) && !strings.ContainsFunc(id, unicode.IsControl)
+		!strings.ContainsAny(id, `/\%?#;`) && !strings.ContainsFunc(id, unicode.IsControl)
 }
 
 // Supports reports whether the operation is native or emulated.

@@ -47,6 +47,9 @@ func (s Source) resolve(data []byte, file File, order, invalidNames []string) (*
 			r.warn(fmt.Sprintf("should be below 90%% of server.request_timeout (%s): otherwise the request timeout ends calls to a hanging backend first, and they are not counted as failures", server.RequestTimeout), "backends", name, "timeout")
 		}
 		c.Backends = append(c.Backends, r.backend(name, b))
+		if n := file.Server.MaxUpstreamBytes; n > 0 && n < 2*b.MaxResponseBytes {
+			r.problem(fmt.Sprintf("is more than a half of server.max_upstream_bytes, which is what one credential gets; want at most %d bytes", n/2), "backends", name, "max_response_bytes")
+		}
 		if b.SharedCredential != "" {
 			shared[name] = r.secret(b.SharedCredential, "backends", name, "shared_credential")
 		}
@@ -125,6 +128,9 @@ func (r *resolver) server(file File) {
 	r.positive(file.Server.RequestTimeout, "server", "request_timeout")
 	if file.Server.BodyLimit <= 0 {
 		r.problem("must be greater than 0B", "server", "body_limit")
+	}
+	if n := file.Server.MaxBodyBytes; n > 0 && n < 2*file.Server.BodyLimit {
+		r.problem(fmt.Sprintf("one key gets half of it, which is less than server.body_limit; want at least %d bytes", 2*file.Server.BodyLimit), "server", "max_body_bytes")
 	}
 	for i, origin := range file.Server.CORS.Origins {
 		u, err := url.Parse(origin)

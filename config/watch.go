@@ -16,7 +16,7 @@ const (
 	// write in several steps.
 	settleDelay = 100 * time.Millisecond
 	// settleTime is how long the files must be unchanged before a change is reported.
-	settleTime = 300 * time.Millisecond
+	settleTime = 500 * time.Millisecond
 )
 
 // Watch calls changed whenever the content of the files differs from the last fingerprint,
@@ -78,20 +78,21 @@ func Watch(ctx context.Context, files func() []string, last [32]byte, changed fu
 // long, and reports whether it had to wait: a file that is read while it is being written
 // may lack keys, which would stop working.
 func WaitUntilWritten(ctx context.Context, path string) (waited bool) {
+	last, err := os.Stat(path)
 	for range 10 {
-		info, err := os.Stat(path)
-		if err != nil || !info.Mode().IsRegular() {
-			return waited
-		}
-		age := time.Since(info.ModTime())
-		if age < 0 || age >= settleTime {
+		// The clock of a file system may be ahead.
+		if err != nil || !last.Mode().IsRegular() || time.Since(last.ModTime()).Abs() >= settleTime {
 			return waited
 		}
 		waited = true
 		select {
 		case <-ctx.Done():
 			return waited
-		case <-time.After(settleTime - age):
+		case <-time.After(settleTime):
+		}
+		before := last
+		if last, err = os.Stat(path); err == nil && last.Size() == before.Size() && last.ModTime().Equal(before.ModTime()) {
+			return waited
 		}
 	}
 	return waited

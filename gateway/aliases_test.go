@@ -224,3 +224,38 @@ func TestAlias_OfAKeyThatIsGone(t *testing.T) {
 		t.Errorf("%s", r.text)
 	}
 }
+
+// TestAlias_CredentialsThatPart: a key that gets another credential takes no alias from the keys
+// that keep the old one, also if the configuration is read without those for a moment.
+func TestAlias_CredentialsThatPart(t *testing.T) {
+	b := newBench(t, "")
+	b.put(krosAgent, talkAgent, 0).wants(t, 201, "")
+	want := func(key, id string) {
+		t.Helper()
+		if r := b.ask(key, "GET", "/v1/agents/"+krosAgent, "", "Cache-Control: no-cache").wants(t, 200, ""); r.body["id"] != id {
+			t.Errorf("%s gets %v, want %s", key, r.body["id"], id)
+		}
+	}
+	// acme gets a credential of its own; the reader keeps the old one.
+	b.env["OWN_KROSAI"] = "canary-own-krosai"
+	b.vendors["krosai"].SeedDemo("canary-own-krosai")
+	b.file = strings.Replace(b.file, "krosai: env:ACME_KROSAI", "krosai: env:OWN_KROSAI", 1)
+	whole := b.file
+	b.reload()
+	want(keyAcme, krosAgent)
+	want(keyRead, talkAgent)
+	b.file = b.file[:strings.Index(b.file, "  - id: "+keyRead)] // the end is not written yet
+	b.reload()
+	want(keyAcme, krosAgent)
+	b.file = whole
+	b.reload()
+	want(keyAcme, krosAgent)
+	want(keyRead, talkAgent)
+	// Both get another one: nobody's, since nobody can say whose.
+	b.env["READ_KROSAI"] = "canary-read-krosai"
+	b.vendors["krosai"].SeedDemo("canary-read-krosai")
+	b.file = strings.Replace(b.file, "krosai: env:ACME_KROSAI", "krosai: env:READ_KROSAI", 1)
+	b.reload()
+	want(keyAcme, krosAgent)
+	want(keyRead, talkAgent) // the reader was the only one that had it
+}

@@ -90,7 +90,8 @@ func TestAttack_DNSRebinding(t *testing.T) {
 	handler := b.gateway.NewAdmin(func() ([]string, error) { return nil, nil }).Handler()
 	for host, want := range map[string]int{
 		"rebound.example": 421, "rebound.example:9090": 421, "127.0.0.1.rebound.example": 421, "localhost.rebound.example": 421, "": 421,
-		"localhost": 200, "LOCALHOST:9090": 200, "127.0.0.1:9090": 200, "[::1]:9090": 200, "10.1.2.3:9090": 200, "agentgw.internal:9090": 200, "Agentgw.Internal": 200,
+		"[::1%evil.example]": 421, "[[localhost]]": 421, "[localhost]": 421, "localhost:evil.example": 421, "127.1": 421, "::1": 421,
+		"localhost": 200, "LOCALHOST:9090": 200, "127.0.0.1:9090": 200, "[::1]:9090": 200, "[::1]": 200, "10.1.2.3:9090": 200, "agentgw.internal:9090": 200, "Agentgw.Internal": 200,
 	} {
 		for _, request := range []struct{ method, path string }{
 			{"GET", "/livez"}, {"GET", "/console"}, {"GET", "/console/migrations.json"}, {"GET", "/metrics"}, {"POST", "/cache/purge"}, {"POST", "/reload"},

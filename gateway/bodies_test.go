@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -69,7 +70,7 @@ func TestBody_NotNeeded(t *testing.T) {
 func TestBody_MemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "")
-	b.reload("request_timeout: 2m", "request_timeout: 2m, max_body_bytes: 256KiB")
+	b.reload("request_timeout: 2m", "request_timeout: 2m, body_limit: 128KiB, max_body_bytes: 256KiB")
 	acme, reader := "X-API-Key: "+b.keys[keyAcme]+"\r\n", keyAcme
 	held, heldIn := b.sendHead(acme, 100<<10, strings.Repeat(" ", 96<<10))
 	waittest.Until(t, "the memory", func() bool { return b.gateway.bodies.Used() >= 96<<10 })
@@ -100,6 +101,7 @@ func TestExpect(t *testing.T) {
 	}{
 		"too large":         {key + expect, 52428800, 413},
 		"without a key":     {expect, 100, 401},
+		"in another case":   {"Expect: 100-Continue\r\n", 100, 401},
 		"of an unknown key": {"X-API-Key: nobody\r\n" + expect, 100, 401},
 	} {
 		conn, in := b.sendHead(c.headers, c.length, "")
@@ -191,5 +193,55 @@ func TestConnectionClose(t *testing.T) {
 		if len(statuses) != 1 || !closed {
 			t.Errorf("%q: %v, closed %v", lines, statuses, closed)
 		}
+	}
+}
+
+// TestBody_Incomplete: a request whose body did not arrive completely is not carried out.
+func TestBody_Incomplete(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "")
+	const agent = `{"backend": "krosai", "name": "Half"}`
+	head := "POST /v1/agents HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nX-API-Key: " + b.keys[keyAcme] + "\r\n"
+	chunk := fmt.Sprintf("%x\r\n%s\r\n", len(agent), agent)
+	for name, c := range map[string]struct {
+		text string
+		want int
+	}{
+		"shorter than its length": {head + "Content-Length: 5000\r\n\r\n" + agent, 400},
+		"no last chunk":           {head + "Transfer-Encoding: chunked\r\n\r\n" + chunk, 400},
+		"no end of the trailer":   {head + "Transfer-Encoding: chunked\r\n\r\n" + chunk + "0\r\n", 400},
+		"half a chunk":            {head + "Transfer-Encoding: chunked\r\n\r\n" + chunk[:20], 400},
+		"whole":                   {head + "Transfer-Encoding: chunked\r\n\r\n" + chunk + "0\r\n\r\n", 201},
+		"whole, of known length":  {head + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(agent)) + agent, 201},
+	} {
+		before := b.posts("krosai")
+		conn := b.dial().(*net.TCPConn)
+		if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, c.text); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.status(bufio.NewReader(conn)).StatusCode; got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+		if sent := b.posts("krosai") - before; (sent == 1) != (c.want == 201) {
+			t.Errorf("%s: %d creates were sent", name, sent)
+		}
+	}
+}
+
+// TestBody_LargeKeepsTheConnection: a body that was read whole does not cost the connection,
+// however long it was.
+func TestBody_LargeKeepsTheConnection(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "")
+	conn, in := b.sendHead("X-API-Key: "+b.keys[keyAcme]+"\r\n", 100<<10, strings.Repeat(" ", 100<<10))
+	defer conn.Close()
+	if resp := b.status(in); resp.StatusCode != 400 || resp.Close {
+		t.Errorf("%d, close %v", resp.StatusCode, resp.Close)
 	}
 }

@@ -85,3 +85,33 @@ func TestFlood_SlowRequestsLeaveSlotForOtherKeys(t *testing.T) {
 	}
 	b.get(krosaiAgent).wants(t, 200, "")
 }
+
+// A key that holds all slots, because it was alone, keeps another one out only until it gives
+// some back: the other key counts as there although it is refused.
+func TestFlood_LoneKeyGivesWay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "timeout: 60s\nmax_concurrent: 1000")
+	b.reload("max_inflight: 2048", "max_inflight: 32")
+	release := make(chan struct{})
+	b.vendors["krosai"].Control().Fail(sandbox.Fault{Method: "POST", Change: func(body []byte) []byte { <-release; return body }})
+	create := func() reply { return b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "krosai", "name": "n"}`) }
+	var wg sync.WaitGroup
+	for range 32 { // a key that is alone may use all
+		wg.Go(func() { create().wants(t, 201, "") })
+	}
+	waittest.Until(t, "all slots to be taken", func() bool { return b.inFlight() == 32 })
+	b.ask(keyKlen, "GET", "/v1/backends", "").wants(t, 503, "overloaded")
+	close(release)
+	wg.Wait()
+	// From now on a part is kept for the other key.
+	again := make(chan struct{})
+	b.vendors["krosai"].Control().Heal()
+	b.vendors["krosai"].Control().Fail(sandbox.Fault{Method: "POST", Change: func(body []byte) []byte { <-again; return body }})
+	for range 64 {
+		wg.Go(func() { create() })
+	}
+	waittest.Until(t, "most slots to be taken", func() bool { return b.inFlight() >= 27 })
+	b.ask(keyKlen, "GET", "/v1/backends", "").wants(t, 200, "")
+	close(again)
+	wg.Wait()
+}

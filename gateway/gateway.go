@@ -99,7 +99,7 @@ func New(o Options, c *config.Config) (*Gateway, error) {
 	g.aliases = alias.New(alias.Options{Store: o.Store, Log: o.Log, Keys: keys, OnChange: func(ids []string) {
 		dropAgents(g.cache, keys().Tenants(), ids)
 	}})
-	g.aliases.AdoptRotated(context.Background())
+	g.aliases.FollowRotations(context.Background())
 	g.agents = agents.New(agents.Options{
 		Log: o.Log, Telemetry: o.Telemetry, Store: o.Store, Aliases: g.aliases,
 		Forget: func(b auth.CallerBackend, nativeID string) {

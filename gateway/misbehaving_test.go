@@ -100,48 +100,70 @@ func TestMisbehaving_StatusLines(t *testing.T) {
 	}
 }
 
-// TestMisbehaving_CompressedAgents: one key that asks for many agents, each small on the wire
-// and large in memory, is refused; the memory is bounded and given back.
+// largeAgents asks for many agents at once and returns how many responses had each status, and
+// by how many bytes the heap had grown when they had been answered.
+func (b *bench) largeAgents(n int) (statuses map[int]int, heap uint64) {
+	b.t.Helper()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	statuses = map[int]int{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			got := b.get(fmt.Sprint("/v1/agents/krosai:", i), "Accept-Encoding: identity")
+			mu.Lock()
+			defer mu.Unlock()
+			statuses[got.StatusCode]++
+			runtime.ReadMemStats(&after)
+			heap = max(heap, after.HeapAlloc-min(before.HeapAlloc, after.HeapAlloc))
+		})
+	}
+	wg.Wait()
+	return statuses, heap
+}
+
+func idOf(r *http.Request) string {
+	return fmt.Sprintf(`"name": "n", "id": %q`, r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
+}
+
+// TestMisbehaving_CompressedAgents: agents that are small on the wire and large in memory are
+// refused before they are in memory.
 func TestMisbehaving_CompressedAgents(t *testing.T) {
 	b := newBench(t, "timeout: 30s\nbreaker: {consecutive: 1000000, min_requests: 1000000}")
-	agent := func(r *http.Request) string {
-		return fmt.Sprintf(`"name": "n", "id": %q`, r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
+	b.behind("krosai", misbehaving.Inflated(4<<20, idOf), misbehaving.Properly)
+	statuses, heap := b.largeAgents(64)
+	if statuses[502] != 64 || heap > 64*(4<<20)/2 {
+		t.Errorf("%v, %d MiB of heap", statuses, heap>>20)
 	}
-	run := func(size int) (statuses map[int]int, peak uint64) {
-		b.behind("krosai", misbehaving.Inflated(size, agent), func(conn net.Conn, _ int, response []byte) bool {
-			_, err := conn.Write(response)
-			return err == nil
-		})
-		var before, now runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		statuses = map[int]int{}
-		var mu sync.Mutex
-		var wg sync.WaitGroup
-		for i := range 64 {
-			wg.Go(func() {
-				got := b.get(fmt.Sprint("/v1/agents/krosai:", i), "Accept-Encoding: identity")
-				mu.Lock()
-				defer mu.Unlock()
-				statuses[got.StatusCode]++
-				runtime.ReadMemStats(&now)
-				peak = max(peak, now.HeapAlloc-min(before.HeapAlloc, now.HeapAlloc))
-			})
+	t.Logf("64 agents of 4 MiB: %d MiB of heap", heap>>20)
+}
+
+// TestMisbehaving_ManyLargeAgents: responses that are being read take memory from a bound, of
+// which one credential gets half. What it has no room for is 503, and all of it is given back.
+func TestMisbehaving_ManyLargeAgents(t *testing.T) {
+	t.Parallel()
+	const half = 4 << 20 // of max_upstream_bytes
+	b := newBench(t, "timeout: 2m\nmax_response_bytes: 4MiB\nbreaker: {consecutive: 1000000, min_requests: 1000000}")
+	b.file = strings.Replace(b.file, "request_timeout: 2m", "request_timeout: 10m, max_upstream_bytes: 8MiB", 1)
+	release := make(chan struct{})
+	var arrived atomic.Int32
+	b.behind("krosai", misbehaving.Inflated(900<<10, idOf), func(conn net.Conn, _ int, response []byte) bool {
+		_, err := conn.Write(response[:len(response)-4]) // all but the end
+		if arrived.Add(1) == 64 {
+			if used := b.gateway.upstream.Used(); used > half {
+				t.Errorf("%d bytes in use, of one credential", used)
+			}
+			close(release)
 		}
-		wg.Wait()
-		return statuses, peak
-	}
-	statuses, peak := run(4 << 20)
-	if statuses[502] != 64 {
-		t.Errorf("answers over max_agent_bytes: %v", statuses)
-	}
-	t.Logf("64 agents of 4 MiB: %d MiB of heap", peak>>20)
-	b.file = strings.Replace(b.file, "request_timeout: 2m", "request_timeout: 2m, max_upstream_bytes: 8MiB", 1)
-	statuses, peak = run(900 << 10)
+		<-release
+		return err == nil && misbehaving.Properly(conn, 0, response[len(response)-4:])
+	})
+	statuses, _ := b.largeAgents(64)
 	if statuses[200] == 0 || statuses[503] == 0 || statuses[200]+statuses[503] != 64 {
-		t.Errorf("answers within max_agent_bytes: %v", statuses)
+		t.Errorf("%v", statuses)
 	}
-	t.Logf("64 agents of 900 KiB with 8 MiB: %v, %d MiB of heap", statuses, peak>>20)
 	if used := b.gateway.upstream.Used(); used != 0 {
 		t.Errorf("%d bytes in use", used)
 	}

@@ -77,8 +77,12 @@ func (g *Gateway) apply(c *config.Config) error {
 	// A quarter of cache.max_bytes is for encoded responses.
 	g.cache.Limit(c.File.Cache.MaxEntries, int64(c.File.Cache.MaxBytes)*3/4)
 	g.responses.Limit(int64(c.File.Cache.MaxBytes) / 4)
-	g.bodies.SetLimit(memoryShare(c.File.Server.MaxBodyBytes, 8))
-	g.upstream.SetLimit(memoryShare(c.File.Server.MaxUpstreamBytes, 4))
+	g.bodies.SetLimit(memoryShare(c.File.Server.MaxBodyBytes, 8, c.File.Server.BodyLimit))
+	largest := config.Size(0)
+	for _, b := range c.Backends {
+		largest = max(largest, b.MaxResponseBytes)
+	}
+	g.upstream.SetLimit(memoryShare(c.File.Server.MaxUpstreamBytes, 4, largest))
 	tenants := next.keys.Tenants()
 	next.retainCredentials(tenants)
 	ids := map[string]bool{}
@@ -93,13 +97,14 @@ func (g *Gateway) apply(c *config.Config) error {
 	if previous != nil {
 		closeRemoved(previous, next, g.telemetry)
 		g.agents.ForgetKeys(previous.keys, next.keys)
-		g.aliases.AdoptRotated(context.Background())
+		g.aliases.FollowRotations(context.Background())
 	}
 	return nil
 }
 
-// memoryShare returns a configured size, or that part of the memory limit if it is 0.
-func memoryShare(configured config.Size, part int64) int64 {
+// memoryShare returns a configured size, or that part of the memory limit if it is 0: at least
+// twice the largest piece, since one key or credential gets half of it.
+func memoryShare(configured config.Size, part int64, largest config.Size) int64 {
 	if configured > 0 {
 		return int64(configured)
 	}
@@ -107,7 +112,7 @@ func memoryShare(configured config.Size, part int64) int64 {
 	if total == math.MaxInt64 { // no limit is known
 		total = 1 << 30
 	}
-	return total / part
+	return max(total/part, 2*int64(largest))
 }
 
 // sealerFor returns the sealer of cursors. It is the previous one unless the secret changed,

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,6 +24,7 @@ type Payload struct {
 	object   jsontext.Value // what was decoded: no member twice, odd ones null
 	odd      map[string]jsontext.Value
 	warnings []normalize.Warning
+	broken   bool // the reply is not JSON; its reader should have refused it
 }
 
 // maxAgentWarnings bounds the warnings of one agent.
@@ -68,49 +70,64 @@ func firstToken(pointer jsontext.Pointer) string {
 // tidy makes the object one that a strict decoder accepts.
 func (p *Payload) tidy() {
 	p.raw = validText(p.raw)
-	p.object = p.tidied(jsontext.Pointer(p.pointer), p.object)
+	p.object = p.tidied(jsontext.Pointer(p.pointer), jsontext.NewDecoder(bytes.NewReader(p.object), normalize.Lenient))
 }
 
-// tidied returns the value with U+FFFD for what is not Unicode, and the last of members
-// with one name.
-func (p *Payload) tidied(at jsontext.Pointer, value jsontext.Value) jsontext.Value {
-	switch value.Kind() {
-	case '"':
-		if !value.IsValid() {
-			p.warn(normalize.WarnUnexpectedType, string(at), "the text is not valid Unicode; U+FFFD stands for what is not")
-			return validText(value)
-		}
-	case '[':
-		out := jsontext.Value{'['}
-		for i, item := range normalize.Items(value) {
-			if i > 0 {
-				out = append(out, ',')
-			}
-			out = append(out, p.tidied(at, item)...)
-		}
-		return append(out, ']')
+// tidied reads the next value and returns it with U+FFFD for what is not Unicode, and the last
+// of members with one name. It reads each byte once.
+func (p *Payload) tidied(at jsontext.Pointer, dec *jsontext.Decoder) jsontext.Value {
+	switch dec.PeekKind() {
 	case '{':
+		_, _ = dec.ReadToken() // the reply was read before with the same options
 		var names []string
 		members := map[string]jsontext.Value{}
-		for name, member := range normalize.EachMember(value) {
+		for dec.PeekKind() == '"' && !p.broken {
+			token, err := dec.ReadToken()
+			if err != nil {
+				p.broken = true
+				break
+			}
+			name := token.String()
 			if _, again := members[name]; again {
 				p.warn(normalize.WarnDuplicateMember, string(at.AppendToken(name)), "the member is there twice; the last one counts")
 			} else {
 				names = append(names, name)
 			}
-			members[name] = p.tidied(at.AppendToken(name), member)
+			members[name] = p.tidied(at.AppendToken(name), dec)
 		}
+		_, _ = dec.ReadToken()
 		return object(names, members)
+	case '[':
+		_, _ = dec.ReadToken()
+		out := jsontext.Value{'['}
+		for first := true; dec.PeekKind() != ']' && !p.broken; first = false {
+			if !first {
+				out = append(out, ',')
+			}
+			out = append(out, p.tidied(at, dec)...)
+		}
+		_, _ = dec.ReadToken()
+		return append(out, ']')
+	}
+	value, err := dec.ReadValue()
+	if err != nil {
+		p.broken = true
+		return jsontext.Value("null")
+	}
+	value = value.Clone()
+	if value.Kind() == '"' && !value.IsValid() {
+		p.warn(normalize.WarnUnexpectedType, string(at), "the text is not valid Unicode; U+FFFD stands for what is not")
+		return validText(value)
 	}
 	return value
 }
 
 func object(names []string, members map[string]jsontext.Value) jsontext.Value {
-	var body Body
+	var object normalize.ObjectBuilder
 	for _, name := range names {
-		body.Add(name, members[name])
+		object.Add(name, members[name])
 	}
-	return body.Bytes()
+	return object.Value()
 }
 
 func validText(value jsontext.Value) jsontext.Value {

@@ -183,10 +183,14 @@ func (b *Builder) Build(unavailable, notLoaded normalize.FieldSet) *normalize.Ag
 	return b.Agent
 }
 
+// maxRowWarnings bounds the warnings that are kept of the rows of one list.
+const maxRowWarnings = 1000
+
 // Rows decodes the rows of the list at a JSON pointer of a reply. A row that cannot be an
-// agent is left out, with a warning.
+// agent is left out, with a warning. Of many warnings about rows the first are kept.
 func Rows(pointer string, rows []jsontext.Value, decode func(pointer string, row jsontext.Value) (*normalize.Agent, error)) (agents []*normalize.Agent, unreadable []normalize.Warning) {
 	agents = make([]*normalize.Agent, 0, len(rows))
+	warnings := 0
 	for i, row := range rows {
 		at := pointer + "/" + strconv.Itoa(i)
 		agent, err := decode(at, row)
@@ -194,26 +198,22 @@ func Rows(pointer string, rows []jsontext.Value, decode func(pointer string, row
 			unreadable = append(unreadable, normalize.Warning{Code: normalize.WarnUnreadableRow, Pointer: at, Message: "no agent: " + err.Error()})
 			continue
 		}
+		if warnings += len(agent.Warnings); warnings > maxRowWarnings {
+			agent.Warnings = nil // nobody else has the agent yet
+		}
 		agents = append(agents, agent)
 	}
 	return agents, unreadable
 }
 
 // Body is the JSON object of a request, with its members in the order of Add.
-type Body struct{ object jsontext.Value }
+type Body struct{ object normalize.ObjectBuilder }
 
 // Add adds a member.
-func (b *Body) Add(name string, value jsontext.Value) {
-	b.object = normalize.AppendMember(b.object, name, value)
-}
+func (b *Body) Add(name string, value jsontext.Value) { b.object.Add(name, value) }
 
 // Bytes returns the object's JSON.
-func (b *Body) Bytes() []byte {
-	if b.object == nil {
-		return []byte("{}")
-	}
-	return b.object
-}
+func (b *Body) Bytes() []byte { return b.object.Value() }
 
 // Mapping is the name of a field in a provider's requests.
 type Mapping struct {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -81,7 +80,7 @@ func (s *service) listen() error {
 		if err != nil {
 			return err
 		}
-		public = tls.NewListener(public, tlsConfig)
+		public = listener.NewTLS(public, tlsConfig)
 	}
 	s.publicListener = public
 	if s.adminListener, err = net.Listen("tcp", s.config.File.Admin.Listen); err != nil {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -17,13 +18,7 @@ const bodyTimeout = 5 * time.Second
 // address or localhost its own.
 func checkHost(hosts func() []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if name, _, err := net.SplitHostPort(host); err == nil {
-			host = name
-		}
-		host = strings.ToLower(strings.Trim(host, "[]"))
-		_, err := netip.ParseAddr(host)
-		if err != nil && host != "localhost" && !slices.ContainsFunc(hosts(), func(allowed string) bool { return strings.EqualFold(allowed, host) }) {
+		if !isOwnHost(r.Host, hosts()) {
 			writeJSON(w, http.StatusMisdirectedRequest, map[string]any{"error": "the Host of the request is not this listener; use its address or localhost, or add the name to admin.hosts"})
 			return
 		}
@@ -32,4 +27,22 @@ func checkHost(hosts func() []string, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isOwnHost reports whether a Host is an IP address, localhost or one of the names, with a port or
+// without.
+func isOwnHost(host string, names []string) bool {
+	if address, err := netip.ParseAddrPort(host); err == nil {
+		return address.Addr().Zone() == ""
+	}
+	if address, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); err == nil {
+		return address.Zone() == "" && address.Is6() == strings.HasPrefix(host, "[")
+	}
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
+		host = name
+	}
+	return strings.EqualFold(host, "localhost") || slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, host) })
 }

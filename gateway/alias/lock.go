@@ -31,7 +31,7 @@ func (s *Service) LockTarget(ctx context.Context, caller *auth.Caller, name stri
 		if s.Store.Shared() && s.table.Load().migrating[found.ID] {
 			lock = s.Store.Lock
 		}
-		release, err := lock(ctx, lockName(found.ID), false)
+		release, err := lock(ctx, Lock{found.Backend.Account, found.ID}.name(), false)
 		if errors.Is(err, sqlstore.ErrUnavailable) { // another instance may be in a cutover
 			return Target{}, nil, problem.StoreUnavailable(err)
 		}
@@ -52,21 +52,30 @@ func (s *Service) LockTarget(ctx context.Context, caller *auth.Caller, name stri
 	}
 }
 
+// Lock names an agent of an account, or an alias of an owner, for LockExclusive. Accounts may
+// number their agents alike, and must not wait for each other.
+type Lock struct{ Account, ID string }
+
+func (l Lock) name() string { return "agent " + l.Account + " " + l.ID }
+
 // LockExclusive waits until no write to these agents runs, and blocks new ones until release
-// is called. Empty ids are ignored.
-func (s *Service) LockExclusive(ctx context.Context, agents ...string) (release func(), err error) {
-	slices.Sort(agents) // one order for all callers, so that they cannot deadlock
+// is called. Locks without an ID are ignored.
+func (s *Service) LockExclusive(ctx context.Context, locks ...Lock) (release func(), err error) {
+	var names []string
+	for _, l := range locks {
+		if l.ID != "" {
+			names = append(names, l.name())
+		}
+	}
+	slices.Sort(names) // one order for all callers, so that they cannot deadlock
 	var held []func()
 	release = func() {
 		for _, r := range held {
 			r()
 		}
 	}
-	for _, id := range slices.Compact(agents) {
-		if id == "" {
-			continue
-		}
-		r, err := s.Store.Lock(ctx, lockName(id), true)
+	for _, name := range slices.Compact(names) {
+		r, err := s.Store.Lock(ctx, name, true)
 		if err != nil {
 			release()
 			return nil, problem.StoreUnavailable(err)
@@ -76,5 +85,7 @@ func (s *Service) LockExclusive(ctx context.Context, agents ...string) (release 
 	return release, nil
 }
 
-// lockName returns the name of an agent's lock in the store.
-func lockName(agent string) string { return "agent " + agent }
+// locksOf returns the locks of an alias: its name, if that is an agent's id, and its target.
+func locksOf(a sqlstore.Alias) []Lock {
+	return []Lock{{sqlstore.AccountOf(a.Owner), a.Name}, {a.TargetAccount, a.Target}}
+}

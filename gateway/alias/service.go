@@ -109,35 +109,6 @@ func (s *Service) poll(ctx context.Context) error {
 	return nil
 }
 
-// AdoptRotated gives the aliases of an account whose credential no key has any more to the
-// account that replaced it: the present one of the key that created them. It is called when
-// the keys have changed.
-func (s *Service) AdoptRotated(ctx context.Context) {
-	keys, moved := s.Keys(), map[string]string{}
-	for _, a := range s.table.Load().aliases {
-		creator := keys.Caller(a.KeyID)
-		if creator == nil {
-			continue
-		}
-		for agent, account := range map[string]string{a.Name: sqlstore.AccountOf(a.Owner), a.Target: a.TargetAccount} {
-			if account == "" || keys.HasAccount(account) {
-				continue
-			}
-			if b, ok := creator.Backend(ParseStoredID(agent).Backend); ok {
-				moved[account] = b.Account
-			}
-		}
-	}
-	for from, to := range moved {
-		if err := s.Store.MoveAccount(ctx, from, to); err != nil {
-			s.Log.WarnContext(ctx, "aliases of a rotated credential were not moved to the new one; they are when the configuration is reloaded", "error", err.Error())
-		}
-	}
-	if len(moved) > 0 {
-		s.Refresh(ctx)
-	}
-}
-
 // Current returns the current table.
 func (s *Service) Current() *Table { return s.table.Load() }
 

@@ -95,7 +95,7 @@ func (s *Service) Put(ctx context.Context, w Write) (sqlstore.Alias, error) {
 		return none, problem.FromBackend(to.Backend.Name, adapters.OpGet, err)
 	}
 	current, _ := s.lookup(w.Caller, name)
-	release, err := s.LockExclusive(ctx, name, current.Target)
+	release, err := s.LockExclusive(ctx, append(locksOf(current), Lock{sqlstore.AccountOf(owner), name})...)
 	if err != nil {
 		return none, err
 	}
@@ -112,6 +112,7 @@ func (s *Service) Put(ctx context.Context, w Write) (sqlstore.Alias, error) {
 	if err != nil {
 		return none, writeProblem(name, err)
 	}
+	s.recordAccounts(context.WithoutCancel(ctx), alias)
 	s.Refresh(ctx)
 	return alias, nil
 }
@@ -149,7 +150,7 @@ func (s *Service) Delete(ctx context.Context, w Write) error {
 	if err := w.Check(a); err != nil {
 		return err
 	}
-	release, err := s.LockExclusive(ctx, a.Target)
+	release, err := s.LockExclusive(ctx, Lock{a.TargetAccount, a.Target})
 	if err != nil {
 		return err
 	}

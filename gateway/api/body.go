@@ -46,8 +46,8 @@ func (s *Server) readBody(c *fiber.Ctx, r *requestState) ([]byte, error) {
 			return nil, problem.Overloaded("too many request bodies are arriving (server.max_body_bytes)")
 		}
 		switch {
-		case errors.Is(err, io.EOF):
-			r.bodyBroken = false
+		case errors.Is(err, io.EOF) && s.isWhole(c, r):
+			r.bodyBroken, r.bodyRead = false, true
 			return body.Bytes(), nil
 		case isTimeout(err):
 			return nil, errBodyTimeout
@@ -59,13 +59,22 @@ func (s *Server) readBody(c *fiber.Ctx, r *requestState) ([]byte, error) {
 	}
 }
 
+// isWhole reports whether the body that ended is whole: fasthttp ends it when the peer leaves, too.
+// A request that did not arrive completely must not be carried out (RFC 9112, section 8).
+func (s *Server) isWhole(c *fiber.Ctx, r *requestState) bool {
+	if length := c.Request().Header.ContentLength(); length >= 0 {
+		return r.bodyBytes == int64(length)
+	}
+	return !listener.HasEnded(c.Context().Conn())
+}
+
 // releaseBody gives back the memory of the request's body, and discards what was not read of
 // it. If that is too much or does not arrive, the connection closes after the response.
 func (s *Server) releaseBody(c *fiber.Ctx, r *requestState) {
 	s.Bodies.Release(r.keyID, r.bodyBytes)
 	r.bodyBytes = 0
 	stream := c.Context().RequestBodyStream()
-	if stream == nil {
+	if stream == nil || r.bodyRead {
 		return
 	}
 	if !r.bodyBroken && c.Request().Header.ContentLength() <= maxDiscard {

@@ -39,7 +39,9 @@ func (s *Server) recoverPanic(c *fiber.Ctx) (err error) {
 // server stops.
 func (s *Server) admit(c *fiber.Ctx) error {
 	defer s.InFlight.Add(-1)
-	if s.InFlight.Add(1) > int64(requestStateOf(c).settings.MaxInflight) {
+	// An eighth more than acquireSlot admits, so that a key is known, and counts as there, even
+	// while another one holds all slots.
+	if limit := int64(requestStateOf(c).settings.MaxInflight); s.InFlight.Add(1) > limit+limit/8+1 {
 		s.Telemetry.CountRefusal(RefusedInFlight)
 		return problem.Overloaded("the gateway has reached server.max_inflight concurrent requests")
 	}

@@ -39,7 +39,8 @@ type requestState struct {
 	about   agents.Ref
 
 	bodyBytes  int64 // taken from Server.Bodies
-	bodyBroken bool  // the body could not be read, and its rest will not be
+	bodyRead   bool  // all of it
+	bodyBroken bool  // it could not be read, and its rest will not be
 }
 
 const requestStateLocal = "agentgw.request"

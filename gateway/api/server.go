@@ -8,6 +8,7 @@
 package api
 
 import (
+	"bytes"
 	"log/slog"
 	"net"
 	"slices"
@@ -130,6 +131,8 @@ func NewServer(o Options) *Server {
 		}
 		if s.refusesBody(header) {
 			hideBody(header)
+		} else if expected := header.Peek(fiber.HeaderExpect); len(expected) > 0 {
+			header.SetBytesV(fiber.HeaderExpect, bytes.ToLower(expected)) // fasthttp compares case
 		}
 		return fasthttp.RequestConfig{ReadTimeout: s.Current().RequestTimeout.D(), MaxRequestBodySize: prefetch}
 	}

@@ -23,7 +23,7 @@ import (
 type Keyring struct {
 	byHash   map[[32]byte]*entry
 	byID     map[string]*Caller
-	accounts map[string]bool // those of all keys
+	accounts map[string][]string // the ids of the keys that have each
 }
 
 // entry is a key with its validity period.
@@ -43,7 +43,7 @@ func NewKeyring(keys []config.ResolvedKey, backends []*backend.Backend, slots *l
 			limits[id] = caller.Limit
 		}
 	}
-	ring := &Keyring{byHash: make(map[[32]byte]*entry, len(keys)), byID: make(map[string]*Caller, len(keys)), accounts: map[string]bool{}}
+	ring := &Keyring{byHash: make(map[[32]byte]*entry, len(keys)), byID: make(map[string]*Caller, len(keys)), accounts: map[string][]string{}}
 	for _, k := range keys {
 		caller := &Caller{KeyID: k.ID, AliasGroup: k.AliasGroup, scopes: k.Scopes, Limit: newRateLimit(k.Limit, limits[k.ID]), Slots: slots.Slots(k.ID)}
 		for _, b := range backends {
@@ -51,7 +51,7 @@ func NewKeyring(keys []config.ResolvedKey, backends []*backend.Backend, slots *l
 				credential := adapters.NewCredential(s)
 				account := accountOf(b.Name, credential)
 				caller.Backends = append(caller.Backends, CallerBackend{Backend: b, Credential: credential, Account: account})
-				ring.accounts[account] = true
+				ring.accounts[account] = append(ring.accounts[account], k.ID)
 			}
 		}
 		ring.byHash[k.Hash] = &entry{hash: k.Hash, notBefore: k.NotBefore, expiresAt: k.ExpiresAt, caller: caller}
@@ -110,8 +110,11 @@ func (r *Keyring) IDs() []string { return slices.Sorted(maps.Keys(r.byID)) }
 // Caller returns the caller of a key's id, nil if there is none. The key may have expired.
 func (r *Keyring) Caller(id string) *Caller { return r.byID[id] }
 
-// HasAccount reports whether a key has a credential of this account.
-func (r *Keyring) HasAccount(account string) bool { return r.accounts[account] }
+// KeysWithAccount returns the ids of the keys that have a credential of an account, in ascending
+// order.
+func (r *Keyring) KeysWithAccount(account string) []string {
+	return slices.Sorted(slices.Values(r.accounts[account]))
+}
 
 // Tenants returns the tenants that the keys map to.
 func (r *Keyring) Tenants() map[*backend.Tenant]bool {

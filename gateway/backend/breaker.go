@@ -15,9 +15,9 @@ import (
 // breaker is the circuit breaker of a backend, on two levels, so that what one account is
 // answered with takes the backend from no other account.
 //
-// A failure before any answer (no connection, a timeout) is the backend's. A failure with an
-// answer (5xx, a broken body) is the account's, and the backend's only as far as other
-// accounts have it, too, or if no other account is active.
+// A connection that cannot be made is the backend's failure. All others (a 5xx, a broken body, a
+// timeout) may be due to what the account has or asks for: they are the account's, and the
+// backend's only as far as other accounts have them, too, or if no other account is active.
 type breaker struct {
 	provider string
 	config   config.Breaker
@@ -25,9 +25,17 @@ type breaker struct {
 	// accountChanged reports changes of the circuit of one account.
 	accountChanged func(from, to string, openFor time.Duration)
 
-	mu       sync.Mutex
-	accounts map[string]*accountCircuit // by credential ID
+	mu        sync.Mutex
+	accounts  map[string]*accountCircuit // by credential ID
+	lastProbe struct {
+		account string
+		at      time.Time
+	}
 }
+
+// activeFor is for how long an account counts as active after it called: longer than most caches
+// keep it from calling.
+const activeFor = time.Hour
 
 type accountCircuit struct {
 	*circuit
@@ -48,8 +56,12 @@ func (b *breaker) middleware() RoundTripMiddleware {
 		return func(ctx context.Context, req *adapters.Request) error {
 			id := req.Credential.ID()
 			account := b.account(id)
+			if b.backend.notClosed.Load() && !b.mayProbe(id) {
+				return b.backend.openError(req.Op)
+			}
 			return b.backend.do(req.Op,
 				func() error {
+					b.noteProbe(id)
 					return account.do(req.Op, func() error { return next(ctx, req) }, b.classifyForAccount)
 				},
 				func(failure error) outcome { return b.classifyForBackend(id, failure) })
@@ -70,39 +82,73 @@ func (b *breaker) account(id string) *circuit {
 	return a.circuit
 }
 
-// isAlone reports whether at most one account has called within the window.
+// mayProbe reports whether an account may send the probe of the half-open backend. No account
+// sends the next one, too, while others are active: it could keep the others from ever sending
+// one. After open_for it may again.
+func (b *breaker) mayProbe(account string) bool {
+	b.mu.Lock()
+	last := b.lastProbe
+	b.mu.Unlock()
+	return last.account != account || time.Since(last.at) >= b.config.OpenFor.D() || b.isAlone()
+}
+
+// noteProbe notes whose request is sent while the backend is not closed.
+func (b *breaker) noteProbe(account string) {
+	if !b.backend.notClosed.Load() {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lastProbe.account, b.lastProbe.at = account, time.Now()
+}
+
+// isAlone reports whether at most one account is active.
 func (b *breaker) isAlone() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	active := 0
 	for _, a := range b.accounts {
-		if time.Since(a.lastCall) < b.config.Window.D() {
+		if time.Since(a.lastCall) < activeFor {
 			active++
 		}
 	}
 	return active <= 1
 }
 
-// beforeAnswer reports whether a request failed before the backend had answered any of it.
-func beforeAnswer(failure error) bool {
+// isOfBackend reports whether a failure is due to the backend, whatever was asked: there was no
+// connection.
+func isOfBackend(failure error) bool {
 	switch normalize.KindOf(failure) {
-	case normalize.KindConnect, normalize.KindTLS, normalize.KindConnectTimeout, normalize.KindReset, normalize.KindTimeout:
+	case normalize.KindConnect, normalize.KindTLS, normalize.KindConnectTimeout:
 		return true
 	}
 	return false
 }
 
-// classifyForAccount: of the only account the backend's circuit takes care.
-func (b *breaker) classifyForAccount(failure error) outcome {
-	return outcome{error: failure, excluded: beforeAnswer(failure) || isFailure(failure) && b.isAlone()}
+// isAnswer reports whether the backend answered, whatever it was.
+func isAnswer(failure error) bool {
+	e, ok := failure.(*normalize.Error)
+	return ok && e.Status != 0
 }
 
-// classifyForBackend: an answer to one account is no answer to the probe of all.
+// classifyForAccount: of the only account the backend's circuit takes care.
+func (b *breaker) classifyForAccount(failure error) outcome {
+	return outcome{error: failure, excluded: isOfBackend(failure) || isFailure(failure) && b.isAlone()}
+}
+
+// classifyForBackend: while several accounts are active, any answer to a probe shows that the
+// backend is up, and what else became of it says nothing about the others.
 func (b *breaker) classifyForBackend(account string, failure error) outcome {
-	if !isFailure(failure) || beforeAnswer(failure) {
+	isProbe := b.backend.notClosed.Load() && !b.isAlone()
+	switch {
+	case isOfBackend(failure):
 		return outcome{error: failure}
+	case isProbe && isAnswer(failure):
+		return outcome{error: failure, success: true}
+	case isFailure(failure):
+		return outcome{error: failure, account: account, excluded: isProbe}
 	}
-	return outcome{error: failure, account: account, excluded: b.backend.notClosed.Load() && !b.isAlone()}
+	return outcome{error: failure}
 }
 
 func isFailure(err error) bool { return problem.VerdictOf(err) == problem.VerdictFailure }

@@ -259,7 +259,11 @@ func newAccountsBreaker(c config.Breaker) (*breaker, func(account string, kind n
 			if kind == 0 {
 				return nil
 			}
-			return &normalize.Error{Kind: kind}
+			failure := &normalize.Error{Kind: kind}
+			if kind == normalize.KindUpstream || kind == normalize.KindWrongShape {
+				failure.Status = 500
+			}
+			return failure
 		})
 		req := &adapters.Request{Op: adapters.OpGet, Credential: adapters.NewCredential(secret.New(account))}
 		if err := roundTrip(context.Background(), req); err != nil {
@@ -325,26 +329,51 @@ func TestBreaker_OpensForAll(t *testing.T) {
 	}
 }
 
-// The probe of a half-open breaker is not decided by what one account is answered with.
+// The probe of a half-open breaker is not decided by what one account is answered with, and no
+// account keeps the others from sending one.
 func TestBreaker_FailingAccountDoesNotKeepItOpen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, send := newAccountsBreaker(breakerConfig())
-		send("good", 0)
-		for range 5 {
-			send("bad", normalize.KindConnect)
-		}
-		if got := b.state(); got != "open" {
-			t.Fatalf("the breaker is %s", got)
-		}
-		time.Sleep(6 * time.Second)
-		send("good", normalize.KindBreakerOpen) // it is active
-		if send("bad", normalize.KindUpstream); b.state() != "half_open" {
-			t.Fatalf("after the failing account's probe it is %s", b.state())
-		}
-		if kind := send("good", 0); kind != 0 || b.state() != "closed" {
-			t.Errorf("%s, the breaker is %s", kind, b.state())
-		}
-	})
+	for _, kind := range []normalize.Kind{normalize.KindUpstream, normalize.KindWrongShape, normalize.KindTimeout, normalize.KindReset, normalize.KindDeadline} {
+		synctest.Test(t, func(t *testing.T) {
+			b, send := newAccountsBreaker(breakerConfig())
+			send("good", 0)
+			for range 5 {
+				send("bad", normalize.KindConnect)
+			}
+			if got := b.state(); got != "open" {
+				t.Fatalf("the breaker is %s", got)
+			}
+			time.Sleep(6 * time.Second)
+			for range 20 { // the failing account asks first, and again and again
+				send("bad", kind)
+			}
+			if got := b.state(); got == "open" {
+				t.Errorf("%s: after the failing account's probe it is %s", kind, got)
+			}
+			if got := send("good", 0); got != 0 || b.state() != "closed" {
+				t.Errorf("%s: %s, the breaker is %s", kind, got, b.state())
+			}
+		})
+	}
+}
+
+// An account that calls now and then, because its cache serves it in between, is not cut off by
+// one that fails all the time.
+func TestBreaker_QuietAccount(t *testing.T) {
+	for _, kind := range []normalize.Kind{normalize.KindUpstream, normalize.KindTimeout, normalize.KindReset} {
+		synctest.Test(t, func(t *testing.T) {
+			_, send := newAccountsBreaker(breakerConfig())
+			send("good", 0)
+			for second := range 30 * 60 {
+				send("bad", kind)
+				if second%30 == 0 {
+					if got := send("good", 0); got != 0 {
+						t.Fatalf("%s: after %d s the other account's call was %s", kind, second, got)
+					}
+				}
+				time.Sleep(time.Second)
+			}
+		})
+	}
 }
 
 func TestOutcomeWindow_AnyLength(t *testing.T) {

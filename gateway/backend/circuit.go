@@ -29,6 +29,7 @@ type circuit struct {
 type outcome struct {
 	error
 	excluded bool // says nothing about what the circuit guards
+	success  bool // counts as one
 	account  string
 }
 
@@ -55,15 +56,15 @@ func newCircuit(name, provider string, c config.Breaker, weigh func(byAccount ma
 			return calls >= int(c.MinRequests) && float64(failures) >= c.FailureRatio*float64(calls)
 		},
 		IsExcluded: func(err error) bool {
-			o, ok := err.(outcome)
-			return ok && o.excluded || err != nil && problem.VerdictOf(err) == problem.VerdictNeutral
+			o, _ := err.(outcome)
+			return o.excluded || err != nil && !o.success && problem.VerdictOf(err) == problem.VerdictNeutral
 		},
 		IsSuccessful: func(err error) bool {
-			if err == nil || problem.VerdictOf(err) == problem.VerdictSuccess {
+			o, _ := err.(outcome)
+			if err == nil || o.success || problem.VerdictOf(err) == problem.VerdictSuccess {
 				b.recent.addSuccess(time.Now())
 				return true
 			}
-			o, _ := err.(outcome)
 			b.recent.addFailure(time.Now(), o.account)
 			return false
 		},

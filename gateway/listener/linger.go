@@ -1,7 +1,6 @@
 package listener
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -22,6 +21,7 @@ type guardedConn struct {
 	linger      atomic.Bool
 	// readDeadline is the last one that was set.
 	readDeadline atomic.Pointer[time.Time]
+	ended        atomic.Bool // the peer sends no more
 	once         sync.Once
 }
 
@@ -38,9 +38,25 @@ func LingerOn(c net.Conn) {
 	}
 }
 
+// Read reads from the peer, and notes the end of what it sends.
+func (c *guardedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.ended.CompareAndSwap(false, err == io.EOF)
+	return n, err
+}
+
+// HasEnded reports whether the end of what the peer of a guarded connection sends was read.
+func HasEnded(c net.Conn) bool {
+	if secured, ok := c.(*tlsConn); ok && secured.ended.Load() {
+		return true
+	}
+	l := guarded(c)
+	return l != nil && l.ended.Load()
+}
+
 // guarded returns the guardedConn that c is, or that it is TLS over; nil if there is none.
 func guarded(c net.Conn) *guardedConn {
-	if secured, ok := c.(*tls.Conn); ok {
+	if secured, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = secured.NetConn()
 	}
 	l, _ := c.(*guardedConn)

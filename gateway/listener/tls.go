@@ -3,8 +3,11 @@ package listener
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -66,4 +69,32 @@ func (c *certificate) modificationTimes() (times [2]time.Time, err error) {
 		times[i] = info.ModTime()
 	}
 	return times, nil
+}
+
+// NewTLS returns a listener that speaks TLS over a guarded one.
+func NewTLS(l net.Listener, config *tls.Config) net.Listener { return tlsListener{l, config} }
+
+type tlsListener struct {
+	net.Listener
+	config *tls.Config
+}
+
+func (l tlsListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &tlsConn{Conn: tls.Server(c, l.config)}, nil
+}
+
+// tlsConn notes the end of what the peer sends, which TLS announces by a message of its own.
+type tlsConn struct {
+	*tls.Conn
+	ended atomic.Bool
+}
+
+func (c *tlsConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.ended.CompareAndSwap(false, err == io.EOF)
+	return n, err
 }

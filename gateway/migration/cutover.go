@@ -30,7 +30,7 @@ type CutoverInput struct {
 // than its own writes.
 func (s *Service) Cutover(ctx context.Context, r Request, body CutoverInput) (*View, error) {
 	return s.runStep(ctx, r, migrate.StepCutover, func(ctx context.Context, m *migration) error {
-		release, err := s.Aliases.LockExclusive(ctx, m.row.Source, m.row.Target)
+		release, err := s.Aliases.LockExclusive(ctx, alias.Lock{Account: m.source.Account, ID: m.row.Source}, alias.Lock{Account: m.target.Account, ID: m.row.Target})
 		if err != nil {
 			return err
 		}

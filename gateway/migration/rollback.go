@@ -7,6 +7,7 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/agents"
+	"github.com/agentgw/agentgw/gateway/alias"
 	"github.com/agentgw/agentgw/gateway/backend"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
@@ -30,7 +31,7 @@ func (s *Service) Rollback(ctx context.Context, r Request, body RollbackInput) (
 		if err := m.findCreatedTarget(ctx, body.Abandon); err != nil {
 			return err
 		}
-		release, err := s.Aliases.LockExclusive(ctx, m.row.Source, m.row.Target)
+		release, err := s.Aliases.LockExclusive(ctx, alias.Lock{Account: m.source.Account, ID: m.row.Source}, alias.Lock{Account: m.target.Account, ID: m.row.Target})
 		if err != nil {
 			return err
 		}

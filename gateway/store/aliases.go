@@ -281,24 +281,6 @@ func restoreAliases(ctx context.Context, tx *sql.Tx, m Migration, names []string
 	return err
 }
 
-// MoveAccount gives what belongs to an account to another one, whose credential replaced the
-// first one's. What the new account has already stays.
-func (s *Store) MoveAccount(ctx context.Context, from, to string) error {
-	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := bumpRevision(ctx, tx); err != nil {
-			return err
-		}
-		for _, table := range []string{"aliases", "alias_moves"} {
-			taken := `name NOT IN (SELECT name FROM ` + table + ` WHERE owner = $1)`
-			if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET owner = $1 WHERE owner = $2 AND `+taken, AccountOwner(to), AccountOwner(from)); err != nil {
-				return err
-			}
-		}
-		_, err := tx.ExecContext(ctx, `UPDATE aliases SET target_account = $1 WHERE target_account = $2`, to, from)
-		return err
-	})
-}
-
 // DeleteAlias deletes an alias and reports whether it existed. A version other than 0 must
 // be the current one; else the error is ErrVersionMismatch.
 func (s *Store) DeleteAlias(ctx context.Context, owner, name string, version int64, entry AuditEntry) (found bool, err error) {

@@ -22,6 +22,12 @@ import (
 // connection. It returns false to close the connection.
 type Behaviour func(conn net.Conn, request int, response []byte) (keep bool)
 
+// Properly answers each request as HTTP says.
+func Properly(conn net.Conn, _ int, response []byte) bool {
+	_, err := conn.Write(response)
+	return err == nil
+}
+
 // Twice answers each request, and again after that time, whatever the connection is used for
 // by then.
 func Twice(after time.Duration) Behaviour {

@@ -39,3 +39,11 @@ CREATE INDEX aliases_target ON aliases (target);
 CREATE INDEX aliases_key ON aliases (key_id);
 CREATE INDEX migrations_key ON migrations (key_id);
 CREATE INDEX audit_key ON audit (key_id, at);
+
+-- Which keys had an account that owns aliases, or has their targets, so that a rotated
+-- credential is recognised: all of its keys have the same new account then.
+CREATE TABLE account_keys (
+  account TEXT NOT NULL,
+  key_id  TEXT NOT NULL,
+  PRIMARY KEY (account, key_id)
+);
