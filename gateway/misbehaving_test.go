@@ -102,7 +102,7 @@ func TestMisbehaving_StatusLines(t *testing.T) {
 
 // largeAgents asks for many agents at once and returns how many responses had each status, and
 // by how many bytes the heap had grown when they had been answered.
-func (b *bench) largeAgents(n int) (statuses map[int]int, heap uint64) {
+func (b *bench) largeAgents(n int, answered func(status int)) (statuses map[int]int, heap uint64) {
 	b.t.Helper()
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -116,6 +116,7 @@ func (b *bench) largeAgents(n int) (statuses map[int]int, heap uint64) {
 			mu.Lock()
 			defer mu.Unlock()
 			statuses[got.StatusCode]++
+			answered(got.StatusCode)
 			runtime.ReadMemStats(&after)
 			heap = max(heap, after.HeapAlloc-min(before.HeapAlloc, after.HeapAlloc))
 		})
@@ -133,7 +134,7 @@ func idOf(r *http.Request) string {
 func TestMisbehaving_CompressedAgents(t *testing.T) {
 	b := newBench(t, "timeout: 30s\nbreaker: {consecutive: 1000000, min_requests: 1000000}")
 	b.behind("krosai", misbehaving.Inflated(4<<20, idOf), misbehaving.Properly)
-	statuses, heap := b.largeAgents(64)
+	statuses, heap := b.largeAgents(64, func(int) {})
 	if statuses[502] != 64 || heap > 64*(4<<20)/2 {
 		t.Errorf("%v, %d MiB of heap", statuses, heap>>20)
 	}
@@ -148,19 +149,22 @@ func TestMisbehaving_ManyLargeAgents(t *testing.T) {
 	b := newBench(t, "timeout: 2m\nmax_response_bytes: 4MiB\nbreaker: {consecutive: 1000000, min_requests: 1000000}")
 	b.file = strings.Replace(b.file, "request_timeout: 2m", "request_timeout: 10m, max_upstream_bytes: 8MiB", 1)
 	release := make(chan struct{})
-	var arrived atomic.Int32
 	b.behind("krosai", misbehaving.Inflated(900<<10, idOf), func(conn net.Conn, _ int, response []byte) bool {
 		_, err := conn.Write(response[:len(response)-4]) // all but the end
-		if arrived.Add(1) == 64 {
-			if used := b.gateway.upstream.Used(); used > half {
-				t.Errorf("%d bytes in use, of one credential", used)
-			}
-			close(release)
-		}
 		<-release
 		return err == nil && misbehaving.Properly(conn, 0, response[len(response)-4:])
 	})
-	statuses, _ := b.largeAgents(64)
+	refused := sync.OnceFunc(func() {
+		if used := b.gateway.upstream.Used(); used > half {
+			t.Errorf("%d bytes in use, of one credential", used)
+		}
+		close(release)
+	})
+	statuses, _ := b.largeAgents(64, func(status int) {
+		if status == 503 {
+			refused()
+		}
+	})
 	if statuses[200] == 0 || statuses[503] == 0 || statuses[200]+statuses[503] != 64 {
 		t.Errorf("%v", statuses)
 	}
