@@ -83,8 +83,11 @@ func TestMisbehaving_KeptConnectionsAreDead(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "")
 	b.behind("krosai", nil, misbehaving.DeadWhenKept)
-	for range 40 {
+	for range 60 {
 		b.get(krosaiAgent, "Cache-Control: no-cache").wants(t, 200, "")
+	}
+	if got := b.get("/v1/backends/krosai").at("breaker.state"); got != "closed" {
+		t.Errorf("the breaker is %v", got)
 	}
 }
 

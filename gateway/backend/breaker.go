@@ -125,6 +125,13 @@ func isOfBackend(failure error) bool {
 	return false
 }
 
+// isStaleConnection reports whether a kept connection turned out to be closed, which says nothing
+// about the backend: the request is sent again on a fresh one.
+func isStaleConnection(failure error) bool {
+	e, ok := failure.(*normalize.Error)
+	return ok && e.StaleConnection
+}
+
 // isAnswer reports whether the backend answered, whatever it was.
 func isAnswer(failure error) bool {
 	e, ok := failure.(*normalize.Error)
@@ -133,7 +140,7 @@ func isAnswer(failure error) bool {
 
 // classifyForAccount: of the only account the backend's circuit takes care.
 func (b *breaker) classifyForAccount(failure error) outcome {
-	return outcome{error: failure, excluded: isOfBackend(failure) || isFailure(failure) && b.isAlone()}
+	return outcome{error: failure, excluded: isStaleConnection(failure) || isOfBackend(failure) || isFailure(failure) && b.isAlone()}
 }
 
 // classifyForBackend: while several accounts are active, any answer to a probe shows that the
@@ -141,6 +148,8 @@ func (b *breaker) classifyForAccount(failure error) outcome {
 func (b *breaker) classifyForBackend(account string, failure error) outcome {
 	isProbe := b.backend.notClosed.Load() && !b.isAlone()
 	switch {
+	case isStaleConnection(failure):
+		return outcome{error: failure, excluded: true}
 	case isOfBackend(failure):
 		return outcome{error: failure}
 	case isProbe && isAnswer(failure):
