@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -15,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/agentgw/agentgw/config"
+	"github.com/agentgw/agentgw/gateway/telemetry"
 	"github.com/agentgw/agentgw/internal/waittest"
 )
 
@@ -103,4 +107,60 @@ func TestTLSConfig_RenewedCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	waittest.Until(t, "the renewed certificate", func() bool { return served() == 2 })
+}
+
+// TestHasEnded: the end of what a peer sends is noted, of a plain connection and of TLS, whose end
+// is a message of its own.
+func TestHasEnded(t *testing.T) {
+	certFile, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	writePair(t, certFile, keyFile, 1)
+	secure, err := TLSConfig(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := telemetry.New(t.Context(), telemetry.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	connections := New(func() config.Server { return config.Server{MaxConnections: 10, MaxConnectionsPerAddress: 10} }, told, slog.New(slog.DiscardHandler))
+	for _, secured := range []bool{false, true} {
+		plain, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer plain.Close()
+		l := connections.Guard(plain)
+		if secured {
+			l = NewTLS(l, secure)
+		}
+		go func() { // sends a byte, and no more, but keeps the connection for the answer
+			conn, err := net.Dial("tcp", plain.Addr().String())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			var half interface {
+				io.ReadWriter
+				CloseWrite() error
+			} = conn.(*net.TCPConn)
+			if secured {
+				half = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+			}
+			_, _ = half.Write([]byte("x"))
+			_ = half.CloseWrite()
+			_, _ = io.Copy(io.Discard, half)
+		}()
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != nil || HasEnded(conn) {
+			t.Errorf("TLS %v: %v, ended %v", secured, err, HasEnded(conn))
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != io.EOF || !HasEnded(conn) {
+			t.Errorf("TLS %v: %v, ended %v", secured, err, HasEnded(conn))
+		}
+		conn.Close()
+	}
 }
