@@ -88,12 +88,21 @@ func Acknowledged(provider string, op Operation, r Response) error {
 // body, unless the body says success:false.
 func Deleted(provider string, r Response) error { return CheckSuccess(provider, OpDelete, r) }
 
-// CheckSuccess returns KindFailureReply for a 2xx that says success:false.
+// CheckSuccess returns KindFailureReply for a 2xx whose object says success:false. For a reply
+// that is decoded anyway, see CheckSuccessMember.
 func CheckSuccess(provider string, op Operation, r Response) error {
 	var reply struct {
-		Success *bool `json:"success"`
+		Success jsontext.Value `json:"success"`
 	}
-	if jsontext.Value(r.Body).Kind() != '{' || json.Unmarshal(r.Body, &reply, normalize.Lenient) != nil || reply.Success == nil || *reply.Success {
+	if jsontext.Value(r.Body).Kind() != '{' || json.Unmarshal(r.Body, &reply, normalize.Lenient) != nil {
+		return nil
+	}
+	return CheckSuccessMember(provider, op, r, reply.Success)
+}
+
+// CheckSuccessMember returns KindFailureReply if the member success of a 2xx is false.
+func CheckSuccessMember(provider string, op Operation, r Response, success jsontext.Value) error {
+	if string(success) != "false" {
 		return nil
 	}
 	return &normalize.Error{Kind: normalize.KindFailureReply, Provider: provider, Op: string(op), Status: r.Status, Message: "the reply says success:false"}

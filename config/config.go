@@ -27,6 +27,12 @@ type Config struct {
 	secretFiles map[string]string // the values of secret files, by path
 }
 
+// IsCurrent reports whether the files are still as they were read.
+func (c *Config) IsCurrent() bool {
+	now := fingerprintOf(c.Files)
+	return now == c.Fingerprint || now == [32]byte{} // not files of the file system
+}
+
 // secretFile returns the value that a secret file had. c may be nil.
 func (c *Config) secretFile(path string) (value string, known bool) {
 	if c == nil {

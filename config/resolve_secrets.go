@@ -17,7 +17,7 @@ func (r *resolver) secret(reference string, path ...string) secret.String {
 		return secret.String{}
 	}
 	// Editors add a byte order mark and blanks, which no credential has.
-	value = strings.TrimSpace(strings.TrimPrefix(value, "\ufeff"))
+	value = strings.Trim(value, "\ufeff \t\r\n")
 	if value == "" {
 		r.problem("is blank", path...)
 		return secret.String{}

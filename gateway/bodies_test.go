@@ -166,6 +166,8 @@ func TestAccept(t *testing.T) {
 		"*/*":                                       200,
 		"text/html, application/problem+json;q=0.1": 200,
 		"text/html;q=0.9, */*;q=0.1":                200,
+		"":                                          200,
+		"application/json;v":                        200,
 		"application/json;q=0":                      406,
 		"application/json;q=0, */*":                 406,
 		"text/html":                                 406,

@@ -13,7 +13,7 @@ func decodeList(backend string, r adapters.Response) (adapters.Listing, error) {
 	if err := adapters.Decode(provider, adapters.OpList, r, &l); err != nil {
 		return adapters.Listing{}, err
 	}
-	if err := adapters.CheckSuccess(provider, adapters.OpList, r); err != nil {
+	if err := adapters.CheckSuccessMember(provider, adapters.OpList, r, l.Success); err != nil {
 		return adapters.Listing{}, err
 	}
 	if !l.Agents.Sent {
@@ -61,7 +61,7 @@ func decodeReply(op adapters.Operation, r adapters.Response) (wireReply, error) 
 	if err := adapters.Decode(provider, op, r, &reply); err != nil {
 		return reply, err
 	}
-	return reply, adapters.CheckSuccess(provider, op, r)
+	return reply, adapters.CheckSuccessMember(provider, op, r, reply.Success)
 }
 
 func checkSuccess(op adapters.Operation, r adapters.Response) error {

@@ -11,12 +11,14 @@ import (
 
 // wireList is the reply to GET /agents.
 type wireList struct {
-	Agents wire.Opt[adapters.RawRows] `json:"agents"`
+	Success jsontext.Value             `json:"success"`
+	Agents  wire.Opt[adapters.RawRows] `json:"agents"`
 }
 
 // wireReply is the response to a write. The newer generation wraps an agent in it.
 type wireReply struct {
-	Agent jsontext.Value `json:"agent"`
+	Success jsontext.Value `json:"success"`
+	Agent   jsontext.Value `json:"agent"`
 }
 
 // wireAgent is the union of the agent's shapes: the list's row, the detail, the

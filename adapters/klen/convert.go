@@ -13,7 +13,7 @@ func decodeList(backend string, r adapters.Response) (adapters.Listing, error) {
 	if err := adapters.Decode(provider, adapters.OpList, r, &list); err != nil {
 		return adapters.Listing{}, err
 	}
-	if err := adapters.CheckSuccess(provider, adapters.OpList, r); err != nil {
+	if err := adapters.CheckSuccessMember(provider, adapters.OpList, r, list.Success); err != nil {
 		return adapters.Listing{}, err
 	}
 	if !list.Agents.Sent {

@@ -104,7 +104,7 @@ func TestList_UnreadableRows(t *testing.T) {
 		`{"id": 2, "x": ` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`: "no agent: /agents/1 nests deeper than 100 levels",
 		`{"name": "x"}`:               "no agent: /agents/1/id is missing",
 		`{"id": null}`:                "no agent: /agents/1/id is missing",
-		`{"id": [2]}`:                 "no agent: /agents/1/id is missing",
+		`{"id": [2]}`:                 "no agent: /agents/1/id is an array, not an id",
 		`{"id": "` + "\\ud800" + `"}`: "no agent: /agents/1/id is not valid Unicode",
 	} {
 		listing, err := lossless.Answering(Provider, 200, []byte(`{"agents": [{"id": 1}, `+row+`, {"id": 3}]}`)).List(context.Background(), lossless.Credential())

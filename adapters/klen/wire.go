@@ -12,7 +12,8 @@ import (
 // count, page, limit and pages as well; on agents they are not documented and
 // would be envelope.
 type wireList struct {
-	Agents wire.Opt[adapters.RawRows] `json:"agents"`
+	Success jsontext.Value             `json:"success"` // not documented
+	Agents  wire.Opt[adapters.RawRows] `json:"agents"`
 }
 
 type wireAgent struct {

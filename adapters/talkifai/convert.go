@@ -80,7 +80,7 @@ func decodeReply(op adapters.Operation, r adapters.Response) (wireReply, error) 
 	if err := adapters.Decode(provider, op, r, &reply); err != nil {
 		return reply, err
 	}
-	return reply, adapters.CheckSuccess(provider, op, r)
+	return reply, adapters.CheckSuccessMember(provider, op, r, reply.Success)
 }
 
 // checkSuccess checks a response of which only success is documented. It may have

@@ -55,7 +55,7 @@ func (a *Adapter) walk(ctx context.Context, cred adapters.Credential) (adapters.
 			return listing, nil
 		case !page.hasNext:
 			return adapters.NewListing(provider, listing.Agents, listing.Warnings), nil
-		case fresh == 0 && len(page.Warnings) == 0:
+		case fresh == 0:
 			listing.Partial = partial(fmt.Sprintf("page %d has no new agent, yet says that there are more", number))
 			return listing, nil
 		}

@@ -11,6 +11,7 @@ import (
 // data; the endpoint pages have it in data.agents or data.agent in their samples,
 // and in agents or agent in their text.
 type wireReply struct {
+	Success    jsontext.Value `json:"success"`
 	Data       jsontext.Value `json:"data"`
 	Agents     jsontext.Value `json:"agents"`
 	Agent      jsontext.Value `json:"agent"`

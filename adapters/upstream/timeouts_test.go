@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,7 +83,14 @@ func TestRoundTrip_Timeouts(t *testing.T) {
 					client := newPipedClient(t, c.base, c.proxy, c.serve)
 					began := time.Now()
 					_, err := send(t.Context(), client, adapters.Request{Op: op, Credential: acme, Method: "GET", Path: "/"})
-					if took := time.Since(began); normalize.KindOf(err) != c.kind || took != c.after {
+					took := time.Since(began)
+					if op == adapters.OpDelete && strings.Contains(name, "body") {
+						if err != nil || took != c.after { // its 200 has said that it is done
+							t.Errorf("%v after %s, want success after %s", err, took, c.after)
+						}
+						return
+					}
+					if normalize.KindOf(err) != c.kind || took != c.after {
 						t.Errorf("%v after %s, want %s after %s", err, took, c.kind, c.after)
 					}
 				})

@@ -69,7 +69,9 @@ func firstToken(pointer jsontext.Pointer) string {
 
 // tidy makes the object one that a strict decoder accepts.
 func (p *Payload) tidy() {
-	p.raw = validText(p.raw)
+	if !p.raw.IsValid(jsontext.AllowDuplicateNames(true)) {
+		p.raw = validText(p.raw)
+	}
 	p.object = p.tidied(jsontext.Pointer(p.pointer), jsontext.NewDecoder(bytes.NewReader(p.object), normalize.Lenient))
 }
 
@@ -202,6 +204,8 @@ const maxID = 512
 // taken with a warning.
 func (p *Payload) ID(name string, id *IntegerOrText, documented IDType) (string, error) {
 	switch {
+	case id == nil && p.odd[name] != nil:
+		return "", errors.New(p.at(name) + " is " + normalize.KindName(p.odd[name].Kind()) + ", not an id")
 	case id == nil || id.ID == "":
 		return "", errors.New(p.at(name) + " is missing")
 	case len(id.ID) > maxID:

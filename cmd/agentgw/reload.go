@@ -38,6 +38,9 @@ func (s *service) reloadOnChange(ctx context.Context) {
 	}
 }
 
+// maxRereads bounds how often a configuration that changes while it is read is read again.
+const maxRereads = 5
+
 // reload loads the configuration and applies it, or logs why it is invalid and keeps the
 // current one. Reloads are serialized, so that an older file never replaces a newer one.
 // needRestart names the changed settings that take effect only after a restart.
@@ -48,6 +51,14 @@ func (s *service) reload() (needRestart []string, err error) {
 		s.log.Info("waited until the configuration file was written")
 	}
 	next, err := s.load(s.current.Load())
+	for range maxRereads {
+		if err != nil || next.IsCurrent() {
+			break
+		}
+		s.log.Info("the configuration changed while it was read; reading it again")
+		config.WaitUntilWritten(context.Background(), s.config.Files[0])
+		next, err = s.load(s.current.Load())
+	}
 	if err != nil {
 		s.gateway.ReloadFailed()
 		s.log.Error("configuration reload failed; keeping the current configuration", "problems", err.Error())

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"sync"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -16,7 +17,7 @@ import (
 // number their agents alike, so nothing is known by an agent's id alone. It covers the creates
 // of this process only. It is safe for concurrent use.
 type createLedger struct {
-	created *lru.Cache[ledgerAgent, struct{}]
+	created *lru.Cache[ledgerAgent, time.Time] // when the create had ended
 
 	mu      sync.Mutex // also makes claim's check and add atomic
 	running map[ledgerName]int
@@ -28,7 +29,7 @@ type (
 )
 
 func newCreateLedger() *createLedger {
-	created, err := lru.New[ledgerAgent, struct{}](10_000)
+	created, err := lru.New[ledgerAgent, time.Time](10_000)
 	if err != nil {
 		panic(err) // the size is a constant
 	}
@@ -49,7 +50,7 @@ func (l *createLedger) begin(b auth.CallerBackend, change normalize.Change) (end
 			delete(l.running, name)
 		}
 		if nativeID != "" {
-			l.created.Add(ledgerAgent{name.address, name.account, nativeID}, struct{}{})
+			l.created.Add(ledgerAgent{name.address, name.account, nativeID}, time.Now())
 		}
 	}
 }
@@ -64,13 +65,27 @@ func (l *createLedger) claim(b auth.CallerBackend, nativeID string, change norma
 	if l.running[name] > 0 || l.created.Contains(agent) {
 		return false
 	}
-	l.created.Add(agent, struct{}{})
+	l.created.Add(agent, time.Now())
 	return true
 }
 
 // hasCreated reports whether a create of b's account is known to have made an agent.
 func (l *createLedger) hasCreated(b auth.CallerBackend, nativeID string) bool {
 	return l.created.Contains(ledgerAgent{backendAddress(b), b.Account, nativeID})
+}
+
+// hasAnotherCreated reports whether a create of another account at the same address is known to
+// have made an agent with this id since then. Two credentials may see one account.
+func (l *createLedger) hasAnotherCreated(b auth.CallerBackend, nativeID string, since time.Time) bool {
+	address := backendAddress(b)
+	for _, agent := range l.created.Keys() {
+		if agent.address == address && agent.nativeID == nativeID && agent.account != b.Account {
+			if at, ok := l.created.Peek(agent); ok && at.After(since) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // backendAddress identifies a backend by its name and a hash of its base URL, so that a backend

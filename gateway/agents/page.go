@@ -101,18 +101,29 @@ func (l listPage) estimateSize() int {
 	return size
 }
 
-// warnings returns a warning for each part of the query that has no effect, because a backend's
-// list lacks the field or because no agent can have the value.
+// warnings returns those about the query, and then those about what providers sent.
 func (l listPage) warnings() []problem.Warning {
+	warnings := l.queryWarnings()
+	for _, s := range l.sources {
+		if s.snapshot == nil {
+			continue
+		}
+		for _, w := range s.snapshot.Warnings {
+			warnings = append(warnings, problem.NewWarning(string(w.Code), w.Pointer, s.Backend.Name, w.Message))
+		}
+	}
+	return warnings
+}
+
+// queryWarnings returns a warning for each part of the query that has no effect, because a
+// backend's list lacks the field or because no agent can have the value.
+func (l listPage) queryWarnings() []problem.Warning {
 	warnings := []problem.Warning{}
 	matching := 0
 	for _, s := range l.sources {
 		matching += s.Report.Count
 		if s.snapshot == nil {
 			continue
-		}
-		for _, w := range s.snapshot.Warnings {
-			warnings = append(warnings, problem.NewWarning(string(w.Code), w.Pointer, s.Backend.Name, w.Message))
 		}
 		if f := l.query.Order.Field(); s.snapshot.NotLoaded.Has(f) && !l.query.Full {
 			message := fmt.Sprintf("this backend's agents are sorted last, because its list does not include %s; use view=full to load it", f)

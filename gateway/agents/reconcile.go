@@ -88,8 +88,9 @@ func (s *Service) findCreated(ctx context.Context, b auth.CallerBackend, change 
 			return nil, time.Time{}, outcomeUnknown(b, "an agent that may be the created one could not be read")
 		}
 		// Any deviation is ambiguous, not a mismatch: the backend may store other values
-		// than it was sent, list a new agent before it can be read, or have a wrong clock.
-		if err == nil && age == createdSince && matchesChange(b, agent, change) {
+		// than it was sent, list a new agent before it can be read, or have a wrong clock,
+		// and an agent that another credential's create made since may be this account's.
+		if err == nil && age == createdSince && !s.ledger.hasAnotherCreated(b, row.NativeID, attempt.StartedAt) && matchesChange(b, agent, change) {
 			matches = append(matches, agent)
 		} else {
 			ambiguous = append(ambiguous, row.ID)

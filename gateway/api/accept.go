@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"mime"
 	"strconv"
 	"strings"
@@ -9,7 +10,7 @@ import (
 // acceptsJSON reports whether lines of Accept admit what the gateway sends (RFC 9110, section
 // 12.5.1): of the ranges that match a type the most specific one counts.
 func acceptsJSON(lines []string) bool {
-	if len(lines) == 0 {
+	if strings.Trim(strings.Join(lines, ""), ", \t") == "" {
 		return true
 	}
 	quality, known := qualityOf("application/json", lines)
@@ -26,8 +27,19 @@ func qualityOf(media string, lines []string) (quality float64, known bool) {
 	for _, line := range lines {
 		for element := range strings.SplitSeq(line, ",") {
 			accepted, parameters, err := mime.ParseMediaType(element)
-			specificity := map[string]int{"*/*": 1, family + "/*": 2, media: 3}[accepted]
-			if err != nil || specificity <= best {
+			if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+				continue
+			}
+			specificity := 0
+			switch accepted {
+			case media:
+				specificity = 3
+			case family + "/*":
+				specificity = 2
+			case "*/*":
+				specificity = 1
+			}
+			if specificity <= best {
 				continue
 			}
 			best, quality = specificity, 1

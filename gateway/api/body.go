@@ -20,7 +20,7 @@ const (
 	// stand for its default. The rest is read when the caller is known.
 	prefetch = 1
 	// maxDiscard is how much of a body that is not needed is read so that the connection can
-	// be used again. Of a request without a valid key no more than that is ever read.
+	// be used again.
 	maxDiscard = 16 << 10
 	// discardTimeout bounds how long that may take.
 	discardTimeout = time.Second
@@ -46,6 +46,8 @@ func (s *Server) readBody(c *fiber.Ctx, r *requestState) ([]byte, error) {
 			return nil, problem.Overloaded("too many request bodies are arriving (server.max_body_bytes)")
 		}
 		switch {
+		case int64(body.Len()) > s.bodyLimit:
+			return nil, s.errBodyTooLarge()
 		case errors.Is(err, io.EOF) && s.isWhole(c, r):
 			r.bodyBroken, r.bodyRead = false, true
 			return body.Bytes(), nil
@@ -53,8 +55,6 @@ func (s *Server) readBody(c *fiber.Ctx, r *requestState) ([]byte, error) {
 			return nil, errBodyTimeout
 		case err != nil:
 			return nil, problem.New(problem.CodeInvalidParameter, "the body ended early, or its chunks are not valid HTTP/1.1")
-		case int64(body.Len()) > s.bodyLimit:
-			return nil, s.errBodyTooLarge()
 		}
 	}
 }
@@ -143,8 +143,8 @@ func announcedBody(raw []byte) (length int64, hasBody bool) {
 	return 0, false
 }
 
-// isUnknownKey reports whether a request has a key that no caller has. Whether it needs one,
-// its route knows.
+// isUnknownKey reports whether a request has no key that a caller has. A body is refused then,
+// whatever the route: those that need no key have no bodies.
 func (s *Server) isUnknownKey(headers *requestHeaders) bool {
 	key, err := presentedKey(headers)
 	if err != nil || key == "" {

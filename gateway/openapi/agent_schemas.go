@@ -19,7 +19,7 @@ func (b *builder) agentSchema() object {
 	properties["unavailable"] = stringsSchema("fields that this provider never shows; in a list, only if they differ from the source's")
 	properties["not_loaded"] = stringsSchema("fields that the provider shows, but not in this view; in a list, only if they differ from the source's")
 	properties["resolved_from"] = stringSchema("the alias that was requested; only present if an alias was resolved")
-	properties["warnings"] = arraySchema(ref("schemas", "Warning"), "warnings of a write")
+	properties["warnings"] = arraySchema(ref("schemas", "Warning"), "warnings of a write, or about what the provider sent; only present if there are any, or after a write")
 	properties["raw"] = objectSchema("with `include=raw`: the provider's JSON that the agent was decoded from", object{
 		"list": object{"description": "the row of the provider's list"}, "detail": object{"description": "the provider's response to a get"},
 	}, "list", "detail")

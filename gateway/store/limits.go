@@ -16,7 +16,7 @@ const (
 	// key together.
 	MaxDocumentBytes   = 4 << 20
 	maxDocumentsPerKey = 1 << 30
-	// maxTrail bounds the audit entries of a migration that do not change its state.
+	// maxTrail bounds the audit entries of a migration.
 	maxTrail = 1000
 	// maxAliasTrail bounds the audit entries about aliases of one key; the oldest are deleted.
 	maxAliasTrail = 20_000
@@ -40,22 +40,28 @@ func checkCount(ctx context.Context, tx *sql.Tx, limit int64, query string, args
 	return nil
 }
 
-// checkMigration returns an error if a change of a migration is beyond a limit. before is its
-// stored state, empty for a new one.
-func checkMigration(ctx context.Context, tx *sql.Tx, m Migration, before string) error {
+// checkMigration returns an error if a change of a migration is beyond a limit. before is what is
+// stored; nil for a new one. What ends a migration, or points its names elsewhere, is never
+// refused for its trail.
+func checkMigration(ctx context.Context, tx *sql.Tx, c MigrationChange, m Migration, before *Migration) error {
 	if len(m.Document) > MaxDocumentBytes {
 		return domainError{ErrTooLarge}
 	}
-	switch before {
-	case "":
-		if err := checkCount(ctx, tx, MaxMigrationsPerKey, `SELECT count(*) FROM migrations WHERE key_id = $1`, m.KeyID); err != nil {
+	grown := int64(len(m.Document))
+	if before != nil {
+		grown -= int64(len(before.Document))
+	} else if err := checkCount(ctx, tx, MaxMigrationsPerKey, `SELECT count(*) FROM migrations WHERE key_id = $1`, m.KeyID); err != nil {
+		return err
+	}
+	if grown > 0 {
+		if err := checkCount(ctx, tx, maxDocumentsPerKey-grown, `SELECT COALESCE(SUM(LENGTH(document)), 0) FROM migrations WHERE key_id = $1`, m.KeyID); err != nil {
 			return err
 		}
-		return checkCount(ctx, tx, maxDocumentsPerKey, `SELECT COALESCE(SUM(LENGTH(document)), 0) FROM migrations WHERE key_id = $1`, m.KeyID)
-	case m.State:
-		return checkCount(ctx, tx, maxTrail, `SELECT count(*) FROM audit WHERE subject = $1`, m.ID)
 	}
-	return nil
+	if before == nil || len(c.PutAliases)+len(c.RestoreAliases) > 0 {
+		return nil
+	}
+	return checkCount(ctx, tx, maxTrail, `SELECT count(*) FROM audit WHERE subject = $1`, m.ID)
 }
 
 // trimAliasTrail deletes the oldest audit entries about aliases of a key that has too many.

@@ -8,7 +8,7 @@ import (
 )
 
 // TestMigration_Limits: one key cannot fill the store with migrations, their documents or their
-// trails. What changes the state of a migration is always possible.
+// trails. A rollback is always possible.
 func TestMigration_Limits(t *testing.T) {
 	s := open(t, Memory)
 	write := func(m Migration) (Migration, error) {
@@ -27,8 +27,12 @@ func TestMigration_Limits(t *testing.T) {
 	if _, err := write(m); !errors.Is(err, ErrTooMany) {
 		t.Errorf("%v", err)
 	}
-	m.State = "applied"
-	if _, err := write(m); err != nil {
+	m.State = "shadowing"
+	if _, err := write(m); !errors.Is(err, ErrTooMany) {
+		t.Errorf("%v", err)
+	}
+	m.State = "rolled_back"
+	if _, err := s.WriteMigration(t.Context(), MigrationChange{Migration: m, Audit: by, RestoreAliases: []string{"klen:1"}, SourceAccount: account}); err != nil {
 		t.Errorf("%v", err)
 	}
 	if _, err := s.db.ExecContext(t.Context(), `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)

@@ -160,11 +160,11 @@ func (s *Store) WriteMigration(ctx context.Context, c MigrationChange) (stored M
 		if err != nil {
 			return err
 		}
-		routedBefore, stateBefore := "", ""
+		routedBefore, known := "", (*Migration)(nil)
 		if len(before) > 0 {
-			routedBefore, stateBefore = before[0].routeKey(), before[0].State
+			routedBefore, known = before[0].routeKey(), &before[0]
 		}
-		if err := checkMigration(ctx, tx, stored, stateBefore); err != nil {
+		if err := checkMigration(ctx, tx, c, stored, known); err != nil {
 			return err
 		}
 		if routedBefore != stored.routeKey() || len(c.PutAliases)+len(c.RestoreAliases) > 0 {
