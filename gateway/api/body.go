@@ -71,8 +71,10 @@ func (s *Server) isWhole(c *fiber.Ctx, r *requestState) bool {
 // releaseBody gives back the memory of the request's body, and discards what was not read of
 // it. If that is too much or does not arrive, the connection closes after the response.
 func (s *Server) releaseBody(c *fiber.Ctx, r *requestState) {
-	s.Bodies.Release(r.keyID, r.bodyBytes)
-	r.bodyBytes = 0
+	if r.bodyBytes > 0 {
+		s.Bodies.Release(r.keyID, r.bodyBytes)
+		r.bodyBytes = 0
+	}
 	stream := c.Context().RequestBodyStream()
 	if stream == nil || r.bodyRead {
 		return
@@ -114,8 +116,11 @@ func hideBody(header *fasthttp.RequestHeader) {
 
 // refuseHiddenBody answers a request whose body was hidden.
 func (s *Server) refuseHiddenBody(c *fiber.Ctx) error {
+	if c.Request().Header.ContentLength() != 0 {
+		return c.Next() // it was not hidden
+	}
 	length, hasBody := announcedBody(c.Request().Header.RawHeaders())
-	if !hasBody || c.Request().Header.ContentLength() != 0 {
+	if !hasBody {
 		return c.Next()
 	}
 	listener.LingerOn(c.Context().Conn()) // the peer may be sending it
