@@ -25,6 +25,8 @@ func (i *Info) CheckCreate(change normalize.Change) []normalize.Violation {
 		switch {
 		case !set && required(rule, architecture):
 			found = append(found, violation(f.Pointer(), normalize.Required, i.requiredMessage(rule, architecture)))
+		case set && rule.In&InUpdate != 0 && !i.Creates(f):
+			found = append(found, violation(f.Pointer(), normalize.Unsupported, i.Title+" sets this in an update only; create the agent without it, then send it with PATCH"))
 		case set && !i.Creates(f):
 			found = append(found, i.unsupported(f.Pointer()))
 		case set:
@@ -121,7 +123,7 @@ func (i *Info) CheckExtension(name string, value jsontext.Value, in Ops) []norma
 		return []normalize.Violation{violation(pointer, normalize.InvalidValue, i.Title+" does not document that this can be cleared")}
 	}
 	if !rule.Type.Accepts(value) {
-		return []normalize.Violation{violation(pointer, normalize.WrongType, "want "+rule.Type.String())}
+		return []normalize.Violation{violation(pointer, normalize.WrongType, "must be "+rule.Type.String()+", got "+normalize.KindName(value.Kind()))}
 	}
 	return checkLimit(pointer, rule.Limit, value)
 }
@@ -141,18 +143,18 @@ func required(r Rule, architecture string) bool {
 }
 
 func (i *Info) requiredMessage(r Rule, architecture string) string {
-	message := i.Title + " needs it to create an agent"
+	message := "is required to create an agent at " + i.Title
 	if !slices.Contains(r.RequiredFor, Always) {
-		message = fmt.Sprintf("%s needs it to create a %s agent", i.Title, architecture)
+		message = fmt.Sprintf("is required to create a %s agent at %s", architecture, i.Title)
 	}
 	if len(r.Limit.OneOf) > 0 {
-		message += "; one of " + strings.Join(r.Limit.OneOf, ", ")
+		message += "; must be one of " + strings.Join(r.Limit.OneOf, ", ")
 	}
 	return message
 }
 
 func (i *Info) unsupported(pointer string) normalize.Violation {
-	return violation(pointer, normalize.Unsupported, i.Title+" cannot hold this; leave it out, or send \"Prefer: handling=lenient\" to have it dropped")
+	return violation(pointer, normalize.Unsupported, i.Title+" does not support this; leave it out, or send \"Prefer: handling=lenient\" to have it dropped")
 }
 
 func violation(pointer string, code normalize.ViolationCode, message string) normalize.Violation {
@@ -178,15 +180,23 @@ func (l Limit) checkText(pointer, text string) []normalize.Violation {
 	length := utf8.RuneCountInString(text)
 	switch {
 	case l.MaxLength > 0 && length > l.MaxLength:
-		return []normalize.Violation{violation(pointer, normalize.TooLong, fmt.Sprintf("at most %d characters, got %d", l.MaxLength, length))}
+		return []normalize.Violation{violation(pointer, normalize.TooLong, fmt.Sprintf("must have at most %d characters, got %d", l.MaxLength, length))}
 	case length < l.MinLength:
-		return []normalize.Violation{violation(pointer, normalize.InvalidValue, fmt.Sprintf("at least %d characters, got %d", l.MinLength, length))}
+		return []normalize.Violation{violation(pointer, normalize.InvalidValue, fmt.Sprintf("must have at least %d characters, got %d", l.MinLength, length))}
 	case l.OneOf != nil && !slices.Contains(l.OneOf, text):
-		return []normalize.Violation{violation(pointer, normalize.InvalidValue, "one of "+strings.Join(l.OneOf, ", "))}
+		return []normalize.Violation{violation(pointer, normalize.InvalidValue, l.oneOfMessage(text))}
 	case l.Integer && !isInteger(text):
 		return []normalize.Violation{violation(pointer, normalize.InvalidValue, "the provider's ids are integers: send its digits as a string, such as \"1\"")}
 	}
 	return nil
+}
+
+func (l Limit) oneOfMessage(text string) string {
+	message := fmt.Sprintf("must be one of %s, got %q", strings.Join(l.OneOf, ", "), normalize.Shorten(text))
+	if near := normalize.Nearest(text, l.OneOf); near != "" {
+		message += "; did you mean " + near + "?"
+	}
+	return message
 }
 
 func (l Limit) checkNumber(pointer, literal string) []normalize.Violation {
@@ -195,7 +205,7 @@ func (l Limit) checkNumber(pointer, literal string) []normalize.Violation {
 		return []normalize.Violation{violation(pointer, normalize.InvalidValue, "the number is out of range")}
 	}
 	if l.Min != nil && n < *l.Min || l.Max != nil && n > *l.Max {
-		return []normalize.Violation{violation(pointer, normalize.InvalidValue, "must be "+l.rangeText())}
+		return []normalize.Violation{violation(pointer, normalize.InvalidValue, "must be "+l.rangeText()+", got "+literal)}
 	}
 	return nil
 }

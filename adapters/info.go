@@ -3,6 +3,7 @@ package adapters
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -111,6 +112,7 @@ type ExtensionRule struct {
 type Info struct {
 	Provider   string // the provider's name in the configuration
 	Title      string // the provider's name in prose
+	Modality   string // of its agents; those of the text architecture are text
 	Operations map[Operation]Support
 	Rules      []Rule
 	Extensions []ExtensionRule
@@ -142,6 +144,24 @@ func (i *Info) AcceptsNativeID(id string) bool {
 func (i *Info) Supports(op Operation) bool {
 	s := i.Operations[op]
 	return s == Native || s == Emulated
+}
+
+// ModalityOf returns the modality of an agent with this architecture, which may be empty.
+func (i *Info) ModalityOf(architecture string) string {
+	if architecture == normalize.ArchitectureText {
+		return normalize.ModalityText
+	}
+	return i.Modality
+}
+
+// CreatesModality reports whether a new agent with this architecture, or with any that the
+// provider has if it is empty, is of the modality.
+func (i *Info) CreatesModality(modality, architecture string) bool {
+	if i.ModalityOf(architecture) == modality {
+		return true
+	}
+	known := i.Rule(normalize.FieldArchitecture).Limit.OneOf
+	return architecture == "" && slices.ContainsFunc(known, func(a string) bool { return i.ModalityOf(a) == modality })
 }
 
 // Rule returns the rule of a field. Its In is 0 if the provider does not have the

@@ -25,8 +25,15 @@ func TestIfMatch_OnlyTheCurrentTagIsWritten(t *testing.T) {
 			}
 			writes := b.writes(vendor)
 			b.ask(keyAcme, "PATCH", path, `{"name": "Third"}`, "If-Match: "+tag).wants(t, 412, "etag_mismatch")
+			if now := b.ask(keyAcme, "PATCH", path, `{"name": "Third"}`, "If-Match: "+tag).Header.Get("ETag"); now != tag2 {
+				t.Errorf("the 412 has the ETag %q, want the current one, %q", now, tag2)
+			}
+			if r := b.ask(keyAcme, "PATCH", path, `{"name": "Second"}`, "Idempotency-Key: a").wants(t, 200, ""); r.at("warnings.0.code") != "idempotency_key_ignored" {
+				t.Errorf("%s", r.text)
+			}
+			writes = b.writes(vendor)
 			b.ask(keyAcme, "PATCH", path, `{"name": "Third"}`, "If-Match: W/"+tag2).wants(t, 412, "etag_mismatch")
-			b.ask(keyAcme, "PATCH", path, `{"name": "Third"}`, "If-Match: nonsense").wants(t, 412, "etag_mismatch")
+			b.ask(keyAcme, "PATCH", path, `{"name": "Third"}`, "If-Match: nonsense").wants(t, 400, "invalid_parameter")
 			b.ask(keyAcme, "DELETE", path, "", "If-Match: "+tag).wants(t, 412, "etag_mismatch")
 			if b.writes(vendor) != writes {
 				t.Error("a write was sent in spite of another ETag")
@@ -91,24 +98,24 @@ func TestDryRun_ReturnsTheRequestsAndSendsNone(t *testing.T) {
 			"krosai", `[{"method":"POST","path":"/agents","body":{"name":"n","language":"fr"}}]`, ``,
 		},
 		{
-			"chosen backend, second request activates", "POST", "/v1/agents", `{"name": "nn", "architecture": "text", "system_prompt": "p", "model": {"id": "m"}, "status": "active"}`,
-			"talkifai", `[{"method":"POST","path":"/agents","body":{"name":"nn","agentArchitecture":"text","systemPrompt":"p","model":"m"}},{"method":"PATCH","path":"/agents/{id}","body":{"active":true}}]`, ``,
+			"chosen backend, second request activates", "POST", "/v1/agents", `{"backend": "auto", "name": "nn", "architecture": "text", "system_prompt": "p", "model": {"id": "m"}, "status": "active"}`,
+			"talkifai", `[{"method":"POST","path":"/agents","body":{"name":"nn","agentArchitecture":"text","systemPrompt":"p","model":"m"}},{"method":"PATCH","path":"/agents/{id}","body":{"active":true}}]`, `backend_chosen /backend`,
 		},
 		{
 			"patch", "PATCH", "/v1/agents/krosai:a.b", `{"name": "n"}`,
-			"krosai", `[{"method":"PUT","path":"/agents/a.b","body":{"name":"n"}}]`, ``,
+			"krosai", `[{"method":"PUT","path":"/agents/a.b","body":{"name":"n"}}]`, `existence_unknown <nil>`,
 		},
 		{
 			"patch that needs the agent", "PATCH", "/v1/agents/krosai:x", `{"id": "krosai:x", "name": "n", "owner": {"user_id": "u"}, "language": null}`,
-			"krosai", `[{"method":"PUT","path":"/agents/x","body":{"name":"n"}}]`, `unverified /language unverified /owner/user_id`,
+			"krosai", `[{"method":"PUT","path":"/agents/x","body":{"name":"n"}}]`, `unverified /language unverified /owner/user_id existence_unknown <nil>`,
 		},
 		{
 			"patch with only undecided values", "PATCH", "/v1/agents/krosai:x", `{"language": null}`,
-			"krosai", `[]`, `unverified /language`,
+			"krosai", `[]`, `unverified /language existence_unknown <nil>`,
 		},
 		{
 			"delete", "DELETE", "/v1/agents/talkifai:agent_1", ``,
-			"talkifai", `[{"method":"DELETE","path":"/agents/agent_1","body":null}]`, ``,
+			"talkifai", `[{"method":"DELETE","path":"/agents/agent_1","body":null}]`, `existence_unknown <nil>`,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -140,7 +147,7 @@ func TestDryRun_ReturnsTheRequestsAndSendsNone(t *testing.T) {
 	b.ask(keyAcme, "DELETE", "/v1/agents/klen:123?dry_run=true", "").wants(t, 501, "operation_unsupported")
 	b.ask(keyAcme, "DELETE", "/v1/agents/agenthuman:none?dry_run=true", "").wants(t, 404, "agent_not_found")
 	b.ask(keyAcme, "DELETE", "/v1/agents/krosai:x?dry_run=perhaps", "").wants(t, 400, "invalid_parameter")
-	if r := b.ask(keyAcme, "DELETE", "/v1/agents/krosai:x?dry_run=true", "", `If-Match: "x"`).wants(t, 200, ""); r.at("warnings.0.code") != "unverified" {
+	if r := b.ask(keyAcme, "DELETE", "/v1/agents/krosai:x?dry_run=true", "", `If-Match: "x"`).wants(t, 200, ""); r.at("warnings.0.code") != "existence_unknown" || r.at("warnings.1.code") != "unverified" {
 		t.Errorf("%s", r.text)
 	}
 	for vendor := range b.vendors {
@@ -156,6 +163,14 @@ func TestDryRun_ReturnsTheRequestsAndSendsNone(t *testing.T) {
 	if b.requests("krosai") != requests {
 		t.Error("krosai was called")
 	}
+
+	// What the cached list shows is known.
+	b.get("/v1/agents").wants(t, 200, "")
+	if r := b.ask(keyAcme, "DELETE", "/v1/agents/talkifai:agent_abc123?dry_run=true", "").wants(t, 200, ""); len(r.body["warnings"].([]any)) != 0 {
+		t.Errorf("%s", r.text)
+	}
+	b.ask(keyAcme, "DELETE", "/v1/agents/talkifai:agent_none?dry_run=true", "").wants(t, 404, "agent_not_found")
+	b.ask(keyAcme, "PATCH", "/v1/agents/krosai:none?dry_run=true", `{"name": "n"}`).wants(t, 404, "agent_not_found")
 }
 
 func sameJSON(t *testing.T, a, b string) bool {

@@ -61,7 +61,7 @@ func TestExamples(t *testing.T) {
 		{"listAgents 200 filtered", "GET", "/v1/agents?status=active&backend=klen,talkifai&limit=1", ""},
 		{"getAgent 200", "GET", "/v1/agents/talkifai:agent_abc123", ""},
 		{"getBackend 200", "GET", "/v1/backends/krosai", ""},
-		{"createAgent 200", "POST", "/v1/agents?dry_run=true", `{"name":"Night Desk","architecture":"text","model":{"id":"gpt-4o-mini"},"system_prompt":"Answer briefly.","status":"active"}`},
+		{"createAgent 200", "POST", "/v1/agents?dry_run=true", `{"backend":"auto","name":"Night Desk","architecture":"text","model":{"id":"gpt-4o-mini"},"system_prompt":"Answer briefly.","status":"active"}`},
 		{"createAgent 201", "POST", "/v1/agents", `{"backend":"talkifai","name":"Night Desk","architecture":"text","model":{"id":"gpt-4o-mini"},"system_prompt":"Answer briefly.","status":"active"}`},
 		{"updateAgent 200", "PATCH", "/v1/agents/krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890", `{"language":"fr"}`},
 		{"deleteAgent 200", "DELETE", "/v1/agents/talkifai:agent_abc123?dry_run=true", ""},
@@ -120,7 +120,7 @@ func TestExamples(t *testing.T) {
 		{problem.CodeValidationFailed, keyAcme, "POST", "/v1/agents", `{"backend":"talkifai","name":"N","architecture":"pipeline","nmae":"x"}`, nil, nothing},
 		{problem.CodeUnsupportedFields, keyAcme, "POST", "/v1/agents", `{"backend":"krosai","name":"Night Desk","greeting":"Hello"}`, nil, nothing},
 		{problem.CodeImmutableField, keyAcme, "PATCH", "/v1/agents/talkifai:agent_abc123", `{"architecture":"text"}`, nil, nothing},
-		{problem.CodeNoBackendFits, keyAcme, "POST", "/v1/agents", `{"name":"Night Desk","greeting":"Hello","knowledge_base_ids":["kb_1"]}`, nil, nothing},
+		{problem.CodeNoBackendFits, keyAcme, "POST", "/v1/agents", `{"backend":"auto","name":"Night Desk","greeting":"Hello","knowledge_base_ids":["kb_1"]}`, nil, nothing},
 		{problem.CodeIdempotencyKeyReused, keyAcme, "POST", "/v1/agents", `{"backend":"krosai","name":"Day Desk"}`, []string{"Idempotency-Key: desk"}, func(b *bench) { b.createOnce("desk", krosai).wants(t, 201, "") }},
 		{problem.CodeUpstreamRejected, keyAcme, "POST", "/v1/agents", krosai, nil, fails(sandbox.Fault{Status: 422, Body: `{"error":"no"}`})},
 		{problem.CodeRateLimited, keyAcme, "GET", "/v1/backends", "", nil, func(b *bench) {

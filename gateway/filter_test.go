@@ -19,7 +19,7 @@ func TestFilters_MatchAndReportUnfiltered(t *testing.T) {
 			s := s.(map[string]any)
 			if names, ok := s["unfiltered"].([]any); ok {
 				unfiltered = append(unfiltered, fmt.Sprintf("%s%v", s["backend"], names))
-				if s["status"] != "partial" || s["error"] != nil {
+				if s["status"] != "ok" || s["error"] != nil {
 					t.Errorf("%s: an unfiltered source is %v %v", query, s["status"], s["error"])
 				}
 			}
@@ -53,19 +53,30 @@ func TestFilters_MatchAndReportUnfiltered(t *testing.T) {
 	f("status=nothing-has-this&backend=agenthuman", "", "")
 }
 
-func TestFilters_RequiredSourceThatCannotBeFiltered(t *testing.T) {
+// TestFilters_DoNotMakeAListIncomplete: a filter on a field that a provider does not have is a
+// warning. Only a failed read makes a list incomplete.
+func TestFilters_DoNotMakeAListIncomplete(t *testing.T) {
 	b := newBench(t, "")
-	r := b.get("/v1/agents?status=active&require=all").wants(t, 400, "invalid_parameter")
-	if len(r.body["sources"].([]any)) != 4 || !strings.Contains(r.body["detail"].(string), "status") {
-		t.Errorf("%s", r.text)
+	r := b.get("/v1/agents?status=active&require=all").wants(t, 200, "")
+	var warned []string
+	for _, w := range r.body["warnings"].([]any) {
+		warned = append(warned, fmt.Sprint(w.(map[string]any)["code"], w.(map[string]any)["backend"], w.(map[string]any)["path"]))
 	}
-	b.get("/v1/agents?status=active&require=klen").wants(t, 400, "invalid_parameter")
-	b.get("/v1/agents?status=active&require=agenthuman,talkifai").wants(t, 200, "")
-	b.get("/v1/agents?status=active", "Prefer: handling=strict").wants(t, 400, "invalid_parameter")
-	b.get("/v1/agents?status=active&backend=klen").wants(t, 200, "") // nothing failed
+	if r.body["complete"] != true || r.Header.Get("X-Agentgw-Complete") != "" || strings.Join(warned, " ") != "filter_not_applicableklen/status filter_not_applicablekrosai/status" {
+		t.Errorf("%v %s", warned, r.text)
+	}
+	b.get("/v1/agents?status=active", "Prefer: handling=strict").wants(t, 200, "")
 	b.gateway.Purge("", "")
 	b.vendors["agenthuman"].Control().Fail(faultOf(500))
-	b.get("/v1/agents?status=active&require=all").wants(t, 502, "upstream_error") // the failure takes precedence
+	b.get("/v1/agents?status=active&require=all").wants(t, 502, "upstream_error")
+}
+
+func TestOrderBy_WarnsOfMissingValues(t *testing.T) {
+	b := newBench(t, "")
+	r := b.get("/v1/agents?order_by=created_at&backend=klen,talkifai").wants(t, 200, "")
+	if r.at("warnings.0.code") != "unordered" || r.at("warnings.0.backend") != "klen" || len(r.body["warnings"].([]any)) != 1 {
+		t.Errorf("%v", r.body["warnings"])
+	}
 }
 
 func TestOrderBy_SortsAcrossBackends(t *testing.T) {
@@ -102,11 +113,13 @@ func TestList_Warnings(t *testing.T) {
 			t.Errorf("%s: %q, want %q", query, got, want)
 		}
 	}
-	f("status=active&order_by=name")
-	f("status=activ", `unknown_value <nil> status="activ" matches no agent; known values are active, inactive, archived; did you mean active?`)
-	f("status=activ,archived") // an agent matches
-	f("language=xx")           // there are no known values for languages
-	f("order_by=updated_at", "unordered talkifai this backend's agents are sorted last, because its list does not include updated_at; use view=full to load it")
-	f("order_by=updated_at&view=full")
-	f("order_by=updated_at&backend=klen") // unavailable, as its source reports
+	f("status=active&order_by=name&provider=agenthuman")
+	f("status=activ&provider=agenthuman", `unknown_value <nil> status="activ" matches no agent; known values are active, inactive, archived; did you mean active?`)
+	f("status=activ,archived&provider=agenthuman") // an agent matches
+	f("language=xx&provider=agenthuman")           // there are no known values for languages
+	f("language=xx&backend=klen,talkifai", "filter_not_applicable klen agents of this backend that do not show language are left out",
+		"filter_not_applicable talkifai agents of this backend that do not show language are left out; use view=full to load it")
+	unavailable := "unordered klen this backend's agents are sorted last, because its provider does not show updated_at"
+	f("order_by=updated_at", unavailable, "unordered talkifai this backend's agents are sorted last, because its list does not include updated_at; use view=full to load it")
+	f("order_by=updated_at&view=full", unavailable)
 }

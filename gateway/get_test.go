@@ -117,26 +117,32 @@ func TestWrongBaseURL_IsNotAgentNotFound(t *testing.T) {
 
 func TestGet_NotFound(t *testing.T) {
 	b := newBench(t, "")
-	f := func(key, id string) {
+	f := func(key, id, want string) {
 		t.Helper()
-		r := b.ask(key, "GET", "/v1/agents/"+id, "").wants(t, 404, "agent_not_found")
-		if r.body["detail"] != "no backend that the key can use has an agent with this id" {
-			t.Errorf("%s: %s", id, r.text)
+		if r := b.ask(key, "GET", "/v1/agents/"+id, "").wants(t, 404, "agent_not_found"); r.body["detail"] != want {
+			t.Errorf("%s: got %s, want %s", id, r.body["detail"], want)
 		}
 	}
-	f(keyAcme, "klen:999")
-	f(keyAcme, "talkifai:agent_nobody")
-	f(keyAcme, "agenthuman:999")
-	f(keyAcme, "agenthuman:x")
-	f(keyAcme, "krosai:nobody")
-	f(keyAcme, "nobody:1")
-	f(keyAcme, "123")
-	f(keyAcme, "klen:1%2F2")
-	f(keyAcme, "krosai:..")
-	f(keyAcme, "krosai:~Li4")
-	f(keyAcme, strings.Repeat("a", 4000))
-	f(keyKlen, "krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890") // another key's
-	f(keyKlen, "klen:123")                                    // another account's agent
+	f(keyAcme, "klen:999", `backend klen has no agent "999"`)
+	f(keyAcme, "talkifai:agent_nobody", `backend talkifai has no agent "agent_nobody"`)
+	f(keyAcme, "agenthuman:999", `backend agenthuman has no agent "999"`)
+	f(keyAcme, "agenthuman:x", `backend agenthuman has no agent "x"`)
+	f(keyAcme, "krosai:nobody", `backend krosai has no agent "nobody"`)
+	f(keyAcme, "krosai:..", `backend krosai has no agent ".."`)
+	mapped := "the key maps to klen, agenthuman, krosai, talkifai"
+	f(keyAcme, "nobody:1", `no agent "nobody:1": no backend "nobody": `+mapped)
+	f(keyAcme, "KLEN:123", `no agent "KLEN:123": no backend "KLEN": `+mapped+"; did you mean klen?")
+	form := "; the id of an agent is backend:id, as in klen:123, and an alias has lowercase letters, digits and -"
+	f(keyAcme, "123", `no agent or alias "123"`+form)
+	f(keyAcme, "Support-Bot", `no agent or alias "Support-Bot"`+form)
+	f(keyAcme, strings.Repeat("a", 4000), `no agent or alias "`+strings.Repeat("a", 128)+`…"`+form)
+	key := ": after the colon, an id has 1 to 128 of A-Z, a-z, 0-9, '.', '_' and '-', or ~ and base64url"
+	f(keyAcme, "klen:1%2F2", `no agent "klen:1/2"`+key)
+	f(keyAcme, "krosai:~Li4", `no agent "krosai:~Li4"`+key)
+	// Of a backend of others and of one that nobody has, the text is the same, as of an agent of
+	// another account and of one that nobody has.
+	f(keyKlen, "krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890", `no agent "krosai:a1b2c3d4-e5f6-7890-abcd-ef1234567890": no backend "krosai": the key maps to klen`)
+	f(keyKlen, "klen:123", `backend klen has no agent "123"`)
 	b.get("/v1/nothing").wants(t, 404, "not_found")
 	b.get("/v1/agents/").wants(t, 404, "not_found")
 	b.get("/v1/agents/klen:123/more").wants(t, 404, "not_found")

@@ -67,7 +67,8 @@ type bench struct {
 const (
 	keyAcme = "acme" // everything, everywhere
 	keyKlen = "klen-only"
-	keyRead = "reader" // agents:read, everywhere, acme's credentials
+	keyKros = "klen-and-krosai" // one backend that creates agents
+	keyRead = "reader"          // agents:read, everywhere, acme's credentials
 )
 
 // newBench starts a gateway. perBackend is YAML under each backend. Providers replace those of
@@ -101,6 +102,7 @@ func newBenchOn(t *testing.T, storeURL, perBackend string, providers ...adapters
 	for _, k := range []struct{ id, scopes, credentials, backends string }{
 		{keyAcme, "agents:read, agents:write, aliases:write, migrations:write", keyAcme, "klen agenthuman krosai talkifai"},
 		{keyKlen, "agents:read, agents:write", keyKlen, "klen"},
+		{keyKros, "agents:read, agents:write", keyKros, "klen krosai"},
 		{keyRead, "agents:read", keyAcme, "klen agenthuman krosai talkifai"},
 	} {
 		b.keys[k.id] = apikey.New(apikey.Test)

@@ -239,7 +239,7 @@ func TestIdempotencyKey_ReuseScopeAndValidation(t *testing.T) {
 	}
 	// A stored outcome is not returned once the key has lost the backend.
 	b.reload("      krosai: env:ACME_KROSAI\n", "")
-	b.createOnce("a key", body).wants(t, 404, "backend_not_found")
+	b.createOnce("a key", body).wants(t, 404, "agent_not_found")
 	metrics := b.metrics()
 	for _, want := range []string{`agentgw_idempotent_requests_total{result="replayed"} 2`, `agentgw_idempotent_requests_total{result="refused"} 1`, `agentgw_idempotent_requests_total{result="reused"} 2`, `agentgw_idempotent_requests_total{result="created"} 4`} {
 		if !strings.Contains(metrics, want) {

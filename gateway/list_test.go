@@ -62,8 +62,8 @@ func TestList_SelectsBackendsAndProviders(t *testing.T) {
 	f("?backend=talkifai,klen", "klen", "talkifai")
 	f("?provider=klen", "klen")
 	f("?backend=klen,krosai&provider=krosai", "krosai")
-	b.get("/v1/agents?backend=klenn").wants(t, 404, "backend_not_found")
-	if got := b.ask(keyKlen, "GET", "/v1/agents?backend=krosai", "").wants(t, 404, "backend_not_found").body["detail"].(string); !strings.Contains(got, "the key maps to klen") {
+	b.get("/v1/agents?backend=klenn").wants(t, 400, "invalid_parameter")
+	if got := b.ask(keyKlen, "GET", "/v1/agents?backend=krosai", "").wants(t, 400, "invalid_parameter").body["detail"].(string); !strings.Contains(got, "the key maps to klen") {
 		t.Errorf("detail %q", got)
 	}
 	if got := b.ask(keyKlen, "GET", "/v1/agents", "").wants(t, 200, "").body["sources"].([]any); len(got) != 1 {
@@ -79,26 +79,40 @@ func TestList_InvalidParameters(t *testing.T) {
 			t.Errorf("%s: %v, want %s", query, got, want)
 		}
 	}
-	f("?limit=0", `limit="0": must be an integer from 1 to 1000`)
-	f("?limit=-1", `limit="-1": must be an integer from 1 to 1000`)
-	f("?limit=ten", `limit="ten": must be an integer from 1 to 1000`)
-	f("?limt=1", `unknown query parameter "limt"; did you mean limit?`)
-	f("?limit=1&limit=2", "limit was given twice; separate several values with commas")
-	f("?include=everything", `include="everything": must be raw`)
-	f("?view=all", `view="all": must be basic or full`)
-	f("?limit=%2B5", `limit="+5": must be an integer from 1 to 1000`)
-	f("?backend=", "backend has an empty value; leave the parameter out, or separate its values with single commas")
-	f("?provider=nope", `provider="nope": must be one of `+strings.Join(slices.Sorted(slices.Values(all.Names())), ", "))
-	f("?cursor=", "cursor is empty; leave it out to get the first page")
-	f("?backend=klen&provider=krosai", "no backend matches both backend=klen and provider=krosai; leave one of them out")
-	f("?modality=face", `modality="face": must be one of text, voice, avatar`)
-	f("?order_by=usage", `order_by="usage": must be one of name, created_at, updated_at; prefix it with - for descending order`)
-	f("?q=", "q is empty or contains a NUL; leave it out, or send the text to search for")
-	f("?status=active,", "status has an empty value; leave the parameter out, or separate its values with single commas")
-	f("?backend=krosai&require=klen", "require=klen names a backend that the backend or provider parameter leaves out; add it there, or remove it from require")
+	f("?limit=0", `limit: must be an integer from 1 to 1000, got "0"`)
+	f("?limit=-1", `limit: must be an integer from 1 to 1000, got "-1"`)
+	f("?limit=ten", `limit: must be an integer from 1 to 1000, got "ten"`)
+	f("?limt=1", `limt: unknown query parameter; did you mean limit?`)
+	f("?limit=1&limit=2", "limit: was given twice; separate several values with commas")
+	f("?include=everything", `include: must be raw, got "everything"`)
+	f("?view=all", `view: must be basic or full, got "all"`)
+	f("?limit=%2B5", `limit: must be an integer from 1 to 1000, got "+5"`)
+	f("?backend=", "backend: has an empty value; leave the parameter out, or separate its values with single commas")
+	f("?backend=nope", `backend: no backend "nope": the key maps to klen, agenthuman, krosai, talkifai`)
+	f("?provider=nope", "provider: must be one of "+strings.Join(slices.Sorted(slices.Values(all.Names())), ", ")+`, got "nope"`)
+	f("?cursor=", "cursor: is empty; leave it out to get the first page")
+	f("?backend=klen&provider=krosai", "provider: no backend matches both backend=klen and provider=krosai; leave one of them out")
+	f("?modality=face", `modality: must be one of text, voice, avatar, got "face"`)
+	f("?order_by=usage", `order_by: must be one of name, created_at, updated_at, got "usage"; prefix it with - for descending order`)
+	f("?q=", "q: is empty or contains a NUL; leave it out, or send the text to search for")
+	f("?status=active,", "status: has an empty value; leave the parameter out, or separate its values with single commas")
+	f("?backend=krosai&require=klen", "require: klen is left out by the backend or provider parameter; add it there, or remove it from require")
+	// Each has its entry in errors.
+	several := b.get("/v1/agents?limit=0&view=all&status=,").wants(t, 400, "invalid_parameter")
+	if got := several.body["errors"].([]any); len(got) != 3 || several.at("errors.0.parameter") != "status" || several.at("errors.0.code") != "invalid_value" || several.body["detail"] != "status: has an empty value; leave the parameter out, or separate its values with single commas (and 2 more, see errors)" {
+		t.Errorf("%s", several.text)
+	}
+	unknown := b.get("/v1/agents?limti=2&vew=1").wants(t, 400, "invalid_parameter")
+	if got := unknown.body["errors"].([]any); len(got) != 2 || unknown.at("errors.0.code") != "unknown_parameter" {
+		t.Errorf("%s", unknown.text)
+	}
+	header := b.ask(keyAcme, "POST", "/v1/agents", "{}", "Idempotency-Key: "+strings.Repeat("k", 300)).wants(t, 400, "invalid_parameter")
+	if header.at("errors.0.header") != "Idempotency-Key" {
+		t.Errorf("%s", header.text)
+	}
 	b.get("/v1/agents?limit=100000").wants(t, 200, "")
 	b.get("/v1/agents?limit=99999999999999999999").wants(t, 200, "")
-	b.get("/v1/agents?require=all,nope").wants(t, 404, "backend_not_found")
+	b.get("/v1/agents?require=all,nope").wants(t, 400, "invalid_parameter")
 	b.get("/v1/agents?view=basic").wants(t, 200, "")
 	b.get("/v1/agents/klen:123?limit=1").wants(t, 400, "invalid_parameter")
 	b.get("/v1/backends?x=1").wants(t, 400, "invalid_parameter")
@@ -159,7 +173,7 @@ func TestList_RequiredBackends(t *testing.T) {
 		b.gateway.Purge("", "")
 	}
 	b.get("/v1/agents?require=klen,talkifai").wants(t, 200, "")
-	b.get("/v1/agents?require=nobody").wants(t, 404, "backend_not_found")
+	b.get("/v1/agents?require=nobody").wants(t, 400, "invalid_parameter")
 	b.get("/v1/agents?backend=krosai").wants(t, 503, "upstream_unavailable")
 }
 

@@ -39,7 +39,7 @@ func TestPlan_ReportsMissingInputs(t *testing.T) {
 		status     int
 	}{
 		{`{"source": "klen:999", "target_backend": "talkifai"}`, "agent_not_found", 404},
-		{`{"source": "klen:123", "target_backend": "talkify"}`, "backend_not_found", 404},
+		{`{"source": "klen:123", "target_backend": "talkify"}`, "validation_failed", 422},
 		{`{"source": "klen:123", "target_backend": "klen"}`, "operation_unsupported", 501},
 		{`{"source": "` + krosAgent + `", "target_backend": "krosai"}`, "validation_failed", 422},
 		{`{"source": "klen:123"}`, "validation_failed", 422},
@@ -59,7 +59,7 @@ func TestPlan_ReportsMissingInputs(t *testing.T) {
 	if invalid := b.plan(`{"source": "` + krosAgent + `", "target_backend": "agenthuman", "inputs": {"avatar.id": "av_1"}}`); invalid.body["state"] != "needs_input" {
 		t.Errorf("%s", invalid.text)
 	}
-	for query, code := range map[string]string{"source=%00": "invalid_parameter", "source_backend=nope": "backend_not_found", "cursor=zzz": "cursor_invalid"} {
+	for query, code := range map[string]string{"source=%00": "invalid_parameter", "source_backend=nope": "invalid_parameter", "cursor=zzz": "cursor_invalid"} {
 		if r := b.get("/v1/migrations?" + query); r.body["code"] != code {
 			t.Errorf("%s: %s", query, r.text)
 		}

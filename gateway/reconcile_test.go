@@ -128,7 +128,7 @@ func TestIdempotencyKey_BaseURLChanged(t *testing.T) {
 	at = at[:strings.Index(at, "\n")]
 	b.reload(at, strings.Replace(at, "127.0.0.1", "localhost", 1))
 	b.createOnce("lost", body).wants(t, 504, "write_outcome_unknown")
-	b.createOnce("made", body).wants(t, 404, "backend_not_found")
+	b.createOnce("made", body).wants(t, 404, "agent_not_found")
 	if b.posts("krosai") != 2 {
 		t.Errorf("%d creates", b.posts("krosai"))
 	}

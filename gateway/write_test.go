@@ -45,32 +45,57 @@ func TestCreate_AppearsInReads(t *testing.T) {
 
 func TestCreate_ChoosesABackend(t *testing.T) {
 	b := newBench(t, "")
-	f := func(body, backend string) {
+	f := func(body, backend string, headers ...string) {
 		t.Helper()
-		if got := b.ask(keyAcme, "POST", "/v1/agents", body).wants(t, 201, "").body["backend"]; got != backend {
-			t.Errorf("%s went to %v, want %s", body, got, backend)
+		r := b.ask(keyAcme, "POST", "/v1/agents", body, headers...).wants(t, 201, "")
+		if r.body["backend"] != backend || r.at("warnings.0.code") != "backend_chosen" || r.at("warnings.0.backend") != backend {
+			t.Errorf("%s: want %s, got %s", body, backend, r.text)
 		}
 	}
-	f(`{"name": "n"}`, "agenthuman")
-	f(`{"name": "n", "description": "d"}`, "krosai")
-	f(`{"name": "nn", "architecture": "text", "model": {"id": "m"}, "system_prompt": "p"}`, "talkifai")
+	f(`{"backend": "auto", "name": "n"}`, "agenthuman")
+	f(`{"backend": "auto", "name": "n", "description": "d"}`, "krosai")
+	f(`{"backend": "auto", "name": "n", "provider": "krosai"}`, "krosai")
+	f(`{"backend": "auto", "name": "n", "modality": "voice"}`, "krosai")
+	f(`{"backend": "auto", "name": "nn", "modality": "text", "architecture": "text", "model": {"id": "m"}, "system_prompt": "p"}`, "talkifai")
 	// Lenient drops fields only if no backend supports all of them.
-	lenient := b.ask(keyAcme, "POST", "/v1/agents", `{"name": "nn", "architecture": "text", "model": {"id": "m"}, "system_prompt": "p"}`, "Prefer: handling=lenient").wants(t, 201, "")
-	if lenient.body["backend"] != "talkifai" || fmt.Sprint(lenient.body["warnings"]) != "[]" {
-		t.Errorf("%s", lenient.text)
-	}
-	lenient = b.ask(keyAcme, "POST", "/v1/agents", `{"name": "n", "phone": {"number": "+1"}}`, `Prefer: handling="lenient"`).wants(t, 201, "")
-	if lenient.body["backend"] != "agenthuman" || lenient.at("warnings.0.path") != "/phone/number" {
+	f(`{"backend": "auto", "name": "nn", "architecture": "text", "model": {"id": "m"}, "system_prompt": "p"}`, "talkifai", "Prefer: handling=lenient")
+	lenient := b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "auto", "name": "n", "phone": {"number": "+1"}}`, `Prefer: handling="lenient"`).wants(t, 201, "")
+	if lenient.body["backend"] != "agenthuman" || lenient.at("warnings.0.code") != "backend_chosen" || lenient.at("warnings.1.path") != "/phone/number" {
 		t.Errorf("%s", lenient.text)
 	}
 
-	r := b.ask(keyAcme, "POST", "/v1/agents", `{"name": "n", "phone": {"number": "+1"}}`).wants(t, 422, "no_backend_fits")
+	r := b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "auto", "name": "n", "phone": {"number": "+1"}}`).wants(t, 422, "no_backend_fits")
 	for _, backend := range []string{"klen: does not support create", "agenthuman: /phone/number", "krosai: /phone/number", "talkifai: "} {
 		if !strings.Contains(r.body["detail"].(string), backend) {
 			t.Errorf("the detail lacks %q: %s", backend, r.body["detail"])
 		}
 	}
+	b.ask(keyAcme, "POST", "/v1/agents", `{"backend": "auto", "name": "n", "provider": "klen"}`).wants(t, 422, "no_backend_fits")
 	b.ask(keyKlen, "POST", "/v1/agents", `{"name": "n"}`).wants(t, 422, "no_backend_fits")
+}
+
+// TestCreate_BackendRequired: without a backend in the body, an agent is created only if the key
+// can create agents at exactly one.
+func TestCreate_BackendRequired(t *testing.T) {
+	b := newBench(t, "")
+	r := b.ask(keyAcme, "POST", "/v1/agents", `{"name": "n"}`).wants(t, 422, "backend_required")
+	if detail := r.body["detail"].(string); !strings.Contains(detail, "agenthuman, krosai, talkifai") || r.pointers() != "/backend required" {
+		t.Errorf("%s", r.text)
+	}
+	r = b.ask(keyAcme, "POST", "/v1/agents", `{"name": "n", "modality": "voice"}`).wants(t, 422, "backend_required")
+	if detail := r.body["detail"].(string); strings.Contains(detail, "agenthuman") || !strings.Contains(detail, "krosai, talkifai") {
+		t.Errorf("an avatar provider is a candidate for a voice agent: %s", detail)
+	}
+	b.ask(keyAcme, "POST", "/v1/agents", `{"name": "n", "provider": "klen"}`).wants(t, 422, "no_backend_fits")
+	for name := range b.vendors {
+		if n := b.requests(name); n != 0 {
+			t.Errorf("%s received %d requests", name, n)
+		}
+	}
+	created := b.ask(keyKros, "POST", "/v1/agents", `{"name": "n"}`).wants(t, 201, "")
+	if created.body["backend"] != "krosai" {
+		t.Errorf("%s", created.text)
+	}
 }
 
 // TestWrite_InvalidBodyIsNotSent: all violations are reported at once, and no provider
@@ -107,8 +132,10 @@ func TestWrite_InvalidBodyIsNotSent(t *testing.T) {
 	post(`{"backend": "talkifai", "name": "nn", "architecture": "text", "model": {"id": "m"}, "system_prompt": "p", "extensions": {"inactivityTimeout": 5, "greetingType": 1, "lastMessage": "x"}}`,
 		422, "validation_failed", "/extensions/greetingType wrong_type, /extensions/inactivityTimeout invalid_value")
 	post(`{"backend": "agenthuman", "name": "", "avatar": {"id": "one"}, "status": "active"}`, 422, "validation_failed", "/name invalid_value, /status unsupported, /avatar/id invalid_value")
+	post(`{"backend": "krosai", "name": "n", "provider": "talkifai", "modality": "text"}`, 422, "validation_failed", "/provider invalid_value, /modality invalid_value")
+	post(`{"backend": "talkifai", "name": "nn", "provider": 7, "modality": "voice", "architecture": "text", "model": {"id": "m"}, "system_prompt": "p"}`, 422, "validation_failed", "/provider wrong_type, /modality invalid_value")
+	post(`{"backend": "nobody", "name": "n"}`, 422, "validation_failed", "/backend invalid_value")
 	post(`{"backend": "klen", "name": "n"}`, 501, "operation_unsupported", "")
-	post(`{"backend": "nobody", "name": "n"}`, 404, "backend_not_found", "/backend invalid_value")
 	post(`{"backend": 7}`, 422, "validation_failed", "/backend wrong_type")
 	post(`[]`, 400, "invalid_body", "")
 	post(`{"name": "a", "name": "b"}`, 400, "invalid_body", "")

@@ -14,11 +14,15 @@ import (
 // capability table.
 type Body struct {
 	Change
-	// Backend is where the agent is to be created; empty if the caller names none.
-	Backend string
+	// Backend is where the agent is to be created, or AutoBackend; empty if the caller names
+	// none. Provider and Modality restrict the choice; empty for no restriction.
+	Backend, Provider, Modality string
 	// Echo is true if the body has an id: it is an agent that was read and is sent back.
 	Echo bool
 }
+
+// AutoBackend is what a create names to have a backend chosen.
+const AutoBackend = "auto"
 
 // responseOnly are members of a response that are no fields of the agent. They are
 // ignored in a body, so that an agent that was read can be edited and sent back.
@@ -68,17 +72,23 @@ func checkJSON(value jsontext.Value) error {
 				at, pointer = syntactic.ByteOffset, syntactic.JSONPointer
 			}
 			if errors.Is(err, jsontext.ErrDuplicateName) {
-				return fmt.Errorf("the body has the member %s twice", Shorten(string(pointer)))
+				return fmt.Errorf("the body has the field %s twice", Shorten(string(pointer)))
 			}
-			return fmt.Errorf("the body is not valid JSON at byte %d", at)
+			return fmt.Errorf("the body is not valid JSON at %s", lineAndColumn(value, at))
 		}
 		if dec.StackDepth() > MaxDepth {
 			return fmt.Errorf("the body nests deeper than %d levels", MaxDepth)
 		}
 		if dec.StackDepth() == 0 && len(bytes.TrimSpace(value[dec.InputOffset():])) > 0 {
-			return fmt.Errorf("the body goes on after the JSON value at byte %d", dec.InputOffset())
+			return fmt.Errorf("the body goes on after the JSON value at %s", lineAndColumn(value, dec.InputOffset()))
 		}
 	}
+}
+
+// lineAndColumn returns where a byte of data is, as editors count.
+func lineAndColumn(data []byte, offset int64) string {
+	before := data[:min(int(offset), len(data))]
+	return fmt.Sprintf("line %d, column %d", 1+bytes.Count(before, []byte("\n")), len(before)-bytes.LastIndexByte(before, '\n'))
 }
 
 type bodyParser struct {
@@ -88,19 +98,12 @@ type bodyParser struct {
 
 func (p *bodyParser) member(name string, v jsontext.Value) {
 	switch {
-	case name == "backend":
-		if v.Kind() == 'n' {
-			return
-		}
-		if v.Kind() != '"' {
-			p.wrongType("/backend", TypeString, v)
-			return
-		}
-		text, _ := jsontext.AppendUnquote(nil, v) // checked to be valid before
-		if len(text) == 0 {
-			p.violate(Violation{"/backend", InvalidValue, "is empty; name a backend, or leave it out to have one chosen"})
-		}
-		p.body.Backend = string(text)
+	case name == FieldBackend.Name():
+		p.text(FieldBackend, v, &p.body.Backend)
+	case name == FieldProvider.Name():
+		p.text(FieldProvider, v, &p.body.Provider)
+	case name == FieldModality.Name():
+		p.text(FieldModality, v, &p.body.Modality)
 	case name == "extensions":
 		p.extensions(v)
 	case responseOnly[name]:
@@ -112,6 +115,21 @@ func (p *bodyParser) member(name string, v jsontext.Value) {
 			return
 		}
 		p.unknown("/"+escapePointer(name), name, topLevel)
+	}
+}
+
+// text parses one of the members that say where an agent belongs; null is no restriction.
+func (p *bodyParser) text(f Field, v jsontext.Value, to *string) {
+	switch v.Kind() {
+	case 'n':
+	case '"':
+		text, _ := jsontext.AppendUnquote(nil, v) // checked to be valid before
+		if len(text) == 0 {
+			p.violate(Violation{Pointer: f.Pointer(), Code: InvalidValue, Message: "must not be empty; leave it out instead"})
+		}
+		*to = string(text)
+	default:
+		p.wrongType(f.Pointer(), TypeString, v)
 	}
 }
 
@@ -165,15 +183,18 @@ func (p *bodyParser) extensions(v jsontext.Value) {
 }
 
 func (p *bodyParser) wrongType(pointer string, want Type, v jsontext.Value) {
-	p.violate(Violation{pointer, WrongType, fmt.Sprintf("want %s, got %s", want, KindName(v.Kind()))})
+	p.violate(Violation{Pointer: pointer, Code: WrongType, Message: fmt.Sprintf("want %s, got %s", want, KindName(v.Kind()))})
 }
 
 func (p *bodyParser) unknown(pointer, name string, valid []string) {
 	message := "no such field; the provider's own fields go into \"extensions\""
-	if near := Nearest(name, valid); near != "" {
+	if f, ok := FieldByName(name); ok {
+		group, leaf, _ := strings.Cut(f.Name(), ".")
+		message = fmt.Sprintf("no such field; nest it: {%q: {%q: …}}", group, leaf)
+	} else if near := Nearest(name, valid); near != "" {
 		message = fmt.Sprintf("no such field; did you mean %q?", near)
 	}
-	p.violate(Violation{Shorten(pointer), UnknownField, message})
+	p.violate(Violation{Pointer: Shorten(pointer), Code: UnknownField, Message: message})
 }
 
 func (p *bodyParser) violate(v Violation) {

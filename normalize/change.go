@@ -58,12 +58,19 @@ const (
 	TooLong      ViolationCode = "too_long"
 	Immutable    ViolationCode = "immutable"
 	UnknownField ViolationCode = "unknown_field"
+	// UnknownParameter is of the query.
+	UnknownParameter ViolationCode = "unknown_parameter"
 )
 
-// Violation is one member of a caller's body that is refused. Pointer is its JSON
-// pointer (RFC 6901).
+// Violation is one part of a request that is refused. Exactly one of Pointer, Parameter and
+// Header is set.
 type Violation struct {
-	Pointer string        `json:"pointer"`
-	Code    ViolationCode `json:"code"`
-	Message string        `json:"message"`
+	Pointer   string        `json:"pointer,omitzero"`   // JSON pointer (RFC 6901) into the body
+	Parameter string        `json:"parameter,omitzero"` // of the query
+	Header    string        `json:"header,omitzero"`
+	Code      ViolationCode `json:"code"`
+	Message   string        `json:"message"`
 }
+
+// Where returns the pointer, or the name of the parameter or header.
+func (v Violation) Where() string { return v.Pointer + v.Parameter + v.Header }

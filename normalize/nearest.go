@@ -1,6 +1,10 @@
 package normalize
 
-import "github.com/agnivade/levenshtein"
+import (
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
 
 // Nearest returns the valid name that a misspelled one most likely means; empty if none
 // is near, or if name is longer than 64 bytes.
@@ -8,9 +12,14 @@ func Nearest(name string, valid []string) string {
 	if len(name) > 64 {
 		return ""
 	}
+	name = strings.ToLower(name)
 	best, bestDistance := "", len(name)/3+2
 	for _, v := range valid {
-		if d := levenshtein.ComputeDistance(name, v); d < bestDistance || d == bestDistance && best != "" && v < best {
+		d := levenshtein.ComputeDistance(name, strings.ToLower(v))
+		if d == 2 && len(name) <= 4 && len(v) != len(name) {
+			continue // half of a short word: another word, and no typing error
+		}
+		if d < bestDistance || d == bestDistance && best != "" && v < best {
 			best, bestDistance = v, d
 		}
 	}

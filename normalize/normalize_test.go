@@ -157,18 +157,18 @@ func TestParseBody_Violations(t *testing.T) {
 		}
 	}
 	f(`{}`)
-	f(`{"name": 7}`, Violation{"/name", WrongType, "want a string, got a number"})
-	f(`{"nmae": "x"}`, Violation{"/nmae", UnknownField, `no such field; did you mean "name"?`})
-	f(`{"model": {"temprature": 1}}`, Violation{"/model/temprature", UnknownField, `no such field; did you mean "temperature"?`})
-	f(`{"model.id": "x"}`, Violation{"/model.id", UnknownField, `no such field; did you mean "model"?`})
-	f(`{"model": "gpt"}`, Violation{"/model", WrongType, "want an object, got a string"})
-	f(`{"tools": {"builtin": ["a", 1]}}`, Violation{"/tools/builtin", WrongType, "want an array of strings, got an array"})
-	f(`{"phone": {"can_call": "yes"}}`, Violation{"/phone/can_call", WrongType, "want true or false, got a string"})
-	f(`{"extensions": []}`, Violation{"/extensions", WrongType, "want an object, got an array"})
-	f(`{"backend": ""}`, Violation{"/backend", InvalidValue, "is empty; name a backend, or leave it out to have one chosen"})
-	f(`{"backend": 1}`, Violation{"/backend", WrongType, "want a string, got a number"})
+	f(`{"name": 7}`, Violation{Pointer: "/name", Code: WrongType, Message: "want a string, got a number"})
+	f(`{"nmae": "x"}`, Violation{Pointer: "/nmae", Code: UnknownField, Message: `no such field; did you mean "name"?`})
+	f(`{"model": {"temprature": 1}}`, Violation{Pointer: "/model/temprature", Code: UnknownField, Message: `no such field; did you mean "temperature"?`})
+	f(`{"model.id": "x"}`, Violation{Pointer: "/model.id", Code: UnknownField, Message: `no such field; nest it: {"model": {"id": …}}`})
+	f(`{"model": "gpt"}`, Violation{Pointer: "/model", Code: WrongType, Message: "want an object, got a string"})
+	f(`{"tools": {"builtin": ["a", 1]}}`, Violation{Pointer: "/tools/builtin", Code: WrongType, Message: "want an array of strings, got an array"})
+	f(`{"phone": {"can_call": "yes"}}`, Violation{Pointer: "/phone/can_call", Code: WrongType, Message: "want true or false, got a string"})
+	f(`{"extensions": []}`, Violation{Pointer: "/extensions", Code: WrongType, Message: "want an object, got an array"})
+	f(`{"backend": ""}`, Violation{Pointer: "/backend", Code: InvalidValue, Message: "must not be empty; leave it out instead"})
+	f(`{"backend": 1}`, Violation{Pointer: "/backend", Code: WrongType, Message: "want a string, got a number"})
 	f(`{"a/b~c": 1, "name": {}}`,
-		Violation{"/a~1b~0c", UnknownField, `no such field; the provider's own fields go into "extensions"`}, Violation{"/name", WrongType, "want a string, got an object"})
+		Violation{Pointer: "/a~1b~0c", Code: UnknownField, Message: `no such field; the provider's own fields go into "extensions"`}, Violation{Pointer: "/name", Code: WrongType, Message: "want a string, got an object"})
 }
 
 func TestParseBody_Invalid(t *testing.T) {
@@ -180,13 +180,14 @@ func TestParseBody_Invalid(t *testing.T) {
 	}
 	f("", "the body is empty; send one JSON object")
 	f("[]", "the body is not a JSON object")
-	f("{", "the body is not valid JSON at byte 1")
-	f(`{"a": }`, "the body is not valid JSON at byte 6")
-	f(`{"a": 1} x`, "the body goes on after the JSON value at byte 8")
-	f(`{"a": 1}{}`, "the body goes on after the JSON value at byte 8")
-	f(`{"name": "a", "name": "b"}`, "the body has the member /name twice")
-	f(`{"model": {}, "name": "a", "model": {}}`, "the body has the member /model twice")
-	f("{\"name\": \"\xff\"}", "the body is not valid JSON at byte 10")
+	f("{", "the body is not valid JSON at line 1, column 2")
+	f(`{"a": }`, "the body is not valid JSON at line 1, column 7")
+	f(`{"a": 1} x`, "the body goes on after the JSON value at line 1, column 9")
+	f("{\n  \"a\": 1,\n  \"b\": }", "the body is not valid JSON at line 3, column 8")
+	f(`{"a": 1}{}`, "the body goes on after the JSON value at line 1, column 9")
+	f(`{"name": "a", "name": "b"}`, "the body has the field /name twice")
+	f(`{"model": {}, "name": "a", "model": {}}`, "the body has the field /model twice")
+	f("{\"name\": \"\xff\"}", "the body is not valid JSON at line 1, column 11")
 	f(`{"extensions": `+strings.Repeat("[", 100)+strings.Repeat("]", 100)+"}", "the body nests deeper than 64 levels")
 }
 

@@ -91,8 +91,7 @@ func decodeAgent(backend string, op adapters.Operation, pointer string, data jso
 	if other.Sent {
 		b.Extend(spare, payload.Member(spare))
 	}
-	modality := normalize.ModalityAvatar
-	b.Modality = &modality
+	b.Modality = &info.Modality
 	b.Set(normalize.FieldName, &b.Name, w.Name)
 	b.Set(normalize.FieldStatus, &b.Status, w.Status)
 	b.Set(normalize.FieldLanguage, &b.Language, w.Language)

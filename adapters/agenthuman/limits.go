@@ -36,6 +36,7 @@ var nativeIDs = regexp.MustCompile(`^(0|[1-9][0-9]{0,18}|agnt_[A-Za-z0-9_-]{1,12
 var info = &adapters.Info{
 	Provider:  provider,
 	Title:     "AgentHuman",
+	Modality:  normalize.ModalityAvatar,
 	NativeIDs: nativeIDs,
 	Operations: map[adapters.Operation]adapters.Support{
 		adapters.OpList:   adapters.Native,

@@ -38,8 +38,7 @@ func decodeAgent(backend, pointer string, row jsontext.Value) (*normalize.Agent,
 	if w.AssistantID != nil {
 		b.AlternateIDs = append(b.AlternateIDs, normalize.ID{Backend: backend, Native: *w.AssistantID}.String())
 	}
-	modality := normalize.ModalityVoice
-	b.Modality = &modality
+	b.Modality = &info.Modality
 	b.Name = w.Name
 	b.Direction = direction(w.Role)
 	b.Model.ID = w.Model

@@ -20,6 +20,7 @@ var Provider = adapters.Provider{Info: info, New: newAdapter}
 var info = &adapters.Info{
 	Provider: provider,
 	Title:    "Klen AI",
+	Modality: normalize.ModalityVoice,
 	Operations: map[adapters.Operation]adapters.Support{
 		adapters.OpList:   adapters.Native,
 		adapters.OpGet:    adapters.Emulated, // no get is documented: the list answers

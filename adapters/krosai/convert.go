@@ -47,8 +47,7 @@ func decodeAgent(backend, pointer string, data jsontext.Value, view normalize.Vi
 		return nil, err
 	}
 	b := wire.NewBuilder(normalize.New(provider, backend, id, view), payload, w.Rest)
-	modality := normalize.ModalityVoice
-	b.Modality = &modality
+	b.Modality = &info.Modality
 	b.Name = w.Name
 	b.Description = w.Description
 	b.SystemPrompt = w.SystemPrompt

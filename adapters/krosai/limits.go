@@ -25,6 +25,7 @@ const (
 var info = &adapters.Info{
 	Provider: provider,
 	Title:    "KrosAI",
+	Modality: normalize.ModalityVoice,
 	Operations: map[adapters.Operation]adapters.Support{
 		adapters.OpList:   adapters.Native,
 		adapters.OpGet:    adapters.Native,
@@ -34,7 +35,7 @@ var info = &adapters.Info{
 	},
 	// No length limits are documented, and no value of any field is.
 	Rules: []adapters.Rule{
-		{Field: normalize.FieldName, In: read | write, RequiredFor: []string{adapters.Always}},
+		{Field: normalize.FieldName, In: read | write, RequiredFor: []string{adapters.Always}, Limit: adapters.Limit{MinLength: 1}},
 		{Field: normalize.FieldDescription, In: read | write},
 		{Field: normalize.FieldLanguage, In: read | write},
 		{Field: normalize.FieldSystemPrompt, In: read | write},

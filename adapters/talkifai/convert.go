@@ -107,7 +107,12 @@ func decodeAgent(backend string, op adapters.Operation, pointer string, data jso
 		view = normalize.ViewFull
 	}
 	b := wire.NewBuilder(normalize.New(provider, backend, id, view), payload, w.Rest)
-	b.Modality = modality(w.Architecture.Value)
+	var architecture string
+	if w.Architecture.Value != nil {
+		architecture = *w.Architecture.Value
+	}
+	modality := info.ModalityOf(architecture)
+	b.Modality = &modality
 	b.Set(normalize.FieldName, &b.Name, w.Name)
 	b.Set(normalize.FieldArchitecture, &b.Architecture, w.Architecture)
 	b.Set(normalize.FieldVisibility, &b.Visibility, w.Mode)
@@ -159,15 +164,6 @@ func sets(op adapters.Operation, endpointPages bool) (unavailable, notLoaded nor
 	default:
 		return neverShown, notInACreate
 	}
-}
-
-// modality returns text for a text agent, and voice for any other.
-func modality(architecture *string) *string {
-	m := normalize.ModalityVoice
-	if architecture != nil && *architecture == text {
-		m = normalize.ModalityText
-	}
-	return &m
 }
 
 func status(active *bool) *string {

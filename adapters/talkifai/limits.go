@@ -39,6 +39,7 @@ var (
 var info = &adapters.Info{
 	Provider: provider,
 	Title:    "TalkifAI",
+	Modality: normalize.ModalityVoice,
 	Operations: map[adapters.Operation]adapters.Support{
 		adapters.OpList:   adapters.Native,
 		adapters.OpGet:    adapters.Native,

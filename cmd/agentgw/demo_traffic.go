@@ -114,7 +114,7 @@ func (t *traffic) request(ctx context.Context) {
 // create creates an agent, repeats the request as a client does after a lost response, and
 // deletes the agent.
 func (t *traffic) create(ctx context.Context) {
-	body := []byte(`{"name":"Traffic","architecture":"text","model":{"id":"gpt-4o-mini"},"system_prompt":"Answer briefly.","status":"active"}`)
+	body := []byte(`{"backend":"talkifai","name":"Traffic","architecture":"text","model":{"id":"gpt-4o-mini"},"system_prompt":"Answer briefly.","status":"active"}`)
 	key := fmt.Sprintf("Idempotency-Key: traffic-%d", rand.Uint64())
 	created := t.send(ctx, "POST", "/v1/agents", body, key)
 	t.send(ctx, "POST", "/v1/agents", body, key)

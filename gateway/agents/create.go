@@ -11,6 +11,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/backend"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	"github.com/agentgw/agentgw/gateway/payload"
+	"github.com/agentgw/agentgw/gateway/placement"
 	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -24,7 +25,7 @@ type WriteQuery struct {
 	// DryRun returns the requests that would be sent to the backend, and sends none of them.
 	DryRun         bool
 	IfMatch        []string // update, delete: the lines of the header
-	IdempotencyKey string   // create; empty for none
+	IdempotencyKey string   // create; empty for none. An update only warns of it
 }
 
 // createAgent creates an agent at the backend that the body names, or at the first that supports
@@ -40,12 +41,12 @@ func (s *Service) createAgent(ctx context.Context, caller *auth.Caller, q WriteQ
 	if attempt.OutcomeUnknown {
 		body.Backend = attempt.Backend
 	}
-	p, err := place(caller, body, violations, q.Lenient)
+	p, err := placement.Choose(caller, body, violations, q.Lenient)
 	if err != nil {
 		return nil, err
 	}
-	b := p.backend
-	change, activate := p.change, false
+	b := p.Backend
+	change, activate := p.Change, false
 	if b.Info.CreatesInactive {
 		status, _ := change.Text(normalize.FieldStatus)
 		activate = status == normalize.StatusActive
@@ -67,7 +68,7 @@ func (s *Service) createAgent(ctx context.Context, caller *auth.Caller, q WriteQ
 		}
 	}
 	if activate {
-		p.warnings = append(p.warnings, s.activate(ctx, b, agent.NativeID)...)
+		p.Warnings = append(p.Warnings, s.activate(ctx, b, agent.NativeID)...)
 	}
 	agent, attempt.warnings = s.readBack(ctx, p, agent)
 	r, err := createdResult(agent, attempt.warnings, q.Lenient)

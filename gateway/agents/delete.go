@@ -42,7 +42,7 @@ func (s *Service) Delete(ctx context.Context, caller *auth.Caller, q WriteQuery)
 		}
 	}
 	if _, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpDelete, Credential: b.Credential, NativeID: nativeID}); err != nil {
-		return nil, problem.FromBackend(b.Name, adapters.OpDelete, err)
+		return nil, b.Problem(adapters.OpDelete, nativeID, err)
 	}
 	return nil, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/auth"
 	"github.com/agentgw/agentgw/gateway/backend"
 	"github.com/agentgw/agentgw/gateway/payload"
+	"github.com/agentgw/agentgw/gateway/placement"
 	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -37,7 +38,7 @@ const newAgentID = "{id}"
 
 // dryRunCreate returns the requests of a create. The change is that of p without the status if a
 // second request has to activate the agent.
-func dryRunCreate(ctx context.Context, p placement, change normalize.Change, activate, lenient bool) (*Result, error) {
+func dryRunCreate(ctx context.Context, p placement.Placement, change normalize.Change, activate, lenient bool) (*Result, error) {
 	calls := []backend.Call{{Op: adapters.OpCreate, Change: change}}
 	if activate {
 		calls = append(calls, backend.Call{Op: adapters.OpUpdate, NativeID: newAgentID, Change: activation})
@@ -48,38 +49,64 @@ func dryRunCreate(ctx context.Context, p placement, change normalize.Change, act
 // dryRunUpdate returns the request of a patch. It does not call the backend: if the agent is not
 // cached, values that must be compared with it are left out, with a warning each.
 func dryRunUpdate(ctx context.Context, nativeID string, p patch, q WriteQuery) (*Result, error) {
-	b := p.backend
-	if !b.AcceptsID(backend.Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: nativeID}) {
-		return nil, problem.AgentNotFound()
+	b := p.Backend
+	agent, warnings, err := cachedAgent(ctx, b, adapters.OpUpdate, nativeID)
+	if err != nil {
+		return nil, err
 	}
 	if len(q.IfMatch) > 0 || p.needsAgent() { // the cases in which Update reads the agent
-		result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: nativeID, OnlyIfCached: true})
-		if err == nil {
-			if p, err = p.diff(result.Detail.Agent); err != nil {
+		if agent != nil {
+			if p, err = p.diff(agent); err != nil {
 				return nil, err
 			}
 		} else {
 			undecided := p.undecided()
 			for _, pointer := range undecided {
-				p.warnings = append(p.warnings, problem.NewWarning("unverified", pointer, b.Name, "not checked: the agent is not cached, so this value cannot be compared with the current one"))
+				p.Warnings = append(p.Warnings, problem.NewWarning("unverified", pointer, b.Name, "not checked: the agent is not cached, so this value cannot be compared with the current one"))
 			}
-			p.change = p.change.Keep(func(pointer string, _ jsontext.Value) bool { return !slices.Contains(undecided, pointer) })
+			p.Change = p.Change.Keep(func(pointer string, _ jsontext.Value) bool { return !slices.Contains(undecided, pointer) })
 		}
 	}
-	p.warnings = append(p.warnings, ifMatchWarnings(b, q)...)
+	p.Warnings = slices.Concat(p.Warnings, warnings, ifMatchWarnings(b, q))
 	var calls []backend.Call
-	if !p.change.Empty() {
-		calls = []backend.Call{{Op: adapters.OpUpdate, NativeID: nativeID, Change: p.change}}
+	if !p.Change.Empty() {
+		calls = []backend.Call{{Op: adapters.OpUpdate, NativeID: nativeID, Change: p.Change}}
 	}
-	return dryRunResult(ctx, p.placement, calls, q.Lenient)
+	return dryRunResult(ctx, p.Placement, calls, q.Lenient)
 }
 
 func dryRunDelete(ctx context.Context, b auth.CallerBackend, nativeID string, q WriteQuery) (*Result, error) {
-	if !b.AcceptsID(backend.Call{Op: adapters.OpDelete, Credential: b.Credential, NativeID: nativeID}) {
-		return nil, problem.AgentNotFound()
+	_, warnings, err := cachedAgent(ctx, b, adapters.OpDelete, nativeID)
+	if err != nil {
+		return nil, err
 	}
-	p := placement{backend: b, warnings: ifMatchWarnings(b, q)}
+	p := placement.Placement{Backend: b, Warnings: append(warnings, ifMatchWarnings(b, q)...)}
 	return dryRunResult(ctx, p, []backend.Call{{Op: adapters.OpDelete, NativeID: nativeID}}, q.Lenient)
+}
+
+// cachedAgent returns the agent that a dry run is for, as far as it is known without a call: nil
+// if it is not cached in full, with a warning if it is not known to exist. It fails if the agent
+// is known not to exist.
+func cachedAgent(ctx context.Context, b auth.CallerBackend, op adapters.Operation, nativeID string) (*normalize.Agent, []problem.Warning, error) {
+	if !b.AcceptsID(backend.Call{Op: op, Credential: b.Credential, NativeID: nativeID}) {
+		return nil, nil, b.AgentNotFound(nativeID)
+	}
+	get, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: nativeID, OnlyIfCached: true})
+	switch {
+	case err == nil:
+		return get.Detail.Agent, nil, nil
+	case normalize.KindOf(err) == normalize.KindNotFound:
+		return nil, nil, b.Problem(op, nativeID, err)
+	}
+	list, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpList, Credential: b.Credential, OnlyIfCached: true})
+	switch isFresh := len(list.Dependencies) > 0; {
+	case err != nil:
+	case list.Snapshot.Find(nativeID) >= 0:
+		return nil, nil, nil
+	case isFresh && list.Snapshot.Partial == nil:
+		return nil, nil, b.AgentNotFound(nativeID)
+	}
+	return nil, []problem.Warning{problem.NewWarning("existence_unknown", "", b.Name, "not checked: nothing is cached that shows whether this agent exists")}, nil
 }
 
 func ifMatchWarnings(b auth.CallerBackend, q WriteQuery) []problem.Warning {
@@ -89,12 +116,12 @@ func ifMatchWarnings(b auth.CallerBackend, q WriteQuery) []problem.Warning {
 	return []problem.Warning{problem.NewWarning("unverified", "", b.Name, "a dry run does not check If-Match; the write itself compares it with the agent's current ETag")}
 }
 
-func dryRunResult(ctx context.Context, p placement, calls []backend.Call, lenient bool) (*Result, error) {
-	requests, err := DryRunRequests(ctx, p.backend, calls)
+func dryRunResult(ctx context.Context, p placement.Placement, calls []backend.Call, lenient bool) (*Result, error) {
+	requests, err := DryRunRequests(ctx, p.Backend, calls)
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(dryRunBody{Object: "dry_run", Backend: p.backend.Name, Requests: requests, Warnings: problem.BoundedWarnings(p.warnings, problem.MaxWarnings)})
+	body, err := json.Marshal(dryRunBody{Object: "dry_run", Backend: p.Backend.Name, Requests: requests, Warnings: problem.BoundedWarnings(p.Warnings, problem.MaxWarnings)})
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func (s *Service) Get(ctx context.Context, caller *auth.Caller, q GetQuery) (*Re
 	started := time.Now()
 	result, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpGet, Credential: b.Credential, NativeID: to.NativeID, NoCache: q.NoCache})
 	if err != nil {
-		return nil, problem.FromBackend(b.Name, adapters.OpGet, err)
+		return nil, b.Problem(adapters.OpGet, to.NativeID, err)
 	}
 	body := result.Detail.Body()
 	if q.IncludeRaw {

@@ -14,6 +14,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/agentgw/agentgw/gateway/auth"
+	"github.com/agentgw/agentgw/gateway/placement"
 	"github.com/agentgw/agentgw/gateway/problem"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
 	"github.com/agentgw/agentgw/gateway/store/idempotency"
@@ -207,7 +208,7 @@ func (s *Service) replayStored(ctx context.Context, caller *auth.Caller, id idem
 	b, ok := outcome.visible(caller)
 	if !ok {
 		s.Telemetry.CountIdempotentCreate(IdempotentRefused)
-		return nil, problem.New(problem.CodeBackendNotFound, "the agent was created at a backend, or with a backend credential, that this API key no longer has")
+		return nil, problem.New(problem.CodeAgentNotFound, "the agent was created at a backend, or with a backend credential, that this API key no longer has")
 	}
 	s.Telemetry.CountIdempotentCreate(IdempotentReplayed)
 	if outcome.Problem != nil {
@@ -217,7 +218,7 @@ func (s *Service) replayStored(ctx context.Context, caller *auth.Caller, id idem
 	if r, ok := s.records.results.Get(id); ok {
 		return asReplayed(r), nil
 	}
-	agent, warnings := s.readBack(ctx, placement{backend: b, warnings: outcome.Warnings}, unreadAgent(b, outcome.NativeID))
+	agent, warnings := s.readBack(ctx, placement.Placement{Backend: b, Warnings: outcome.Warnings}, unreadAgent(b, outcome.NativeID))
 	r, err := createdResult(agent, warnings, outcome.Lenient)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package agents
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -87,13 +86,11 @@ func catalogSources(sources []Source, q ListQuery) []catalog.Part {
 
 // selectBackends returns the backends that a list covers, in the order of the configuration.
 func selectBackends(caller *auth.Caller, q ListQuery) ([]auth.CallerBackend, error) {
-	for _, name := range slices.Concat(q.Backends, q.Require) {
-		if _, ok := caller.Backend(name); !ok {
-			p := auth.UnknownBackend(caller, name)
-			if slices.Contains(q.Require, name) {
-				p.Detail += "; use require=all to require all of them"
+	for parameter, names := range map[string][]string{"backend": q.Backends, "require": q.Require} {
+		for _, name := range names {
+			if _, ok := caller.Backend(name); !ok {
+				return nil, problem.InvalidParameter(parameter, "%s", auth.UnknownBackend(caller, name).Detail)
 			}
-			return nil, p
 		}
 	}
 	var backends []auth.CallerBackend
@@ -107,11 +104,11 @@ func selectBackends(caller *auth.Caller, q ListQuery) ([]auth.CallerBackend, err
 		backends = append(backends, b)
 	}
 	if len(backends) == 0 && len(q.Backends) > 0 {
-		return nil, problem.New(problem.CodeInvalidParameter, "no backend matches both backend=%s and provider=%s; leave one of them out", strings.Join(q.Backends, ","), strings.Join(q.Providers, ","))
+		return nil, problem.InvalidParameter("provider", "no backend matches both backend=%s and provider=%s; leave one of them out", strings.Join(q.Backends, ","), strings.Join(q.Providers, ","))
 	}
 	for _, name := range q.Require {
 		if !slices.Contains(auth.BackendNames(backends), name) {
-			return nil, problem.New(problem.CodeInvalidParameter, "require=%s names a backend that the backend or provider parameter leaves out; add it there, or remove it from require", name)
+			return nil, problem.InvalidParameter("require", "%s is left out by the backend or provider parameter; add it there, or remove it from require", name)
 		}
 	}
 	return backends, nil
@@ -185,10 +182,7 @@ func (s *Service) completeReport(source *Source, index int, page catalog.Page, q
 		failure.Backend = &source.Backend.Name
 		source.setFailure(problem.SourcePartial, failure)
 	}
-	if report.Unfiltered != nil && (report.Status == problem.SourceOK || report.Status == problem.SourceStale) {
-		report.Status = problem.SourcePartial
-	}
-	if source.Failure != nil { // a filter that cannot be applied does not count
+	if source.Failure != nil {
 		s.Telemetry.CountIncompleteList(source.Backend.Name)
 	}
 }
@@ -196,42 +190,17 @@ func (s *Service) completeReport(source *Source, index int, page catalog.Page, q
 // requirementProblem returns the problem that the list fails with: all sources failed, or one
 // that the caller requires is not ok. It returns nil if the page can be returned.
 func requirementProblem(sources []Source, q ListQuery) *problem.Problem {
-	allFailed := true
-	var unfiltered []Source
+	allFailed := len(sources) > 0
 	for _, s := range sources {
 		allFailed = allFailed && s.Report.Status == problem.SourceError
-		if s.Report.Status == problem.SourceOK || !q.RequireAll && !slices.Contains(q.Require, s.Backend.Name) {
-			continue
-		}
-		if s.Failure != nil {
+		if s.Failure != nil && (q.RequireAll || slices.Contains(q.Require, s.Backend.Name)) {
 			return withReports(s.Failure, sources)
 		}
-		unfiltered = append(unfiltered, s)
 	}
-	switch {
-	case len(sources) > 0 && allFailed:
+	if allFailed {
 		return withReports(sources[0].Failure, sources)
-	case len(unfiltered) > 0:
-		return withReports(unfilteredProblem(unfiltered, q), sources)
 	}
 	return nil
-}
-
-// unfilteredProblem returns the problem of required sources that a filter cannot be applied to.
-func unfilteredProblem(sources []Source, q ListQuery) *problem.Problem {
-	var names []string
-	loadable := false
-	for _, s := range sources {
-		names = append(names, fmt.Sprintf("%s (%s)", s.Backend.Name, strings.Join(s.Report.Unfiltered.Names(), ", ")))
-		loadable = loadable || *s.Report.Unfiltered&s.snapshot.NotLoaded != 0
-	}
-	fix := "remove the filter or the requirement"
-	if loadable && !q.Full {
-		fix += ", or use view=full, which loads more fields"
-	}
-	p := problem.New(problem.CodeInvalidParameter, "the filters cannot be applied to every agent of these backends, because fields are missing: %s; %s", strings.Join(names, ", "), fix)
-	p.Backend = &sources[0].Backend.Name
-	return p
 }
 
 // withReports returns a copy of p with the reports of all sources.

@@ -125,9 +125,17 @@ func (l listPage) queryWarnings() []problem.Warning {
 		if s.snapshot == nil {
 			continue
 		}
-		if f := l.query.Order.Field(); s.snapshot.NotLoaded.Has(f) && !l.query.Full {
-			message := fmt.Sprintf("this backend's agents are sorted last, because its list does not include %s; use view=full to load it", f)
-			warnings = append(warnings, problem.NewWarning("unordered", "", s.Backend.Name, message))
+		warnings = append(warnings, l.orderWarnings(s)...)
+		if s.Report.Unfiltered == nil {
+			continue
+		}
+		for _, name := range s.Report.Unfiltered.Names() {
+			f, _ := normalize.FieldByName(name)
+			message := "agents of this backend that do not show " + name + " are left out"
+			if s.snapshot.NotLoaded.Has(f) && !l.query.Full {
+				message += "; use view=full to load it"
+			}
+			warnings = append(warnings, problem.NewWarning("filter_not_applicable", f.Pointer(), s.Backend.Name, message))
 		}
 	}
 	if matching > 0 {
@@ -147,6 +155,20 @@ func (l listPage) queryWarnings() []problem.Warning {
 		}
 	}
 	return warnings
+}
+
+// orderWarnings returns a warning if the agents of a source have no value to be sorted by.
+func (l listPage) orderWarnings(s Source) []problem.Warning {
+	f := l.query.Order.Field()
+	switch {
+	case l.query.Order.By == catalog.ByID:
+		return nil
+	case s.snapshot.Unavailable.Has(f):
+		return []problem.Warning{problem.NewWarning("unordered", f.Pointer(), s.Backend.Name, "this backend's agents are sorted last, because its provider does not show "+f.Name())}
+	case s.snapshot.NotLoaded.Has(f) && !l.query.Full:
+		return []problem.Warning{problem.NewWarning("unordered", f.Pointer(), s.Backend.Name, "this backend's agents are sorted last, because its list does not include "+f.Name()+"; use view=full to load it")}
+	}
+	return nil
 }
 
 // etag returns a weak entity tag (RFC 9110, section 8.8.3) of a page with the given encoded rows.

@@ -7,13 +7,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/adapters"
+	"github.com/agentgw/agentgw/gateway/placement"
 	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/normalize"
 )
 
 // patch is a validated merge patch.
 type patch struct {
-	placement
+	placement.Placement
 	// verdicts states for each field of the change whether the backend can write its value.
 	verdicts map[normalize.Field]adapters.Verdict
 	// roundTrip reports that the body is an agent that was read before: it may contain
@@ -23,20 +24,20 @@ type patch struct {
 }
 
 // needsAgent reports whether the current agent is needed to validate or to apply the patch.
-func (p patch) needsAgent() bool { return p.change.Empty() || len(p.undecided()) > 0 }
+func (p patch) needsAgent() bool { return p.Change.Empty() || len(p.undecided()) > 0 }
 
 // undecided returns the pointers of values that have to be compared with those of the current
 // agent: whether they are allowed, or what is to be sent, depends on it.
 func (p patch) undecided() []string {
 	var pointers []string
 	for _, f := range normalize.AllFields() {
-		if v, sent := p.change.Set[f]; sent && (p.verdicts[f] != adapters.Writable || v.Kind() == 'n') {
+		if v, sent := p.Change.Set[f]; sent && (p.verdicts[f] != adapters.Writable || v.Kind() == 'n') {
 			pointers = append(pointers, f.Pointer())
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.change.Extensions)) {
-		v := p.change.Extensions[name]
-		rule, ok := p.backend.Info.Extension(name)
+	for _, name := range slices.Sorted(maps.Keys(p.Change.Extensions)) {
+		v := p.Change.Extensions[name]
+		rule, ok := p.Backend.Info.Extension(name)
 		if p.roundTrip || !ok || rule.In&adapters.InUpdate == 0 || v.Kind() == 'n' || v.Kind() == '{' {
 			pointers = append(pointers, normalize.ExtensionPointer(name))
 		}
@@ -51,9 +52,9 @@ func (p patch) diff(current *normalize.Agent) (patch, error) {
 		p = p.withoutUnverifiable(current)
 	}
 	var violations []normalize.Violation
-	p.change, violations = p.compare(current)
-	if p.placement, violations = dropUnsupported(p.placement, violations, p.lenient); len(violations) > 0 {
-		return patch{}, problem.Invalid(p.backend.Name, violations)
+	p.Change, violations = p.compare(current)
+	if violations = p.DropUnsupported(violations, p.lenient); len(violations) > 0 {
+		return patch{}, problem.Invalid(p.Backend.Name, violations)
 	}
 	return p, nil
 }
@@ -63,12 +64,12 @@ func (p patch) diff(current *normalize.Agent) (patch, error) {
 func (p patch) withoutUnverifiable(current *normalize.Agent) patch {
 	removed := map[string]bool{}
 	for _, f := range normalize.AllFields() {
-		if _, sent := p.change.Set[f]; sent && current.NotLoaded.Has(f) && p.verdicts[f] != adapters.Writable {
+		if _, sent := p.Change.Set[f]; sent && current.NotLoaded.Has(f) && p.verdicts[f] != adapters.Writable {
 			removed[f.Pointer()] = true
-			p.warnings = append(p.warnings, problem.NewWarning("unverified", f.Pointer(), p.backend.Name, "this field cannot be changed; it was ignored, because its current value could not be read to compare it"))
+			p.Warnings = append(p.Warnings, problem.NewWarning("unverified", f.Pointer(), p.Backend.Name, "this field cannot be changed; it was ignored, because its current value could not be read to compare it"))
 		}
 	}
-	p.change = p.change.Keep(func(pointer string, _ jsontext.Value) bool { return !removed[pointer] })
+	p.Change = p.Change.Keep(func(pointer string, _ jsontext.Value) bool { return !removed[pointer] })
 	return p
 }
 
@@ -78,7 +79,7 @@ func (p patch) compare(current *normalize.Agent) (normalize.Change, []normalize.
 	changed := normalize.Change{Set: map[normalize.Field]jsontext.Value{}, Extensions: map[string]jsontext.Value{}}
 	var violations []normalize.Violation
 	for _, f := range normalize.AllFields() {
-		value, sent := p.change.Set[f]
+		value, sent := p.Change.Set[f]
 		if !sent || normalize.Equal(value, current.Value(f)) {
 			continue
 		}
@@ -89,8 +90,8 @@ func (p patch) compare(current *normalize.Agent) (normalize.Change, []normalize.
 		violations = append(violations, found...)
 	}
 	have := normalize.Members(current.Extensions)
-	for _, name := range slices.Sorted(maps.Keys(p.change.Extensions)) {
-		merged, err := normalize.MergePatch(have[name], p.change.Extensions[name])
+	for _, name := range slices.Sorted(maps.Keys(p.Change.Extensions)) {
+		merged, err := normalize.MergePatch(have[name], p.Change.Extensions[name])
 		if err != nil {
 			violations = append(violations, normalize.Violation{Pointer: normalize.ExtensionPointer(name), Code: normalize.InvalidValue, Message: "cannot be merged with the current value"})
 			continue
@@ -98,7 +99,7 @@ func (p patch) compare(current *normalize.Agent) (normalize.Change, []normalize.
 		if normalize.Equal(merged, have[name]) || merged.Kind() == 'n' && have[name] == nil {
 			continue
 		}
-		if found := p.backend.Info.CheckExtension(name, merged, adapters.InUpdate); len(found) > 0 {
+		if found := p.Backend.Info.CheckExtension(name, merged, adapters.InUpdate); len(found) > 0 {
 			violations = append(violations, found...)
 			continue
 		}
@@ -110,7 +111,7 @@ func (p patch) compare(current *normalize.Agent) (normalize.Change, []normalize.
 // checkField returns whether a value that differs from the current one is to be sent, and the
 // violations if it cannot be written.
 func (p patch) checkField(f normalize.Field, value jsontext.Value) (found []normalize.Violation, writable bool) {
-	info := p.backend.Info
+	info := p.Backend.Info
 	switch p.verdicts[f] {
 	case adapters.NotShown: // null for a field that the backend does not have
 		return nil, false

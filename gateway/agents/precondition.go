@@ -2,6 +2,7 @@ package agents
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -20,7 +21,7 @@ func (s *Service) ReadFresh(ctx context.Context, b auth.CallerBackend, nativeID 
 		err = result.Stale
 	}
 	if err != nil {
-		return nil, problem.FromBackend(b.Name, adapters.OpGet, err)
+		return nil, b.Problem(adapters.OpGet, nativeID, err)
 	}
 	return result.Detail, nil
 }
@@ -38,6 +39,7 @@ func (s *Service) readMatching(ctx context.Context, b auth.CallerBackend, native
 		return agent, nil
 	}
 	p := problem.New(problem.CodeETagMismatch, "If-Match does not contain the agent's current ETag: the agent has changed, or the ETag is another agent's; read the agent again and retry with its ETag")
+	p.ETag = detail.ETag()
 	if agent.NotLoaded.Len() > 0 {
 		p = problem.New(problem.CodeUpstreamUnavailable, "backend %s returned only part of the agent, so If-Match cannot be checked; retry later", b.Name)
 	}
@@ -52,22 +54,35 @@ func MatchesETag(lines []string, matches func(tag string) bool) bool {
 		if strings.TrimSpace(line) == "*" {
 			return true
 		}
-		for rest := strings.TrimLeft(line, ", \t"); rest != ""; {
-			// A tag may contain commas, so that it ends at its closing quote.
-			opaque := strings.TrimPrefix(rest, "W/")
-			if !strings.HasPrefix(opaque, `"`) {
-				break
-			}
-			end := strings.IndexByte(opaque[1:], '"')
-			if end < 0 {
-				break
-			}
-			after := opaque[end+2:]
-			if matches(rest[:len(rest)-len(after)]) {
-				return true
-			}
-			rest = strings.TrimLeft(after, ", \t")
+		tags, _ := parseETags(line)
+		if slices.ContainsFunc(tags, matches) {
+			return true
 		}
 	}
 	return false
+}
+
+// ValidETags reports whether a line of If-Match is "*" or a list of entity tags.
+func ValidETags(line string) bool {
+	tags, ok := parseETags(line)
+	return ok && len(tags) > 0 || strings.TrimSpace(line) == "*"
+}
+
+// parseETags returns the entity tags of a line up to the first that is malformed; ok is false if
+// there is one. A tag may contain commas, so that it ends at its closing quote.
+func parseETags(line string) (tags []string, ok bool) {
+	for rest := strings.TrimLeft(line, ", \t"); rest != ""; {
+		opaque := strings.TrimPrefix(rest, "W/")
+		if !strings.HasPrefix(opaque, `"`) {
+			return tags, false
+		}
+		end := strings.IndexByte(opaque[1:], '"')
+		if end < 0 {
+			return tags, false
+		}
+		after := opaque[end+2:]
+		tags = append(tags, rest[:len(rest)-len(after)])
+		rest = strings.TrimLeft(after, ", \t")
+	}
+	return tags, true
 }

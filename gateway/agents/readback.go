@@ -7,6 +7,7 @@ import (
 
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/gateway/auth"
+	"github.com/agentgw/agentgw/gateway/placement"
 	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -14,19 +15,19 @@ import (
 // readBack reads an agent that was just written. It returns it with the warnings of the write and
 // those about values that the backend did not store. If the agent cannot be read, the write still
 // stands: readBack returns the agent as it is known.
-func (s *Service) readBack(ctx context.Context, written placement, known *normalize.Agent) (*normalize.Agent, []problem.Warning) {
-	b, warnings := written.backend, written.warnings
+func (s *Service) readBack(ctx context.Context, written placement.Placement, known *normalize.Agent) (*normalize.Agent, []problem.Warning) {
+	b, warnings := written.Backend, written.Warnings
 	detail, err := s.ReadFresh(ctx, b, known.NativeID)
 	if err != nil {
 		return known, append(warnings, problem.NewWarning("unverified", "", b.Name, "the agent was written but could not be read back to verify it"))
 	}
-	changed := differences(b, detail.Agent, written.change)
+	changed := differences(b, detail.Agent, written.Change)
 	if len(changed) > 0 {
 		// Some providers read back the old agent for a while after a write.
 		s.Forget(b, known.NativeID)
 	}
 	for _, w := range changed {
-		if !hasWarning(written.warnings, *w.Path) {
+		if !hasWarning(written.Warnings, *w.Path) {
 			warnings = append(warnings, w)
 		}
 	}

@@ -16,8 +16,7 @@ type Source struct {
 	Backend auth.CallerBackend
 	// Report is the backend's entry in the "sources" of a list; zero for a get.
 	Report problem.Source
-	// Failure is why the report's status is not ok. It is nil if the status is ok, or if it is
-	// partial only because a filter could not be applied.
+	// Failure is why the report's status is not ok; nil if it is.
 	Failure  *problem.Problem
 	Cache    backend.CacheStatus
 	Duration time.Duration // spent on the backend

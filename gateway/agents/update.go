@@ -7,6 +7,7 @@ import (
 	"github.com/agentgw/agentgw/gateway/alias"
 	"github.com/agentgw/agentgw/gateway/auth"
 	"github.com/agentgw/agentgw/gateway/backend"
+	"github.com/agentgw/agentgw/gateway/placement"
 	"github.com/agentgw/agentgw/gateway/problem"
 	"github.com/agentgw/agentgw/normalize"
 )
@@ -37,6 +38,9 @@ func (s *Service) updateTarget(ctx context.Context, to alias.Target, q WriteQuer
 	if err != nil {
 		return nil, err
 	}
+	if q.IdempotencyKey != "" {
+		p.Warnings = append(p.Warnings, problem.NewWarning("idempotency_key_ignored", "", b.Name, "Idempotency-Key is supported on POST /v1/agents only; use If-Match to make an update safe to repeat"))
+	}
 	if q.DryRun {
 		return dryRunUpdate(ctx, to.NativeID, p, q)
 	}
@@ -53,14 +57,14 @@ func (s *Service) updateTarget(ctx context.Context, to alias.Target, q WriteQuer
 		if p, err = p.diff(current); err != nil {
 			return nil, err
 		}
-		if p.change.Empty() {
-			return writtenResult(current, p.warnings, q.Lenient)
+		if p.Change.Empty() {
+			return writtenResult(current, p.Warnings, q.Lenient)
 		}
 	}
-	if _, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: to.NativeID, Change: p.change}); err != nil {
-		return nil, problem.FromBackend(b.Name, adapters.OpUpdate, err)
+	if _, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpUpdate, Credential: b.Credential, NativeID: to.NativeID, Change: p.Change}); err != nil {
+		return nil, b.Problem(adapters.OpUpdate, to.NativeID, err)
 	}
-	agent, warnings := s.readBack(ctx, p.placement, unreadAgent(b, to.NativeID))
+	agent, warnings := s.readBack(ctx, p.Placement, unreadAgent(b, to.NativeID))
 	return writtenResult(agent, warnings, q.Lenient)
 }
 
@@ -73,9 +77,15 @@ func parsePatch(b auth.CallerBackend, q WriteQuery) (patch, error) {
 	if body.Backend != "" && body.Backend != b.Name {
 		violations = append(violations, normalize.Violation{Pointer: "/backend", Code: normalize.Immutable, Message: "an agent cannot be moved to another backend by a patch; start a migration instead"})
 	}
+	if body.Provider != "" && body.Provider != b.Info.Provider {
+		violations = append(violations, normalize.Violation{Pointer: "/provider", Code: normalize.Immutable, Message: "an agent cannot be moved to another provider by a patch; start a migration instead"})
+	}
+	if body.Modality != "" && !b.Info.CreatesModality(body.Modality, "") {
+		violations = append(violations, normalize.Violation{Pointer: "/modality", Code: normalize.Immutable, Message: b.Info.Title + " has no agents of this modality"})
+	}
 	found, verdicts := b.Info.CheckUpdate(body.Change, body.Echo)
-	p := patch{placement: placement{backend: b, change: body.Change}, verdicts: verdicts, roundTrip: body.Echo, lenient: q.Lenient}
-	p.placement, violations = dropUnsupported(p.placement, append(violations, found...), q.Lenient)
+	p := patch{Placement: placement.Placement{Backend: b, Change: body.Change}, verdicts: verdicts, roundTrip: body.Echo, lenient: q.Lenient}
+	violations = p.DropUnsupported(append(violations, found...), q.Lenient)
 	if len(violations) > 0 {
 		return patch{}, problem.Invalid(b.Name, violations)
 	}

@@ -15,10 +15,6 @@ import (
 // slug matches the names of aliases that are not ids of agents.
 var slug = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
 
-// errNoAgent is the same for an id that is invalid, one of an agent that does not exist, and
-// one that the key does not map to: a caller cannot tell them apart.
-var errNoAgent = problem.AgentNotFound()
-
 // Target is the agent that a name resolves to.
 type Target struct {
 	Backend  auth.CallerBackend
@@ -29,11 +25,15 @@ type Target struct {
 }
 
 // Resolve returns the agent that a name in a path stands for. If original is set, aliases
-// are ignored.
-func (s *Service) Resolve(caller *auth.Caller, name string, original bool) (Target, error) {
-	name, id, err := parseName(name)
+// are ignored. The problem is the same for an id of an agent that does not exist and for one
+// whose backend the key does not map to: a caller cannot tell them apart.
+func (s *Service) Resolve(caller *auth.Caller, text string, original bool) (Target, error) {
+	name, id, err := parseName(text)
 	if err != nil {
-		return Target{}, errNoAgent
+		if plain, err := url.PathUnescape(text); err == nil {
+			text = plain
+		}
+		return Target{}, auth.AgentNotFound(caller, text)
 	}
 	agentID, from, owner := name, "", ""
 	if !original {
@@ -42,14 +42,14 @@ func (s *Service) Resolve(caller *auth.Caller, name string, original bool) (Targ
 		}
 		if a, ok := s.lookup(caller, name); ok {
 			if !s.Visible(caller, a) {
-				return Target{}, errNoAgent
+				return Target{}, auth.AgentNotFound(caller, name)
 			}
 			agentID, id, from, owner = a.Target, ParseStoredID(a.Target), name, a.Owner
 		}
 	}
 	b, ok := caller.Backend(id.Backend) // a slug without an alias has no backend
 	if !ok {
-		return Target{}, errNoAgent
+		return Target{}, auth.AgentNotFound(caller, name)
 	}
 	return Target{Backend: b, NativeID: id.Native, ID: agentID, Alias: from, owner: owner}, nil
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"sort"
 	"time"
 
 	"github.com/agentgw/agentgw/gateway/agents"
@@ -37,17 +38,16 @@ type aliasBody struct {
 }
 
 func (s *Server) handleAliases(r *request) (*response, error) {
+	limit, after := r.limit(), r.query["cursor"]
+	if err := r.refusal(); err != nil {
+		return nil, err
+	}
 	aliases, err := s.Aliases.List(r.caller)
 	if err != nil {
 		return nil, err
 	}
-	list := struct {
-		Object string      `json:"object"`
-		Data   []aliasView `json:"data"`
-	}{"list", []aliasView{}}
-	for _, a := range aliases {
-		list.Data = append(list.Data, viewOfAlias(a))
-	}
+	first := sort.Search(len(aliases), func(i int) bool { return aliases[i].Name > after })
+	list := newPage(aliases[first:], limit, func(a sqlstore.Alias) string { return a.Name }, viewOfAlias)
 	return jsonResponse(list)
 }
 
@@ -64,14 +64,15 @@ func (s *Server) handlePutAlias(r *request) (*response, error) {
 	if err := r.decode(&body); err != nil {
 		return nil, err
 	}
-	alias, err := s.Aliases.Put(r.ctx, alias.Write{
-		Caller: r.caller, Name: r.id, Target: body.Target, Version: body.Version, Check: r.checkAlias, Audit: r.audit(),
+	alias, changed, err := s.Aliases.Put(r.ctx, alias.Write{
+		Caller: r.caller, Name: r.id, Target: body.Target, Version: body.Version, CurrentVersion: len(r.headers[headerIfMatch]) > 0,
+		Check: r.checkAlias, Audit: r.audit(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	written, err := aliasResponse(alias)
-	if err == nil && alias.Version == 1 {
+	if err == nil && changed && alias.Version == 1 {
 		written.status = 201
 		written.header("Location", "/v1/aliases/"+alias.Name)
 	}
@@ -79,12 +80,11 @@ func (s *Server) handlePutAlias(r *request) (*response, error) {
 }
 
 func (s *Server) handleDeleteAlias(r *request) (*response, error) {
-	version, err := r.version()
-	if err != nil {
+	w := alias.Write{Caller: r.caller, Name: r.id, Version: r.version(), Check: r.checkAlias, Audit: r.audit()}
+	if err := r.refusal(); err != nil {
 		return nil, err
 	}
-	err = s.Aliases.Delete(r.ctx, alias.Write{Caller: r.caller, Name: r.id, Version: version, Check: r.checkAlias, Audit: r.audit()})
-	if err != nil {
+	if err := s.Aliases.Delete(r.ctx, w); err != nil {
 		return nil, err
 	}
 	return &response{status: 204}, nil
@@ -106,7 +106,11 @@ func (r *request) checkAlias(a sqlstore.Alias) error {
 	if len(r.headers[headerIfMatch]) == 0 || a.Version > 0 && agents.MatchesETag(r.headers[headerIfMatch], func(tag string) bool { return tag == aliasTag(a) }) {
 		return nil
 	}
-	return problem.New(problem.CodeETagMismatch, "precondition failed: the alias has changed, or does not exist")
+	p := problem.New(problem.CodeETagMismatch, "the alias has changed, or does not exist; read it again and retry with its ETag")
+	if a.Version > 0 {
+		p.ETag = aliasTag(a)
+	}
+	return p
 }
 
 // audit returns the entry of the request in the audit log.

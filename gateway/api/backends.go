@@ -2,6 +2,7 @@ package api
 
 import (
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -24,15 +25,18 @@ type backendView struct {
 	backend.Capabilities `json:",embed"`
 }
 
-func listBackends(caller *auth.Caller) (*response, error) {
-	list := struct {
-		Object string        `json:"object"`
-		Data   []backendView `json:"data"`
-	}{"list", []backendView{}}
-	for _, b := range caller.Backends {
-		list.Data = append(list.Data, viewOf(b))
+func (r *request) backends() (*response, error) {
+	limit, after := r.limit(), r.query["cursor"]
+	first := 0
+	if after != "" {
+		if first = 1 + slices.Index(r.caller.BackendNames(), after); first == 0 {
+			r.invalid("cursor", "is no cursor of this list; leave it out to get the first page")
+		}
 	}
-	return jsonResponse(list)
+	if err := r.refusal(); err != nil {
+		return nil, err
+	}
+	return jsonResponse(newPage(r.caller.Backends[first:], limit, func(b auth.CallerBackend) string { return b.Name }, viewOf))
 }
 
 func getBackend(caller *auth.Caller, name string) (*response, error) {

@@ -120,7 +120,7 @@ func (s *Server) authenticate(r *requestState) (*auth.Caller, error) {
 
 var errUnauthenticated = problem.New(problem.CodeUnauthenticated, "send a valid key as Authorization: Bearer … or X-API-Key: …")
 
-var errDifferentKeys = problem.New(problem.CodeInvalidParameter, "the Authorization and X-API-Key headers hold different keys; send one")
+var errDifferentKeys = problem.InvalidHeader("Authorization", "several different keys in the headers Authorization and X-API-Key; send one")
 
 // presentedKey returns the key in the request's headers, or the empty string. Each
 // header may occur several times; two different keys are an error.
@@ -222,6 +222,10 @@ func (s *Server) problem(c *fiber.Ctx, err error) *problem.Problem {
 	case fiber.StatusMethodNotAllowed:
 		p := problem.New(problem.CodeMethodNotAllowed, "this route does not support %s", c.Method())
 		p.Allow = allowedMethods(c.Path())
+		p.Detail += ", but " + p.Allow
+		if c.Method() == fiber.MethodPut && strings.Contains(p.Allow, fiber.MethodPatch) {
+			p.Detail += "; use PATCH to change some fields"
+		}
 		return p
 	case fiber.StatusRequestTimeout:
 		return problem.New(problem.CodeRequestTimeout, "the request did not arrive in time; its headers must arrive within %s, and its body within server.request_timeout", HeaderTimeout)

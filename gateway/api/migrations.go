@@ -83,11 +83,7 @@ func (s *Server) handleMigrations(r *request) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := struct {
-		Object     string              `json:"object"`
-		Data       []migration.Summary `json:"data"`
-		NextCursor *string             `json:"next_cursor"`
-	}{Object: "list"}
+	list := page[migration.Summary]{Object: "list"}
 	var next string
 	if list.Data, next, err = s.Migrations.List(r.ctx, r.migration(), q); err != nil {
 		return nil, err
@@ -100,29 +96,27 @@ func (s *Server) handleMigrations(r *request) (*response, error) {
 
 // migrationQuery decodes the query of GET /v1/migrations.
 func (r *request) migrationQuery() (sqlstore.MigrationQuery, error) {
-	q := sqlstore.MigrationQuery{Source: r.query["source"], SourceBackend: r.query["source_backend"], TargetBackend: r.query["target_backend"], After: r.query["cursor"]}
+	q := sqlstore.MigrationQuery{Source: r.query["source"], SourceBackend: r.query["source_backend"], TargetBackend: r.query["target_backend"], After: r.query["cursor"], States: r.values("state"), Limit: r.limit()}
 	if _, err := normalize.ParseID(q.Source); q.Source != "" && err != nil {
-		return q, problem.New(problem.CodeInvalidParameter, "source=%q: must be the id of an agent", normalize.Shorten(q.Source))
+		r.invalid("source", "must be the id of an agent (backend:id), got %q", normalize.Shorten(q.Source))
 	}
-	for name, backend := range map[string]string{"source_backend": q.SourceBackend, "target_backend": q.TargetBackend} {
-		if _, ok := r.caller.Backend(backend); backend != "" && !ok {
-			p := auth.UnknownBackend(r.caller, backend)
-			p.Detail = name + ": " + p.Detail
-			return q, p
+	for _, name := range []string{"source_backend", "target_backend"} {
+		if backend := r.query[name]; backend != "" {
+			if _, ok := r.caller.Backend(backend); !ok {
+				r.invalid(name, "%s", auth.UnknownBackend(r.caller, backend).Detail)
+			}
 		}
+	}
+	for _, state := range q.States {
+		if !slices.Contains(migrate.States(), state) {
+			r.invalid("state", "must be one of %s, got %q", strings.Join(migrate.States(), ", "), normalize.Shorten(state))
+		}
+	}
+	if err := r.refusal(); err != nil {
+		return q, err
 	}
 	if q.After != "" && !migrationID.MatchString(q.After) {
 		return q, problem.New(problem.CodeCursorInvalid, "the cursor was not issued by this gateway")
 	}
-	var err error
-	if q.States, err = r.values("state"); err != nil {
-		return q, err
-	}
-	for _, state := range q.States {
-		if !slices.Contains(migrate.States(), state) {
-			return q, problem.New(problem.CodeInvalidParameter, "state=%q: must be one of %s", normalize.Shorten(state), strings.Join(migrate.States(), ", "))
-		}
-	}
-	q.Limit, err = r.limit()
-	return q, err
+	return q, nil
 }

@@ -33,6 +33,8 @@ type request struct {
 	noCache   bool // Cache-Control: no-cache
 	bodyless  bool // the body is optional
 	body      []byte
+	// violations are those found so far in the query and in the headers.
+	violations []normalize.Violation
 }
 
 // readRequest parses a request for the route's handler. It returns a problem for query
@@ -44,13 +46,18 @@ func (s *Server) readRequest(c *fiber.Ctx, state *requestState, route *route, id
 	}
 	for k, v := range c.Context().QueryArgs().All() {
 		name := string(k)
-		if !slices.Contains(route.query, name) {
-			return nil, unknownParameter(name, route.query)
+		_, twice := r.query[name]
+		switch {
+		case !slices.Contains(route.query, name):
+			r.unknownParameter(name, route.query)
+		case twice:
+			r.invalid(name, "was given twice; separate several values with commas")
+		default:
+			r.query[name] = string(v)
 		}
-		if _, twice := r.query[name]; twice {
-			return nil, problem.New(problem.CodeInvalidParameter, "%s was given twice; separate several values with commas", name)
-		}
-		r.query[name] = string(v)
+	}
+	if err := r.refusal(); err != nil {
+		return nil, err
 	}
 	if len(route.body) == 0 {
 		return r, nil
@@ -77,60 +84,88 @@ func (s *Server) readRequest(c *fiber.Ctx, state *requestState, route *route, id
 	return r, err
 }
 
-func unknownParameter(name string, valid []string) *problem.Problem {
-	hint := "this route has no parameters"
+func (r *request) unknownParameter(name string, valid []string) {
+	message := "unknown query parameter; this route has none"
 	if len(valid) > 0 {
-		hint = "this route supports " + strings.Join(valid, ", ")
+		message = "unknown query parameter; this route supports " + strings.Join(valid, ", ")
 	}
 	if near := normalize.Nearest(name, valid); near != "" {
-		hint = fmt.Sprintf("did you mean %s?", near)
+		message = fmt.Sprintf("unknown query parameter; did you mean %s?", near)
 	}
-	return problem.New(problem.CodeInvalidParameter, "unknown query parameter %q; %s", normalize.Shorten(name), hint)
+	r.violate(normalize.Violation{Parameter: normalize.Shorten(name), Code: normalize.UnknownParameter, Message: message})
+}
+
+func (r *request) violate(v normalize.Violation) {
+	if len(r.violations) < normalize.MaxViolations {
+		r.violations = append(r.violations, v)
+	}
+}
+
+// invalid records that a query parameter has no allowed value. The message is in the form of
+// fmt.Sprintf.
+func (r *request) invalid(parameter, format string, args ...any) {
+	r.violate(normalize.Violation{Parameter: parameter, Code: normalize.InvalidValue, Message: fmt.Sprintf(format, args...)})
+}
+
+// refusal returns the problem of the violations found so far, nil for none.
+func (r *request) refusal() error {
+	if len(r.violations) == 0 {
+		return nil
+	}
+	return problem.InvalidInput(r.violations...)
 }
 
 // writeQuery decodes a create, update or delete of an agent.
 func (r *request) writeQuery() (agents.WriteQuery, error) {
-	q := agents.WriteQuery{ID: r.id, Body: r.body, Lenient: r.handling() == "lenient", IfMatch: r.headers[headerIfMatch]}
-	var err error
-	if q.DryRun, err = r.flag("dry_run"); err != nil {
-		return q, err
+	q := agents.WriteQuery{
+		ID: r.id, Body: r.body, Lenient: r.handling() == "lenient", IfMatch: r.headers[headerIfMatch],
+		DryRun: r.flag("dry_run"), IgnoreAliases: r.original(), IdempotencyKey: r.idempotencyKey(),
 	}
-	q.IgnoreAliases, err = r.original()
-	return q, err
+	r.checkIfMatch()
+	return q, r.refusal()
+}
+
+// checkIfMatch checks that If-Match has the form of RFC 9110, section 13.1.1. An entity tag without
+// its quotes would match nothing.
+func (r *request) checkIfMatch() {
+	for _, line := range r.headers[headerIfMatch] {
+		if !agents.ValidETags(line) {
+			r.violate(normalize.Violation{Header: headerNames[headerIfMatch], Code: normalize.InvalidValue, Message: "must be * or entity tags in double quotes, as in the ETag of a response"})
+			return
+		}
+	}
 }
 
 // flag returns the value of a boolean parameter, which is false by default.
-func (r *request) flag(name string) (bool, error) {
-	switch text, given := r.query[name]; {
-	case text == "true":
-		return true, nil
-	case given && text != "false":
-		return false, problem.New(problem.CodeInvalidParameter, "%s=%q: must be true or false", name, normalize.Shorten(text))
+func (r *request) flag(name string) bool {
+	text, given := r.query[name]
+	if given && text != "true" && text != "false" {
+		r.invalid(name, "must be true or false, got %q", normalize.Shorten(text))
 	}
-	return false, nil
+	return text == "true"
 }
 
 // original reports whether the request asks for the agent that has the id itself, and not for
 // the target of an alias.
-func (r *request) original() (bool, error) {
+func (r *request) original() bool {
 	text, given := r.query["resolve"]
 	if given && text != "none" {
-		return false, problem.New(problem.CodeInvalidParameter, "resolve=%q: must be none; leave it out to follow aliases", normalize.Shorten(text))
+		r.invalid("resolve", "must be none, got %q; leave it out to follow aliases", normalize.Shorten(text))
 	}
-	return given, nil
+	return given
 }
 
 // version returns the version of the alias to delete; 0 for any.
-func (r *request) version() (int64, error) {
+func (r *request) version() int64 {
 	text, given := r.query["version"]
 	if !given {
-		return 0, nil
+		return 0
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 1 {
-		return 0, problem.New(problem.CodeInvalidParameter, "version=%q: must be an integer of 1 or more", normalize.Shorten(text))
+		r.invalid("version", "must be an integer of 1 or more, got %q", normalize.Shorten(text))
 	}
-	return n, nil
+	return n
 }
 
 // decode decodes the body into a struct. Fields that the struct does not have are an error. An
@@ -183,28 +218,32 @@ func expected(t reflect.Type) string {
 var printable = regexp.MustCompile(`^[\x20-\x7e]{1,255}$`)
 
 // idempotencyKey returns the request's Idempotency-Key; empty for none.
-func (r *request) idempotencyKey() (string, error) {
-	switch keys := r.headers[headerIdempotencyKey]; {
+func (r *request) idempotencyKey() string {
+	keys := r.headers[headerIdempotencyKey]
+	message := ""
+	switch {
 	case len(keys) == 0:
-		return "", nil
+		return ""
 	case len(keys) > 1:
-		return "", problem.New(problem.CodeInvalidParameter, "several Idempotency-Key headers; send one")
+		message = "was given twice; send one"
 	case !printable.MatchString(keys[0]):
-		return "", problem.New(problem.CodeInvalidParameter, "Idempotency-Key must be 1 to 255 printable ASCII characters")
+		message = "must be 1 to 255 printable ASCII characters"
 	default:
-		return keys[0], nil
+		return keys[0]
 	}
+	r.violate(normalize.Violation{Header: headerNames[headerIdempotencyKey], Code: normalize.InvalidValue, Message: message})
+	return ""
 }
 
 // includesRaw reports whether the request asks for the provider's own JSON.
-func (r *request) includesRaw() (bool, error) {
-	values, err := r.values("include")
+func (r *request) includesRaw() bool {
+	values := r.values("include")
 	for _, v := range values {
 		if v != "raw" {
-			return false, problem.New(problem.CodeInvalidParameter, "include=%q: must be raw", normalize.Shorten(v))
+			r.invalid("include", "must be raw, got %q", normalize.Shorten(v))
 		}
 	}
-	return len(values) > 0, err
+	return len(values) > 0
 }
 
 // handling returns the handling preference of the Prefer header (RFC 7240): strict, lenient,

@@ -128,6 +128,9 @@ func problemResponse(p *problem.Problem) *response {
 	if p.RetryAfter > 0 || problem.NeedsRetryAfter(p.Status) {
 		r.header(fiber.HeaderRetryAfter, strconv.Itoa(problem.RetryAfterSeconds(p.RetryAfter)))
 	}
+	if p.ETag != "" {
+		r.header(fiber.HeaderETag, p.ETag)
+	}
 	r.header(fiber.HeaderCacheControl, "no-store")
 	body, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true))
 	if err != nil { // unreachable: a Problem has only types that JSON has

@@ -2,15 +2,12 @@ package api
 
 import (
 	"net/url"
-	"slices"
-	"strings"
 
 	"github.com/agentgw/agentgw/gateway/agents"
 	"github.com/agentgw/agentgw/gateway/auth"
 	"github.com/agentgw/agentgw/gateway/docsite"
 	"github.com/agentgw/agentgw/gateway/migration"
 	"github.com/agentgw/agentgw/gateway/problem"
-	"github.com/agentgw/agentgw/normalize"
 )
 
 // route is one operation of the API.
@@ -31,6 +28,7 @@ var (
 	listParameters  = []string{"backend", "provider", "status", "architecture", "direction", "visibility", "language", "modality", "q", "view", "include", "order_by", "limit", "cursor", "require", "collapse_migrated"}
 	writeParameters = []string{"dry_run"}
 	namedParameters = []string{"dry_run", "resolve"}
+	pageParameters  = []string{"limit", "cursor"}
 	jsonTypes       = []string{"application/json"}
 	patchTypes      = []string{"application/merge-patch+json", "application/json"}
 )
@@ -42,9 +40,9 @@ var routes = []route{
 	{method: "POST", path: "/v1/agents", name: "/v1/agents", scope: auth.ScopeWrite, query: writeParameters, body: jsonTypes, handle: (*Server).handleCreate},
 	{method: "PATCH", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: auth.ScopeWrite, query: namedParameters, body: patchTypes, handle: (*Server).handlePatch},
 	{method: "DELETE", path: "/v1/agents/:id", name: "/v1/agents/{id}", scope: auth.ScopeWrite, query: namedParameters, handle: (*Server).handleDelete},
-	{method: "GET", path: "/v1/backends", name: "/v1/backends", handle: (*Server).handleBackends},
+	{method: "GET", path: "/v1/backends", name: "/v1/backends", query: pageParameters, handle: (*Server).handleBackends},
 	{method: "GET", path: "/v1/backends/:id", name: "/v1/backends/{backend}", handle: (*Server).handleBackend},
-	{method: "GET", path: "/v1/aliases", name: "/v1/aliases", scope: auth.ScopeRead, handle: (*Server).handleAliases},
+	{method: "GET", path: "/v1/aliases", name: "/v1/aliases", scope: auth.ScopeRead, query: pageParameters, handle: (*Server).handleAliases},
 	{method: "GET", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: auth.ScopeRead, handle: (*Server).handleAlias},
 	{method: "PUT", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: auth.ScopeAliases, body: jsonTypes, handle: (*Server).handlePutAlias},
 	{method: "DELETE", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: auth.ScopeAliases, query: []string{"version"}, handle: (*Server).handleDeleteAlias},
@@ -63,36 +61,24 @@ var routes = []route{
 }
 
 func (s *Server) handleList(r *request) (*response, error) {
-	q, err := r.listQuery()
+	q, err := r.listQuery(s.providerNames())
 	if err != nil {
 		return nil, err
-	}
-	for _, name := range q.Providers {
-		if valid := s.providerNames(); !slices.Contains(valid, name) {
-			return nil, problem.New(problem.CodeInvalidParameter, "provider=%q: must be one of %s", normalize.Shorten(name), strings.Join(valid, ", "))
-		}
 	}
 	return respondAgents(s.Agents.List(r.ctx, r.caller, q))
 }
 
 func (s *Server) handleGet(r *request) (*response, error) {
-	raw, err := r.includesRaw()
-	if err != nil {
+	q := agents.GetQuery{ID: r.id, IncludeRaw: r.includesRaw(), NoCache: r.noCache, IgnoreAliases: r.original()}
+	if err := r.refusal(); err != nil {
 		return nil, err
 	}
-	original, err := r.original()
-	if err != nil {
-		return nil, err
-	}
-	return respondAgents(s.Agents.Get(r.ctx, r.caller, agents.GetQuery{ID: r.id, IncludeRaw: raw, NoCache: r.noCache, IgnoreAliases: original}))
+	return respondAgents(s.Agents.Get(r.ctx, r.caller, q))
 }
 
 func (s *Server) handleCreate(r *request) (*response, error) {
 	q, err := r.writeQuery()
 	if err != nil {
-		return nil, err
-	}
-	if q.IdempotencyKey, err = r.idempotencyKey(); err != nil {
 		return nil, err
 	}
 	return respondAgents(s.Agents.Create(r.ctx, r.caller, q))
@@ -122,7 +108,7 @@ func respondAgents(result *agents.Result, err error) (*response, error) {
 	return responseOf(result), nil
 }
 
-func (s *Server) handleBackends(r *request) (*response, error) { return listBackends(r.caller) }
+func (s *Server) handleBackends(r *request) (*response, error) { return r.backends() }
 
 func (s *Server) handleBackend(r *request) (*response, error) {
 	name, err := url.PathUnescape(r.id)

@@ -2,8 +2,8 @@ package auth
 
 import (
 	"encoding/hex"
+	"fmt"
 	"slices"
-
 	"strings"
 
 	"github.com/agentgw/agentgw/adapters"
@@ -77,6 +77,48 @@ func BackendNames(backends []CallerBackend) []string {
 		names = append(names, b.Name)
 	}
 	return names
+}
+
+// Problem returns the problem of a failed call for an agent.
+func (b CallerBackend) Problem(op adapters.Operation, nativeID string, err error) *problem.Problem {
+	p := problem.FromBackend(b.Name, op, err)
+	if p.Code == problem.CodeAgentNotFound {
+		p.Detail = b.agentNotFound(nativeID)
+	}
+	return p
+}
+
+// AgentNotFound returns the problem of an id that this backend has no agent for.
+func (b CallerBackend) AgentNotFound(nativeID string) *problem.Problem {
+	p := problem.New(problem.CodeAgentNotFound, "%s", b.agentNotFound(nativeID))
+	p.Backend = &b.Name
+	return p
+}
+
+func (b CallerBackend) agentNotFound(nativeID string) string {
+	return fmt.Sprintf("backend %s has no agent %q", b.Name, normalize.Shorten(nativeID))
+}
+
+// AgentNotFound returns the problem of a name in a path that is neither an alias of the caller nor
+// the id of an agent at one of its backends. It is the same whether the backend exists or not.
+func AgentNotFound(caller *Caller, name string) *problem.Problem {
+	quoted := normalize.Shorten(name)
+	backend, _, hasColon := strings.Cut(name, ":")
+	if _, mapped := caller.Backend(backend); hasColon && !mapped {
+		return problem.New(problem.CodeAgentNotFound, "no agent %q: %s", quoted, UnknownBackend(caller, backend).Detail)
+	}
+	detail := fmt.Sprintf("no agent or alias %q; the id of an agent is backend:id, as in %s:123, and an alias has lowercase letters, digits and -", quoted, exampleBackend(caller))
+	if hasColon {
+		detail = fmt.Sprintf("no agent %q: after the colon, an id has 1 to 128 of A-Z, a-z, 0-9, '.', '_' and '-', or ~ and base64url", quoted)
+	}
+	return problem.New(problem.CodeAgentNotFound, "%s", detail)
+}
+
+func exampleBackend(caller *Caller) string {
+	if len(caller.Backends) == 0 {
+		return "klen"
+	}
+	return caller.Backends[0].Name
 }
 
 // UnknownBackend returns the problem of a backend name that the key does not map to. It

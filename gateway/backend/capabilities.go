@@ -36,12 +36,48 @@ type FieldView struct {
 	Create      bool     `json:"create"`
 	Update      bool     `json:"update"`
 	RequiredFor []string `json:"required_for"`
+	Schema      Schema   `json:"schema"`
 }
 
 // ExtensionView is which operations of a provider accept an extension.
 type ExtensionView struct {
-	Create bool `json:"create"`
-	Update bool `json:"update"`
+	Create bool   `json:"create"`
+	Update bool   `json:"update"`
+	Schema Schema `json:"schema"`
+}
+
+// Schema is the JSON Schema (draft 2020-12) of the values that a provider accepts: lengths are in
+// characters.
+type Schema struct {
+	Type      string   `json:"type"`
+	Items     *Schema  `json:"items,omitzero"`
+	MinLength int      `json:"minLength,omitzero"`
+	MaxLength int      `json:"maxLength,omitzero"`
+	Minimum   *float64 `json:"minimum,omitzero"`
+	Maximum   *float64 `json:"maximum,omitzero"`
+	Enum      []string `json:"enum,omitzero"`
+	Pattern   string   `json:"pattern,omitzero"`
+}
+
+// schemaOf returns the schema of the values of a type within a limit.
+func schemaOf(t normalize.Type, l adapters.Limit) Schema {
+	s := Schema{MinLength: l.MinLength, MaxLength: l.MaxLength, Minimum: l.Min, Maximum: l.Max, Enum: l.OneOf}
+	if l.Integer {
+		s.Pattern = "^-?[0-9]+$"
+	}
+	switch t {
+	case normalize.TypeString:
+		s.Type = "string"
+	case normalize.TypeNumber:
+		s.Type = "number"
+	case normalize.TypeBool:
+		s.Type = "boolean"
+	case normalize.TypeStrings:
+		s.Type, s.Items = "array", &Schema{Type: "string"}
+	case normalize.TypeObject:
+		s.Type = "object"
+	}
+	return s
 }
 
 // CapabilitiesOf returns the capabilities of a provider.
@@ -54,7 +90,7 @@ func CapabilitiesOf(info *adapters.Info) Capabilities {
 		c.Fields = append(c.Fields, namedField{f.Name(), FieldViewOf(info, f)})
 	}
 	for _, e := range info.Extensions {
-		c.Extensions[e.Name] = ExtensionView{Create: e.In&adapters.InCreate != 0, Update: e.In&adapters.InUpdate != 0}
+		c.Extensions[e.Name] = ExtensionView{Create: e.In&adapters.InCreate != 0, Update: e.In&adapters.InUpdate != 0, Schema: schemaOf(e.Type, e.Limit)}
 	}
 	return c
 }
@@ -71,6 +107,7 @@ func FieldViewOf(info *adapters.Info, f normalize.Field) FieldView {
 		Create:      info.Creates(f),
 		Update:      rule.In&adapters.InUpdate != 0,
 		RequiredFor: rule.RequiredFor,
+		Schema:      schemaOf(f.Type(), rule.Limit),
 	}
 	if view.RequiredFor == nil {
 		view.RequiredFor = []string{}

@@ -80,7 +80,7 @@ func (s *Service) newPlan(ctx context.Context, r Request, body PlanInput) (*migr
 	m := &migration{service: s, request: r, source: from.Backend}
 	var ok bool
 	if m.target, ok = r.Caller.Backend(body.TargetBackend); !ok {
-		return nil, auth.UnknownBackend(r.Caller, body.TargetBackend)
+		return nil, problem.InvalidField("/target_backend", normalize.InvalidValue, auth.UnknownBackend(r.Caller, body.TargetBackend).Detail)
 	}
 	if err := m.target.CheckSupport(adapters.OpCreate); err != nil {
 		return nil, err

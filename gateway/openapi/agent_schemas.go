@@ -37,7 +37,10 @@ func (b *builder) writeSchema(description string, op adapters.Ops) object {
 	}
 	properties := properties(writable, func(f normalize.Field) string { return b.supportNote(f, op) }, false)
 	if op == adapters.InCreate {
-		properties["backend"] = stringSchema("the backend to create the agent at; if omitted, the first backend that supports every field sent")
+		properties["backend"] = stringSchema("the backend to create the agent at, or `auto` for the first that supports every field sent; can be omitted if the key can create agents at one backend only")
+		properties["backend"].(object)["examples"] = []any{"krosai", normalize.AutoBackend}
+		properties["provider"] = stringSchema("only a backend of this provider")
+		properties["modality"] = enumSchema(normalize.KnownValues(normalize.FieldModality), "only a backend that creates agents of this modality")
 	}
 	var optional []string
 	for name := range properties {

@@ -14,10 +14,11 @@ func aliasSchemas() object {
 			"updated_at":   timestampSchema("when the target last changed"),
 		}),
 		"AliasList": objectSchema("The aliases that the key can see.", object{
-			"object": object{"type": "string", "const": "list"},
-			"data":   arraySchema(ref("schemas", "Alias"), "sorted by name"),
+			"object":      object{"type": "string", "const": "list"},
+			"data":        arraySchema(ref("schemas", "Alias"), "sorted by name"),
+			"next_cursor": nextCursor(),
 		}),
-		"AliasPut": objectSchema("The target of an alias.", object{
+		"AliasPutRequest": objectSchema("The target of an alias.", object{
 			"target":  object{"type": "string", "minLength": 1, "description": "an agent's id, or an alias, which is resolved"},
 			"version": object{"type": "integer", "minimum": 0, "description": "the current version of the alias; 0 or omitted if it does not exist yet"},
 		}, "version"),
@@ -32,7 +33,7 @@ func (b *builder) migrationSchemas() object {
 	schemas["MigrationList"] = objectSchema("A page of migrations.", object{
 		"object":      object{"type": "string", "const": "list"},
 		"data":        arraySchema(ref("schemas", "MigrationSummary"), "newest first"),
-		"next_cursor": orNull(stringSchema("the cursor of the next page; null on the last page")),
+		"next_cursor": nextCursor(),
 	})
 	// Not MigrationState: an error code has that name, and generated clients put both
 	// into one namespace.
@@ -74,22 +75,22 @@ func migrationRequestSchemas(options object) object {
 		plan[name] = schema
 	}
 	return object{
-		"MigrationPlan": objectSchema("The agent to migrate, the target backend and the options.", plan, "architecture", "inputs", "maps", "transforms"),
-		"MigrationApply": objectSchema("The plan to apply and the losses to accept.", object{
+		"MigrationPlanRequest": objectSchema("The agent to migrate, the target backend and the options.", plan, "architecture", "inputs", "maps", "transforms"),
+		"MigrationApplyRequest": objectSchema("The plan to apply and the losses to accept.", object{
 			"plan_hash": stringSchema("the `plan_hash` of the plan that was reviewed"),
 			"accept":    stringsSchema("the accepted losses, by name, such as `data_loss:/avatar`"),
 		}, "accept"),
-		"MigrationVerify": objectSchema("The differences to accept.", object{
+		"MigrationVerifyRequest": objectSchema("The differences to accept.", object{
 			"accept": stringsSchema("verdict and field of each, such as `mismatch:/voice/id`"),
 		}, "accept"),
-		"MigrationShadow": objectSchema("The share of reads to shadow, and for how long.", object{
+		"MigrationShadowRequest": objectSchema("The share of reads to shadow, and for how long.", object{
 			"percent": object{"type": "integer", "minimum": 0, "maximum": 100, "description": "of the reads of the source; 0 stops the shadow reads"},
 			"for":     stringSchema("a duration such as `1h`"),
 		}, "for"),
-		"MigrationCutover": objectSchema("Whether to activate the target.", object{
+		"MigrationCutoverRequest": objectSchema("Whether to activate the target.", object{
 			"activate": orNull(booleanSchema("defaults to true if the source is active")),
 		}, "activate"),
-		"MigrationRollback": objectSchema("What to do with the target.", object{
+		"MigrationRollbackRequest": objectSchema("What to do with the target.", object{
 			"delete_target": booleanSchema("delete the target, if it is unchanged; by default it is deactivated"),
 			"abandon":       booleanSchema("give up a migration whose outcome can no longer be determined"),
 		}, "delete_target", "abandon"),

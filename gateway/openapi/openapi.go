@@ -261,6 +261,8 @@ func (b *builder) problem(status string, codes []Code, r Route) object {
 	}
 	names := []string{"X-Request-Id", "Cache-Control", "Vary"}
 	switch status {
+	case "412":
+		names = append(names, "ETag")
 	case "401":
 		names = append(names, "WWW-Authenticate")
 	case "409", "429", "503", "504":

@@ -30,7 +30,7 @@ var pathParameters = map[string]parameter{
 }
 
 // filterDescription holds for every filter on a field.
-const filterDescription = "Only agents with one of these values. Agents that do not show the field are left out, and the source of their backend names it in `unfiltered`."
+const filterDescription = "Only agents with one of these values. Agents that do not show the field are left out: the source of their backend names the field in `unfiltered`, and `warnings` has `filter_not_applicable`. The list is complete all the same."
 
 var queryParameters = map[string]parameter{
 	"backend":           {description: "Only these backends.", schema: someValues, list: true},
@@ -45,8 +45,8 @@ var queryParameters = map[string]parameter{
 	"view":              {description: "`full` fetches each agent of the page separately where the provider's list omits fields, at the cost of one upstream request per agent.", schema: object{"type": "string", "enum": []string{"basic", "full"}, "default": "basic"}},
 	"include":           {description: "`raw` adds the provider's own JSON.", schema: object{"type": "array", "minItems": 1, "items": object{"type": "string", "const": "raw"}}, list: true},
 	"order_by":          {description: "A field; prefix with `-` for descending order. By default, agents are sorted by backend (in configuration order), then by native id."},
-	"limit":             {description: "Maximum number of agents per page.", schema: object{"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}},
-	"cursor":            {description: "`next_cursor` or `resume_cursor` of the previous page. Use the same parameters and key.", schema: someString},
+	"limit":             {description: "Maximum number of items per page; more than 1000 means 1000.", schema: object{"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}},
+	"cursor":            {description: "`next_cursor` of the previous page, or `resume_cursor` of a list of agents. Use the same parameters and key.", schema: someString},
 	"require":           {description: "Backends, or `all`, that must be complete. If one is not, the response is its error instead of a page.", schema: someValues, list: true},
 	"collapse_migrated": {description: "`true` leaves out agents whose id is now an alias of another agent.", schema: object{"type": "boolean", "default": false}},
 	"resolve":           {description: "`none` resolves no alias: the id means the agent that has it.", schema: object{"type": "string", "const": "none"}},
@@ -82,7 +82,7 @@ func requiredHeader(description string) object {
 
 var headers = object{
 	"X-Request-Id":         requiredHeader("The id of the request: the caller's, or one that the gateway generated."),
-	"ETag":                 optionalHeader("For an agent: a strong tag of its configuration, without usage and timestamps. For a list: a weak tag."),
+	"ETag":                 optionalHeader("With 412, that of the current version. For an agent: a strong tag of its configuration, without usage and timestamps. For a list: a weak tag."),
 	"Cache-Control":        optionalHeader("`private, no-cache` on reads of the key's own data; `no-cache` on documentation; `no-store` on errors."),
 	"Vary":                 optionalHeader("The request headers that the response depends on."),
 	"Cache-Status":         optionalHeader("How the cache handled the request (RFC 9211)."),

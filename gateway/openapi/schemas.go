@@ -9,9 +9,9 @@ import (
 // schemas returns the component schemas.
 func (b *builder) schemas() object {
 	schemas := object{
-		"Agent":       b.agentSchema(),
-		"AgentCreate": b.writeSchema("A new agent. Output-only fields (`id`, `usage`, …) are ignored, so that an agent that was read can be sent back.", adapters.InCreate),
-		"AgentPatch":  b.writeSchema("A JSON merge patch (RFC 7396) of an agent; `null` clears a field, where the provider documents that it can.", adapters.InUpdate),
+		"Agent":              b.agentSchema(),
+		"AgentCreateRequest": b.writeSchema("A new agent. Output-only fields (`id`, `usage`, …) are ignored, so that an agent that was read can be sent back.", adapters.InCreate),
+		"AgentUpdateRequest": b.writeSchema("A JSON merge patch (RFC 7396) of an agent; `null` clears a field, where the provider documents that it can.", adapters.InUpdate),
 	}
 	maps.Copy(schemas, listSchemas())
 	maps.Copy(schemas, dryRunSchemas())
@@ -19,6 +19,7 @@ func (b *builder) schemas() object {
 	maps.Copy(schemas, b.problemSchemas())
 	maps.Copy(schemas, aliasSchemas())
 	maps.Copy(schemas, b.migrationSchemas())
+	nameObjects(schemas)
 	return schemas
 }
 
@@ -29,7 +30,7 @@ func listSchemas() object {
 			"data":          arraySchema(ref("schemas", "Agent"), "the agents, in the requested order"),
 			"complete":      booleanSchema("whether every backend returned all of its agents"),
 			"sources":       arraySchema(ref("schemas", "Source"), "the result of each backend"),
-			"next_cursor":   orNull(stringSchema("the cursor of the next page; null on the last page")),
+			"next_cursor":   nextCursor(),
 			"resume_cursor": orNull(stringSchema("on the last page: the cursor that retries the backends that failed; null if none did")),
 			"warnings":      arraySchema(ref("schemas", "Warning"), "warnings about this page"),
 		}),
@@ -40,7 +41,7 @@ func listSchemas() object {
 			"fetched_at":  timestampSchema("when the agents were fetched from the backend"),
 			"unavailable": stringsSchema("fields that this provider never shows"),
 			"not_loaded":  stringsSchema("fields that the provider shows, but not in this view"),
-			"unfiltered":  stringsSchema("filter fields that at least one agent of the backend does not show"),
+			"unfiltered":  stringsSchema("filter fields that at least one agent of the backend does not show; such agents are left out"),
 			"error":       ref("schemas", "SourceFailure"),
 		}, "fetched_at", "unavailable", "not_loaded", "unfiltered", "error"),
 		"SourceFailure": objectSchema("Why the status of a source is not `ok`.", object{
@@ -73,6 +74,7 @@ func dryRunSchemas() object {
 }
 
 func (b *builder) backendSchemas() object {
+	valueSchema := object{"type": "object", "additionalProperties": true, "description": "the JSON Schema of the values that the provider accepts: `type`, and `minLength`, `maxLength`, `minimum`, `maximum`, `enum` or `pattern` where the provider documents one"}
 	var providers []string
 	for _, p := range b.in.Providers {
 		providers = append(providers, p.Provider)
@@ -108,13 +110,15 @@ func (b *builder) backendSchemas() object {
 			"list": booleanSchema("shown in lists"), "get": booleanSchema("shown in the full view"),
 			"create": booleanSchema("can be set on create"), "update": booleanSchema("can be changed"),
 			"required_for": stringsSchema("the architectures that require it on create; `*` for all"),
+			"schema":       valueSchema,
 		}),
 		"ExtensionSupport": objectSchema("Where a provider-specific field can be written.", object{
-			"create": booleanSchema("on create"), "update": booleanSchema("on update"),
+			"create": booleanSchema("on create"), "update": booleanSchema("on update"), "schema": valueSchema,
 		}),
 		"BackendList": objectSchema("The backends that the key maps to.", object{
-			"object": object{"type": "string", "const": "list"},
-			"data":   arraySchema(ref("schemas", "Backend"), "in configuration order"),
+			"object":      object{"type": "string", "const": "list"},
+			"data":        arraySchema(ref("schemas", "Backend"), "in configuration order"),
+			"next_cursor": nextCursor(),
 		}),
 	}
 }
@@ -135,17 +139,20 @@ func (b *builder) problemSchemas() object {
 			"trace_id":   stringSchema("the trace id, if the request is traced"),
 			"retryable":  booleanSchema("whether the same request may succeed later"),
 			"backend":    orNull(stringSchema("the backend that the error is about")),
-			"upstream": orNull(objectSchema("the response of the backend; null if there was none", object{
-				"status": object{"type": "integer", "description": "its HTTP status"},
-				"code":   orNull(stringSchema("its machine-readable code, if documented")),
-			})),
-			"errors":  arraySchema(ref("schemas", "Violation"), "the violations found in the body"),
+			"upstream": orNull(objectSchema("The response of the backend; null if there was none.", object{
+				"status":  object{"type": "integer", "description": "its HTTP status"},
+				"code":    orNull(stringSchema("its machine-readable code, if documented")),
+				"message": stringSchema("its text, at most 500 characters; only if the operator allows it for the backend (`relay_errors`)"),
+			}, "message")),
+			"errors":  arraySchema(ref("schemas", "Violation"), "the violations found in the body, or in the query and the headers"),
 			"sources": arraySchema(ref("schemas", "Source"), "for a list: the result of each backend"),
 		}, "trace_id"),
-		"Violation": objectSchema("A violation in a body.", object{
-			"pointer": stringSchema("a JSON pointer (RFC 6901) into the body"),
-			"code":    enumSchema([]string{"required", "unsupported", "wrong_type", "invalid_value", "too_long", "immutable", "unknown_field"}, "the kind of violation"),
-			"message": stringSchema("human-readable explanation"),
-		}),
+		"Violation": objectSchema("A violation in a request. It has exactly one of `pointer`, `parameter` and `header`.", object{
+			"pointer":   stringSchema("a JSON pointer (RFC 6901) into the body"),
+			"parameter": stringSchema("the name of a query parameter"),
+			"header":    stringSchema("the name of a header"),
+			"code":      enumSchema([]string{"required", "unsupported", "wrong_type", "invalid_value", "too_long", "immutable", "unknown_field", "unknown_parameter"}, "the kind of violation"),
+			"message":   stringSchema("human-readable explanation"),
+		}, "pointer", "parameter", "header"),
 	}
 }

@@ -36,6 +36,7 @@ const (
 	CodeUnsupportedFields     Code = "unsupported_fields"
 	CodeImmutableField        Code = "immutable_field"
 	CodeNoBackendFits         Code = "no_backend_fits"
+	CodeBackendRequired       Code = "backend_required"
 	CodeIdempotencyKeyReused  Code = "idempotency_key_reused"
 	CodeUpstreamRejected      Code = "upstream_rejected"
 	CodeRateLimited           Code = "rate_limited"
@@ -67,7 +68,7 @@ type CodeInfo struct {
 func Codes() []CodeInfo { return codes }
 
 var codes = []CodeInfo{
-	{CodeInvalidParameter, 400, "Invalid query parameter or header", "A parameter is unknown, was given twice or has a value that is not allowed, two different keys were sent, or the request is not valid HTTP.", "Correct what detail names.", false},
+	{CodeInvalidParameter, 400, "Invalid query parameter or header", "A parameter is unknown, was given twice or has a value that is not allowed, two different keys were sent, or the request is not valid HTTP.", "Correct what errors lists, or what detail names.", false},
 	{CodeInvalidBody, 400, "Invalid request body", "The body is empty, not JSON, not an object, has a field twice, or is nested too deeply.", "Send one JSON object; detail says where it is invalid.", false},
 	{CodeCursorInvalid, 400, "Invalid cursor", "The cursor was truncated, changed or not issued by this gateway, or the gateway was restarted without server.cursor_secret.", "Start again at the first page, without a cursor.", false},
 	{CodeCursorMismatch, 400, "The cursor belongs to another list", "The key, a filter, the order or the backends differ from those of the page that returned the cursor.", "Use a cursor only with the key and parameters of the page that returned it.", false},
@@ -83,7 +84,7 @@ var codes = []CodeInfo{
 	{CodeRequestTimeout, 408, "The request did not arrive in time", "The headers took more than 10 s to arrive, or the body more than server.request_timeout.", "Send the request again.", true},
 	{CodeBodyTooLarge, 413, "The body is too large", "The body is larger than server.body_limit.", "Send a smaller body, or ask the operator to raise server.body_limit.", false},
 	{CodeURITooLong, 414, "The request target is too long", "The path and query together are longer than 8 KiB.", "Send fewer or shorter query parameters.", false},
-	{CodeUnsupportedMediaType, 415, "The body is not JSON", "The Content-Type is missing or not supported, or the body is compressed.", "Send an uncompressed body with Content-Type: application/json, or application/merge-patch+json for PATCH.", false},
+	{CodeUnsupportedMediaType, 415, "Unsupported media type", "The Content-Type is missing or not supported, or the body is compressed.", "Send an uncompressed body with Content-Type: application/json, or application/merge-patch+json for PATCH.", false},
 	{CodeHeadersTooLarge, 431, "The headers are too large", "All headers together are larger than 16 KiB.", "Send fewer or shorter headers.", false},
 	{CodeIdempotencyInProgress, 409, "A request with this Idempotency-Key is in progress", "An earlier request with the same Idempotency-Key has not finished.", "Wait as long as Retry-After says, then send the request again.", true},
 	{CodeAliasConflict, 409, "Alias conflict", "The alias has changed since its version was read, its name is taken, or it would point back to itself.", "Read the alias again and send its current version.", false},
@@ -96,6 +97,7 @@ var codes = []CodeInfo{
 	{CodeUnsupportedFields, 422, "The backend does not support every field", "The provider cannot store some of the fields.", "Remove the fields that errors lists, or send Prefer: handling=lenient to ignore them.", false},
 	{CodeImmutableField, 422, "A field cannot be changed", "The provider sets some of these fields only when an agent is created.", "Remove the fields that errors lists, or create a new agent.", false},
 	{CodeNoBackendFits, 422, "No backend supports this agent", "None of the backends that the key can use supports every field; detail gives the reason for each.", "Name a backend, or remove the fields that errors lists.", false},
+	{CodeBackendRequired, 422, "The body must name a backend", "The key can create agents at several backends, and the body names none of them.", "Send \"backend\" with one of the names in detail, or \"backend\": \"auto\" to have one chosen.", false},
 	{CodeIdempotencyKeyReused, 422, "The Idempotency-Key belongs to another request", "The same Idempotency-Key was sent earlier with a different body or preference.", "Use a new Idempotency-Key for each new request.", false},
 	{CodeLossNotAccepted, 422, "The migration would lose data", "The plan has a finding of severity data_loss that accept does not list.", "List each finding of errors in accept, or add inputs or maps that keep the data and plan again.", false},
 	{CodeMigrationBlocked, 422, "The migration is blocked", "The target requires a value that the plan does not have, or does not support one that it has.", "Add what errors lists to inputs or maps, and plan again.", false},

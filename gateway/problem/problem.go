@@ -34,6 +34,7 @@ type Problem struct {
 
 	RetryAfter time.Duration `json:"-"` // header Retry-After; 0 for none
 	Allow      string        `json:"-"` // header Allow, of a 405
+	ETag       string        `json:"-"` // header ETag, of a 412: that of the current version
 	Replayed   bool          `json:"-"` // stored response to an earlier request with the same Idempotency-Key
 }
 
@@ -99,7 +100,7 @@ func detailOf(backend string, op adapters.Operation, code Code, failure *normali
 	case CodeOperationUnsupported:
 		return fmt.Sprintf("backend %s (%s) does not support %s; GET /v1/backends/%s lists what it supports", backend, failure.Provider, op, backend)
 	case CodeAgentNotFound:
-		return agentNotFound
+		return "backend " + backend + " has no agent with this id"
 	case CodeInternal:
 		return ""
 	case CodeWriteOutcomeUnknown:
@@ -114,12 +115,6 @@ func detailOf(backend string, op adapters.Operation, code Code, failure *normali
 	return fmt.Sprintf("backend %s, %s: %s", backend, op, failure.Kind)
 }
 
-const agentNotFound = "no backend that the key can use has an agent with this id"
-
-// AgentNotFound returns the problem of an agent that does not exist, or that the caller may not
-// see: the two must not differ.
-func AgentNotFound() *Problem { return New(CodeAgentNotFound, agentNotFound) }
-
 // Invalid returns the 422 for violations in a body, of which there is at least one. If all are
 // of one kind, the code says which. The backend may be empty.
 func Invalid(backend string, violations []normalize.Violation) *Problem {
@@ -129,14 +124,36 @@ func Invalid(backend string, violations []normalize.Violation) *Problem {
 	} else if only(violations, normalize.Immutable) {
 		code = CodeImmutableField
 	}
-	detail := normalize.Shorten(violations[0].Pointer) + ": " + violations[0].Message
+	p := withViolations(code, violations)
+	if backend != "" {
+		p.Backend = &backend
+	}
+	return p
+}
+
+// InvalidInput returns the 400 for violations in a request's query or headers, of which there is
+// at least one.
+func InvalidInput(violations ...normalize.Violation) *Problem {
+	return withViolations(CodeInvalidParameter, violations)
+}
+
+// InvalidParameter returns the 400 for one query parameter, with a message in the form of
+// fmt.Sprintf.
+func InvalidParameter(name, format string, args ...any) *Problem {
+	return InvalidInput(normalize.Violation{Parameter: name, Code: normalize.InvalidValue, Message: fmt.Sprintf(format, args...)})
+}
+
+// InvalidHeader returns the 400 for one header of a request.
+func InvalidHeader(name, message string) *Problem {
+	return InvalidInput(normalize.Violation{Header: name, Code: normalize.InvalidValue, Message: message})
+}
+
+func withViolations(code Code, violations []normalize.Violation) *Problem {
+	detail := normalize.Shorten(violations[0].Where()) + ": " + violations[0].Message
 	if more := len(violations) - 1; more > 0 {
 		detail += fmt.Sprintf(" (and %d more, see errors)", more)
 	}
 	p := New(code, "%s", detail)
-	if backend != "" {
-		p.Backend = &backend
-	}
 	p.Errors = Bounded(violations)
 	return p
 }

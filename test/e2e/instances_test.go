@@ -40,7 +40,8 @@ func TestInstances_ShareAStore(t *testing.T) {
 	waittest.Until(t, "the alias at the other instance", func() bool {
 		return ask(t, w.key, "GET", two.api+"/v1/agents/support-bot", "").status == 200
 	})
-	ask(t, w.key, "PUT", two.api+"/v1/aliases/support-bot", `{"target": "`+movedSource+`"}`).wants(t, 409, "alias_conflict")
+	ask(t, w.key, "PUT", two.api+"/v1/aliases/support-bot", `{"target": "`+movedSource+`"}`).wants(t, 200, "")
+	ask(t, w.key, "PUT", two.api+"/v1/aliases/support-bot", `{"target": "krosai:b2c3d4e5-f6a7-8901-bcde-fa2345678901"}`).wants(t, 409, "alias_conflict")
 
 	m := &mover{t: t, w: w, p: one, name: "Moved"}
 	m.id = ask(t, w.key, "POST", one.api+"/v1/migrations", `{"source": "`+movedSource+`", "target_backend": "talkifai", "architecture": "text", "inputs": {"model.id": "gpt-4o"}}`).wants(t, 201, "").body["id"].(string)

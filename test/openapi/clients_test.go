@@ -1,5 +1,5 @@
 // Package openapi tests /openapi.json with the tools that consume it: a linter, client
-// generators for TypeScript and Go, and requests generated from its schemas.
+// generators for TypeScript, Go and Python, and requests generated from its schemas.
 package openapi
 
 import (
@@ -74,6 +74,22 @@ func TestGoClient(t *testing.T) {
 	put(t, folder, "walk.go.txt", "walk.go")
 	npmtest.Run(t, folder, nil, "go", "vet", ".")
 	out := npmtest.Run(t, folder, []string{"KEY=" + running.Key}, "go", "run", ".", running.API)
+	if !strings.Contains(out, "18 agents") {
+		t.Errorf("the client printed %s", out)
+	}
+}
+
+// TestPythonClient tests that every module of a generated Python client can be imported, and
+// every operation called.
+func TestPythonClient(t *testing.T) {
+	npmtest.Need(t, "python3")
+	python := prebuilt.Path(t, prebuilt.PythonClient)
+	folder, running := t.TempDir(), demotest.Start(t)
+	fetch(t, folder, running.API)
+	npmtest.Write(t, folder, "config.yaml", []byte("post_hooks: []\n")) // they format the code
+	npmtest.Run(t, folder, nil, python, "-m", "openapi_python_client", "generate", "--path", "openapi.json", "--meta", "none", "--output-path", "client", "--config", "config.yaml")
+	put(t, folder, "walk.py", "walk.py")
+	out := npmtest.Run(t, folder, []string{"KEY=" + running.Key}, python, "walk.py", running.API)
 	if !strings.Contains(out, "18 agents") {
 		t.Errorf("the client printed %s", out)
 	}

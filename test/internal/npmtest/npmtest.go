@@ -63,8 +63,8 @@ func Copy(t *testing.T, source string) string {
 // linkModules gives a folder the modules of a lock file.
 func linkModules(t *testing.T, folder string, manifest, lock []byte) {
 	t.Helper()
-	need(t, "node")
-	need(t, "npm")
+	Need(t, "node")
+	Need(t, "npm")
 	modules, err := install(manifest, lock)
 	if err != nil {
 		t.Fatal(err)
@@ -96,12 +96,12 @@ func Browser(t *testing.T) string {
 			return path
 		}
 	}
-	need(t, "chromium")
+	Need(t, "chromium")
 	return ""
 }
 
-// need skips the test if a tool is missing, or fails it if CI is set.
-func need(t *testing.T, tool string) {
+// Need skips the test if a tool is missing, or fails it if CI is set.
+func Need(t *testing.T, tool string) {
 	t.Helper()
 	if _, err := exec.LookPath(tool); err == nil {
 		return

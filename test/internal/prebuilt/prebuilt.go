@@ -147,6 +147,25 @@ var OAPICodegen = sync.OnceValues(func() (string, error) {
 	})
 })
 
+//go:embed python-requirements.txt
+var pythonRequirements []byte
+
+// PythonClient returns the path of a Python interpreter that has openapi-python-client, which
+// generates Python clients, and what its clients import.
+var PythonClient = sync.OnceValues(func() (string, error) {
+	environment, err := cached(fmt.Sprintf("python-%.16x", sha256.Sum256(pythonRequirements)), func(folder string) error {
+		if err := os.WriteFile(filepath.Join(folder, "requirements.txt"), pythonRequirements, 0o644); err != nil {
+			return err
+		}
+		if _, err := run(folder, nil, "python3", "-m", "venv", "program"); err != nil {
+			return err
+		}
+		_, err := run(folder, nil, "program/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt")
+		return err
+	})
+	return filepath.Join(environment, "bin", "python"), err
+})
+
 // cached returns the path of a program in the cache. If it is not there, build makes it, as
 // "program" in a folder that it is given.
 func cached(name string, build func(folder string) error) (string, error) {

@@ -1,6 +1,6 @@
 // Command build builds the programs that tests run: agentgw into the folder that is named,
-// other tools into the user's cache. Without npm it leaves out what needs it, as the tests
-// do.
+// other tools into the user's cache. Without Python or npm it leaves out what needs them, as the
+// tests do.
 package main
 
 import (
@@ -21,7 +21,11 @@ func main() {
 	if err := prebuilt.BuildAgentgw(os.Args[1]); err != nil {
 		log.Fatal(err)
 	}
-	for _, tool := range []func() (string, error){prebuilt.Collector, prebuilt.OAPICodegen} {
+	tools := []func() (string, error){prebuilt.Collector, prebuilt.OAPICodegen}
+	if _, err := exec.LookPath("python3"); err == nil {
+		tools = append(tools, prebuilt.PythonClient)
+	}
+	for _, tool := range tools {
 		if _, err := tool(); err != nil {
 			log.Fatal(err)
 		}
