@@ -13,6 +13,8 @@ type Config struct {
 	File     File
 	Backends []ResolvedBackend
 	Keys     []ResolvedKey
+	// AdminKeys are those of the operators' listener; none: it needs no key.
+	AdminKeys []ResolvedAdminKey
 	// CursorSecret is empty if none is configured.
 	CursorSecret secret.String
 	// StoreURL may contain a password. StoreKey is empty if none is configured.
@@ -47,6 +49,13 @@ type ResolvedBackend struct {
 	Name    string
 	BaseURL *url.URL
 	Backend
+}
+
+// ResolvedAdminKey is a key of the operators' listener.
+type ResolvedAdminKey struct {
+	ID        string
+	Hash      [32]byte  // SHA-256 of the key
+	ExpiresAt time.Time // zero: never expires
 }
 
 // ResolvedKey is a key with the credential of each backend that it maps to.

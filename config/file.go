@@ -35,6 +35,7 @@ type Server struct {
 	ShutdownGrace            Duration `koanf:"shutdown_grace" jsonschema_description:"how long running requests may take after SIGTERM"`
 	DrainFor                 Duration `koanf:"drain_for" jsonschema_description:"drain period at the beginning of shutdown_grace: /readyz returns 503, requests are still served, connections are closed after each response; at most a quarter of shutdown_grace"`
 	CursorSecret             string   `koanf:"cursor_secret" jsonschema_description:"secret reference; encrypts list cursors, so all instances behind one address need the same; generated at start if empty"`
+	Probes                   bool     `koanf:"probes" jsonschema_description:"serve /livez and /readyz on this listener too, without a key"`
 	TLS                      TLS      `koanf:"tls" jsonschema_description:"set both files or neither; renewed files are reloaded"`
 	CORS                     CORS     `koanf:"cors" jsonschema_description:"access by browsers from other origins"`
 }
@@ -56,9 +57,18 @@ type CORS struct {
 
 // Admin configures the operators' listener.
 type Admin struct {
-	Listen string   `koanf:"listen" jsonschema_description:"host:port, on loopback or a private network"`
-	Hosts  []string `koanf:"hosts" jsonschema_description:"names by which browsers and programs reach this listener, besides its address and localhost; requests for other hosts are refused"`
-	Pprof  bool     `koanf:"pprof" jsonschema_description:"serve Go profiles at /debug/pprof/; they can expose the contents of memory"`
+	Listen      string     `koanf:"listen" jsonschema_description:"host:port; an address that is not on loopback needs keys"`
+	Keys        []AdminKey `koanf:"keys" jsonschema_description:"if any, every request needs one, except /livez, /readyz and, with metrics_open, /metrics"`
+	MetricsOpen bool       `koanf:"metrics_open" jsonschema_description:"serve /metrics without a key"`
+	Hosts       []string   `koanf:"hosts" jsonschema_description:"names by which browsers and programs reach this listener, besides its address and localhost; requests for other hosts are refused"`
+	Pprof       bool       `koanf:"pprof" jsonschema_description:"serve Go profiles at /debug/pprof/; they can expose the contents of memory"`
+}
+
+// AdminKey is a key of the operators' listener.
+type AdminKey struct {
+	ID        string `koanf:"id" jsonschema:"required" jsonschema_description:"names the key in logs"`
+	SHA256    string `koanf:"sha256" jsonschema:"required" jsonschema_description:"SHA-256 of the key in hex; agentgw keys new --admin prints it"`
+	ExpiresAt string `koanf:"expires_at" jsonschema:"format=date-time" jsonschema_description:"RFC 3339; the key is invalid from this time on"`
 }
 
 // Backend is a configured connection to a provider.
@@ -73,6 +83,7 @@ type Backend struct {
 	Breaker          Breaker      `koanf:"breaker" jsonschema_description:"circuit breaker"`
 	Cache            BackendCache `koanf:"cache" jsonschema_description:"lifetime of cached responses"`
 	SharedCredential string       `koanf:"shared_credential" jsonschema_description:"secret reference; the credential of every key that has none of its own for this backend; none by default"`
+	RelayErrors      bool         `koanf:"relay_errors" jsonschema_description:"show callers what the provider says about a failed request, at most 500 characters, in upstream.message; off by default"`
 	PropagateTrace   bool         `koanf:"propagate_trace" jsonschema_description:"send traceparent to the provider; off by default"`
 }
 

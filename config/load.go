@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/v2"
@@ -37,6 +38,8 @@ type Source struct {
 	// Previous is the configuration in use, for a reload; nil at the start.
 	Previous *Config
 
+	Now func() time.Time // defaults to time.Now
+
 	readSecret func(string) ([]byte, error)
 	LookupEnv  func(string) (string, bool) // defaults to a lookup in Environ
 }
@@ -48,12 +51,19 @@ func Load(s Source) (*Config, error) {
 	s = s.withDefaults()
 	data, err := s.ReadFile(s.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: no such file; set the path with --config, or begin with a copy of the config.yaml that comes with agentgw", s.Path)
+		return nil, fmt.Errorf("%s: no such file; set the path with --config, or create the file with agentgw config init", s.Path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the configuration file: %w", err)
 	}
 	return s.load(data)
+}
+
+func (s Source) now() time.Time {
+	if s.Now == nil {
+		return time.Now()
+	}
+	return s.Now()
 }
 
 func (s Source) withDefaults() Source {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -136,6 +137,12 @@ func TestLoad_Problems(t *testing.T) {
 	f("size too large", "  listen:", "  body_limit: 9999999GiB\n  listen:", `config.yaml:2: server.body_limit: "9999999GiB" is too large`)
 	f("number too large", "  listen:", "  max_inflight: 1e30\n  listen:", "config.yaml:2: server.max_inflight: must be at most 1000000, got 1000000000000000000000000000000")
 	f("no scopes", "    scopes: [agents:read]\n", "", "config.yaml:12: keys.0.scopes: is required")
+	for _, foreign := range []string{"${ACME_EU}", "$ACME_EU", "vault:secret/acme", "{{ .Values.key }}", "<your key>", "arn:aws:secretsmanager:eu", "op://vault/item"} {
+		f("reference of another program "+foreign, "env:ACME_KLEN_KEY", strconv.Quote(foreign), "config.yaml:16: keys.0.credentials.zeta: looks like a reference of another program, which would be sent as the secret itself; want env:NAME or file:/path")
+	}
+	f("reserved name", "  zeta:\n", "  auto:\n", `config.yaml:4: backends.auto: "auto" has a meaning of its own in requests; use another name`, "config.yaml:16: keys.0.credentials.zeta: unknown backend")
+	f("admin listener everywhere", "backends:\n", "admin: {listen: \":9090\"}\nbackends:\n", `config.yaml:3: admin.listen: ":9090" is not on loopback, so it needs admin.keys; create one with agentgw keys new --admin --id NAME`)
+	f("admin key", "backends:\n", "admin: {keys: [{id: a, sha256: x}, {id: a, sha256: y}]}\nbackends:\n", "config.yaml:3: admin.keys.0.sha256: want the SHA-256 of the key as 64 hex digits; agentgw keys new prints it", "config.yaml:3: admin.keys.1.id: \"a\" is already the id of admin.keys.0", "config.yaml:3: admin.keys.1.sha256: want the SHA-256 of the key as 64 hex digits; agentgw keys new prints it")
 	f("misspelled secret reference", "env:ACME_KLEN_KEY", "evn:ACME_KLEN_KEY", "config.yaml:16: keys.0.credentials.zeta: is not a secret reference; did you mean env:?")
 	f("short cursor secret", "  listen:", "  cursor_secret: abc\n  listen:", "config.yaml:2: server.cursor_secret: must have at least 16 characters")
 	f("unknown scope", "agents:read", "agents:reed", `config.yaml:14: keys.0.scopes.0: "agents:reed" is not one of agents:read, agents:write, aliases:write, migrations:write; did you mean agents:read?`)
@@ -203,7 +210,7 @@ func checkProblems(t *testing.T, yaml string, environ, want []string) {
 }
 
 func TestLoad_Warnings(t *testing.T) {
-	c, err := load(t, strings.NewReplacer("env:ACME_KLEN_KEY", "klen_canary", "https://api.krosai.com", "http://api.krosai.com").Replace(valid))
+	c, err := load(t, strings.NewReplacer("env:ACME_KLEN_KEY", "klen_canary", "https://api.krosai.com", "http://api.krosai.com", "klen.ai/api/v1", "klen.ai/api/v1/agents", "    scopes:", "    expires_at: 2020-01-01T00:00:00Z\n    scopes:").Replace(valid))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +219,7 @@ func TestLoad_Warnings(t *testing.T) {
 		text = append(text, w.String())
 	}
 	all := strings.Join(text, "\n")
-	for _, want := range []string{"backends.alpha.base_url: uses http", "keys.0.credentials.zeta: contains the secret itself"} {
+	for _, want := range []string{"backends.alpha.base_url: uses http", "backends.zeta.base_url: ends in /agents, which the gateway appends itself; remove it", "keys.0.expires_at: is in the past (2020-01-01T00:00:00Z): the key is refused", "keys.0.credentials.zeta: contains the secret itself"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no warning %q in:\n%s", want, all)
 		}

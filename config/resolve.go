@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,6 +62,7 @@ func (s Source) resolve(data []byte, file File, order, invalidNames []string) (*
 		r.warn("no key is configured, so every request is refused; create one with agentgw keys new", "keys")
 	}
 	c.Keys = r.keys(file, shared)
+	c.AdminKeys = r.adminKeys(file.Admin)
 	r.store(file, c)
 	c.File = withoutSecrets(file)
 	r.warnAboutUnknownVariables()
@@ -180,6 +182,9 @@ func (r *resolver) backend(name string, b Backend) ResolvedBackend {
 	if !slices.Contains(r.source.Providers, b.Provider) {
 		r.problem(fmt.Sprintf("%q is not one of %s%s", b.Provider, strings.Join(r.source.Providers, ", "), suggestion(b.Provider, r.source.Providers)), at("provider")...)
 	}
+	if name == "auto" || name == "all" {
+		r.problem(fmt.Sprintf("%q has a meaning of its own in requests; use another name", name), at()...)
+	}
 	base, err := url.Parse(b.BaseURL)
 	switch { // the messages do not quote the URL: it may contain a password
 	case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
@@ -191,6 +196,8 @@ func (r *resolver) backend(name string, b Backend) ResolvedBackend {
 		r.problem("has a port that is not from 1 to 65535", at("base_url")...)
 	case base.RawQuery != "" || base.Fragment != "":
 		r.problem("has a query or fragment; only a path prefix is allowed", at("base_url")...)
+	case path.Base(base.Path) == "agents":
+		r.warn("ends in /agents, which the gateway appends itself; remove it", at("base_url")...)
 	case base.Scheme == "http" && !isLoopback(base.Hostname()):
 		r.warn("uses http: credentials are sent unencrypted", at("base_url")...)
 	}

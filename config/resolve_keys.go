@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"net"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,29 +18,67 @@ var keyID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 // ValidKeyID reports whether s can be the id of a key.
 func ValidKeyID(s string) bool { return keyID.MatchString(s) }
 
+// adminKeys resolves the keys of the operators' listener, which needs at least one unless it is
+// on loopback.
+func (r *resolver) adminKeys(admin Admin) []ResolvedAdminKey {
+	host, _, err := net.SplitHostPort(admin.Listen)
+	if err == nil && !isLoopback(host) && len(admin.Keys) == 0 {
+		r.problem(fmt.Sprintf("%q is not on loopback, so it needs admin.keys; create one with agentgw keys new --admin --id NAME", admin.Listen), "admin", "listen")
+	}
+	var keys []ResolvedAdminKey
+	ids := map[string]int{}
+	for i, k := range admin.Keys {
+		at := func(rest ...string) []string { return append([]string{"admin", "keys", strconv.Itoa(i)}, rest...) }
+		r.keyID(k.ID, ids, i, "admin.keys", at)
+		key := ResolvedAdminKey{ID: k.ID, Hash: r.keyHash(k.SHA256, at)}
+		key.ExpiresAt = r.expiry(k.ExpiresAt, at)
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// keyID checks the id of a key: its form, and that no key before it has it.
+func (r *resolver) keyID(id string, taken map[string]int, i int, list string, at func(...string) []string) {
+	if !ValidKeyID(id) {
+		r.problem(fmt.Sprintf("%q is not 1 to 64 letters, digits, '.', '_' or '-'", id), at("id")...)
+	}
+	if first, ok := taken[id]; ok {
+		r.problem(fmt.Sprintf("%q is already the id of %s.%d", id, list, first), at("id")...)
+	}
+	taken[id] = i
+}
+
+func (r *resolver) keyHash(text string, at func(...string) []string) (hash [32]byte) {
+	decoded, err := hex.DecodeString(text)
+	if err != nil || len(decoded) != len(hash) {
+		r.problem("want the SHA-256 of the key as 64 hex digits; agentgw keys new prints it", at("sha256")...)
+		return hash
+	}
+	return [32]byte(decoded)
+}
+
+// expiry resolves expires_at. A key that has expired already is probably a mistake.
+func (r *resolver) expiry(text string, at func(...string) []string) time.Time {
+	expires := r.timestamp(text, at("expires_at")...)
+	if !expires.IsZero() && !expires.After(r.source.now()) {
+		r.warn(fmt.Sprintf("is in the past (%s): the key is refused", expires.Format(time.RFC3339)), at("expires_at")...)
+	}
+	return expires
+}
+
 // keys resolves all keys. shared holds the shared credentials, by backend.
 func (r *resolver) keys(file File, shared map[string]secret.String) []ResolvedKey {
 	var keys []ResolvedKey
 	ids, hashes := map[string]int{}, map[[32]byte]int{} // → index in keys
 	for i, k := range file.Keys {
 		at := func(rest ...string) []string { return append([]string{"keys", strconv.Itoa(i)}, rest...) }
-		if !ValidKeyID(k.ID) {
-			r.problem(fmt.Sprintf("%q is not 1 to 64 letters, digits, '.', '_' or '-'", k.ID), at("id")...)
-		}
-		if first, taken := ids[k.ID]; taken {
-			r.problem(fmt.Sprintf("%q is already the id of keys.%d", k.ID, first), at("id")...)
-		}
-		ids[k.ID] = i
+		r.keyID(k.ID, ids, i, "keys", at)
 
 		key := ResolvedKey{ID: k.ID, Scopes: k.Scopes, AliasGroup: k.AliasGroup, Limit: k.RateLimit}
 		if k.AliasGroup != "" && !ValidKeyID(k.AliasGroup) {
 			r.problem(fmt.Sprintf("%q is not 1 to 64 letters, digits, '.', '_' or '-'", k.AliasGroup), at("alias_group")...)
 		}
-		hash, err := hex.DecodeString(k.SHA256)
-		if err != nil || len(hash) != len(key.Hash) {
-			r.problem("want the SHA-256 of the key as 64 hex digits; agentgw keys new prints it", at("sha256")...)
-		} else {
-			key.Hash = [32]byte(hash)
+		if key.Hash = r.keyHash(k.SHA256, at); key.Hash != [32]byte{} {
 			if first, taken := hashes[key.Hash]; taken {
 				r.problem(fmt.Sprintf("is the same key as keys.%d", first), at("sha256")...)
 			}
@@ -49,7 +88,7 @@ func (r *resolver) keys(file File, shared map[string]secret.String) []ResolvedKe
 			r.positive(k.RateLimit.Per, at("rate_limit", "per")...)
 		}
 		key.NotBefore = r.timestamp(k.NotBefore, at("not_before")...)
-		key.ExpiresAt = r.timestamp(k.ExpiresAt, at("expires_at")...)
+		key.ExpiresAt = r.expiry(k.ExpiresAt, at)
 		if !key.ExpiresAt.IsZero() && !key.NotBefore.Before(key.ExpiresAt) {
 			r.problem("is not after not_before, so the key is never valid", at("expires_at")...)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 
 	"github.com/agentgw/agentgw/config/secret"
@@ -54,10 +55,18 @@ func (r *resolver) secretValue(reference string, path ...string) (value string, 
 				return "", false
 			}
 		}
+		if foreignReference.MatchString(reference) {
+			r.problem("looks like a reference of another program, which would be sent as the secret itself; want env:NAME or file:/path", path...)
+			return "", false
+		}
 		r.warn("contains the secret itself; use a reference, env:NAME or file:/path, instead", path...)
 		return reference, true
 	}
 }
+
+// foreignReference matches references to secrets in the syntax of other programs: ${NAME}, $NAME,
+// {{ … }}, %NAME%, <…>, !secret, and a scheme such as vault: or ENV:.
+var foreignReference = regexp.MustCompile(`^(\$\{.*\}|\$[A-Za-z_]\w*|\{\{.*\}\}|%\w+%|<.*>|!\w+ .*|(?i:env|file|vault|op|aws|awssm|ssm|gcp|gcpsm|azure|keyvault|secret|secrets|k8s|sops|stored|doppler|arn|projects)[:/].*)$`)
 
 // secretFile reads a secret file. On a reload, one that cannot be read does not keep the rest of
 // the configuration, such as the removal of a key, from taking effect: the last value stays.

@@ -28,6 +28,9 @@ func TestIfMatch_OnlyTheCurrentTagIsWritten(t *testing.T) {
 			if now := b.ask(keyAcme, "PATCH", path, `{"name": "Third"}`, "If-Match: "+tag).Header.Get("ETag"); now != tag2 {
 				t.Errorf("the 412 has the ETag %q, want the current one, %q", now, tag2)
 			}
+			if b.writes(vendor) != writes {
+				t.Error("a write was sent in spite of another ETag")
+			}
 			if r := b.ask(keyAcme, "PATCH", path, `{"name": "Second"}`, "Idempotency-Key: a").wants(t, 200, ""); r.at("warnings.0.code") != "idempotency_key_ignored" {
 				t.Errorf("%s", r.text)
 			}

@@ -132,11 +132,20 @@ func (g *Gateway) NewServer() *api.Server {
 func (g *Gateway) NewAdmin(reload func() (needRestart []string, err error)) *admin.Admin {
 	return admin.New(admin.Options{
 		Gateway: g, Journal: g.journal, Metrics: g.telemetry.Metrics(), Reload: reload,
-		Hosts: func() []string { return g.state.Load().config.File.Admin.Hosts },
+		Log: g.log, Access: func() admin.Access { return accessOf(g.state.Load().config) },
 		Migrations: func(ctx context.Context, id string) console.Migrations {
 			return admin.MigrationsState(ctx, g.migrations, id)
 		},
 	})
+}
+
+// accessOf returns who may use the operators' listener.
+func accessOf(c *config.Config) admin.Access {
+	access := admin.Access{Hosts: c.File.Admin.Hosts, MetricsOpen: c.File.Admin.MetricsOpen}
+	for _, k := range c.AdminKeys {
+		access.Keys = append(access.Keys, admin.Key{ID: k.ID, Hash: k.Hash, ExpiresAt: k.ExpiresAt})
+	}
+	return access
 }
 
 // infosOf describes what the providers support, sorted by name.

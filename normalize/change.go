@@ -1,6 +1,9 @@
 package normalize
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -23,6 +26,20 @@ func (c Change) Text(f Field) (text string, ok bool) {
 
 // Empty reports whether the change sets nothing.
 func (c Change) Empty() bool { return len(c.Set) == 0 && len(c.Extensions) == 0 }
+
+// Pointers returns the JSON pointers of what the change sets, in the order of the model.
+func (c Change) Pointers() []string {
+	var pointers []string
+	for _, f := range AllFields() {
+		if _, set := c.Set[f]; set {
+			pointers = append(pointers, f.Pointer())
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Extensions)) {
+		pointers = append(pointers, ExtensionPointer(name))
+	}
+	return pointers
+}
 
 // Without returns the change without one field.
 func (c Change) Without(f Field) Change {

@@ -75,6 +75,9 @@ type Error struct {
 	// another one before, and the connection broke before the first byte of a response.
 	StaleConnection bool
 	Message         string // what was wrong, in our own words
+	// Relayed is what the provider said, without secrets; empty unless the backend relays it.
+	// It is for the caller only, and not part of Error.
+	Relayed string
 	Err             error  // the cause, for errors.Is; never shown to a caller
 }
 

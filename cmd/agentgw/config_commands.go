@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/agentgw/agentgw"
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
 	"github.com/agentgw/agentgw/config"
@@ -29,6 +32,42 @@ func (f *configFlag) define(c *cobra.Command, a *cli.App) {
 
 func (f configFlag) source(a *cli.App) config.Source {
 	return config.Source{Path: cli.AbsolutePath(f.Path), Environ: a.Environ, Providers: all.Names()}
+}
+
+// newConfigInit returns `agentgw config init`.
+func newConfigInit(a *cli.App) *cobra.Command {
+	var f configFlag
+	c := cli.NewCommand("init", "Create a configuration file that explains every setting.", cobra.NoArgs, func([]string) error { return f.init(a) })
+	f.define(c, a)
+	return c
+}
+
+func (f configFlag) init(a *cli.App) error {
+	path := cli.AbsolutePath(f.Path)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // it may get secrets
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s exists already; nothing was changed. Set another path with --config, or remove the file first", path)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := file.Write(agentgw.ConfigFile); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.Stdout, `Created %s.
+
+Next:
+  1. Keep the backends that you use.
+  2. agentgw keys new --id NAME    prints a key, and the YAML to add under "keys:".
+     Set the variables that it names to your accounts' credentials.
+  3. agentgw config check          reports every problem.
+  4. agentgw backends --probe      sends one request to each provider.
+  5. agentgw serve                 runs the gateway.
+`, path)
+	return err
 }
 
 // configCheck is `agentgw config check`.

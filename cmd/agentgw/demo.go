@@ -34,7 +34,7 @@ func newDemo(a *cli.App) *cobra.Command {
 	var f demo
 	c := cli.NewCommand("demo", "Run the gateway with emulated providers. No account needed.", cobra.NoArgs, func([]string) error { return f.run(a) })
 	flags := c.Flags()
-	flags.StringVar(&f.Listen, "listen", defaultDemoListen, "`ADDRESS` of the API, on loopback. If the default port is in use, a free one is chosen.")
+	flags.StringVar(&f.Listen, "listen", defaultDemoListen, "`ADDRESS` of the API. If the default port is in use, a free one is chosen.")
 	flags.StringVar(&f.Admin, "admin", defaultDemoAdmin, "`ADDRESS` of the console and metrics, on loopback. If the default port is in use, a free one is chosen.")
 	flags.Float64Var(&f.Traffic, "traffic", 0, "Send `N` requests per second and make a provider fail now and then, so that the console and dashboards have data.")
 	flags.StringVar(&f.Log, "log", "warn", "Minimum log `LEVEL`: "+strings.Join(logLevels, ", ")+".")
@@ -43,7 +43,7 @@ func newDemo(a *cli.App) *cobra.Command {
 }
 
 // demoKey is a constant, so that the commands in the documentation work as shown. It gives
-// access to emulators only, and the demo listens on loopback only.
+// access to emulators only.
 var demoKey = apikey.Seal("agw_test_" + "demodemodemodemodemodemodemodemo")
 
 const (
@@ -55,10 +55,15 @@ func (d *demo) run(a *cli.App) error {
 	if err := cli.CheckValue("log", d.Log, logLevels); err != nil {
 		return err
 	}
-	for flag, address := range map[string]string{"--listen": d.Listen, "--admin": d.Admin} {
-		if err := checkLoopback(address); err != nil {
-			return cli.UsageErrorf("%s %s: %w", flag, address, err)
-		}
+	isLoopback, err := onLoopback(d.Listen)
+	if err != nil {
+		return cli.UsageErrorf("--listen %s: %w", d.Listen, err)
+	}
+	switch isLoopback, err := onLoopback(d.Admin); {
+	case err != nil:
+		return cli.UsageErrorf("--admin %s: %w", d.Admin, err)
+	case !isLoopback:
+		return cli.UsageErrorf("--admin %s: the demo's console needs no key, so it is served on loopback only", d.Admin)
 	}
 	if d.Traffic != 0 && (d.Traffic < 0.01 || d.Traffic > 1000) {
 		return cli.UsageErrorf("--traffic %g: want 0.01 to 1000 requests per second, or 0 for none", d.Traffic)
@@ -72,6 +77,9 @@ func (d *demo) run(a *cli.App) error {
 	}
 	defer stopProviders()
 	var notes []string
+	if !isLoopback {
+		notes = append(notes, "WARNING: "+d.Listen+" is not on loopback. Whoever reaches it can use the demo: its key is public. The agents are emulated")
+	}
 	listen, note := freeAddress(d.Listen, defaultDemoListen)
 	notes = append(notes, note...)
 	admin, note := freeAddress(d.Admin, defaultDemoAdmin)
@@ -104,16 +112,14 @@ func (d *demo) run(a *cli.App) error {
 	return srv.run(ctx)
 }
 
-// checkLoopback returns an error unless the address is on loopback.
-func checkLoopback(address string) error {
+// onLoopback reports whether an address is on loopback. It returns an error if it is not host:port.
+func onLoopback(address string) (bool, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return errors.New("want host:port")
+		return false, errors.New("want host:port")
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return errors.New("the key of the demo is public, so the demo listens on loopback only; use agentgw serve for other addresses")
-	}
-	return nil
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback(), nil
 }
 
 // freeAddress returns the address, or, if it is the default and in use, one with port 0 and a

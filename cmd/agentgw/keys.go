@@ -16,6 +16,7 @@ import (
 type keysNew struct {
 	ID         string
 	Test, JSON bool
+	Admin      bool
 	Scopes     []string
 }
 
@@ -25,8 +26,11 @@ func newKeysNew(a *cli.App) *cobra.Command {
 	flags := c.Flags()
 	flags.StringVar(&f.ID, "id", "", "`NAME` of the key in the configuration, in logs and in spans. Required.")
 	flags.BoolVar(&f.Test, "test", false, "Create a test key (agw_test_) instead of a live key (agw_live_).")
+	flags.BoolVar(&f.Admin, "admin", false, "Create a key of the admin listener (agw_admin_). It has no scopes.")
 	flags.StringSliceVar(&f.Scopes, "scope", []string{"agents:read", "agents:write"}, "Permissions of the key: `SCOPES` among "+strings.Join(config.Scopes, ", ")+".")
 	cli.JSONFlag(c, &f.JSON)
+	c.MarkFlagsMutuallyExclusive("admin", "test")
+	c.MarkFlagsMutuallyExclusive("admin", "scope")
 	cli.RequireFlags(c, "id")
 	cli.CompleteValues(c, "scope", config.Scopes)
 	return c
@@ -43,6 +47,9 @@ func (k *keysNew) run(a *cli.App) error {
 	}
 	if !config.ValidKeyID(k.ID) {
 		return cli.UsageErrorf("--id %q is not 1 to 64 letters, digits, '.', '_' or '-'", k.ID)
+	}
+	if k.Admin {
+		return k.printAdmin(a)
 	}
 	environment := apikey.Live
 	if k.Test {
@@ -64,6 +71,27 @@ config.yaml:
     credentials: # one line for each backend that the key can see
       klen: env:%s_KLEN_KEY
 `, key, k.ID, apikey.Last4(key), hash, strings.Join(k.Scopes, ", "), variablePrefix(k.ID))
+	return err
+}
+
+// printAdmin prints a new key of the admin listener.
+func (k *keysNew) printAdmin(a *cli.App) error {
+	key := apikey.New(apikey.Admin)
+	hash := fmt.Sprintf("%x", apikey.Hash(key))
+	if k.JSON {
+		return a.PrintJSONLine(map[string]any{"id": k.ID, "key": key, "sha256": hash, "last4": apikey.Last4(key)})
+	}
+	_, err := fmt.Fprintf(a.Stdout, `%s
+
+The key is shown only once. Add this to "admin:" in config.yaml:
+
+  keys:
+    - id: %q # …%s
+      sha256: "%s"
+
+Programs send it as "Authorization: Bearer …". A browser asks for it: enter it as
+the password, under any user name.
+`, key, k.ID, apikey.Last4(key), hash)
 	return err
 }
 

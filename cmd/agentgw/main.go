@@ -49,8 +49,9 @@ func newRoot(a *cli.App) *cobra.Command {
 		newServe(a),
 		newDemo(a),
 		cli.NewGroup("keys", "Create gateway keys.", newKeysNew(a)),
-		cli.NewGroup("config", "Check the configuration, or print its JSON Schema.", newConfigCheck(a), newConfigSchema(a)),
+		cli.NewGroup("config", "Create or check the configuration, or print its JSON Schema.", newConfigInit(a), newConfigCheck(a), newConfigSchema(a)),
 		newBackends(a),
+		newHealthcheck(a),
 		migratecli.New(a),
 		newVersion(a),
 	)
@@ -75,6 +76,9 @@ func newRoot(a *cli.App) *cobra.Command {
 	root.RunE = func(_ *cobra.Command, args []string) error {
 		if *showVersion {
 			return printVersion(a)
+		}
+		if len(args) == 0 {
+			return root.Help()
 		}
 		return requireCommand(root, args)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os/signal"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -100,7 +101,7 @@ func (s *service) run(ctx context.Context) error {
 		}
 	}()
 	go func() { failed <- s.public.Serve(s.publicListener) }()
-	s.log.Info("listening", "server", s.publicListener.Addr().String(), "admin", s.adminListener.Addr().String(), "version", version)
+	s.logStart()
 
 	select {
 	case err := <-failed:
@@ -114,11 +115,22 @@ func (s *service) run(ctx context.Context) error {
 	return s.shutdown(admin)
 }
 
+// logStart logs what is served, and from which configuration.
+func (s *service) logStart() {
+	names := make([]string, 0, len(s.config.Backends))
+	for _, b := range s.config.Backends {
+		names = append(names, b.Name)
+	}
+	s.log.Info("listening", "server", s.publicListener.Addr().String(), "admin", s.adminListener.Addr().String(),
+		"config", s.config.Files[0], "backends", strings.Join(names, " "), "keys", len(s.config.Keys), "admin_keys", len(s.config.AdminKeys),
+		"store", s.store.Name(), "version", version)
+}
+
 // shutdown drains the gateway, waits for running requests and closes everything.
 func (s *service) shutdown(admin *http.Server) error {
 	s.admin.Drain()
 	grace := s.config.File.Server.ShutdownGrace.D()
-	s.log.Info("draining", "grace", grace.String())
+	s.log.Info("draining; a second signal ends the process at once", "grace", grace.String())
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	// Running requests get 90 % of the grace; the rest is for what follows.

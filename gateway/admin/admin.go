@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/pprof"
 	"sync"
@@ -36,8 +37,9 @@ type Options struct {
 	// Migrations returns the newest migrations for the console, with the details of the one
 	// with this id.
 	Migrations func(ctx context.Context, id string) console.Migrations
-	// Hosts returns admin.hosts: names of the listener besides its addresses and localhost.
-	Hosts func() []string
+	// Access returns who may use the listener, and under which names.
+	Access func() Access
+	Log    *slog.Logger
 	// Reload reads the configuration again. It returns the changed settings that take effect
 	// only after a restart.
 	Reload func() (needRestart []string, err error)
@@ -72,6 +74,7 @@ func (a *Admin) Close() { a.closeStreams() }
 // Handler returns the handler of all routes.
 func (a *Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", index)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, map[string]any{"status": "ok"}) })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /metrics", a.Metrics)
@@ -85,7 +88,7 @@ func (a *Admin) Handler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", a.profiled(pprof.Profile))
 	mux.HandleFunc("GET /debug/pprof/trace", a.profiled(pprof.Trace))
 	// Without this, any web page in an operator's browser could purge or reload.
-	return checkHost(a.Hosts, http.NewCrossOriginProtection().Handler(mux))
+	return a.checkHost(a.requireKey(http.NewCrossOriginProtection().Handler(mux)))
 }
 
 // state returns the state that the console shows.
@@ -116,6 +119,18 @@ func (a *Admin) ready(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"status": "ready"})
 }
 
+// index points to what there is, for whoever opens the address of the listener.
+func index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = io.WriteString(w, `<!doctype html><html lang="en"><title>agentgw</title><h1>agentgw: admin listener</h1><ul>
+<li><a href="console">console</a>: live state</li>
+<li><a href="metrics">metrics</a>: for Prometheus</li>
+<li><a href="livez">livez</a>, <a href="readyz">readyz</a>: health checks</li>
+<li>POST /cache/purge, POST /reload</li>
+</ul></html>
+`) // the operator may have left
+}
+
 const maxAdminBody = 64 << 10
 
 // purge serves POST /cache/purge.
@@ -144,16 +159,20 @@ func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusNotFound, map[string]any{"error": unknown})
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"purged": a.Gateway.Purge(backend, key)})
+	purged := a.Gateway.Purge(backend, key)
+	a.audit(r, "cache.purge", "ok", slog.String("backend", backend), slog.String("key", key), slog.Int("purged", purged))
+	writeJSON(w, http.StatusOK, map[string]any{"purged": purged})
 }
 
 // reload serves POST /reload.
-func (a *Admin) reload(w http.ResponseWriter, _ *http.Request) {
+func (a *Admin) reload(w http.ResponseWriter, r *http.Request) {
 	needRestart, err := a.Reload()
 	if err != nil {
+		a.audit(r, "reload", "error")
 		writeJSON(w, http.StatusUnprocessableEntity, map[string]any{"reloaded": false, "error": err.Error()})
 		return
 	}
+	a.audit(r, "reload", "ok")
 	writeJSON(w, http.StatusOK, map[string]any{"reloaded": true, "need_restart": needRestart})
 }
 

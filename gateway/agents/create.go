@@ -76,6 +76,7 @@ func (s *Service) createAgent(ctx context.Context, caller *auth.Caller, q WriteQ
 		return nil, err
 	}
 	attempt.OutcomeUnknown = false
+	r.Changed = p.Change.Pointers()
 	return r, nil
 }
 

@@ -44,5 +44,5 @@ func (s *Service) Delete(ctx context.Context, caller *auth.Caller, q WriteQuery)
 	if _, err := b.Endpoint(ctx, backend.Call{Op: adapters.OpDelete, Credential: b.Credential, NativeID: nativeID}); err != nil {
 		return nil, b.Problem(adapters.OpDelete, nativeID, err)
 	}
-	return nil, nil
+	return &Result{Agent: Ref{ID: to.ID}}, nil
 }

@@ -189,7 +189,9 @@ func (s *Service) createClaimed(ctx context.Context, caller *auth.Caller, q Writ
 		return nil, p.RetryWithKey(time.Until(attempt.UpstreamDoneBy))
 	case p.Upstream != nil && (p.Upstream.Status == 400 || p.Upstream.Status == 422):
 		// The backend rejected the content: the same request would be rejected again.
-		outcome.Problem = p
+		stored := *p
+		stored.Upstream = &problem.Upstream{Status: p.Upstream.Status, Code: p.Upstream.Code} // without what the provider says
+		outcome.Problem = &stored
 		_ = claim.Complete(storeCtx, MustMarshal(outcome))
 	default:
 		_ = claim.Release(storeCtx)

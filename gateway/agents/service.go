@@ -60,9 +60,11 @@ func (s *Service) ForgetKeys(before, now *auth.Keyring) { s.records.forget(befor
 
 // Result is the outcome of an operation. It is immutable once returned.
 type Result struct {
-	Body  *payload.EncodedBody
-	ETag  string // empty for none
-	Agent Ref    // zero for a list or a dry run
+	Body  *payload.EncodedBody // nil for none
+	ETag  string               // empty for none
+	Agent Ref                  // zero for a list or a dry run
+	// Changed are the pointers of the fields that a create or an update sent.
+	Changed []string
 	// Sources are the backends that a read used, in the order of the configuration.
 	Sources []Source
 	// IsRead reports that the operation read the caller's data.

@@ -65,7 +65,11 @@ func (s *Service) updateTarget(ctx context.Context, to alias.Target, q WriteQuer
 		return nil, b.Problem(adapters.OpUpdate, to.NativeID, err)
 	}
 	agent, warnings := s.readBack(ctx, p.Placement, unreadAgent(b, to.NativeID))
-	return writtenResult(agent, warnings, q.Lenient)
+	r, err := writtenResult(agent, warnings, q.Lenient)
+	if err == nil {
+		r.Changed = p.Change.Pointers()
+	}
+	return r, err
 }
 
 // parsePatch parses and validates the body of an update.

@@ -72,6 +72,9 @@ func (s *Server) handlePutAlias(r *request) (*response, error) {
 		return nil, err
 	}
 	written, err := aliasResponse(alias)
+	if err == nil {
+		written.about = agents.Ref{ID: alias.Target}
+	}
 	if err == nil && changed && alias.Version == 1 {
 		written.status = 201
 		written.header("Location", "/v1/aliases/"+alias.Name)

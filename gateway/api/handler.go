@@ -7,6 +7,7 @@ import (
 
 	"github.com/agentgw/agentgw/gateway/agents"
 	"github.com/agentgw/agentgw/gateway/auth"
+	"github.com/agentgw/agentgw/gateway/negotiate"
 	"github.com/agentgw/agentgw/gateway/problem"
 )
 
@@ -22,6 +23,7 @@ func (s *Server) handle(route *route) fiber.Handler {
 			if caller, err = s.authenticate(r); err != nil {
 				return err
 			}
+			r.write = newWrite(route, strings.Clone(c.Params("id")))
 			if err := limitRate(r, caller); err != nil {
 				return err
 			}
@@ -32,7 +34,7 @@ func (s *Server) handle(route *route) fiber.Handler {
 			if !caller.HasScope(route.scope) {
 				return problem.New(problem.CodeScopeMissing, "the key lacks the scope %s", route.scope)
 			}
-			if !acceptsJSON(r.headers[headerAccept]) {
+			if !negotiate.AcceptsJSON(r.headers[headerAccept]) {
 				return problem.New(problem.CodeNotAcceptable, "responses are application/json")
 			}
 		}
@@ -56,10 +58,12 @@ func (s *Server) respond(c *fiber.Ctx, r *requestState, route *route, caller *au
 	if err != nil {
 		return err
 	}
+	r.write.asked(req)
 	resp, err := route.handle(s, req)
 	if err != nil {
 		return err
 	}
+	r.write.done(resp)
 	r.sources, r.cache, r.about = agents.RequestLogSources(resp.parts), agents.AggregateCacheStatus(resp.parts), resp.about
 	if cacheable && resp.cacheable {
 		s.Responses.Put(key, newCachedResponse(resp, r), generation)

@@ -112,6 +112,7 @@ func (s *Server) authenticate(r *requestState) (*auth.Caller, error) {
 	caller, refused := r.settings.Keys.Find([]byte(key), r.began)
 	if refused != "" {
 		s.Telemetry.CountAuthFailure(refused)
+		r.refused = refused
 		return nil, errUnauthenticated
 	}
 	r.keyID = caller.KeyID
@@ -242,6 +243,9 @@ func (s *Server) problem(c *fiber.Ctx, err error) *problem.Problem {
 // allowedMethods returns the methods that a path has, as the Allow header lists them.
 func allowedMethods(path string) string {
 	methods := []string{}
+	if path == livePath || path == readyPath {
+		methods = append(methods, fiber.MethodGet, fiber.MethodHead)
+	}
 	for _, r := range routes {
 		if fiber.RoutePatternMatch(path, r.path) {
 			methods = append(methods, r.method)

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/agentgw/agentgw/gateway/agents"
 	"github.com/agentgw/agentgw/gateway/auth"
 	"github.com/agentgw/agentgw/gateway/migration"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
@@ -44,7 +45,8 @@ func migrationResponse(status int, v *migration.View) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &response{status: status, body: payload.New(body)}, nil
+	r := &response{status: status, body: payload.New(body), subject: v.ID, about: agents.Ref{ID: v.Source}}
+	return r, nil
 }
 
 func (s *Server) handlePlanMigration(r *request) (*response, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
+	"net"
 	"regexp"
 	"time"
 
@@ -32,6 +33,9 @@ type requestState struct {
 
 	route   string // in OpenAPI's syntax; empty for none
 	keyID   string
+	refused string       // why the key was refused; empty if it was not
+	client  string       // address of the connection's other end
+	write   *write       // nil unless the request is a write
 	code    problem.Code // of the problem in the response; empty for none
 	sources []journal.Source
 	limit   *auth.RateLimit // of the key; nil for none
@@ -52,6 +56,9 @@ var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 // newRequestState makes the state of a request. It uses the caller's request id if it is valid.
 func (s *Server) newRequestState(c *fiber.Ctx) *requestState {
 	r := &requestState{settings: s.Current(), began: time.Now(), headers: parseHeaders(&c.Request().Header)}
+	if address, ok := c.Context().RemoteAddr().(*net.TCPAddr); ok {
+		r.client = address.IP.String()
+	}
 	if r.requestID = r.headers.first(headerRequestID); !validRequestID.MatchString(r.requestID) {
 		r.requestID = newRequestID(r.began)
 	}
@@ -117,9 +124,11 @@ func (s *Server) finish(c *fiber.Ctx, r *requestState, span trace.Span) {
 	s.Telemetry.EndRequest(c.UserContext(), span, r.entry, telemetry.RequestEvent{
 		Method: c.Method(), Scheme: scheme(c), Route: r.route, Status: status, Code: string(r.code),
 		RequestID: r.requestID, KeyID: r.keyID, AgentID: r.about.ID, AgentName: r.about.Name,
+		Client: r.client, AuthFailure: r.refused, Backend: r.backend(),
 		Cache: string(r.cache), Sources: r.sources, IsClientError: isClientError(status, r.code),
 		Began: r.began, Ended: now,
 	})
+	s.audit(c.UserContext(), r, status)
 }
 
 // scheme returns the scheme of the connection. Fiber's would trust a header of the request.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/agentgw/agentgw/gateway/agents"
 	"github.com/agentgw/agentgw/gateway/backend"
+	"github.com/agentgw/agentgw/gateway/negotiate"
 	"github.com/agentgw/agentgw/gateway/payload"
 	"github.com/agentgw/agentgw/gateway/problem"
 )
@@ -31,6 +32,9 @@ type response struct {
 	cache     string          // Cache-Status; empty for none
 	timing    string          // Server-Timing, if there is a Cache-Status
 	about     agents.Ref
+	subject   string   // of a write: the alias or the migration
+	replayed  bool     // an earlier request did it
+	changed   []string // of a write: JSON pointers of the fields
 }
 
 // field is a header field.
@@ -38,14 +42,14 @@ type field struct{ name, value string }
 
 func (r *response) header(name, value string) { r.headers = append(r.headers, field{name, value}) }
 
-// responseOf returns the response to a read or a write of agents. A nil result is a 204.
+// responseOf returns the response to a read or a write of agents. One without a body is a 204.
 func responseOf(result *agents.Result) *response {
-	if result == nil {
-		return &response{status: fiber.StatusNoContent}
-	}
 	r := &response{
 		status: fiber.StatusOK, body: result.Body, etag: result.ETag, oldest: result.ReadAt, read: result.IsRead,
-		cacheable: result.Cacheable, parts: result.Sources, about: result.Agent,
+		cacheable: result.Cacheable, parts: result.Sources, about: result.Agent, changed: result.Changed,
+	}
+	if result.Body == nil {
+		r.status = fiber.StatusNoContent
 	}
 	if len(result.Sources) > 0 {
 		r.cache, r.timing = cacheStatus(result.Sources), serverTiming(result.Sources)
@@ -63,7 +67,7 @@ func responseOf(result *agents.Result) *response {
 	if result.Lenient {
 		r.header("Preference-Applied", "handling=lenient") // RFC 7240, section 3
 	}
-	if result.Replayed {
+	if r.replayed = result.Replayed; r.replayed {
 		r.header("Idempotency-Replayed", "true")
 	}
 	return r
@@ -104,7 +108,7 @@ func (r *response) write(c *fiber.Ctx, to *requestState) {
 		media = fiber.MIMEApplicationJSON
 	}
 	c.Set(fiber.HeaderContentType, media)
-	body, coding := r.body.In(preferredCoding(to.headers[headerAcceptEncoding]))
+	body, coding := r.body.In(negotiate.PreferredCoding(to.headers[headerAcceptEncoding]))
 	if coding != payload.Identity {
 		c.Set(fiber.HeaderContentEncoding, string(coding))
 	}

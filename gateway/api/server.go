@@ -91,6 +91,7 @@ type Settings struct {
 //
 // A request passes, in this order:
 //
+//	probe           /livez and /readyz end here, after checkFraming
 //	observe         request id, span, deadline; at the end access log, metrics, recent requests
 //	recoverPanic    a panic becomes a 500
 //	checkFraming    refuses requests whose end is ambiguous (request smuggling)
@@ -137,6 +138,9 @@ func NewServer(o Options) *Server {
 		return fasthttp.RequestConfig{ReadTimeout: s.Current().RequestTimeout.D(), MaxRequestBodySize: prefetch}
 	}
 
+	// Before all else: probes are answered also by a gateway that is full, and are not logged.
+	s.app.Get(livePath, checkFraming, s.probe(func() bool { return true }))
+	s.app.Get(readyPath, checkFraming, s.probe(func() bool { return !s.leaving.Load() }))
 	s.app.Use(s.observe, s.recoverPanic, checkFraming, s.cors(), s.refuseHiddenBody, s.admit)
 	for i := range routes {
 		r := &routes[i]

@@ -21,6 +21,8 @@ import (
 const (
 	Live = "live"
 	Test = "test"
+	// Admin is for the operators' listener; Valid does not accept it.
+	Admin = "admin"
 )
 
 const (

@@ -109,6 +109,7 @@ func New(o Options, provider adapters.Provider, c config.ResolvedBackend, previo
 	retries := &retrier{backend: name, timeout: c.Timeout.D(), breakerClosed: func(credential string) bool { return b.breaker.forAccount(credential).state() == "closed" }, budget: b.retryBudget}
 	roundTrip := chain[adapters.RoundTrip](b.client.RoundTrip,
 		skipUnchanged,
+		relayErrors(c.RelayErrors),
 		retries.middleware(o.Telemetry),
 		b.breaker.middleware(),
 		b.bulkhead.middleware(b),

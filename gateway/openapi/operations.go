@@ -185,6 +185,12 @@ var operations = map[string]operation{
 		responses:   []response{{"200", "The backend.", pageHeaders, mediaJSON, ref("schemas", "Backend")}, notModified},
 		codes:       []string{"backend_not_found"},
 	},
+	"GET /": {
+		id: "getIndex", tag: "documentation", summary: "Get the version, and where things are",
+		description: "The addresses are relative to this one.",
+		headers:     []string{"If-None-Match"},
+		responses:   []response{{"200", "The index.", pageHeaders, mediaJSON, ref("schemas", "Index")}, notModified},
+	},
 	"GET /openapi.json": {
 		id: "getOpenAPI", tag: "documentation", summary: "Get this document",
 		description: "Returns the API as OpenAPI 3.1.",

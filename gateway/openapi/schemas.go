@@ -59,6 +59,15 @@ func listSchemas() object {
 
 func dryRunSchemas() object {
 	return object{
+		"Index": objectSchema("What this gateway serves.", object{
+			"name":     object{"type": "string", "const": "agentgw"},
+			"version":  stringSchema("the version of the gateway"),
+			"agents":   stringSchema("the list of agents"),
+			"backends": stringSchema("the list of backends"),
+			"docs":     stringSchema("the interactive documentation"),
+			"errors":   stringSchema("the error codes, with causes and fixes"),
+			"openapi":  stringSchema("the OpenAPI document"),
+		}),
 		"DryRun": objectSchema("The requests that a write would send. Nothing was sent.", object{
 			"object":   object{"type": "string", "const": "dry_run"},
 			"backend":  stringSchema("the backend that would receive the requests"),

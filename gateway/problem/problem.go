@@ -41,8 +41,9 @@ type Problem struct {
 // Upstream is the status of a backend's response, and its error code if the provider
 // documents one.
 type Upstream struct {
-	Status int     `json:"status"`
-	Code   *string `json:"code"`
+	Status  int     `json:"status"`
+	Code    *string `json:"code"`
+	Message string  `json:"message,omitempty"` // what it says; only with relay_errors
 }
 
 // Error returns the code. The detail may hold names that are not for logs.
@@ -85,7 +86,7 @@ func FromBackend(backend string, op adapters.Operation, err error) *Problem {
 	p.Backend = &backend
 	p.RetryAfter = failure.RetryAfter
 	if failure.Status != 0 {
-		p.Upstream = &Upstream{Status: failure.Status}
+		p.Upstream = &Upstream{Status: failure.Status, Message: failure.Relayed}
 		if failure.Code != "" {
 			p.Upstream.Code = &failure.Code
 		}
@@ -94,7 +95,7 @@ func FromBackend(backend string, op adapters.Operation, err error) *Problem {
 }
 
 // detailOf describes the failure in the gateway's own words. The text of a provider's response
-// is never relayed: it may quote a credential.
+// is never part of it: it may quote a credential.
 func detailOf(backend string, op adapters.Operation, code Code, failure *normalize.Error) string {
 	switch code {
 	case CodeOperationUnsupported:

@@ -2,8 +2,10 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"syscall"
 )
 
@@ -11,16 +13,34 @@ import (
 // that this process has no permission to write.
 var errNotWriter = errors.New("another process writes the file, or it is read-only")
 
-// ensureWritable creates the file if it does not exist, with access for its owner only: it
-// may contain prompts. It reports false if the file exists and the process may not write it, or
-// its file system is mounted read-only.
-func ensureWritable(path string) bool {
+// openFile creates the file if it does not exist, with access for its owner only: it may contain
+// prompts. readOnly reports that the process may not write it, or that its file system is mounted
+// read-only. An error means that there is no store: an empty one in its place would forget every
+// alias.
+func openFile(path string) (created, readOnly bool, err error) {
+	isNew := !exists(path)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		isReadOnly := errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
-		return !isReadOnly || !exists(path)
+	switch {
+	case err == nil:
+		return isNew, false, f.Close()
+	case !isNew && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)):
+		return false, true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return false, false, fmt.Errorf("the folder of %s does not exist; create it, or mount its volume", path)
 	}
-	return f.Close() == nil
+	if reason, ok := errors.AsType[*fs.PathError](err); ok {
+		err = reason.Err
+	}
+	return false, false, fmt.Errorf("cannot open %s: %w", path, err)
+}
+
+// lockOwner returns the id of the process that writes a file; empty if it is not known.
+func lockOwner(file string) string {
+	id, err := os.ReadFile(file + ".lock")
+	if err != nil {
+		return ""
+	}
+	return string(id)
 }
 
 func exists(path string) bool {
@@ -38,6 +58,7 @@ func (s *Store) lockFile() {
 		return
 	}
 	if locked, err := s.writer.TryLock(); err == nil && locked {
+		_ = os.WriteFile(s.file+".lock", []byte(strconv.Itoa(os.Getpid())), 0o600) // only shown to people
 		s.writable.Store(true)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,8 +74,9 @@ type Store struct {
 }
 
 // Open returns the store at a URL: sqlite:FILE, sqlite::memory: or postgres://…. It fails
-// for a malformed URL and with ErrSchemaTooNew. An unreachable database is not an error:
-// the store reconnects by itself, and operations return ErrUnavailable until then.
+// for a malformed URL, for a file that can be neither opened nor created, and with
+// ErrSchemaTooNew. An unreachable database is not an error: the store reconnects by itself,
+// and operations return ErrUnavailable until then.
 func Open(ctx context.Context, address string, log *slog.Logger) (*Store, error) {
 	s := &Store{log: log, locks: newLocalLocks()}
 	s.advisory.store = s
@@ -89,6 +91,9 @@ func Open(ctx context.Context, address string, log *slog.Logger) (*Store, error)
 		s.failing.Store(true)
 		log.Error("the store is unavailable; requests that need aliases, migrations or an Idempotency-Key are rejected until it recovers", "error", safeText(err))
 	}
+	if s.file != "" && !s.readOnly && !s.writable.Load() {
+		log.Error("another process writes the store's file; until it ends, this instance only reads it, and refuses what needs a write. Several instances need PostgreSQL", "path", s.file, "process", lockOwner(s.file))
+	}
 	return s, nil
 }
 
@@ -101,9 +106,19 @@ func (s *Store) connect(address string) error {
 	if path == ":memory:" {
 		path = ":memory:?" + query
 	} else {
-		s.file = path
+		var created bool
+		var err error
+		if s.file, err = filepath.Abs(path); err != nil {
+			return err
+		}
+		path = s.file
 		s.writer = flock.New(path+".lock", flock.SetPermissions(0o600))
-		s.readOnly = !ensureWritable(path)
+		if created, s.readOnly, err = openFile(path); err != nil {
+			return err
+		}
+		if created {
+			s.log.Warn("a new, empty store was created; if there was one before, check store.url, and that its volume is mounted", "path", path)
+		}
 		// synchronous(FULL): a committed transaction survives a power failure.
 		path = "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query + "&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
 		if s.readOnly {
@@ -134,6 +149,17 @@ func (s *Store) connectPostgres(address string) error {
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	s.db, s.shared = db, true
 	return nil
+}
+
+// Name says what the store is: the path of its file, memory or postgres. It has no credentials.
+func (s *Store) Name() string {
+	switch {
+	case s.shared:
+		return "postgres"
+	case s.file == "":
+		return "memory"
+	}
+	return s.file
 }
 
 // Shared reports whether another process may write to the store: a PostgreSQL database, or

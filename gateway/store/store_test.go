@@ -293,13 +293,8 @@ func TestFile_Removed(t *testing.T) {
 }
 
 func TestOpen_InvalidURL(t *testing.T) {
-	s, err := Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "none", "store.db"), quiet)
-	if err != nil {
-		t.Fatalf("a missing directory is an error of Open: %v", err)
-	}
-	defer s.Close()
-	if _, err := s.Routes(t.Context()); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("got %v", err)
+	if _, err := Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "none", "store.db"), quiet); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("a missing folder: %v", err)
 	}
 	if _, err := Open(t.Context(), "mysql://x", quiet); err == nil {
 		t.Error("an unsupported database opens")

@@ -63,7 +63,7 @@ func TestEndRequest(t *testing.T) {
 	_, entry := r.Journal.Start(context.Background(), "the-request", began)
 	ctx, span := r.StartRequest(context.Background(), "", "")
 	r.EndRequest(ctx, span, entry, RequestEvent{
-		Method: "GET", Scheme: "https", Route: "/v1/agents/{id}", Status: 502, Code: "upstream_unavailable", RequestID: "the-request", KeyID: "acme",
+		Method: "GET", Scheme: "https", Route: "/v1/agents/{id}", Status: 502, Code: "upstream_unavailable", RequestID: "the-request", KeyID: "acme", Client: "192.0.2.7", Backend: "klen",
 		AgentID: "klen:a1", AgentName: "Ada", Cache: "stale", Sources: []journal.Source{{Backend: "klen", Status: "error"}, {Backend: "krosai", Status: "ok", Cache: "hit"}},
 		Began: began, Ended: began.Add(1500 * time.Microsecond),
 	})
@@ -84,6 +84,7 @@ func TestEndRequest(t *testing.T) {
 	id := span.SpanContext().TraceID().String()
 	if want := map[string]any{
 		"level": "INFO", "msg": "request", "method": "GET", "route": "/v1/agents/{id}", "status": 502.0, "duration_ms": 1.5, "request_id": "the-request", "key_id": "acme",
+		"client": "192.0.2.7", "backend": "klen", "agent_id": "klen:a1", "auth_failure": "",
 		"sources": "klen=error krosai=hit", "code": "upstream_unavailable", "trace_id": id, "span_id": span.SpanContext().SpanID().String(),
 	}; !reflect.DeepEqual(line, want) {
 		t.Errorf("the access line has %v, want %v", line, want)

@@ -24,10 +24,14 @@ type RequestEvent struct {
 	Code      string // of the problem that was answered; empty for none
 	RequestID string
 	KeyID     string // empty without a valid key
-	AgentID   string // of the agent that was read or written; empty for none
-	AgentName string
-	Cache     string // how the cache answered; empty if no agent was read
-	Sources   []journal.Source
+	// AuthFailure is why the key was refused; empty if it was not.
+	AuthFailure string
+	Client      string // address of the connection's other end
+	Backend     string // the one that the request concerned; empty for none or several
+	AgentID     string // of the agent that was read or written; empty for none
+	AgentName   string
+	Cache       string // how the cache answered; empty if no agent was read
+	Sources     []journal.Source
 	// IsClientError reports that the request itself was invalid, and nothing failed.
 	IsClientError bool
 	Began, Ended  time.Time
@@ -88,7 +92,7 @@ func (e RequestEvent) path() string {
 	switch {
 	case e.Route != "" && !strings.Contains(e.Route, "{"):
 		return e.Route
-	case e.AgentID != "":
+	case e.AgentID != "" && strings.HasPrefix(e.Route, "/v1/agents/"):
 		return "/v1/agents/" + e.AgentID
 	}
 	return ""
@@ -136,7 +140,8 @@ func (e RequestEvent) logAttributes() []slog.Attr {
 		slog.String("method", e.Method), slog.String("route", e.Route), slog.Int("status", e.Status),
 		slog.Float64("duration_ms", float64(e.took().Microseconds())/1000),
 		slog.String("request_id", e.RequestID), slog.String("key_id", e.KeyID),
-		slog.String("sources", sourcesText(e.Sources)), slog.String("code", e.Code),
+		slog.String("client", e.Client), slog.String("backend", e.Backend), slog.String("agent_id", e.AgentID),
+		slog.String("sources", sourcesText(e.Sources)), slog.String("code", e.Code), slog.String("auth_failure", e.AuthFailure),
 	}
 }
 

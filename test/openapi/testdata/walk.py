@@ -25,6 +25,7 @@ def call(tag, operation, want, *args, **kwargs):
     return response.parsed
 
 
+call("documentation", "get_index", "Index")
 page = call("agents", "list_agents", "AgentList", limit=100)
 print(len(page.data), "agents")
 created = call("agents", "create_agent", "Agent", body=models.AgentCreateRequest.from_dict({"backend": "krosai", "name": "Python"}))

@@ -1,4 +1,5 @@
-package api
+// Package negotiate reads the headers by which a caller says what it accepts (RFC 9110, section 12).
+package negotiate
 
 import (
 	"errors"
@@ -7,9 +8,9 @@ import (
 	"strings"
 )
 
-// acceptsJSON reports whether lines of Accept admit what the gateway sends (RFC 9110, section
+// AcceptsJSON reports whether lines of Accept admit what the gateway sends (RFC 9110, section
 // 12.5.1): of the ranges that match a type the most specific one counts.
-func acceptsJSON(lines []string) bool {
+func AcceptsJSON(lines []string) bool {
 	if strings.Trim(strings.Join(lines, ""), ", \t") == "" {
 		return true
 	}

@@ -1,4 +1,4 @@
-package api
+package negotiate
 
 import (
 	"testing"
@@ -6,32 +6,10 @@ import (
 	"github.com/agentgw/agentgw/gateway/payload"
 )
 
-func TestMatchesAny(t *testing.T) {
-	f := func(want bool, etag string, lines ...string) {
-		t.Helper()
-		if got := matchesAny(lines, etag); got != want {
-			t.Errorf("%q in %q: %v", etag, lines, got)
-		}
-	}
-	f(true, `"a"`, `"a"`)
-	f(true, `"a"`, `W/"a"`)
-	f(true, `W/"a"`, `"a"`)
-	f(true, `"a"`, `"b", W/"a"`)
-	f(true, `"a"`, `"b"`, `"c" , "a"`)
-	f(true, `"a"`, `*`)
-	f(true, `"a"`, ` "x,y" ,"a"`)
-	f(false, `"a"`, `"b", "aa"`)
-	f(false, `"a"`, `a`)
-	f(false, `"a"`, `"x, "a"`)
-	f(false, `"a"`, `"`)
-	f(false, `"a"`, ``)
-	f(false, `"a"`)
-}
-
 func TestPreferredCoding(t *testing.T) {
 	f := func(header string, want payload.Coding) {
 		t.Helper()
-		if got := preferredCoding([]string{header}); got != want {
+		if got := PreferredCoding([]string{header}); got != want {
 			t.Errorf("%q: %s, want %s", header, got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package api
+package negotiate
 
 import (
 	"strconv"
@@ -7,11 +7,11 @@ import (
 	"github.com/agentgw/agentgw/gateway/payload"
 )
 
-// preferredCoding returns the content coding with the highest weight in the lines of
+// PreferredCoding returns the content coding with the highest weight in the lines of
 // Accept-Encoding (RFC 9110, section 12.5.3); of equally weighted ones, the one that
 // compresses better. Fiber's AcceptsEncodings is not used: it ignores that names are
 // case-insensitive, and weights of 0.
-func preferredCoding(lines []string) payload.Coding {
+func PreferredCoding(lines []string) payload.Coding {
 	weights := map[string]float64{}
 	for _, line := range lines {
 		for item := range strings.SplitSeq(line, ",") {
