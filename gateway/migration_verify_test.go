@@ -39,14 +39,46 @@ func TestVerify_AcceptsDifferencesByName(t *testing.T) {
 	b := newBench(t, "")
 	m := b.inState(toTalkifai, "applied")
 	b.ask(keyAcme, "PATCH", "/v1/agents/"+m.target(), `{"language": "en-US"}`).wants(t, 200, "")
+	m.step("cutover", "").wants(t, 409, "migration_state")
 	m.step("verify", "").wants(t, 200, "")
-	m.step("cutover", "").wants(t, 409, "migration_state")
+	m.step("cutover", "").wants(t, 409, "target_diverged")
 	m.step("verify", `{"accept": ["mismatch:/name"]}`).wants(t, 200, "")
-	m.step("cutover", "").wants(t, 409, "migration_state")
+	m.step("cutover", "").wants(t, 409, "target_diverged")
 	if m.step("verify", `{"accept": ["mismatch:/language"]}`).wants(t, 200, ""); m.body["state"] != "verified" {
 		t.Errorf("%s", m.text)
 	}
 	m.step("cutover", "").wants(t, 200, "")
+}
+
+// TestVerify_Drift: a migration whose target was changed is drifted until the target is as
+// planned again, and the audit log has the count of the response.
+func TestVerify_Drift(t *testing.T) {
+	for _, state := range []string{"applied", "verified", "shadowing"} {
+		b := newBench(t, "")
+		m := b.inState(toTalkifai, state)
+		target := m.target()
+		prompt := b.get("/v1/agents/" + target).body["system_prompt"]
+		b.ask(keyAcme, "PATCH", "/v1/agents/"+target, `{"system_prompt": "Changed by hand."}`).wants(t, 200, "")
+		if m.step("verify", "").wants(t, 200, ""); m.body["state"] != "drifted" {
+			t.Errorf("%s: %v", state, m.body["state"])
+		}
+		fields := m.body["verification"].(map[string]any)["fields"].([]any)
+		matches := 0
+		for _, f := range fields {
+			if f.(map[string]any)["verdict"] == "match" {
+				matches++
+			}
+		}
+		trail := m.body["trail"].([]any)
+		if last := trail[len(trail)-1].(map[string]any); !strings.HasPrefix(fmt.Sprint(last["detail"]), fmt.Sprintf("%d of %d fields match (", matches, len(fields))) || last["state"] != "drifted" {
+			t.Errorf("%s: %v", state, last)
+		}
+		m.step("shadow", `{"percent": 10, "for": "1h"}`).wants(t, 409, "migration_state")
+		b.ask(keyAcme, "PATCH", "/v1/agents/"+target, fmt.Sprintf(`{"system_prompt": %q}`, prompt)).wants(t, 200, "")
+		if m.step("verify", "").wants(t, 200, ""); m.body["state"] != "verified" {
+			t.Errorf("%s, repaired: %v", state, m.body["state"])
+		}
+	}
 }
 
 // TestShadow_CountsReadsByAlias: reads by an alias count as reads of the source.

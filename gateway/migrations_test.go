@@ -112,7 +112,12 @@ func TestMigration_PlanToRollback(t *testing.T) {
 	if r := b.get("/v1/agents/" + target); r.body["status"] != "inactive" {
 		t.Errorf("the target is %v after the rollback", r.body["status"])
 	}
-	m.step("rollback", `{"delete_target": true}`).wants(t, 200, "")
+	if m.target() != target {
+		t.Errorf("the target that a rollback left is %q, want %q", m.target(), target)
+	}
+	if m.step("rollback", `{"delete_target": true}`).wants(t, 200, ""); m.target() != "" {
+		t.Errorf("the deleted target is still %q", m.target())
+	}
 	b.get("/v1/agents/"+target).wants(t, 404, "agent_not_found")
 	m.step("rollback", `{"delete_target": true}`).wants(t, 200, "")
 	var steps []string
@@ -123,7 +128,7 @@ func TestMigration_PlanToRollback(t *testing.T) {
 			t.Errorf("%v", line)
 		}
 	}
-	if want := "plan→ready apply→outcome_unknown apply→outcome_unknown apply→applied verify→verified cutover→verified cutover→cut_over rollback→rolled_back"; !strings.HasPrefix(strings.Join(steps, " "), want) {
+	if want := "plan→ready apply→creating apply→creating apply→applied verify→verified cutover→verified cutover→cut_over rollback→rolled_back"; !strings.HasPrefix(strings.Join(steps, " "), want) {
 		t.Errorf("the audit log is %v", steps)
 	}
 	// After a rollback, the agent can be planned again.
@@ -180,4 +185,65 @@ func TestMigrations_OtherEncryptionKey(t *testing.T) {
 	b.get("/v1/migrations/"+sealed.id).wants(t, 200, "")
 	sealed.step("rollback", "").wants(t, 409, "migration_state")
 	m.apply().wants(t, 200, "")
+}
+
+// TestMigrations_Batch: a list can be restricted to the migrations that were planned together.
+func TestMigrations_Batch(t *testing.T) {
+	b := newBench(t, "")
+	m := b.plan(strings.Replace(toTalkifai, "{", `{"batch": "first", `, 1))
+	if m.body["batch"] != "first" || m.body["source_name"] != b.get("/v1/agents/" + krosAgent).body["name"] {
+		t.Errorf("%s", m.text)
+	}
+	b.plan(`{"source": "klen:123", "target_backend": "krosai", "batch": "second"}`)
+	count := func(query string) int {
+		return len(b.get("/v1/migrations"+query).wants(t, 200, "").body["data"].([]any))
+	}
+	if count("?batch=first") != 1 || count("?batch=second") != 1 || count("?batch=third") != 0 || count("") != 2 {
+		t.Error("the batch does not select")
+	}
+	b.plan(strings.Replace(toTalkifai, "{", `{"batch": "second", `, 1)) // takes it out of the first
+	if count("?batch=first") != 0 || count("?batch=second") != 2 {
+		t.Error("a new plan does not move its migration to the new batch")
+	}
+	b.ask(keyAcme, "POST", "/v1/migrations", strings.Replace(toTalkifai, "{", `{"batch": "Two words", `, 1)).wants(t, 422, "validation_failed")
+}
+
+// TestPlan_Slug: the source can be named by an alias.
+func TestPlan_Slug(t *testing.T) {
+	b := newBench(t, "")
+	b.put("order-bot", krosAgent, 0).wants(t, 201, "")
+	m := b.plan(strings.Replace(toTalkifai, krosAgent, "order-bot", 1))
+	if m.body["source"] != krosAgent {
+		t.Errorf("%s", m.text)
+	}
+	b.ask(keyAcme, "POST", "/v1/migrations", strings.Replace(toTalkifai, krosAgent, "no-such-bot", 1)).wants(t, 404, "agent_not_found")
+}
+
+// TestApply_LeavesTheTargetOutOfService: a provider that creates agents active is told at once
+// to archive the target, and the cutover activates it.
+func TestApply_LeavesTheTargetOutOfService(t *testing.T) {
+	b := newBench(t, "")
+	m := b.plan(fmt.Sprintf(`{"source": %q, "target_backend": "agenthuman"}`, krosAgent))
+	if f := m.finding("/status"); f == nil || f["severity"] != "warn" || !strings.Contains(fmt.Sprint(f["message"]), "archived at once") {
+		t.Errorf("the finding on the status is %v", f)
+	}
+	if m.apply().wants(t, 200, ""); b.get("/v1/agents/" + m.target()).body["status"] != "archived" {
+		t.Errorf("after apply: %s", b.get("/v1/agents/"+m.target()).text)
+	}
+	if m.step("verify", "").wants(t, 200, ""); m.body["state"] != "verified" {
+		t.Errorf("%s", m.text)
+	}
+	m.step("cutover", "").wants(t, 200, "")
+	if got := b.get("/v1/agents/" + krosAgent); got.body["status"] != "active" || got.body["id"] != m.target() {
+		t.Errorf("after the cutover: %s", got.text)
+	}
+	m.step("rollback", `{"delete_target": true}`).wants(t, 200, "")
+}
+
+// TestApply_TargetIsGone: an applied migration whose target was deleted is not applied.
+func TestApply_TargetIsGone(t *testing.T) {
+	b := newBench(t, "")
+	m := b.inState(toTalkifai, "verified")
+	b.ask(keyAcme, "DELETE", "/v1/agents/"+m.target(), "").wants(t, 204, "")
+	m.apply().wants(t, 409, "target_diverged")
 }

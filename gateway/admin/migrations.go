@@ -14,8 +14,8 @@ import (
 const maxConsoleMigrations = 200
 
 // MigrationsState returns the newest migrations of all keys for the console, and the details
-// of the one with this id. It contains states, findings and audit entries, but no values of
-// agents.
+// of the one with this id. It contains the names of agents, states, findings and audit
+// entries, but no other values of agents.
 func MigrationsState(ctx context.Context, s *migration.Service, id string) console.Migrations {
 	shown := console.Migrations{Now: time.Now().UTC(), List: []console.Migration{}}
 	var counts map[string]int
@@ -37,13 +37,14 @@ func MigrationsState(ctx context.Context, s *migration.Service, id string) conso
 		for _, severity := range migrate.Severities() {
 			m.Severities[string(severity)] = 0
 		}
-		findings := s.Findings(row)
-		for _, f := range findings {
+		plan := s.StoredPlan(row)
+		m.Name = plan.SourceName()
+		for _, f := range plan.Findings {
 			m.Severities[string(f.Severity)]++
 		}
 		shown.List = append(shown.List, m)
 		if row.ID == id {
-			shown.Chosen = migrationDetails(ctx, s, row, findings)
+			shown.Chosen = migrationDetails(ctx, s, row, plan.Findings)
 		}
 	}
 	return shown

@@ -98,7 +98,7 @@ func (s *Server) handleMigrations(r *request) (*response, error) {
 
 // migrationQuery decodes the query of GET /v1/migrations.
 func (r *request) migrationQuery() (sqlstore.MigrationQuery, error) {
-	q := sqlstore.MigrationQuery{Source: r.query["source"], SourceBackend: r.query["source_backend"], TargetBackend: r.query["target_backend"], After: r.query["cursor"], States: r.values("state"), Limit: r.limit()}
+	q := sqlstore.MigrationQuery{Source: r.query["source"], SourceBackend: r.query["source_backend"], TargetBackend: r.query["target_backend"], Batch: r.query["batch"], After: r.query["cursor"], States: r.values("state"), Limit: r.limit()}
 	if _, err := normalize.ParseID(q.Source); q.Source != "" && err != nil {
 		r.invalid("source", "must be the id of an agent (backend:id), got %q", normalize.Shorten(q.Source))
 	}

@@ -50,7 +50,7 @@ var routes = []route{
 	{method: "GET", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: auth.ScopeRead, handle: (*Server).handleAlias},
 	{method: "PUT", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: auth.ScopeAliases, body: jsonTypes, operation: "aliases.put", handle: (*Server).handlePutAlias},
 	{method: "DELETE", path: "/v1/aliases/:id", name: "/v1/aliases/{name}", scope: auth.ScopeAliases, query: []string{"version"}, operation: "aliases.delete", handle: (*Server).handleDeleteAlias},
-	{method: "GET", path: "/v1/migrations", name: "/v1/migrations", scope: auth.ScopeMigrate, query: []string{"state", "source", "source_backend", "target_backend", "limit", "cursor"}, handle: (*Server).handleMigrations},
+	{method: "GET", path: "/v1/migrations", name: "/v1/migrations", scope: auth.ScopeMigrate, query: []string{"state", "source", "source_backend", "target_backend", "batch", "limit", "cursor"}, handle: (*Server).handleMigrations},
 	{method: "GET", path: "/v1/migrations/:id", name: "/v1/migrations/{id}", scope: auth.ScopeMigrate, handle: (*Server).handleMigration},
 	{method: "POST", path: "/v1/migrations", name: "/v1/migrations", scope: auth.ScopeMigrate, body: jsonTypes, operation: "migrations.plan", handle: (*Server).handlePlanMigration},
 	{method: "POST", path: "/v1/migrations/:id/apply", name: "/v1/migrations/{id}/apply", scope: auth.ScopeMigrate, body: jsonTypes, operation: "migrations.apply", handle: migrationStep((*migration.Service).Apply)},

@@ -9,7 +9,7 @@ import (
 )
 
 // Migrations is the data of the migrations page: the state of each migration, and the
-// details of one. It contains no values of agents.
+// details of one. Of the values of agents it contains their names only.
 type Migrations struct {
 	Now time.Time `json:"now"`
 	// Available is false while the store is unavailable.
@@ -29,6 +29,7 @@ type StateCount struct {
 type Migration struct {
 	ID         string         `json:"id"`
 	State      string         `json:"state"`
+	Name       string         `json:"name"` // of the source agent; empty if it has none
 	Source     string         `json:"source"`
 	Target     string         `json:"target"` // the target agent, or the target backend until there is one
 	KeyID      string         `json:"key_id"`

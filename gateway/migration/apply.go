@@ -19,7 +19,8 @@ type ApplyInput struct {
 	Accept   []string `json:"accept"`    // names of losses to accept, such as "data_loss:/avatar"
 }
 
-// Apply creates the target. If the outcome of an earlier create is unknown, it first looks
+// Apply creates the target, and takes it out of service where the provider created it active.
+// If the outcome of an earlier create is unknown, it first looks
 // for the agent which that may have created, so that there is never a second target.
 func (s *Service) Apply(ctx context.Context, r Request, body ApplyInput) (*View, error) {
 	if err := checkAccept(body.Accept); err != nil {
@@ -29,8 +30,9 @@ func (s *Service) Apply(ctx context.Context, r Request, body ApplyInput) (*View,
 		if body.PlanHash != m.row.PlanHash {
 			return problem.New(problem.CodePlanStale, "plan_hash is not the hash of the current plan of migration %s; read the migration, and apply its plan_hash", m.row.ID)
 		}
-		if m.row.Target != "" && m.row.State != migrate.OutcomeUnknown {
-			return nil // applied already
+		if m.row.Target != "" && m.row.State != migrate.OutcomeUnknown { // applied already
+			_, err := m.readTarget(ctx)
+			return err
 		}
 		plan := m.doc.plan()
 		if plan.State() != migrate.Ready {
@@ -53,7 +55,7 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 	}
 	attempt.Persist = func(ctx context.Context, a *agents.CreateAttempt) error {
 		m.row.State, m.row.Attempt = migrate.OutcomeUnknown, agents.MustMarshal(a)
-		return m.save(ctx, migrate.StepApply, "source stored; sending the create request")
+		return m.save(ctx, migrate.StepApply, "source stored; sending the create request", creating)
 	}
 	var agent *normalize.Agent
 	if attempt.OutcomeUnknown {
@@ -83,10 +85,13 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 	defer attempt.Finish("") // if it cannot be saved, the next apply finds the agent
 	attempt.NativeID = agent.NativeID
 	m.row.Target, m.row.Attempt = agent.ID, agents.MustMarshal(attempt)
-	if err := m.save(ctx, migrate.StepApply, "created "+agent.ID); err != nil {
+	if err := m.save(ctx, migrate.StepApply, "created "+agent.ID, creating); err != nil {
 		return err
 	}
 	attempt.Finish(agent.NativeID)
+	if err := m.deactivateCreated(ctx); err != nil {
+		return err
+	}
 	if detail, err := m.service.Agents.ReadFresh(ctx, m.target, agent.NativeID); err == nil {
 		m.doc.TargetETag = detail.ETag()
 		m.recordVerification(detail, false)
@@ -95,6 +100,19 @@ func (m *migration) apply(ctx context.Context, plan migrate.Plan) error {
 	}
 	m.row.State, m.row.Attempt = migrate.Applied, nil
 	return m.save(ctx, migrate.StepApply, "applied")
+}
+
+// deactivateCreated takes the target out of service, if the plan says so. If it fails, the
+// next apply does it.
+func (m *migration) deactivateCreated(ctx context.Context) error {
+	if m.doc.Deactivate == "" {
+		return nil
+	}
+	target, err := m.readTarget(ctx)
+	if err != nil {
+		return err
+	}
+	return m.setStatus(ctx, migrate.StepApply, target, m.doc.Deactivate)
 }
 
 // loadAttempt returns the state of an earlier create request, the zero Attempt if there was

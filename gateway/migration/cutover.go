@@ -47,7 +47,7 @@ func (s *Service) Cutover(ctx context.Context, r Request, body CutoverInput) (*V
 		}
 		activate := m.doc.Activate
 		if body.Activate != nil {
-			activate = *body.Activate && m.target.Info.CreatesInactive
+			activate = *body.Activate && migrate.InactiveStatus(m.target.Info) != ""
 		}
 		detail := "the source's ids point to " + m.row.Target
 		if activate {
@@ -89,7 +89,7 @@ func (m *migration) pointNamesToTarget(c *sqlstore.MigrationChange) {
 
 // activateAfterCutover activates the target if the cutover did not.
 func (m *migration) activateAfterCutover(ctx context.Context, activate *bool) error {
-	if activate == nil || !*activate || !m.target.Info.CreatesInactive {
+	if activate == nil || !*activate || migrate.InactiveStatus(m.target.Info) == "" {
 		return nil
 	}
 	target, err := m.readTarget(ctx)
@@ -205,7 +205,11 @@ func (m *migration) setStatus(ctx context.Context, step migrate.Step, target *ca
 		m.doc.StatusBefore = target.Agent.Status
 	}
 	m.doc.StatusSent = status
-	if err := m.save(ctx, step, "setting the target's status to "+status); err != nil {
+	during := []func(*sqlstore.MigrationChange){}
+	if step == migrate.StepApply {
+		during = append(during, creating)
+	}
+	if err := m.save(ctx, step, "setting the target's status to "+status, during...); err != nil {
 		return err
 	}
 	change := normalize.Change{Set: map[normalize.Field]jsontext.Value{normalize.FieldStatus: agents.MustMarshal(status)}}

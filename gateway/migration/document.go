@@ -17,6 +17,7 @@ type document struct {
 	Findings   []migrate.Finding `json:"findings"`
 	Change     storedChange      `json:"change"`
 	Activate   bool              `json:"activate"`
+	Deactivate string            `json:"deactivate,omitzero"` // status to set right after the create request
 	// Names are the ids of the source, its own one and alternate ones, which the cutover
 	// points to the target.
 	Names []string `json:"names"`
@@ -47,7 +48,7 @@ type pendingPlan struct {
 
 // plan returns the migration's plan.
 func (d document) plan() migrate.Plan {
-	return migrate.Plan{Findings: d.Findings, Change: d.Change.change(), Activate: d.Activate}
+	return migrate.Plan{Findings: d.Findings, Change: d.Change.change(), Activate: d.Activate, Deactivate: d.Deactivate}
 }
 
 // verification is the result of comparing the target with the plan.

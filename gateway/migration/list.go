@@ -51,13 +51,12 @@ func (s *Service) List(ctx context.Context, r Request, q sqlstore.MigrationQuery
 	}
 }
 
-// Findings returns the findings of a migration's plan; none if its document cannot be
-// decrypted.
-func (s *Service) Findings(row sqlstore.Migration) []migrate.Finding {
+// StoredPlan returns a migration's plan; an empty one if its document cannot be decrypted.
+func (s *Service) StoredPlan(row sqlstore.Migration) migrate.Plan {
 	var doc document
 	opened, err := s.Cipher.Open(row.ID, row.Document)
 	if err != nil || json.Unmarshal(opened, &doc) != nil {
-		return nil
+		return migrate.Plan{}
 	}
-	return doc.Findings
+	return doc.plan()
 }

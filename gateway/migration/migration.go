@@ -203,6 +203,10 @@ func (m *migration) save(ctx context.Context, step migrate.Step, detail string, 
 	return nil
 }
 
+// creating has the audit log show "creating" for an entry that is saved while a create request
+// is on its way. The stored state is outcome_unknown meanwhile: it holds if the process ends.
+func creating(c *sqlstore.MigrationChange) { c.Audit.State = migrate.Creating }
+
 // limitProblem returns the problem of what the store does not keep for one key; nil if it is none.
 func limitProblem(err error) *problem.Problem {
 	switch {

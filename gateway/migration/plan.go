@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,6 +25,9 @@ import (
 type PlanInput struct {
 	Source        string `json:"source"`
 	TargetBackend string `json:"target_backend"`
+	// Batch names the migrations that are planned together, so that later steps can select
+	// them. A plan that replaces another one takes its migration out of the earlier batch.
+	Batch string `json:"batch"`
 	migrate.Options
 }
 
@@ -73,7 +77,13 @@ func (s *Service) newPlan(ctx context.Context, r Request, body PlanInput) (*migr
 	if body.Source == "" || body.TargetBackend == "" {
 		return nil, problem.InvalidField("/source", normalize.Required, "set source to the agent's id and target_backend to a backend")
 	}
-	from, err := s.Aliases.Resolve(r.Caller, body.Source, true)
+	if body.Batch != "" && !batchName.MatchString(body.Batch) {
+		return nil, problem.InvalidField("/batch", normalize.InvalidValue, "must be 1 to 64 of a-z, 0-9, '.', '_' and '-', and begin with a letter or digit")
+	}
+	// A slug stands for the agent that it points to. An id stands for itself, so that an agent
+	// that was moved is named below.
+	_, notAnID := normalize.ParseID(body.Source)
+	from, err := s.Aliases.Resolve(r.Caller, body.Source, notAnID == nil)
 	if err != nil {
 		return nil, err
 	}
@@ -105,16 +115,18 @@ func (s *Service) newPlan(ctx context.Context, r Request, body PlanInput) (*migr
 	}
 	m.row = sqlstore.Migration{
 		ID: "mig_" + strings.ToLower(ulid.Make().String()), State: plan.State(), Source: detail.Agent.ID, TargetBackend: m.target.Name,
-		KeyID: r.Caller.KeyID, SourceCredential: m.source.Account, TargetCredential: m.target.Account, CreatedAt: alias.Now(),
+		KeyID: r.Caller.KeyID, Batch: body.Batch, SourceCredential: m.source.Account, TargetCredential: m.target.Account, CreatedAt: alias.Now(),
 	}
 	m.doc = document{Options: body.Options, SourceETag: detail.ETag(), Names: append([]string{detail.Agent.ID}, detail.Agent.AlternateIDs...)}
 	m.setPlan(plan)
 	return m, nil
 }
 
+var batchName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+
 // setPlan stores a plan in doc.
 func (m *migration) setPlan(p migrate.Plan) {
-	m.doc.Findings, m.doc.Change, m.doc.Activate = p.Findings, newStoredChange(p.Change), p.Activate
+	m.doc.Findings, m.doc.Change, m.doc.Activate, m.doc.Deactivate = p.Findings, newStoredChange(p.Change), p.Activate, p.Deactivate
 }
 
 // hash returns the plan hash: it identifies the plan, its options and the version of the

@@ -6,14 +6,12 @@ import (
 	"strings"
 
 	"github.com/agentgw/agentgw/adapters"
-	"github.com/agentgw/agentgw/gateway/agents"
 	"github.com/agentgw/agentgw/gateway/alias"
 	"github.com/agentgw/agentgw/gateway/backend"
 	"github.com/agentgw/agentgw/gateway/catalog"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	"github.com/agentgw/agentgw/gateway/problem"
 	sqlstore "github.com/agentgw/agentgw/gateway/store"
-	"github.com/agentgw/agentgw/normalize"
 )
 
 // RollbackInput is the body of POST …/rollback.
@@ -93,7 +91,7 @@ func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 		}
 	}
 	if deleteTarget && target != nil && !m.targetUnchanged(target) {
-		return problem.New(problem.CodeTargetDiverged, "%s was changed by somebody else, so it is not deleted; roll back without delete_target, or delete it by its own id", m.row.Target)
+		return problem.New(problem.CodeTargetDiverged, "%s was changed by somebody else, so it is not deleted; roll back without deleting it, or delete it by its own id", m.row.Target)
 	}
 	if target != nil && m.row.State == migrate.CutOver {
 		m.warnNotCarriedBack(target)
@@ -109,22 +107,20 @@ func (m *migration) rollback(ctx context.Context, deleteTarget bool) error {
 		m.service.Aliases.RefreshEverywhere(ctx)
 	}
 	switch {
+	case target == nil && m.row.Target != "":
+		return m.forgetTarget(ctx, "the target no longer exists")
 	case target == nil:
 		return nil
 	case deleteTarget:
 		return m.deleteTarget(ctx)
 	}
-	for _, status := range []string{normalize.StatusInactive, normalize.StatusArchived} {
-		rule := m.target.Info.Rule(normalize.FieldStatus)
-		if rule.In&adapters.InUpdate == 0 || len(m.target.Info.CheckValue(normalize.FieldStatus, agents.MustMarshal(status))) > 0 {
-			continue
-		}
+	if status := migrate.InactiveStatus(m.target.Info); status != "" {
 		if err := m.setStatus(ctx, migrate.StepRollback, target, status); err != nil {
 			return err
 		}
 		return m.save(ctx, migrate.StepRollback, "the target is "+status)
 	}
-	m.warnings = append(m.warnings, problem.NewWarning("still_at_work", "", m.target.Name, fmt.Sprintf("%s cannot deactivate agents: the target stays active; roll back with delete_target to delete it", m.target.Info.Title)))
+	m.warnings = append(m.warnings, problem.NewWarning("still_at_work", "", m.target.Name, fmt.Sprintf("%s cannot deactivate agents: the target stays active; to delete it, roll back once more with delete_target (--delete-target)", m.target.Info.Title)))
 	return nil
 }
 
@@ -152,5 +148,13 @@ func (m *migration) deleteTarget(ctx context.Context) error {
 	if err != nil && problem.FromBackend(m.target.Name, adapters.OpDelete, err).Code != problem.CodeAgentNotFound {
 		return problem.FromBackend(m.target.Name, adapters.OpDelete, err)
 	}
-	return m.save(ctx, migrate.StepRollback, "the target was deleted")
+	return m.forgetTarget(ctx, "the target was deleted")
+}
+
+// forgetTarget records that the target is gone. A rolled back migration that still has a
+// target left one behind.
+func (m *migration) forgetTarget(ctx context.Context, why string) error {
+	why += ": " + m.row.Target
+	m.row.Target = ""
+	return m.save(ctx, migrate.StepRollback, why)
 }

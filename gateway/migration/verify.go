@@ -2,7 +2,6 @@ package migration
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -36,18 +35,31 @@ func (s *Service) Verify(ctx context.Context, r Request, body VerifyInput) (*Vie
 		}
 		accepted := m.acceptDifferences(target, body.Accept)
 		m.recordVerification(target, sourceChanged)
-		detail := fmt.Sprintf("%d fields differ", len(m.differences(m.doc.Verification.Fields)))
+		detail := migrate.Tally(m.doc.Verification.Fields)
 		if len(accepted) > 0 {
 			detail += "; accepted: " + strings.Join(accepted, ", ")
 		}
-		switch {
-		case sourceChanged:
+		if sourceChanged {
 			detail += "; the source has changed since it was planned"
-		case m.doc.Verification.OK && m.row.State == migrate.Applied:
-			m.row.State = migrate.Verified
 		}
+		m.row.State = m.verifiedState()
 		return m.save(ctx, migrate.StepVerify, detail)
 	})
+}
+
+// verifiedState returns the state after a verification. A changed source is no drift: the
+// cutover transfers the changes.
+func (m *migration) verifiedState() string {
+	switch state := m.row.State; {
+	case state == migrate.CutOver:
+		return state
+	case len(m.differences(m.doc.Verification.Fields)) > 0:
+		return migrate.Drifted
+	case m.doc.Verification.OK && (state == migrate.Applied || state == migrate.Drifted):
+		return migrate.Verified
+	default:
+		return state
+	}
 }
 
 // acceptDifferences accepts those of the names that are differences, and returns them. Others

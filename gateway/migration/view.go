@@ -21,9 +21,11 @@ type Summary struct {
 	Object        string               `json:"object"`
 	ID            string               `json:"id"`
 	State         string               `json:"state"`
+	SourceName    *string              `json:"source_name"` // null if the source has no name
 	Source        string               `json:"source"`
 	TargetBackend string               `json:"target_backend"`
-	Target        *string              `json:"target"` // null until it is created
+	Target        *string              `json:"target"` // null until it is created, and after it was deleted
+	Batch         *string              `json:"batch"`  // null for none
 	KeyID         string               `json:"key_id"` // key that planned it
 	Version       int64                `json:"version"`
 	PlanHash      string               `json:"plan_hash"`
@@ -86,9 +88,7 @@ func (m *migration) summary() Summary {
 		Version: m.row.Version, PlanHash: m.row.PlanHash, Counts: plan.Count(), Losses: []string{}, Next: migrate.Next(m.row.State),
 		CreatedAt: m.row.CreatedAt, UpdatedAt: m.row.UpdatedAt,
 	}
-	if m.row.Target != "" {
-		s.Target = &m.row.Target
-	}
+	s.SourceName, s.Target, s.Batch = orNull(plan.SourceName()), orNull(m.row.Target), orNull(m.row.Batch)
 	for _, kind := range migrate.Kinds() {
 		s.Counts[kind] += 0
 	}
@@ -99,6 +99,14 @@ func (m *migration) summary() Summary {
 		s.Next = []migrate.Step{}
 	}
 	return s
+}
+
+// orNull returns nil for an empty text.
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 // view returns the migration with its plan, its audit log and its shadow reads. It ignores

@@ -37,15 +37,16 @@ func (b *builder) migrationSchemas() object {
 	})
 	// Not MigrationState: an error code has that name, and generated clients put both
 	// into one namespace.
-	schemas["StateOfMigration"] = enumSchema(b.in.Migration.States, "How far a migration is. `needs_input` and `blocked`: the plan cannot be applied as it is. `outcome_unknown`: a target may or may not exist, and apply finds out. `failed`: the target backend rejected the agent.")
+	schemas["StateOfMigration"] = enumSchema(b.in.Migration.States, "How far a migration is. `needs_input` and `blocked`: the plan cannot be applied as it is. `outcome_unknown`: a target may or may not exist, and apply finds out. `failed`: the target backend rejected the agent. `drifted`: a verification found that the target differs from the plan.")
 	schemas["Finding"] = objectSchema("What happens to one field.", object{
 		"path":     stringSchema("a JSON pointer (RFC 6901) into the source agent; includes everything below it"),
 		"kind":     enumSchema(b.in.Migration.Kinds, "`manual`: needs a map entry or a manual step; `unsupported`: the value is lost"),
 		"severity": enumSchema(b.in.Migration.Severities, "`data_loss` must be accepted by name; `blocking` cannot be accepted"),
 		"message":  stringSchema("human-readable explanation"),
+		"fix":      stringSchema("the option of a plan that resolves the finding: `maps.` or `inputs.` and the field's name, or `architecture`"),
 		"from":     object{"description": "the value at the source"},
 		"to":       object{"description": "the value at the target"},
-	}, "from", "to")
+	}, "fix", "from", "to")
 	return schemas
 }
 
@@ -68,14 +69,15 @@ func (b *builder) migrationOptions() object {
 // migrationRequestSchemas returns the bodies of the migration routes.
 func migrationRequestSchemas(options object) object {
 	plan := object{
-		"source":         object{"type": "string", "minLength": 1, "description": "the id of the source agent"},
+		"source":         object{"type": "string", "minLength": 1, "description": "the id of the source agent, or an alias of it"},
 		"target_backend": object{"type": "string", "minLength": 1, "description": "the backend to migrate to"},
+		"batch":          object{"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$", "description": "a name for the migrations that are planned together; `GET /v1/migrations?batch=` selects them"},
 	}
 	for name, schema := range options {
 		plan[name] = schema
 	}
 	return object{
-		"MigrationPlanRequest": objectSchema("The agent to migrate, the target backend and the options.", plan, "architecture", "inputs", "maps", "transforms"),
+		"MigrationPlanRequest": objectSchema("The agent to migrate, the target backend and the options.", plan, "batch", "architecture", "inputs", "maps", "transforms"),
 		"MigrationApplyRequest": objectSchema("The plan to apply and the losses to accept.", object{
 			"plan_hash": stringSchema("the `plan_hash` of the plan that was reviewed"),
 			"accept":    stringsSchema("the accepted losses, by name, such as `data_loss:/avatar`"),
@@ -108,8 +110,10 @@ func (b *builder) migrationSummary() object {
 		"id":             stringSchema("`mig_…`"),
 		"state":          ref("schemas", "StateOfMigration"),
 		"source":         stringSchema("the id of the source agent"),
+		"source_name":    orNull(stringSchema("the name of the source agent; null if it has none")),
 		"target_backend": stringSchema("the backend to migrate to"),
-		"target":         orNull(stringSchema("the id of the new agent; null until it exists")),
+		"target":         orNull(stringSchema("the id of the new agent; null until it exists, and after a rollback has deleted it. A migration in state `rolled_back` with a target has left it at the provider")),
+		"batch":          orNull(stringSchema("the batch that it was planned in; null for none")),
 		"key_id":         stringSchema("the key that planned the migration"),
 		"version":        object{"type": "integer", "minimum": 1, "description": "incremented by each change"},
 		"plan_hash":      stringSchema("identifies the plan; required by apply"),
@@ -155,7 +159,7 @@ func (b *builder) migrationFields() object {
 	fields["manual"] = arraySchema(ref("schemas", "Finding"), "manual steps after the cutover")
 	fields["warnings"] = arraySchema(ref("schemas", "Warning"), "warnings of the step that was just performed")
 	fields["trail"] = arraySchema(objectSchema("An entry of the audit log.", object{
-		"at": timestampSchema("when"), "step": enumSchema(vocabulary.Steps, "the step"), "state": ref("schemas", "StateOfMigration"),
+		"at": timestampSchema("when"), "step": enumSchema(vocabulary.Steps, "the step"), "state": stringSchema("the state after the entry; `creating` while a create request is on its way"),
 		"key_id": stringSchema("the key that was used"), "request_id": stringSchema("the request that performed the step"), "detail": stringSchema("human-readable detail"),
 	}), "the audit log, oldest first")
 	return fields

@@ -53,6 +53,7 @@ var queryParameters = map[string]parameter{
 	"version":           {description: "Only if this is the current version of the alias.", schema: object{"type": "integer", "minimum": 1}},
 	"state":             {description: "Only migrations in one of these states.", schema: someValues, list: true},
 	"source":            {description: "Only migrations of this agent.", schema: someString},
+	"batch":             {description: "Only migrations that were planned in this batch.", schema: someString},
 	"source_backend":    {description: "Only migrations of agents of this backend.", schema: someString},
 	"target_backend":    {description: "Only migrations to this backend.", schema: someString},
 	"dry_run":           {description: "`true` performs all checks, sends nothing, and returns the requests that would be sent.", schema: object{"type": "boolean", "default": false}},

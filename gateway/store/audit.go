@@ -14,7 +14,7 @@ type AuditEntry struct {
 	KeyID     string
 	RequestID string
 	Step      string
-	State     string // of a migration, after the step
+	State     string // of a migration, after the step; empty stands for the state that is stored with it
 	Detail    string
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -19,6 +20,7 @@ type Migration struct {
 	TargetBackend string
 	Target        string // the id of an agent; empty until it is created
 	KeyID         string // the key that planned it
+	Batch         string // the migrations that were planned together with it; empty for none
 	// The credentials that it was planned with, hashed.
 	SourceCredential, TargetCredential string
 
@@ -34,7 +36,7 @@ type Migration struct {
 // ErrConflict is returned by WriteMigration if the migration has changed since it was read.
 var ErrConflict = errors.New("the migration was changed by another request")
 
-const migrationColumns = `id, version, state, source, target_backend, target, key_id, source_credential, target_credential, plan_hash, attempt, document, shadow_percent, shadow_until, created_at, updated_at`
+const migrationColumns = `id, version, state, source, target_backend, target, key_id, source_credential, target_credential, plan_hash, attempt, document, shadow_percent, shadow_until, created_at, updated_at, batch`
 
 func readMigrations(ctx context.Context, q querier, tail string, args ...any) (found []Migration, err error) {
 	rows, err := q.QueryContext(ctx, `SELECT `+migrationColumns+` FROM migrations `+tail, args...)
@@ -42,7 +44,7 @@ func readMigrations(ctx context.Context, q querier, tail string, args ...any) (f
 		var m Migration
 		var until, created, updated int64
 		err := rows.Scan(&m.ID, &m.Version, &m.State, &m.Source, &m.TargetBackend, &m.Target, &m.KeyID, &m.SourceCredential, &m.TargetCredential,
-			&m.PlanHash, &m.Attempt, &m.Document, &m.ShadowPercent, &until, &created, &updated)
+			&m.PlanHash, &m.Attempt, &m.Document, &m.ShadowPercent, &until, &created, &updated, &m.Batch)
 		m.ShadowUntil, m.CreatedAt, m.UpdatedAt = fromMillis(until), fromMillis(created), fromMillis(updated)
 		found = append(found, m)
 		return err
@@ -68,6 +70,7 @@ type MigrationQuery struct {
 	Source        string // the id of an agent
 	SourceBackend string
 	TargetBackend string
+	Batch         string
 	After         string // the id of the last migration of the previous page
 	Limit         int    // 0: no limit
 }
@@ -97,6 +100,9 @@ func (s *Store) Migrations(ctx context.Context, q MigrationQuery) (found []Migra
 	if q.TargetBackend != "" {
 		add("target_backend = $%d", q.TargetBackend)
 	}
+	if q.Batch != "" {
+		add("batch = $%d", q.Batch)
+	}
 	if q.After != "" {
 		add("id < $%d", q.After)
 	}
@@ -116,7 +122,7 @@ func (s *Store) Migrations(ctx context.Context, q MigrationQuery) (found []Migra
 }
 
 // routedStates are the states in which a migration is part of Routes.
-var routedStates = []string{"outcome_unknown", "applied", "verified", "shadowing", "cut_over"}
+var routedStates = []string{"outcome_unknown", "applied", "verified", "drifted", "shadowing", "cut_over"}
 
 func (m Migration) isShadowing() bool {
 	return m.State == "shadowing" && m.ShadowPercent > 0 && m.Target != ""
@@ -183,7 +189,7 @@ func (s *Store) WriteMigration(ctx context.Context, c MigrationChange) (stored M
 				return err
 			}
 		}
-		c.Audit.Subject, c.Audit.State = stored.ID, stored.State
+		c.Audit.Subject, c.Audit.State = stored.ID, cmp.Or(c.Audit.State, stored.State)
 		return insertAudit(ctx, tx, c.Audit)
 	})
 	return stored, err
@@ -209,13 +215,13 @@ func putMigrationAliases(ctx context.Context, tx *sql.Tx, migration string, alia
 
 func writeMigration(ctx context.Context, tx *sql.Tx, m Migration) error {
 	args := []any{m.ID, m.Version, m.State, m.Source, m.TargetBackend, m.Target, m.KeyID, m.SourceCredential, m.TargetCredential,
-		m.PlanHash, m.Attempt, m.Document, m.ShadowPercent, toMillis(m.ShadowUntil), toMillis(m.CreatedAt), toMillis(m.UpdatedAt)}
+		m.PlanHash, m.Attempt, m.Document, m.ShadowPercent, toMillis(m.ShadowUntil), toMillis(m.CreatedAt), toMillis(m.UpdatedAt), m.Batch}
 	if m.Version == 1 {
-		_, err := tx.ExecContext(ctx, `INSERT INTO migrations (`+migrationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`, args...)
+		_, err := tx.ExecContext(ctx, `INSERT INTO migrations (`+migrationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`, args...)
 		return err
 	}
 	result, err := tx.ExecContext(ctx, `UPDATE migrations SET version = $2, state = $3, source = $4, target_backend = $5, target = $6, key_id = $7, source_credential = $8, target_credential = $9,
-		plan_hash = $10, attempt = $11, document = $12, shadow_percent = $13, shadow_until = $14, created_at = $15, updated_at = $16 WHERE id = $1 AND version = $2 - 1`, args...)
+		plan_hash = $10, attempt = $11, document = $12, shadow_percent = $13, shadow_until = $14, created_at = $15, updated_at = $16, batch = $17 WHERE id = $1 AND version = $2 - 1`, args...)
 	if err != nil {
 		return err
 	}

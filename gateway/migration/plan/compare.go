@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -71,6 +73,25 @@ func Compare(planned normalize.Change, target *normalize.Agent, info *adapters.I
 		}
 	}
 	return results
+}
+
+// Tally describes results in a few words: "3 of 4 fields match (1 target_default)".
+func Tally(results []FieldResult) string {
+	count := map[Verdict]int{}
+	for _, r := range results {
+		count[r.Verdict]++
+	}
+	var others []string
+	for _, v := range Verdicts()[1:] {
+		if count[v] > 0 {
+			others = append(others, fmt.Sprintf("%d %s", count[v], v))
+		}
+	}
+	text := fmt.Sprintf("%d of %d fields match", count[Match], len(results))
+	if len(others) > 0 {
+		text += " (" + strings.Join(others, ", ") + ")"
+	}
+	return text
 }
 
 // Differences returns the paths of the fields that differ.

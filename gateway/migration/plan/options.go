@@ -50,7 +50,7 @@ func (p *planner) checkOptions() (violations []normalize.Violation) {
 		case f == normalize.FieldExtensions && ok:
 			report(pointer, normalize.UnknownField, "set a single extension field: extensions.NAME")
 		case !ok:
-			report(pointer, normalize.UnknownField, "unknown field%s", near(name))
+			report(pointer, normalize.UnknownField, "unknown field%s", near(name, fieldNames()))
 		case f.ReadOnly() || f == normalize.FieldStatus:
 			report(pointer, normalize.InvalidValue, "this field cannot be set")
 		case !p.to.Creates(f):
@@ -63,7 +63,7 @@ func (p *planner) checkOptions() (violations []normalize.Violation) {
 		f, ok := normalize.FieldByName(name)
 		switch {
 		case !ok:
-			report("/maps/"+name, normalize.UnknownField, "unknown field%s", near(name))
+			report("/maps/"+name, normalize.UnknownField, "unknown field%s", near(name, fieldNames()))
 			continue
 		case f.ReadOnly() || f == normalize.FieldExtensions || !p.to.Creates(f):
 			report("/maps/"+name, normalize.Unsupported, "%s does not support this field", p.to.Title)
@@ -100,14 +100,17 @@ func (p *planner) checkOptions() (violations []normalize.Violation) {
 	return violations
 }
 
-// near returns a hint at the field whose name is most similar, empty if none is.
-func near(name string) string {
-	var names []string
-	for _, f := range normalize.AllFields() {
-		names = append(names, f.Name())
-	}
+// near returns a hint at the most similar name, empty if none is similar.
+func near(name string, names []string) string {
 	if n := normalize.Nearest(name, names); n != "" {
 		return "; did you mean " + n + "?"
 	}
 	return ""
+}
+
+func fieldNames() (names []string) {
+	for _, f := range normalize.AllFields() {
+		names = append(names, f.Name())
+	}
+	return names
 }

@@ -53,12 +53,15 @@ func Severities() []Severity { return []Severity{Info, Warn, DataLoss, Blocking}
 // Finding says what becomes of one field. Path is a JSON pointer (RFC 6901) into the source
 // agent. The finding includes all values below it.
 type Finding struct {
-	Path     string         `json:"path"`
-	Kind     Kind           `json:"kind"`
-	Severity Severity       `json:"severity"`
-	Message  string         `json:"message"`
-	From     jsontext.Value `json:"from,omitzero"` // the source value
-	To       jsontext.Value `json:"to,omitzero"`   // the target value
+	Path     string   `json:"path"`
+	Kind     Kind     `json:"kind"`
+	Severity Severity `json:"severity"`
+	Message  string   `json:"message"`
+	// Fix is the option of a plan that resolves the finding: "maps." or "inputs." and the
+	// field's name, or "architecture". It is empty if none does.
+	Fix  string         `json:"fix,omitzero"`
+	From jsontext.Value `json:"from,omitzero"` // the source value
+	To   jsontext.Value `json:"to,omitzero"`   // the target value
 }
 
 // Loss returns the name by which a data loss is accepted, such as "data_loss:/avatar".
@@ -69,9 +72,25 @@ type Plan struct {
 	Findings []Finding
 	// Change is the content of the create request to the target.
 	Change normalize.Change
-	// Activate reports that the target is created inactive and has to be activated at
-	// cutover.
+	// Activate reports that the target stays inactive until the cutover activates it.
 	Activate bool
+	// Deactivate is the status to set right after the create request, because the provider
+	// creates agents active; empty for none.
+	Deactivate string
+}
+
+// SourceName returns the name of the source agent, empty if it has none.
+func (p Plan) SourceName() string {
+	for _, f := range p.Findings {
+		switch {
+		case f.Path != normalize.FieldName.Pointer():
+		case f.From != nil:
+			return textOf(f.From)
+		default: // an input has the same value, or the source has no name
+			return textOf(f.To)
+		}
+	}
+	return ""
 }
 
 // State returns Ready if the plan can be applied, MissingInput if inputs or maps can make

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,12 +63,20 @@ func TestMake(t *testing.T) {
 		{"required input, empty", "klen", "krosai", `"name":"Nn"`, Options{Inputs: map[string]jsontext.Value{"name": value(`""`)}}, "/name", NeedsInput, Blocking, MissingInput, `""`},
 		{"shorter than the target allows", "krosai", "talkifai", `"name":"N","system_prompt":"p"`, Options{Architecture: "text", Inputs: model}, "/name", NeedsInput, Blocking, MissingInput, `"N"`},
 		{"replaced by an input", "krosai", "talkifai", `"name":"N","system_prompt":"p"`, Options{Architecture: "text", Inputs: map[string]jsontext.Value{"model.id": value(`"m"`), "name": value(`"Longer"`)}}, "/name", Approximate, Warn, Ready, `"Longer"`},
-		{"field of other architectures", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","stt":{"provider":"deepgram"}`, Options{Architecture: "text", Inputs: model}, "/stt/provider", Approximate, Warn, Ready, `"deepgram"`},
+		{"engine without a map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","stt":{"provider":"deepgram"}`, Options{Architecture: "text", Inputs: model}, "/stt/provider", Manual, DataLoss, Ready, ""},
+		{"required engine without a map", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","tts":{"provider":"krosaimlingual"}`, Options{Architecture: "pipeline", Inputs: model}, "/tts/provider", Manual, Blocking, MissingInput, ""},
+		{"field of other architectures", "krosai", "talkifai", `"name":"Nn","system_prompt":"p","stt":{"provider":"deepgram"}`, Options{Architecture: "text", Inputs: model, Maps: map[string]map[string]jsontext.Value{"stt.provider": {"deepgram": value(`"deepgram"`)}}}, "/stt/provider", Approximate, Warn, Ready, `"deepgram"`},
 		{"unsupported greeting", "agenthuman", "krosai", `"name":"N","system_prompt":"p","greeting":"Hi"`, Options{}, "/greeting", Unsupported, DataLoss, Ready, ""},
 		{"greeting moved to the prompt", "agenthuman", "krosai", `"name":"N","system_prompt":"p","greeting":"Hi"`, Options{Transforms: []string{GreetingToPrompt}}, "/system_prompt", Approximate, Warn, Ready, `"p\n\nBegin the conversation with: Hi"`},
 		{"greeting without a prompt", "agenthuman", "talkifai", `"name":"Nn","system_prompt":"","greeting":"Hi"`, Options{Architecture: "text", Inputs: model, Transforms: []string{GreetingToPrompt}}, "/system_prompt", NeedsInput, Blocking, MissingInput, ""},
 		{"phone number", "klen", "krosai", `"name":"N","phone":{"number":"+1"}`, Options{}, "/phone/number", Manual, Warn, Ready, ""},
 		{"source without a status", "krosai", "talkifai", `"name":"Nn","system_prompt":"p"`, Options{Architecture: "text", Inputs: model}, "/status", Approximate, Warn, Ready, ""},
+		{"active source", "agenthuman", "talkifai", `"name":"Nn","system_prompt":"p","status":"active"`, Options{Architecture: "text", Inputs: model}, "/status", Exact, Info, Ready, ""},
+		{"active source, and a target that is created active", "talkifai", "agenthuman", `"name":"N","status":"active"`, Options{}, "/status", Exact, Warn, Ready, ""},
+		{"source without a status, and a target that is created active", "krosai", "agenthuman", `"name":"N"`, Options{}, "/status", Approximate, Warn, Ready, ""},
+		{"inactive source, and a target that is archived", "talkifai", "agenthuman", `"name":"N","status":"inactive"`, Options{}, "/status", Approximate, Warn, Ready, ""},
+		{"active source, and a target that is always live", "talkifai", "krosai", `"name":"N","status":"active"`, Options{}, "/status", Exact, Warn, Ready, ""},
+		{"source without a status, and a target that is always live", "klen", "krosai", `"name":"N"`, Options{}, "/status", Approximate, Warn, Ready, ""},
 		{"archived source", "agenthuman", "krosai", `"name":"N","status":"archived source"`, Options{}, "/status", Approximate, Warn, Ready, ""},
 		{"unsupported avatar", "agenthuman", "krosai", `"name":"N","avatar":{"id":"1","name":"A"}`, Options{}, "/avatar", Unsupported, DataLoss, Ready, ""},
 		{"avatar from an input", "krosai", "agenthuman", `"name":"N"`, Options{Inputs: map[string]jsontext.Value{"avatar.id": value(`"7"`)}}, "/avatar/id", Exact, Info, Ready, `"7"`},
@@ -97,6 +106,68 @@ func TestMake(t *testing.T) {
 		if got := string(plan.Change.Set[field]); got != c.sends && !strings.HasPrefix(c.path, "/extensions") && c.path != "/avatar" {
 			t.Errorf("%s: sends %s, want %s", c.name, got, c.sends)
 		}
+	}
+}
+
+// TestMake_Status: the target is out of service until the cutover wherever that is possible.
+func TestMake_Status(t *testing.T) {
+	for _, c := range []struct {
+		from, to, fields, deactivate string
+		activate                     bool
+	}{
+		{"krosai", "agenthuman", `"name":"N"`, "archived", true},
+		{"talkifai", "agenthuman", `"name":"N","status":"active"`, "archived", true},
+		{"talkifai", "agenthuman", `"name":"N","status":"inactive"`, "archived", false},
+		{"agenthuman", "talkifai", `"name":"Nn","status":"active"`, "", true},
+		{"agenthuman", "talkifai", `"name":"Nn","status":"archived"`, "", false},
+		{"talkifai", "krosai", `"name":"Nn","status":"active"`, "", false},
+	} {
+		from, to := info(t, c.from), info(t, c.to)
+		plan, violations := Make(agent(t, from, c.fields), from, to, Options{})
+		if len(violations) > 0 || plan.Activate != c.activate || plan.Deactivate != c.deactivate {
+			t.Errorf("%s to %s, %s: activate %v, deactivate %q: %v", c.from, c.to, c.fields, plan.Activate, plan.Deactivate, violations)
+		}
+	}
+}
+
+// TestMake_Hints: a finding names the option that resolves it, and a similar entry of the map.
+func TestMake_Hints(t *testing.T) {
+	krosai, talkifai := info(t, "krosai"), info(t, "talkifai")
+	source := agent(t, krosai, `"name":"Nn","model":{"id":"claude-3-opus-20240229"}`)
+	plan, violations := Make(source, krosai, talkifai, Options{Architecture: "text", Maps: map[string]map[string]jsontext.Value{"model.id": {"claude-3-opus-2024022": value(`"m"`)}}})
+	if len(violations) > 0 || plan.SourceName() != "Nn" {
+		t.Fatalf("%q, %v", plan.SourceName(), violations)
+	}
+	for path, want := range map[string][2]string{"/model/id": {"maps.model.id", "did you mean claude-3-opus-2024022?"}, "/system_prompt": {"inputs.system_prompt", "TalkifAI"}} {
+		i := slices.IndexFunc(plan.Findings, func(f Finding) bool { return f.Path == path })
+		if f := plan.Findings[i]; f.Fix != want[0] || !strings.Contains(f.Message, want[1]) {
+			t.Errorf("%+v, want %q", f, want)
+		}
+	}
+	plan, _ = Make(source, krosai, talkifai, Options{})
+	if i := slices.IndexFunc(plan.Findings, func(f Finding) bool { return f.Fix == "architecture" }); i < 0 {
+		t.Errorf("no finding asks for the architecture: %+v", plan.Findings)
+	}
+}
+
+// TestMake_EngineInTheTable: an engine is exact only if the table of the target lists it.
+func TestMake_EngineInTheTable(t *testing.T) {
+	other, talkifai := *info(t, "talkifai"), info(t, "talkifai")
+	other.Provider = "other"
+	for engine, want := range map[string]Kind{"openai": Exact, "whisper": Manual} {
+		source := agent(t, &other, `"name":"Nn","system_prompt":"p","realtime":{"provider":"`+engine+`"}`)
+		plan, _ := Make(source, &other, talkifai, Options{Architecture: "realtime"})
+		for _, f := range plan.Findings {
+			if f.Path == "/realtime/provider" && f.Kind != want {
+				t.Errorf("%s: %+v", engine, f)
+			}
+		}
+	}
+}
+
+func TestTally(t *testing.T) {
+	if got := Tally([]FieldResult{{"/a", Match}, {"/b", TargetDefault}, {"/c", Mismatch}}); got != "1 of 3 fields match (1 mismatch, 1 target_default)" {
+		t.Error(got)
 	}
 }
 

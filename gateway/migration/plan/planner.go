@@ -105,11 +105,11 @@ func (p *planner) field(f normalize.Field) {
 		p.architecture(value, shown)
 		return
 	}
+	if f == normalize.FieldStatus {
+		p.status(value, shown)
+		return
+	}
 	if !shown {
-		if f == normalize.FieldStatus && p.to.CreatesInactive {
-			p.plan.Activate = true
-			p.add(Finding{Path: path, Kind: Approximate, Severity: Warn, Message: p.from.Title + " reports no status: the target is created inactive, and activated at cutover unless the cutover sets activate to false"})
-		}
 		return // checkChange reports the field if the target requires it
 	}
 	if p.source.NotLoaded.Has(f) {
@@ -121,8 +121,6 @@ func (p *planner) field(f normalize.Field) {
 		p.add(Finding{Path: path, Kind: NotMigrated, Severity: Info, Message: "the target has a new id; after the cutover the old ids point to it", From: value})
 	case f.ReadOnly() || group(f) == "owner" || group(f) == "usage":
 		p.add(Finding{Path: path, Kind: NotMigrated, Severity: Info, Message: "specific to the source agent", From: value})
-	case f == normalize.FieldStatus:
-		p.status(value)
 	case empty(value):
 		p.add(Finding{Path: path, Kind: Exact, Severity: Info, Message: "empty", From: value})
 	case group(f) == "phone" && !p.to.Creates(f):
@@ -150,7 +148,7 @@ func (p *planner) move(f normalize.Field, value jsontext.Value) {
 	case Approximate:
 		found.Severity = Warn
 	case Manual:
-		found.Severity = DataLoss
+		found.Severity, found.Fix = DataLoss, "maps."+f.Name()
 	}
 	if to != nil {
 		p.plan.Change.Set[f] = to
@@ -168,30 +166,6 @@ func (p *planner) mayIgnore(f normalize.Field) bool {
 func (p *planner) targetArchitecture() string {
 	a, _ := p.plan.Change.Text(normalize.FieldArchitecture)
 	return a
-}
-
-// status decides about the status. Where the provider can create inactive agents, the target
-// becomes active at cutover only.
-func (p *planner) status(value jsontext.Value) {
-	path := normalize.FieldStatus.Pointer()
-	active := textOf(value) == normalize.StatusActive
-	switch {
-	case empty(value):
-		p.add(Finding{Path: path, Kind: Exact, Severity: Info, Message: "empty", From: value})
-	case p.to.CreatesInactive && active:
-		p.plan.Activate = true
-		p.add(Finding{Path: path, Kind: Exact, Severity: Info, Message: "created inactive, and activated at cutover", From: value, To: value})
-	case p.to.CreatesInactive:
-		kind, message := Exact, "created inactive, and stays inactive"
-		if textOf(value) != normalize.StatusInactive {
-			kind, message = Approximate, fmt.Sprintf("%s has no status %s: created inactive, and stays inactive", p.to.Title, value)
-		}
-		p.add(Finding{Path: path, Kind: kind, Severity: Info, Message: message, From: value, To: jsontext.Value(`"` + normalize.StatusInactive + `"`)})
-	case active:
-		p.add(Finding{Path: path, Kind: Exact, Severity: Info, Message: p.to.Title + " creates agents active", From: value})
-	default:
-		p.add(Finding{Path: path, Kind: Approximate, Severity: Warn, Message: fmt.Sprintf("%s creates agents active, not %s", p.to.Title, value), From: value})
-	}
 }
 
 // architecture sets the architecture that was requested.
@@ -297,9 +271,9 @@ func (p *planner) checkChange() {
 				f.Message = v.Message + "; " + f.Message
 				return
 			}
-			f.Kind, f.Message = NeedsInput, v.Message
-			if name := strings.ReplaceAll(strings.TrimPrefix(v.Pointer, "/"), "/", "."); v.Code == normalize.Required {
-				f.Message += fmt.Sprintf("; set inputs.%s", name)
+			f.Kind, f.Message, f.Fix = NeedsInput, v.Message, "inputs."+strings.ReplaceAll(strings.TrimPrefix(v.Pointer, "/"), "/", ".")
+			if v.Pointer == normalize.FieldArchitecture.Pointer() {
+				f.Fix = normalize.FieldArchitecture.Name()
 			}
 		})
 	}

@@ -10,6 +10,7 @@ const (
 	Blocked        = "blocked"
 	Applied        = "applied"
 	Verified       = "verified"
+	Drifted        = "drifted" // a verification found that the target differs from the plan
 	Shadowing      = "shadowing"
 	CutOver        = "cut_over"
 	Failed         = "failed"          // the target rejected the agent: none was created
@@ -17,9 +18,13 @@ const (
 	RolledBack     = "rolled_back"
 )
 
+// Creating is what the audit log shows instead of OutcomeUnknown while a create request is on
+// its way. No migration is in this state.
+const Creating = "creating"
+
 // States returns all states in their documented order.
 func States() []string {
-	return []string{Ready, MissingInput, Blocked, OutcomeUnknown, Applied, Verified, Shadowing, CutOver, Failed, RolledBack}
+	return []string{Ready, MissingInput, Blocked, OutcomeUnknown, Applied, Verified, Drifted, Shadowing, CutOver, Failed, RolledBack}
 }
 
 // Step is an operation on a migration.
@@ -43,11 +48,11 @@ func Steps() []Step {
 // allowedIn has the states in which each step is allowed.
 var allowedIn = map[Step][]string{
 	StepPlan:     {Ready, MissingInput, Blocked, Failed},
-	StepApply:    {Ready, Failed, OutcomeUnknown, Applied, Verified, Shadowing, CutOver},
-	StepVerify:   {Applied, Verified, Shadowing, CutOver},
+	StepApply:    {Ready, Failed, OutcomeUnknown, Applied, Verified, Drifted, Shadowing, CutOver},
+	StepVerify:   {Applied, Verified, Drifted, Shadowing, CutOver},
 	StepShadow:   {Verified, Shadowing},
-	StepCutover:  {Verified, Shadowing, CutOver},
-	StepRollback: {Ready, MissingInput, Blocked, Failed, OutcomeUnknown, Applied, Verified, Shadowing, CutOver, RolledBack},
+	StepCutover:  {Verified, Drifted, Shadowing, CutOver}, // compares again: refused while the target differs
+	StepRollback: {Ready, MissingInput, Blocked, Failed, OutcomeUnknown, Applied, Verified, Drifted, Shadowing, CutOver, RolledBack},
 }
 
 // Allowed reports whether a step is allowed in a state.
@@ -61,5 +66,5 @@ func Next(state string) []Step {
 // MayHaveTarget reports whether a target agent exists, or may exist, in a state. Such a
 // migration cannot be planned again: that could create a second target.
 func MayHaveTarget(state string) bool {
-	return slices.Contains([]string{OutcomeUnknown, Applied, Verified, Shadowing, CutOver}, state)
+	return slices.Contains([]string{OutcomeUnknown, Applied, Verified, Drifted, Shadowing, CutOver}, state)
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,16 +18,11 @@ import (
 var providerIDs = map[normalize.Field]string{
 	normalize.FieldModelID: "model", normalize.FieldVoiceID: "voice", normalize.FieldAvatarID: "avatar", normalize.FieldKnowledgeBaseIDs: "knowledge base",
 	normalize.FieldToolsBuiltin: "tool", normalize.FieldToolsCustom: "tool",
+	normalize.FieldSTTProvider: "speech-to-text engine", normalize.FieldTTSProvider: "text-to-speech engine", normalize.FieldRealtimeProvider: "realtime engine",
 }
 
-// freeText are the fields whose values providers may spell differently.
-var freeText = map[normalize.Field]bool{
-	normalize.FieldLanguage: true, normalize.FieldSTTProvider: true, normalize.FieldTTSProvider: true, normalize.FieldRealtimeProvider: true,
-}
-
-// commonSpelling matches the values of freeText fields that all providers spell the same: a
-// language tag (RFC 5646) or a company name in lower case.
-var commonSpelling = regexp.MustCompile(`^[a-z][a-z0-9_]*(-[A-Za-z0-9]{2,8})*$`)
+// languageTag matches a language tag (RFC 5646), which all providers spell the same.
+var languageTag = regexp.MustCompile(`^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
 
 // translate returns the target value for a source value, nil if it is unknown.
 func (p *planner) translate(f normalize.Field, value jsontext.Value) (to jsontext.Value, kind Kind, message string) {
@@ -50,18 +46,19 @@ func (p *planner) translate(f normalize.Field, value jsontext.Value) (to jsontex
 	case len(allowed) > 0 && slices.Contains(allowed, textOf(value)):
 		return value, Exact, "unchanged; the target accepts the same value"
 	case isProviderID:
-		return nil, Manual, p.askForMap(f, what, string(value))
-	case freeText[f] && !commonSpelling.MatchString(textOf(value)):
+		return nil, Manual, p.askForMap(what, string(value), near(textOf(value), slices.Sorted(maps.Keys(names))))
+	case f == normalize.FieldLanguage && !languageTag.MatchString(textOf(value)):
 		return value, Approximate, fmt.Sprintf("sent as %s spells it; %s does not document which values it accepts", p.from.Title, p.to.Title)
 	case len(allowed) > 0:
-		return nil, Manual, fmt.Sprintf("%s accepts %s: map the value to one of them in maps.%s", p.to.Title, strings.Join(allowed, ", "), f.Name())
+		return nil, Manual, fmt.Sprintf("%s accepts %s: map the value to one of them", p.to.Title, strings.Join(allowed, ", "))
 	}
 	return value, Exact, "unchanged"
 }
 
-// askForMap is the message of a provider's ids that only a map can translate.
-func (p *planner) askForMap(f normalize.Field, what, values string) string {
-	return fmt.Sprintf("%s ids differ between providers: map %s to %s ids in maps.%s", what, values, p.to.Title, f.Name())
+// askForMap is the message of a provider's ids that only a map can translate. The hint names
+// a similar entry of the map.
+func (p *planner) askForMap(what, values, hint string) string {
+	return fmt.Sprintf("each provider has its own %ss: map %s to a %s of %s%s", what, values, what, p.to.Title, hint)
 }
 
 // translateList translates the items of a list of provider ids. Items without a translation
@@ -92,7 +89,7 @@ func (p *planner) translateList(f normalize.Field, value jsontext.Value, names m
 		return nil, Manual, "the value cannot be encoded"
 	}
 	if len(missing) > 0 {
-		message := p.askForMap(f, providerIDs[f], strings.Join(missing, ", "))
+		message := p.askForMap(providerIDs[f], strings.Join(missing, ", "), "")
 		if len(translated) == 0 {
 			return nil, Manual, message
 		}

@@ -3,7 +3,7 @@ import { ago, clock, find, h } from './dom';
 
 // The response of /console/migrations.json: see migrations.go.
 interface Message { now: string; available: boolean; states: { state: string; count: number }[]; list: Migration[]; chosen: Chosen | null }
-interface Migration { id: string; state: string; source: string; target: string; key_id: string; updated_at: string; severities: Record<Severity, number> }
+interface Migration { id: string; state: string; name: string; source: string; target: string; key_id: string; updated_at: string; severities: Record<Severity, number> }
 interface Chosen { id: string; findings: Finding[]; shadow: Shadow | null; trail: Step[] }
 interface Finding { path: string; kind: string; severity: Severity }
 interface Shadow { percent: number; until: string; start: number; reads: number[]; fields: Record<string, number[]> }
@@ -12,7 +12,7 @@ type Severity = 'blocking' | 'data_loss' | 'warn' | 'info';
 
 const severities: Severity[] = ['blocking', 'data_loss', 'warn', 'info'];
 const severityLabels: Record<Severity, string> = { blocking: 'blocking', data_loss: 'lost', warn: 'to review', info: 'OK' };
-const needsAttention = new Set(['needs_input', 'blocked', 'failed', 'outcome_unknown']);
+const needsAttention = new Set(['needs_input', 'blocked', 'failed', 'outcome_unknown', 'drifted']);
 /** maxLines is how many fields the chart shows. */
 const maxLines = 4;
 const colors = ['--bad', '--warn', '--violet', '--good'];
@@ -56,7 +56,7 @@ function show() {
   const select = form.elements.namedItem('state') as HTMLSelectElement;
   if (select.options.length === 1) for (const { state } of message.states) select.append(h('option', { value: state }, state));
   const text = (form.elements.namedItem('text') as HTMLInputElement).value.trim().toLowerCase();
-  const matching = message.list.filter((m) => (!select.value || m.state === select.value) && (!text || `${m.id} ${m.source} ${m.target} ${m.key_id}`.toLowerCase().includes(text)));
+  const matching = message.list.filter((m) => (!select.value || m.state === select.value) && (!text || `${m.id} ${m.name} ${m.source} ${m.target} ${m.key_id}`.toLowerCase().includes(text)));
   const now = new Date(message.now);
   const items = matching.map((m) => row(m, now));
   for (const [id, r] of rows) {
@@ -88,7 +88,7 @@ function row(m: Migration, now: Date): HTMLLIElement {
   }
   r.button.setAttribute('aria-expanded', String(chosen === m.id));
   r.button.replaceChildren(
-    h('span', { class: 'what' }, h('code', {}, m.source), ' → ', h('code', {}, m.target)),
+    h('span', { class: 'what' }, m.name ? `${m.name} ` : '', h('small', {}, h('code', {}, m.source), ' → ', h('code', {}, m.target))),
     h('span', { class: `outcome ${needsAttention.has(m.state) ? 'warn' : m.state === 'cut_over' ? 'good' : 'quiet'}` }, m.state.replaceAll('_', ' ')),
     h('span', { class: 'sources' }, ...severities.filter((s) => m.severities[s]).map((s) => h('span', { class: `source ${s === 'blocking' ? 'error' : s === 'data_loss' ? 'partial' : ''}` }, `${m.severities[s]} ${severityLabels[s]}`))),
     h('span', { class: 'quiet' }, `${m.key_id}, ${ago(m.updated_at, now)}`),
