@@ -28,7 +28,7 @@ type backendsCommand struct {
 
 func newBackends(a *cli.App) *cobra.Command {
 	var f backendsCommand
-	c := cli.NewCommand("backends", "Show the capabilities of each backend.", cobra.NoArgs, func([]string) error { return f.run(a) })
+	c := cli.NewCommand("backends", "Show the capabilities of each backend.", cli.NoArgs, func([]string) error { return f.run(a) })
 	f.define(c, a)
 	c.Flags().BoolVar(&f.Probe, "probe", false, "List the agents of each backend once with each credential. Sends real requests to the providers.")
 	cli.JSONFlag(c, &f.JSON)

@@ -37,7 +37,7 @@ func (f configFlag) source(a *cli.App) config.Source {
 // newConfigInit returns `agentgw config init`.
 func newConfigInit(a *cli.App) *cobra.Command {
 	var f configFlag
-	c := cli.NewCommand("init", "Create a configuration file that explains every setting.", cobra.NoArgs, func([]string) error { return f.init(a) })
+	c := cli.NewCommand("init", "Create a configuration file that explains every setting.", cli.NoArgs, func([]string) error { return f.init(a) })
 	f.define(c, a)
 	return c
 }
@@ -78,7 +78,7 @@ type configCheck struct {
 
 func newConfigCheck(a *cli.App) *cobra.Command {
 	var f configCheck
-	c := cli.NewCommand("check", "Report all problems of the configuration. Resolves secret references too.", cobra.NoArgs, func([]string) error { return f.run(a) })
+	c := cli.NewCommand("check", "Report all problems of the configuration. Resolves secret references too.", cli.NoArgs, func([]string) error { return f.run(a) })
 	f.define(c, a)
 	cli.JSONFlag(c, &f.JSON)
 	return c
@@ -142,7 +142,7 @@ func configError(err error) error {
 }
 
 func newConfigSchema(a *cli.App) *cobra.Command {
-	return cli.NewCommand("schema", "Print the JSON Schema.", cobra.NoArgs, func([]string) error {
+	return cli.NewCommand("schema", "Print the JSON Schema.", cli.NoArgs, func([]string) error {
 		schema, err := config.Schema()
 		if err != nil {
 			return err

@@ -32,7 +32,7 @@ var logLevels = []string{"debug", "info", "warn", "error"}
 
 func newDemo(a *cli.App) *cobra.Command {
 	var f demo
-	c := cli.NewCommand("demo", "Run the gateway with emulated providers. No account needed.", cobra.NoArgs, func([]string) error { return f.run(a) })
+	c := cli.NewCommand("demo", "Run the gateway with emulated providers. No account needed.", cli.NoArgs, func([]string) error { return f.run(a) })
 	flags := c.Flags()
 	flags.StringVar(&f.Listen, "listen", defaultDemoListen, "`ADDRESS` of the API. If the default port is in use, a free one is chosen.")
 	flags.StringVar(&f.Admin, "admin", defaultDemoAdmin, "`ADDRESS` of the console and metrics, on loopback. If the default port is in use, a free one is chosen.")

@@ -25,7 +25,7 @@ const healthTimeout = 5 * time.Second
 
 func newHealthcheck(a *cli.App) *cobra.Command {
 	var f healthcheck
-	c := cli.NewCommand("healthcheck", "Ask the gateway on this machine whether it is ready, as a container's health check.", cobra.NoArgs, func([]string) error { return f.run(a) })
+	c := cli.NewCommand("healthcheck", "Ask the gateway on this machine whether it is ready, as a container's health check.", cli.NoArgs, func([]string) error { return f.run(a) })
 	f.define(c, a)
 	c.Flags().StringVar(&f.URL, "url", "", "The `URL` to request instead of /readyz at the configured address.")
 	return c

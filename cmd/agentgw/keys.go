@@ -22,7 +22,7 @@ type keysNew struct {
 
 func newKeysNew(a *cli.App) *cobra.Command {
 	var f keysNew
-	c := cli.NewCommand("new --id NAME", "Create a key. Prints it once, with the YAML for the configuration.", cobra.NoArgs, func([]string) error { return f.run(a) })
+	c := cli.NewCommand("new --id NAME", "Create a key. Prints it once, with the YAML for the configuration.", cli.NoArgs, func([]string) error { return f.run(a) })
 	flags := c.Flags()
 	flags.StringVar(&f.ID, "id", "", "`NAME` of the key in the configuration, in logs and in spans. Required.")
 	flags.BoolVar(&f.Test, "test", false, "Create a test key (agw_test_) instead of a live key (agw_live_).")

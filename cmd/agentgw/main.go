@@ -23,7 +23,7 @@ import (
 func main() {
 	// Libraries log there: net/http, for example, unsolicited responses of a collector.
 	log.SetOutput(io.Discard)
-	os.Exit(run(os.Args[1:], &cli.App{Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}))
+	os.Exit(run(os.Args[1:], &cli.App{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}))
 }
 
 // run executes a command line and returns the exit code.
@@ -35,7 +35,7 @@ func run(args []string, a *cli.App) int {
 	case err == nil:
 		return cli.ExitOK
 	case cli.IsUsage(err):
-		fmt.Fprintf(a.Stderr, "agentgw: %s\nsee: %s --help\n", err, command.CommandPath())
+		fmt.Fprintf(a.Stderr, "agentgw: %s\nsee: %s --help\n", cli.UsageText(err), command.CommandPath())
 		return cli.ExitUsage
 	}
 	fmt.Fprintf(a.Stderr, "agentgw: %s\n", err)

@@ -14,7 +14,7 @@ import (
 
 func newServe(a *cli.App) *cobra.Command {
 	var f configFlag
-	c := cli.NewCommand("serve", "Run the gateway.", cobra.NoArgs, func([]string) error { return serve(a, f) })
+	c := cli.NewCommand("serve", "Run the gateway.", cli.NoArgs, func([]string) error { return serve(a, f) })
 	f.define(c, a)
 	return c
 }

@@ -17,7 +17,7 @@ var (
 
 func newVersion(a *cli.App) *cobra.Command {
 	var asJSON bool
-	c := cli.NewCommand("version", "Print the version.", cobra.NoArgs, func([]string) error {
+	c := cli.NewCommand("version", "Print the version.", cli.NoArgs, func([]string) error {
 		if asJSON {
 			return a.PrintJSONLine(map[string]string{"version": version, "commit": commit, "go": runtime.Version()})
 		}

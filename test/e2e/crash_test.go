@@ -91,7 +91,9 @@ func (m *mover) until(step string) map[string]any {
 	var body map[string]any
 	var status int
 	waittest.Until(m.t, step, func() bool { status, body = m.once(step); return status == 200 })
-	m.target, _ = body["target"].(string)
+	if target, ok := body["target"].(string); ok { // null after it was deleted
+		m.target = target
+	}
 	return body
 }
 

@@ -65,6 +65,11 @@ func TestMigrate_Commands(t *testing.T) {
 	if _, errs, code := run(t, []string{"AGENTGW_KEY=x", "AGENTGW_URL=http://127.0.0.1:1"}, "migrate", "status"); code != 1 || !strings.Contains(errs, "no response from the gateway") {
 		t.Errorf("without a gateway: %d %s", code, errs)
 	}
+	// Engines are each provider's own: this maps file has a counterpart for those of KrosAI.
+	engines := filepath.Join(t.TempDir(), "engines.yaml")
+	if err := os.WriteFile(engines, []byte("stt.provider: {krosaimlingual: deepgram}\ntts.provider: {krosaimlingual: elevenlabs}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	says(1, "agent_not_found", "plan", "klen:999", "--to", "krosai")
 	says(1, "migration_not_found", "verify", "mig_none")
 	says(4, "/system_prompt", "plan", "klen:123", "--to", "talkifai", "--architecture", "text")
@@ -75,7 +80,7 @@ func TestMigrate_Commands(t *testing.T) {
 	if err := os.WriteFile(prompt, []byte("From a file.\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out := says(0, "ready", "plan", source, "--to", "talkifai", "--architecture", "text", "--set", "model.id=gpt-4o", "--set", "model.temperature=0.5", "--set", "system_prompt=@"+prompt)
+	out := says(0, "ready", "plan", source, "--to", "talkifai", "--architecture", "text", "--map", engines, "--set", "model.id=gpt-4o", "--set", "model.temperature=0.5", "--set", "system_prompt=@"+prompt)
 	id := migrationID.FindString(out)
 	says(1, "migration_state", "cutover", id)
 	says(0, "applied", "apply", id)
@@ -101,7 +106,7 @@ func TestMigrate_Commands(t *testing.T) {
 	says(5, "target_diverged", "rollback", w.diverged(p, id, target), "--delete-target")
 	says(0, "rolled_back", "rollback", id)
 
-	stale := migrationID.FindString(says(0, "ready", "plan", source, "--to", "talkifai", "--architecture", "text", "--set", "model.id=gpt-4o"))
+	stale := migrationID.FindString(says(0, "ready", "plan", source, "--to", "talkifai", "--architecture", "text", "--map", engines, "--set", "model.id=gpt-4o"))
 	ask(t, w.key, "PATCH", p.api+"/v1/agents/"+source, `{"name": "Changed"}`).wants(t, 200, "")
 	says(5, "plan_stale", "apply", stale)
 	lossy := migrationID.FindString(says(3, "ready", "plan", "klen:123", "--to", "krosai"))
@@ -154,7 +159,7 @@ func TestMigrate_BatchWaitsForQuota(t *testing.T) {
 		t.Errorf("%d rows, %v", len(rows), err)
 	}
 	for _, row := range rows[1:] {
-		if row[3] != "ready" || row[5] != "done" || !migrationID.MatchString(row[2]) {
+		if row[0] == "" || row[4] != "ready" || row[6] != "done" || !migrationID.MatchString(row[3]) {
 			t.Errorf("%v", row)
 		}
 	}
@@ -190,7 +195,7 @@ func TestMigrate_BatchCanBeInterrupted(t *testing.T) {
 		}
 	}
 	w.on.Store(&on)
-	args := []string{"migrate", "apply", "--all", "--from", "krosai", "--to", "talkifai", "--accept", "data_loss:/description", "--accept", "data_loss:/knowledge_base_ids", "--accept", "data_loss:/voice/id"}
+	args := []string{"migrate", "apply", "--all", "--from", "krosai", "--to", "talkifai", "--yes", "--accept", "data_loss:/stt/provider", "--accept", "data_loss:/tts/provider", "--accept", "data_loss:/description", "--accept", "data_loss:/knowledge_base_ids", "--accept", "data_loss:/voice/id"}
 	cmd := exec.Command(binary, args...)
 	cmd.Env = append(os.Environ(), "AGENTGW_URL="+p.api, "AGENTGW_KEY="+w.key)
 	var errs bytes.Buffer

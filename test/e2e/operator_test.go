@@ -150,12 +150,12 @@ func TestAudit(t *testing.T) {
 	if strings.Contains(p.stderr.String(), "TheSecretPrompt") || strings.Contains(p.stderr.String(), "Renamed") {
 		t.Error("the log has values")
 	}
-	if got := p.logged("request", `"method":"DELETE"`, `"status":204`, quoted, `"backend":"krosai"`, `"client":"127.0.0.1"`); len(got) != 1 {
-		t.Error("the access line of the delete has no agent, backend or client")
-	}
-	if got := p.logged("request", `"status":401`, `"auth_failure":"malformed"`); len(got) != 1 {
-		t.Error("the access line of a refused key does not say why")
-	}
+	waittest.Until(t, "the agent, the backend and the client in the access line of the delete", func() bool {
+		return len(p.logged("request", `"method":"DELETE"`, `"status":204`, quoted, `"backend":"krosai"`, `"client":"127.0.0.1"`)) == 1
+	})
+	waittest.Until(t, "the reason in the access line of a refused key", func() bool {
+		return len(p.logged("request", `"status":401`, `"auth_failure":"malformed"`)) == 1
+	})
 }
 
 // TestStart_SaysWhatIsServed tests the line at the start, the index pages, and that a second signal ends the

@@ -18,6 +18,7 @@ import (
 
 // App is the environment that commands run in.
 type App struct {
+	Stdin          io.Reader // nil if there is none
 	Stdout, Stderr io.Writer
 	Environ        []string // in the form of os.Environ
 }
@@ -48,16 +49,6 @@ func (a *App) PrintJSONLine(v any) error { return json.NewEncoder(a.Stdout).Enco
 // MarshalIndent returns v as indented JSON with a deterministic order of map keys.
 func MarshalIndent(v any) ([]byte, error) {
 	return jsonv2.Marshal(v, jsonv2.Deterministic(true), jsontext.WithIndent("  "))
-}
-
-// IsTerminal reports whether w is a terminal.
-func IsTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // Count returns "1 backend", "2 backends".

@@ -80,3 +80,15 @@ func missingValue(c *cobra.Command) (err error) {
 	})
 	return err
 }
+
+// NoArgs refuses positional arguments.
+func NoArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	if c.Flags().Lookup("config") != nil {
+		hint = "; to name a configuration file, use --config " + args[0]
+	}
+	return fmt.Errorf("%s takes no arguments, got %q%s", c.CommandPath(), args[0], hint)
+}

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Exit codes of every command.
@@ -50,4 +51,15 @@ func (e commandError) Unwrap() error { return e.error }
 func IsUsage(err error) bool {
 	_, ok := errors.AsType[commandError](err)
 	return err != nil && !ok
+}
+
+// UsageText returns the text of an error about the command line. It rewords what cobra says of
+// missing flags.
+func UsageText(err error) string {
+	names, ok := strings.CutPrefix(err.Error(), "required flag(s) ")
+	if !ok {
+		return err.Error()
+	}
+	names = strings.TrimSuffix(names, " not set")
+	return "missing --" + strings.ReplaceAll(strings.ReplaceAll(names, `", "`, " and --"), `"`, "")
 }

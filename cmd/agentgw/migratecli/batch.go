@@ -1,10 +1,8 @@
 package migratecli
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +12,7 @@ import (
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
 )
 
-// batchFlags are the flags for --all.
+// batchFlags are the flags for the output of a step over several agents.
 type batchFlags struct {
 	JSON    bool
 	Reports []string
@@ -22,13 +20,13 @@ type batchFlags struct {
 
 func (b *batchFlags) define(c *cobra.Command) {
 	cli.JSONFlag(c, &b.JSON)
-	c.Flags().StringArrayVar(&b.Reports, "report", nil, "With --all: write the result of each agent to `FILE`, in the format of its extension: .csv, .json or .html. Can be repeated.")
+	c.Flags().StringArrayVar(&b.Reports, "report", nil, "With several agents: write the result of each to `FILE`, in the format of its extension: .csv, .json or .html. Can be repeated.")
 }
 
-func (b batchFlags) check(all bool) error {
+func (b batchFlags) check(several bool) error {
 	for _, file := range b.Reports {
-		if !all {
-			return cli.UsageErrorf("--report requires --all")
+		if !several {
+			return cli.UsageErrorf("--report requires several agents")
 		}
 		if err := checkReportFile(file); err != nil {
 			return err
@@ -113,6 +111,7 @@ func (b *batch) finish(interrupted bool) error {
 
 // outcome is the result of a step for one agent.
 type outcome struct {
+	Name          string         `json:"name,omitempty"` // of the source agent
 	Source        string         `json:"source"`
 	TargetBackend string         `json:"target_backend"`
 	Migration     string         `json:"migration,omitempty"`
@@ -124,12 +123,13 @@ type outcome struct {
 	Losses        []string       `json:"losses,omitempty"`
 	Manual        []string       `json:"manual,omitempty"`   // paths with a manual step after the cutover
 	Warnings      []string       `json:"warnings,omitempty"` // warnings of the step
+	Findings      []finding      `json:"findings,omitempty"` // of a plan; with values if asked for
 	code          int            // exit code
 }
 
 // String is the progress line of the agent.
 func (o outcome) String() string {
-	line := o.Source + " " + o.Result
+	line := strings.TrimSpace(printable(o.Name)+" "+o.Source) + " " + o.Result
 	if o.State != "" {
 		line += " " + o.State
 	}
@@ -147,6 +147,7 @@ func (o outcome) String() string {
 
 // update copies the state of the migration into the outcome.
 func (o *outcome) update(m migration) {
+	o.Name, o.Source, o.TargetBackend = m.name(), m.Source, m.TargetBackend
 	o.Migration, o.State, o.Counts, o.Losses = m.ID, m.State, m.Counts, m.Losses
 	if m.Target != nil {
 		o.Target = *m.Target
@@ -166,6 +167,19 @@ func (o *outcome) update(m migration) {
 	}
 }
 
+// addFindings copies the findings that need a decision or a look, or all of them with their
+// values.
+func (o *outcome) addFindings(m migration, values bool) {
+	for _, f := range m.Plan.Findings {
+		if !values {
+			f.From, f.To = nil, nil
+		}
+		if values || f.Severity != "info" {
+			o.Findings = append(o.Findings, f)
+		}
+	}
+}
+
 // withError returns the outcome for an error.
 func (o outcome) withError(err error) outcome {
 	o.Result, o.Detail = "error", err.Error()
@@ -174,81 +188,4 @@ func (o outcome) withError(err error) outcome {
 	}
 	o.code = cli.ExitCode(withExitCode(err))
 	return o
-}
-
-// planAll plans all agents of a backend. Agents with a migration in progress are skipped.
-func planAll(a *cli.App, c *client, from, to string, body map[string]any, flags batchFlags) error {
-	ctx, stop := interruptible()
-	defer stop()
-	agents, err := listAgents(ctx, c, from, "basic")
-	if err != nil {
-		return withExitCode(err)
-	}
-	migrations, err := listMigrations(ctx, c, from, to, []string{"outcome_unknown", "applied", "verified", "shadowing", "cut_over"})
-	if err != nil {
-		return withExitCode(err)
-	}
-	inProgress := map[string]migration{}
-	for _, m := range migrations {
-		inProgress[m.Source] = m
-	}
-	b := newBatch(a, c, "plan", len(agents), flags)
-	for _, agent := range agents {
-		if ctx.Err() != nil {
-			break
-		}
-		o := outcome{Source: agent.ID, TargetBackend: to, Result: "done"}
-		if m, ok := inProgress[agent.ID]; ok {
-			o.update(m)
-			o.Result = "skipped"
-			b.add(o)
-			continue
-		}
-		body["source"] = agent.ID
-		var m migration
-		if err := c.call(context.WithoutCancel(ctx), "POST", "/v1/migrations", body, &m); err != nil {
-			b.add(o.withError(err))
-			continue
-		}
-		o.update(m)
-		o.code = cli.ExitCode(planError(m))
-		if paths := m.blockingPaths(); len(paths) > 0 {
-			o.Detail = "blocked by " + strings.Join(paths, ", ")
-		}
-		b.add(o)
-	}
-	return b.finish(ctx.Err() != nil)
-}
-
-// stepAll performs a step on all migrations in one of the states.
-func stepAll(a *cli.App, c *client, s selection, step string, body func(migration) any, states []string) error {
-	ctx, stop := interruptible()
-	defer stop()
-	all, err := listMigrations(ctx, c, s.From, s.To, states)
-	if err != nil {
-		return withExitCode(err)
-	}
-	if step != "rollback" {
-		slices.Reverse(all) // oldest first; a rollback begins with the newest
-	}
-	b := newBatch(a, c, step, len(all), s.batchFlags)
-	for _, m := range all {
-		if ctx.Err() != nil {
-			break
-		}
-		o := outcome{Source: m.Source, TargetBackend: m.TargetBackend, Result: "done"}
-		o.update(m)
-		var after migration
-		if err := c.call(context.WithoutCancel(ctx), "POST", migrationPath(m.ID)+"/"+step, body(m), &after); err != nil {
-			b.add(o.withError(err))
-			continue
-		}
-		o.update(after)
-		o.code = cli.ExitCode(stepError(after, step))
-		if o.code == exitDrift {
-			o.Result = "drift"
-		}
-		b.add(o)
-	}
-	return b.finish(ctx.Err() != nil)
 }

@@ -78,23 +78,55 @@ type apiError struct {
 	baseURL    string
 }
 
+// violation is one thing that is wrong with a request: a field of the body, by its JSON
+// pointer, or a query parameter.
 type violation struct {
-	Pointer string `json:"pointer"`
-	Message string `json:"message"`
+	Pointer   string `json:"pointer"`
+	Parameter string `json:"parameter"`
+	Message   string `json:"message"`
 }
 
-// Error returns the code, the detail and the violations that the detail does not repeat.
+// Error returns the code and what is wrong, in the words of the command line.
 func (e *apiError) Error() string {
 	if e.Code == "unauthenticated" {
 		return fmt.Sprintf("%s: %s rejected the key; check %s or --key", e.Code, e.baseURL, config.KeyVariable)
 	}
-	text := e.Code + ": " + e.Detail
+	var lines []string
+	repeated := false // by the violations
 	for _, v := range e.Errors {
-		if !strings.Contains(e.Detail, v.Message) || !strings.Contains(e.Detail, v.Pointer) {
-			text += "\n  " + v.Pointer + ": " + v.Message
+		lines = append(lines, v.flag()+": "+v.Message)
+		repeated = repeated || strings.HasSuffix(e.Detail, ": "+v.Message) || strings.Contains(e.Detail, v.Message+" (and ")
+	}
+	if !repeated {
+		lines = append([]string{e.Detail}, lines...)
+	}
+	return e.Code + ": " + strings.Join(lines, "\n  ")
+}
+
+// flags are the flags for the members of a request. A trailing slash stands for the members
+// below it.
+var flags = []struct{ member, flag string }{
+	{"/source", "agent"}, {"/target_backend", "--to"}, {"/architecture", "--architecture"}, {"/batch", "--batch"},
+	{"/inputs/", "--set "}, {"/maps/", "--map, section "}, {"/transforms", "--transform"}, {"/accept", "--accept"},
+	{"/percent", "--percent"}, {"/for", "--for"}, {"/delete_target", "--delete-target"},
+	{"source_backend", "--from"}, {"target_backend", "--to"}, {"backend", "--from"}, {"batch", "--batch"}, {"state", "--state"},
+	{"status", "--status"}, {"q", "--q"},
+}
+
+// flag returns the flag that sets the wrong value, or the member of the request if none does.
+func (v violation) flag() string {
+	name := cmp.Or(v.Pointer, v.Parameter)
+	for _, f := range flags {
+		rest, ok := strings.CutPrefix(name, f.member)
+		switch {
+		case !ok:
+		case strings.HasSuffix(f.member, "/"):
+			return f.flag + strings.ReplaceAll(rest, "/", ", value ")
+		case rest == "" || rest[0] == '/':
+			return f.flag
 		}
 	}
-	return text
+	return name
 }
 
 // call sends a request and decodes the response into out, which can be nil. It retries after

@@ -29,7 +29,7 @@ type mapsCommand struct {
 
 func newMaps(a *cli.App) *cobra.Command {
 	var m mapsCommand
-	c := cli.NewCommand("maps --from BACKEND --to BACKEND", "Create a maps file: the values (models, voices, …) that need a counterpart at the target.", cobra.NoArgs, func([]string) error { return m.run(a) })
+	c := cli.NewCommand("maps --from BACKEND --to BACKEND", "Create a maps file: the values (models, voices, engines, …) that need a counterpart at the target.", cli.NoArgs, func([]string) error { return m.run(a) })
 	m.define(c)
 	flags := c.Flags()
 	flags.StringVar(&m.From, "from", "", "The `BACKEND` to migrate from. Required.")
@@ -54,7 +54,7 @@ func (m *mapsCommand) run(a *cli.App) error {
 	if err != nil {
 		return withExitCode(err)
 	}
-	agents, err := listAgents(ctx, c, m.From, "full")
+	agents, err := listAgents(ctx, c, agentQuery{Backend: m.From, View: "full"})
 	if err != nil {
 		return withExitCode(err)
 	}
@@ -108,13 +108,13 @@ func unmappedValues(agents []listedAgent, from, to *adapters.Info, options migra
 		agent.Unavailable = from.Unavailable()
 		plan, violations := migrate.Make(agent, from, to, options)
 		if len(violations) > 0 {
-			return nil, cli.UsageErrorf("%s: %s", violations[0].Pointer, violations[0].Message)
+			return nil, cli.UsageErrorf("%s: %s", violation{Pointer: violations[0].Pointer}.flag(), violations[0].Message)
 		}
 		for _, f := range plan.Findings {
-			if f.Kind != migrate.Manual || f.Severity == migrate.Warn {
+			field, needsMap := strings.CutPrefix(f.Fix, "maps.")
+			if !needsMap {
 				continue
 			}
-			field := strings.ReplaceAll(strings.TrimPrefix(f.Path, "/"), "/", ".")
 			if values[field] == nil {
 				values[field] = map[string]int{}
 			}

@@ -1,6 +1,7 @@
 package migratecli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +13,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 )
 
 // Exit codes of the migrate commands, in addition to those of every command.
@@ -25,6 +29,8 @@ const (
 // migration is a migration in API responses. It has only the fields that are printed.
 type migration struct {
 	ID            string         `json:"id"`
+	SourceName    *string        `json:"source_name"`
+	Batch         *string        `json:"batch"`
 	State         string         `json:"state"`
 	Source        string         `json:"source"`
 	TargetBackend string         `json:"target_backend"`
@@ -44,22 +50,20 @@ type migration struct {
 }
 
 type finding struct {
-	Path     string `json:"path"`
-	Kind     string `json:"kind"`
-	Severity string `json:"severity"`
-	Message  string `json:"message"`
+	Path     string         `json:"path"`
+	Kind     string         `json:"kind"`
+	Severity string         `json:"severity"`
+	Message  string         `json:"message"`
+	Fix      string         `json:"fix,omitempty"`
+	From     jsontext.Value `json:"from,omitempty"`
+	To       jsontext.Value `json:"to,omitempty"`
 }
 
 type verification struct {
-	OK            bool           `json:"ok"`
-	SourceChanged bool           `json:"source_changed"`
-	TargetChanged bool           `json:"target_changed"`
-	Fields        []fieldVerdict `json:"fields"`
-}
-
-type fieldVerdict struct {
-	Path    string `json:"path"`
-	Verdict string `json:"verdict"`
+	OK            bool                  `json:"ok"`
+	SourceChanged bool                  `json:"source_changed"`
+	TargetChanged bool                  `json:"target_changed"`
+	Fields        []migrate.FieldResult `json:"fields"`
 }
 
 type shadow struct {
@@ -82,6 +86,21 @@ type auditEntry struct {
 	State  string    `json:"state"`
 	KeyID  string    `json:"key_id"`
 	Detail string    `json:"detail"`
+}
+
+// name returns the name of the source agent, empty if it has none.
+func (m migration) name() string { return deref(m.SourceName) }
+
+func (m migration) sourceBackend() string {
+	backend, _, _ := strings.Cut(m.Source, ":")
+	return backend
+}
+
+func deref(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
 }
 
 // target returns the id of the target agent, or the target backend until there is one.
@@ -127,6 +146,7 @@ type request struct {
 	json         bool                  // print the response as it is
 	print        func(migration)       // used unless json
 	result       func(migration) error // the error for a response that is not a success
+	keep         func(json.RawMessage) error
 }
 
 // run sends the request and prints the migration.
@@ -139,6 +159,11 @@ func (r request) run(a *cli.App, c *client) error {
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return fmt.Errorf("%s %s%s: invalid response: %w", r.method, c.baseURL, r.path, err)
 	}
+	if r.keep != nil {
+		if err := r.keep(raw); err != nil {
+			return err
+		}
+	}
 	if !r.json {
 		r.print(m)
 	} else if _, err := fmt.Fprintf(a.Stdout, "%s\n", raw); err != nil {
@@ -149,56 +174,76 @@ func (r request) run(a *cli.App, c *client) error {
 
 func migrationPath(id string) string { return "/v1/migrations/" + url.PathEscape(id) }
 
-// listMigrations returns all migrations that match, newest first. Empty arguments match all.
-func listMigrations(ctx context.Context, c *client, from, to string, states []string) (all []migration, err error) {
-	q := url.Values{"limit": {"500"}}
-	for name, value := range map[string]string{"source_backend": from, "target_backend": to, "state": strings.Join(states, ",")} {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
-	for {
-		var page struct {
-			Data       []migration `json:"data"`
-			NextCursor *string     `json:"next_cursor"`
-		}
-		if err := c.call(ctx, "GET", "/v1/migrations?"+q.Encode(), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Data...)
-		if page.NextCursor == nil {
-			return all, nil
-		}
-		q.Set("cursor", *page.NextCursor)
-	}
+// migrationQuery selects migrations. Empty fields match all.
+type migrationQuery struct {
+	From, To, Batch string
+	States          []string
 }
+
+// String describes the query: " from klen to krosai".
+func (q migrationQuery) String() (text string) {
+	for _, part := range [][2]string{{" from ", q.From}, {" to ", q.To}, {" in the batch ", q.Batch}, {" in state ", strings.Join(q.States, ", ")}} {
+		if part[1] != "" {
+			text += part[0] + part[1]
+		}
+	}
+	return text
+}
+
+// listMigrations returns all migrations that match, newest first.
+func listMigrations(ctx context.Context, c *client, query migrationQuery) ([]migration, error) {
+	q := url.Values{"limit": {"500"}}
+	setQuery(q, "source_backend", query.From, "target_backend", query.To, "batch", query.Batch, "state", strings.Join(query.States, ","))
+	return listAll[migration](ctx, c, "/v1/migrations", q)
+}
+
+// agentQuery selects agents of a backend. Empty fields but Backend and View match all.
+type agentQuery struct{ Backend, View, Status, Text string }
 
 // listedAgent is an agent in a list.
 type listedAgent struct {
-	ID  string
-	raw json.RawMessage
+	ID, Name string
+	raw      json.RawMessage
 }
 
-// listAgents returns all agents of a backend.
-func listAgents(ctx context.Context, c *client, backend, view string) (all []listedAgent, err error) {
-	q := url.Values{"backend": {backend}, "limit": {"500"}, "view": {view}, "require": {backend}, "collapse_migrated": {"false"}}
+// UnmarshalJSON keeps the whole agent beside what is printed.
+func (a *listedAgent) UnmarshalJSON(data []byte) error {
+	var named struct {
+		ID   string  `json:"id"`
+		Name *string `json:"name"`
+	}
+	err := json.Unmarshal(data, &named)
+	a.ID, a.Name, a.raw = named.ID, deref(named.Name), bytes.Clone(data)
+	return err
+}
+
+// listAgents returns all agents that match.
+func listAgents(ctx context.Context, c *client, query agentQuery) ([]listedAgent, error) {
+	q := url.Values{"backend": {query.Backend}, "limit": {"500"}, "view": {query.View}, "require": {query.Backend}, "collapse_migrated": {"false"}}
+	setQuery(q, "status", query.Status, "q", query.Text)
+	return listAll[listedAgent](ctx, c, "/v1/agents", q)
+}
+
+// setQuery sets parameters, given as names and values, that are not empty.
+func setQuery(q url.Values, namesAndValues ...string) {
+	for i := 0; i < len(namesAndValues); i += 2 {
+		if namesAndValues[i+1] != "" {
+			q.Set(namesAndValues[i], namesAndValues[i+1])
+		}
+	}
+}
+
+// listAll returns the items of all pages of a list.
+func listAll[T any](ctx context.Context, c *client, path string, q url.Values) (all []T, err error) {
 	for {
 		var page struct {
-			Data       []json.RawMessage `json:"data"`
-			NextCursor *string           `json:"next_cursor"`
+			Data       []T     `json:"data"`
+			NextCursor *string `json:"next_cursor"`
 		}
-		if err := c.call(ctx, "GET", "/v1/agents?"+q.Encode(), nil, &page); err != nil {
+		if err := c.call(ctx, "GET", path+"?"+q.Encode(), nil, &page); err != nil {
 			return nil, err
 		}
-		for _, raw := range page.Data {
-			var a struct {
-				ID string `json:"id"`
-			}
-			if err := json.Unmarshal(raw, &a); err != nil {
-				return nil, err
-			}
-			all = append(all, listedAgent{a.ID, raw})
-		}
+		all = append(all, page.Data...)
 		if page.NextCursor == nil {
 			return all, nil
 		}

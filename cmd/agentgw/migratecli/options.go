@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 // optionFlags are the options of a plan.
 type optionFlags struct {
 	To, Architecture    string
+	Inputs              string
 	Set, Map, Transform []string
 }
 
@@ -24,6 +26,7 @@ func (o *optionFlags) define(c *cobra.Command) {
 	flags.StringVar(&o.To, "to", "", "The target `BACKEND`. Required.")
 	flags.StringVar(&o.Architecture, "architecture", "", "Architecture `NAME` of the new agent, where the provider has several.")
 	flags.StringArrayVar(&o.Set, "set", nil, "Set a field of the new agent: `FIELD=VALUE`, such as model.id=gpt-4o, or FIELD=@FILE to read the value from a file. Can be repeated.")
+	flags.StringVar(&o.Inputs, "inputs", "", "A `FILE` with fields by agent. YAML: agent id, then field: value. CSV: a column \"agent\" and one for each field. Overrides --set.")
 	flags.StringArrayVar(&o.Map, "map", nil, "A maps `FILE`; agentgw migrate maps creates one. Can be repeated.")
 	flags.StringSliceVar(&o.Transform, "transform", nil, "Apply a transform by `NAME`: greeting_to_prompt appends a greeting that the target does not support to the system prompt.")
 	cli.RequireFlags(c, "to")
@@ -55,6 +58,19 @@ func (o optionFlags) body() (map[string]any, error) {
 		body["transforms"] = transforms
 	}
 	return body, nil
+}
+
+// perAgent are the fields that no two agents share.
+var perAgent = []string{"name", "system_prompt", "phone.number"}
+
+// checkSeveral returns an error if --set gives several agents a value that no two share.
+func (o optionFlags) checkSeveral() error {
+	for _, set := range o.Set {
+		if name, _, _ := strings.Cut(set, "="); slices.Contains(perAgent, name) {
+			return cli.UsageErrorf("--set %s: several agents would get the same %s; use --inputs FILE, which has values by agent", name, name)
+		}
+	}
+	return nil
 }
 
 // inputs returns the values of the --set flags.

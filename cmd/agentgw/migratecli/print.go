@@ -6,8 +6,12 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 )
 
 // findingKinds are the kinds of findings, in the order in which they are counted.
@@ -15,26 +19,37 @@ var findingKinds = []string{"exact", "approximate", "manual", "needs_input", "un
 
 func printMigrations(a *cli.App, all []migration) error {
 	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MIGRATION\tSTATE\tSOURCE\tTARGET\tEXACT\tAPPROX\tLOST\tNEXT")
+	fmt.Fprintln(w, "NAME\tMIGRATION\tSTATE\tSOURCE\tTARGET\tBATCH\tEXACT\tAPPROX\tLOST\tNEXT")
 	for _, m := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", m.ID, m.State, m.Source, m.target(), m.Counts["exact"], m.Counts["approximate"], len(m.Losses), strings.Join(m.Next, " "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", printable(m.name()), m.ID, m.State, m.Source, m.target(), deref(m.Batch), m.Counts["exact"], m.Counts["approximate"], len(m.Losses), strings.Join(m.Next, " "))
 	}
 	return w.Flush()
 }
 
-// printPlan prints the finding of each field, the most severe first.
-func printPlan(a *cli.App, m migration) {
-	fmt.Fprintf(a.Stdout, "%s  %s → %s  %s\n\n", m.ID, m.Source, m.target(), m.State)
+// printHead prints the line that names a migration.
+func printHead(a *cli.App, m migration) {
+	fmt.Fprintf(a.Stdout, "%s\n", strings.TrimSpace(fmt.Sprintf("%s  %s  %s → %s  %s", printable(m.name()), m.ID, m.Source, m.target(), m.State)))
+}
+
+// printPlan prints the finding of each field, the most severe first, and on request the values
+// below each.
+func printPlan(a *cli.App, m migration, values bool) {
+	printHead(a, m)
+	fmt.Fprintln(a.Stdout)
 	order := []string{"blocking", "data_loss", "warn", "info"}
 	slices.SortStableFunc(m.Plan.Findings, func(x, y finding) int {
 		return slices.Index(order, x.Severity) - slices.Index(order, y.Severity)
 	})
-	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SEVERITY\tFIELD\tKIND\tMESSAGE")
-	for _, f := range m.Plan.Findings {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Severity, f.Path, f.Kind, f.Message)
+	if values {
+		printValues(a, m.Plan.Findings)
+	} else {
+		w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "SEVERITY\tFIELD\tKIND\tMESSAGE")
+		for _, f := range m.Plan.Findings {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Severity, f.Path, f.Kind, f.Message+f.hint())
+		}
+		_ = w.Flush()
 	}
-	_ = w.Flush()
 	var counts []string
 	for _, kind := range findingKinds {
 		counts = append(counts, fmt.Sprintf("%d %s", m.Counts[kind], kind))
@@ -42,10 +57,64 @@ func printPlan(a *cli.App, m migration) {
 	fmt.Fprintf(a.Stdout, "\n%s\n", strings.Join(counts, ", "))
 }
 
+// hint names the flag that resolves a finding.
+func (f finding) hint() string {
+	switch field, isMap := strings.CutPrefix(f.Fix, "maps."); {
+	case f.Fix == "":
+		return ""
+	case isMap:
+		return fmt.Sprintf(" (--map, section %s)", field)
+	case f.Fix == "architecture":
+		return " (--architecture NAME)"
+	default:
+		return fmt.Sprintf(" (--set %s=VALUE)", strings.TrimPrefix(f.Fix, "inputs."))
+	}
+}
+
+// printValues prints each finding with the value at the source (-) and at the target (+), or
+// the one value that both have (=).
+func printValues(a *cli.App, findings []finding) {
+	for _, f := range findings {
+		fmt.Fprintf(a.Stdout, "%s  %s  %s  %s\n", f.Severity, f.Path, f.Kind, f.Message+f.hint())
+		if f.From != nil && string(f.From) == string(f.To) {
+			printValue(a, "=", f.To)
+			continue
+		}
+		printValue(a, "-", f.From)
+		printValue(a, "+", f.To)
+	}
+}
+
+// printValue prints a value, each line after a sign; nothing if there is none.
+func printValue(a *cli.App, sign string, value jsontext.Value) {
+	if value == nil {
+		return
+	}
+	text := string(value)
+	if value.Kind() == '"' {
+		if plain, err := jsontext.AppendUnquote(nil, value); err == nil {
+			text = string(plain)
+		}
+	}
+	for line := range strings.Lines(text) {
+		fmt.Fprintf(a.Stdout, "    %s %s\n", sign, printable(strings.TrimRight(line, "\r\n")))
+	}
+}
+
+// printable replaces control characters, which could steer a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
+
 // printStep prints the result of a step. The step "status" prints everything.
 func printStep(a *cli.App, m migration, step string) {
 	status := step == "status"
-	fmt.Fprintf(a.Stdout, "%s  %s → %s  %s\n", m.ID, m.Source, m.target(), m.State)
+	printHead(a, m)
 	if m.Verification != nil && (status || step == "verify" || step == "apply") {
 		printVerification(a, m.Verification)
 	}
@@ -71,16 +140,19 @@ func printStep(a *cli.App, m migration, step string) {
 	}
 }
 
+// verdictLegend explains the verdicts whose names do not.
+var verdictLegend = map[migrate.Verdict]string{
+	migrate.NotPersisted:  " (a value was sent, and the target has none)",
+	migrate.TargetDefault: " (no value was sent; the target has a default)",
+}
+
 func printVerification(a *cli.App, v *verification) {
-	matches := 0
 	for _, f := range v.Fields {
-		if f.Verdict == "match" {
-			matches++
-		} else {
-			fmt.Fprintf(a.Stdout, "  %s: %s\n", f.Path, f.Verdict)
+		if f.Verdict != migrate.Match {
+			fmt.Fprintf(a.Stdout, "  %s: %s%s\n", f.Path, f.Verdict, verdictLegend[f.Verdict])
 		}
 	}
-	fmt.Fprintf(a.Stdout, "  %d of %d fields match\n", matches, len(v.Fields))
+	fmt.Fprintf(a.Stdout, "  %s\n", migrate.Tally(v.Fields))
 	if v.SourceChanged {
 		fmt.Fprintln(a.Stdout, "  the source has changed since the plan; the cutover copies the changes, unless they lose more than was accepted")
 	}

@@ -140,9 +140,9 @@ func (r report) write(file string) error {
 
 func (r report) csv(out *bytes.Buffer) error {
 	w := csv.NewWriter(out)
-	rows := [][]string{append([]string{"source", "target_backend", "migration", "state", "target", "result", "detail", "losses", "by_hand", "warnings"}, findingKinds...)}
+	rows := [][]string{append([]string{"name", "source", "target_backend", "migration", "state", "target", "result", "detail", "losses", "manual_steps", "warnings"}, findingKinds...)}
 	for _, o := range r.Outcomes {
-		row := []string{o.Source, o.TargetBackend, o.Migration, o.State, o.Target, o.Result, o.Detail, strings.Join(o.Losses, " "), strings.Join(o.Manual, " "), strings.Join(o.Warnings, "; ")}
+		row := []string{o.Name, o.Source, o.TargetBackend, o.Migration, o.State, o.Target, o.Result, o.Detail, strings.Join(o.Losses, " "), strings.Join(o.Manual, " "), strings.Join(o.Warnings, "; ")}
 		for _, kind := range findingKinds {
 			row = append(row, strconv.Itoa(o.Counts[kind]))
 		}

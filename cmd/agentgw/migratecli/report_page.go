@@ -4,9 +4,11 @@ import (
 	"cmp"
 	_ "embed"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	g "maragu.dev/gomponents"
 	h "maragu.dev/gomponents/html"
 )
@@ -34,27 +36,58 @@ func (r report) page() g.Node {
 				}),
 			),
 			h.Table(
-				h.Tr(headings("source", "target", "migration", "state", "result"),
-					g.Map(findingKinds, func(kind string) g.Node { return number(h.Th, kind) }),
-					headings("losses", "manual steps", "warnings")),
+				h.Tr(headings("agent", "target", "result", "fields", "losses", "manual steps, warnings")),
 				g.Map(r.Outcomes, func(o outcome) g.Node { return o.row() }),
 			),
 		),
 	))
 }
 
-// row renders the table row of an agent.
+// row renders the table row of an agent, its name first.
 func (o outcome) row() g.Node {
-	result := o.Result
+	result := strings.TrimSpace(o.Result + " " + o.State)
 	if o.Detail != "" {
 		result += ": " + o.Detail
 	}
 	return h.Tr(
-		h.Td(h.Code(g.Text(o.Source))), h.Td(h.Code(g.Text(cmp.Or(o.Target, o.TargetBackend)))), h.Td(h.Code(g.Text(o.Migration))),
-		h.Td(g.Text(o.State)), h.Td(g.Text(result)),
-		g.Map(findingKinds, func(kind string) g.Node { return number(h.Td, strconv.Itoa(o.Counts[kind])) }),
-		joined(o.Losses), joined(o.Manual), joined(o.Warnings),
+		h.Td(g.Text(o.Name), g.If(o.Name != "", h.Br()), id(o.Source), h.Br(), id(o.Migration)),
+		h.Td(id(cmp.Or(o.Target, o.TargetBackend))),
+		h.Td(g.Text(result)),
+		h.Td(g.Text(o.countText()), o.details()),
+		joined(o.Losses), joined(append(slices.Clone(o.Manual), o.Warnings...)),
 	)
+}
+
+// id renders an id in grey.
+func id(text string) g.Node { return h.Code(h.Class("id"), g.Text(text)) }
+
+// countText lists the kinds of findings that there are.
+func (o outcome) countText() string {
+	var counts []string
+	for _, kind := range findingKinds {
+		if n := o.Counts[kind]; n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, kind))
+		}
+	}
+	return strings.Join(counts, ", ")
+}
+
+// details renders the findings, and their values if the report has them.
+func (o outcome) details() g.Node {
+	if len(o.Findings) == 0 {
+		return nil
+	}
+	return h.Details(h.Summary(g.Text("findings")), h.Ul(g.Map(o.Findings, func(f finding) g.Node {
+		return h.Li(h.Code(g.Text(f.Path)), g.Text(" "+f.Severity+": "+f.Message+f.hint()), valueNode(h.Del, f.From), valueNode(h.Ins, f.To))
+	})))
+}
+
+// valueNode renders a value as deleted or inserted text; nothing if there is none.
+func valueNode(element func(...g.Node) g.Node, value jsontext.Value) g.Node {
+	if value == nil {
+		return nil
+	}
+	return h.Pre(element(g.Text(string(value))))
 }
 
 func headings(names ...string) g.Node {

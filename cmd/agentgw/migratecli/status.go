@@ -2,6 +2,9 @@ package migratecli
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +17,9 @@ type statusCommand struct {
 	ID       string
 	States   []string
 	From, To string
+	Batch    string
+	Quiet    bool
+	Diff     bool
 	JSON     bool
 }
 
@@ -28,6 +34,9 @@ func newStatus(a *cli.App) *cobra.Command {
 	flags.StringSliceVar(&s.States, "state", nil, "Only migrations in one of these `STATES`.")
 	flags.StringVar(&s.From, "from", "", "Only migrations from this `BACKEND`.")
 	flags.StringVar(&s.To, "to", "", "Only migrations to this `BACKEND`.")
+	flags.StringVar(&s.Batch, "batch", "", "Only migrations of the batch `NAME`.")
+	flags.BoolVarP(&s.Quiet, "quiet", "q", false, "Print ids only, one per line.")
+	flags.BoolVar(&s.Diff, "diff", false, "With a migration: show the values at the source (-) and at the target (+).")
 	cli.JSONFlag(c, &s.JSON)
 	return c
 }
@@ -41,18 +50,73 @@ func (s *statusCommand) run(a *cli.App) error {
 		return request{
 			method: "GET", path: migrationPath(s.ID), json: s.JSON,
 			print: func(m migration) {
-				printPlan(a, m)
+				printPlan(a, m, s.Diff)
 				printStep(a, m, "status")
 			},
 			result: func(migration) error { return nil },
 		}.run(a, c)
 	}
-	all, err := listMigrations(context.Background(), c, s.From, s.To, cli.NonEmpty(s.States))
+	all, err := listMigrations(context.Background(), c, migrationQuery{From: s.From, To: s.To, Batch: s.Batch, States: cli.NonEmpty(s.States)})
 	if err != nil {
 		return withExitCode(err)
 	}
-	if s.JSON {
-		return a.PrintJSON(map[string]any{"object": "list", "data": all})
+	return printList(a, all, s.JSON, s.Quiet)
+}
+
+// newOrphans returns `agentgw migrate orphans`.
+func newOrphans(a *cli.App) *cobra.Command {
+	var s statusCommand
+	c := cli.NewCommand("orphans", "List the target agents that a rollback left at a provider.", cli.NoArgs, func([]string) error { return s.orphans(a) })
+	c.Long = c.Short + `
+
+To delete them:
+  agentgw migrate orphans --quiet > orphans.txt
+  agentgw migrate rollback --ids orphans.txt --delete-target`
+	s.define(c)
+	c.Flags().StringVar(&s.To, "to", "", "Only at this `BACKEND`.")
+	c.Flags().BoolVarP(&s.Quiet, "quiet", "q", false, "Print the ids of the migrations only, one per line.")
+	cli.JSONFlag(c, &s.JSON)
+	return c
+}
+
+// orphans lists the rolled back migrations whose target still exists.
+func (s *statusCommand) orphans(a *cli.App) error {
+	c, err := s.connect(a)
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	rolledBack, err := listMigrations(ctx, c, migrationQuery{To: s.To, States: []string{"rolled_back"}})
+	if err != nil {
+		return withExitCode(err)
+	}
+	var left []migration
+	for _, m := range rolledBack {
+		if m.Target == nil {
+			continue
+		}
+		err := c.call(ctx, "GET", "/v1/agents/"+url.PathEscape(*m.Target)+"?resolve=none", nil, nil)
+		if e, ok := errors.AsType[*apiError](err); ok && e.Code == "agent_not_found" {
+			continue // somebody else has deleted it
+		}
+		if err != nil {
+			return withExitCode(err)
+		}
+		left = append(left, m)
+	}
+	return printList(a, left, s.JSON, s.Quiet)
+}
+
+// printList prints migrations as a table, as JSON, or as ids only.
+func printList(a *cli.App, all []migration, asJSON, idsOnly bool) error {
+	switch {
+	case asJSON:
+		return a.PrintJSON(map[string]any{"object": "list", "data": append([]migration{}, all...)})
+	case idsOnly:
+		for _, m := range all {
+			fmt.Fprintln(a.Stdout, m.ID)
+		}
+		return nil
 	}
 	return printMigrations(a, all)
 }
