@@ -6,13 +6,16 @@ COMMIT     ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 # that nothing calls: a sixth of the binary.
 TAGS       := grpcnotrace
 LDFLAGS    := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+# Advisories of known vulnerabilities. Pinned, so that a commit passes or fails for ever: a newer
+# version is a commit of its own (`make vuln VULNDB=latest` looks for news).
+VULNDB     ?= v0.0.0-20261105234957-e22db6528018
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The race detector needs a C compiler; a machine with only Go and make still
 # runs every test, without it.
 RACE := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test-programs test soak fmt vet lint bench bench-compare benchmarks fuzz docs console check clean
+.PHONY: help build demo test-programs test soak fmt vet lint vuln image bench bench-compare benchmarks fuzz docs console check clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +49,12 @@ vet: ## Run go vet.
 lint: ## Run staticcheck.
 	go run $(STATICCHECK) ./...
 
+vuln: ## Fail if the program can reach a known vulnerability of a module (govulncheck).
+	go run ./test/internal/vuln -db $(VULNDB) ./cmd/agentgw
+
+image: ## Build the container image agentgw:VERSION.
+	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t agentgw:$(VERSION) -t agentgw .
+
 bench: ## Measure the gateway against bare limits, into docs/performance (needs wrk; ten minutes; measures nginx if it is installed).
 	go run ./test/bench
 
@@ -63,14 +72,14 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s).
 	  done; \
 	done
 
-docs: ## Write the generated parts of the documentation anew.
+docs: ## Write the generated parts of the documentation, and NOTICE, again.
 	go test ./gateway -run '^TestExamples$$' -update
-	go test ./test/docs -run '^TestGenerated$$' -update
+	go test ./test/docs -run '^(TestGenerated|TestNotice)$$' -update
 
-console: ## Build the operators' page anew, from gateway/console/web.
+console: ## Build the operators' page from gateway/console/web.
 	cd gateway/console/web && npm ci && npm run check && npm run build
 
-check: fmt vet lint test benchmarks ## What CI runs: all of the above that can fail.
+check: fmt vet lint vuln test benchmarks ## What CI runs: all of the above that can fail.
 
 clean: ## Remove what was built.
 	rm -rf bin dist

@@ -84,6 +84,7 @@ func Build(in Input) ([]byte, error) {
 		"openapi": "3.1.0",
 		"info": object{
 			"title": "agentgw", "version": in.Version, "description": about,
+			"license": object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
 			"contact": object{"name": "the operator of this gateway"},
 		},
 		"servers":  []object{{"url": ".", "description": "this gateway, wherever a proxy put it"}},

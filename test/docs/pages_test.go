@@ -83,6 +83,11 @@ func runPage(t *testing.T, page string) {
 				}
 				got := sh(t, 0, strings.Join(append(exports, at(running, command)), "; "))
 				checkShown(t, command, got, all[i+1])
+			case strings.HasPrefix(command, "bin/agentgw config init --config "):
+				created := filepath.Join(root, strings.TrimPrefix(command, "bin/agentgw config init --config "))
+				_ = os.Remove(created) // of a test that was killed
+				t.Cleanup(func() { _ = os.Remove(created) })
+				sh(t, 0, command)
 			case strings.HasPrefix(command, "bin/agentgw serve"):
 				serves(t, command)
 			case strings.HasPrefix(command, "bin/agentgw "):
@@ -132,7 +137,7 @@ func TestPages_AreComplete(t *testing.T) {
 
 // TestReferences tests that the make targets and pages that are named exist.
 func TestReferences(t *testing.T) {
-	for _, target := range regexp.MustCompile("`make ([a-z]+)`").FindAllStringSubmatch(read(t, "README.md"), -1) {
+	for _, target := range regexp.MustCompile("`make ([a-z]+)").FindAllStringSubmatch(read(t, "README.md")+read(t, "CONTRIBUTING.md")+read(t, "SECURITY.md")+read(t, "docs/operations.md"), -1) {
 		if !strings.Contains(read(t, "Makefile"), "\n"+target[1]+":") {
 			t.Errorf("the Makefile has no target %s", target[1])
 		}
@@ -141,7 +146,11 @@ func TestReferences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range append(files, filepath.Join(root, "README.md")) {
+	roots, err := filepath.Glob(filepath.Join(root, "*.md"))
+	if err != nil || len(roots) < 4 {
+		t.Fatal(roots, err)
+	}
+	for _, f := range append(files, roots...) {
 		page, err := filepath.Rel(root, f)
 		if err != nil {
 			t.Fatal(err)

@@ -215,7 +215,7 @@ func TestCommands(t *testing.T) {
 	f(2, "", `unknown command "old" for agentgw keys`, "keys", "old")
 	f(2, "", "see: agentgw serve --help", "serve", "now")
 	f(2, "", "unknown flag: --cnfig\nsee: agentgw serve --help", "serve", "--cnfig", "x")
-	f(2, "", `required flag(s) "id" not set`, "keys", "new")
+	f(2, "", `missing --id`, "keys", "new")
 	f(2, "", `--scope "agents:all": want one of agents:read, `, "keys", "new", "--id", "a", "--scope", "agents:read,agents:all")
 	f(0, `["agents:read","migrations:write"]`, "", "keys", "new", "--id", "a", "--json", "--scope", "agents:read", "--scope", "migrations:write")
 	f(2, "", `--log "loud": want one of debug, info, warn, error`, "demo", "--log", "loud")
