@@ -194,7 +194,7 @@ func (d *demo) explain(a *cli.App, api, admin string, notes []string) {
 	fmt.Fprintf(a.Stdout, `agentgw demo: four emulated providers. No request leaves this machine.
 
   agents   http://%[1]s/v1/agents
-  docs     http://%[1]s/docs (interactive; paste the key)
+  docs     http://%[1]s/docs#key=%[3]s
   console  http://%[2]s/console
   metrics  http://%[2]s/metrics
   key      %[3]s
