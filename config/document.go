@@ -81,6 +81,9 @@ func keepText(node *yaml.Node) {
 // yamlMessage returns the text of a YAML error on one line, without the library's prefixes.
 func yamlMessage(err error) string {
 	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "yaml: "), "unmarshal errors:")
+	if strings.Contains(text, "cannot start any token") {
+		text += "; indent with spaces, not with tabs"
+	}
 	return strings.Join(strings.Fields(text), " ")
 }
 

@@ -45,13 +45,13 @@ func (s Source) environment(schema compiled) (environment, Problems) {
 			continue
 		}
 		path := strings.Split(strings.ToLower(rest), "__")
-		if len(path) > 1 && path[0] == "backends" && !normalize.ValidBackendName(path[1]) {
-			message := "is not a backend's name"
-			if dashed := strings.ReplaceAll(path[1], "_", "-"); normalize.ValidBackendName(dashed) {
-				message += "; did you mean " + strings.ToUpper(dashed) + "?"
+		if len(path) > 1 && path[0] == "backends" {
+			// Shells cannot set a variable with a dash, and no backend's name has an underscore.
+			path[1] = strings.ReplaceAll(path[1], "_", "-")
+			if !normalize.ValidBackendName(path[1]) {
+				problems = append(problems, Problem{Path: path[:2], Origin: name, Message: "is not a backend's name"})
+				continue
 			}
-			problems = append(problems, Problem{Path: path[:2], Origin: name, Message: message})
-			continue
 		}
 		at := schema.find(path)
 		if path[0] == "keys" || at != nil && at.Type == "object" {

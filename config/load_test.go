@@ -165,6 +165,7 @@ func TestLoad_Problems(t *testing.T) {
 	f("backend without settings", "    provider: klen\n    base_url: https://api.klen.ai/api/v1\n", "", "config.yaml:4: backends.zeta.base_url: is required", "config.yaml:4: backends.zeta.provider: is required")
 	f("certificate without key", "  listen:", "  tls: {cert_file: a.pem}\n  listen:", "config.yaml:2: server.tls: set both cert_file and key_file, or neither")
 	f("duplicate key", "  listen:", "  listen: a:1\n  listen:", `config.yaml: line 3: mapping key "listen" already defined at line 2`)
+	f("indented with a tab", "  listen:", "\tlisten:", "config.yaml: line 2: found character that cannot start any token; indent with spaces, not with tabs")
 	f("not YAML", "server:", "server: [", "config.yaml: line 2: did not find expected ',' or ']'")
 
 	t.Run("bad backend name that a key maps to", func(t *testing.T) {
@@ -174,7 +175,7 @@ func TestLoad_Problems(t *testing.T) {
 		checkProblems(t, valid, []string{"AGENTGW_KEYS__0__ID=x"}, []string{"AGENTGW_KEYS__0__ID: keys.0.id: cannot be set by an environment variable; set it in the file"})
 	})
 	t.Run("backend with underscores in a variable", func(t *testing.T) {
-		checkProblems(t, strings.ReplaceAll(valid, "alpha:", "al-pha:"), []string{"AGENTGW_BACKENDS__AL_PHA__TIMEOUT=7s"}, []string{"AGENTGW_BACKENDS__AL_PHA__TIMEOUT: backends.al_pha: is not a backend's name; did you mean AL-PHA?"})
+		checkProblems(t, strings.ReplaceAll(valid, "alpha:", "al-pha:"), []string{"AGENTGW_BACKENDS__AL_PHA__TIMEOUT=soon"}, []string{`AGENTGW_BACKENDS__AL_PHA__TIMEOUT: backends.al-pha.timeout: "soon" is not a duration such as 15s or 1m30s`})
 		c, err := load(t, strings.ReplaceAll(valid, "alpha:", "al-pha:"), "AGENTGW_BACKENDS__AL-PHA__TIMEOUT=7s")
 		if err != nil || c.Backends[1].Timeout.D() != 7*time.Second {
 			t.Error(err)

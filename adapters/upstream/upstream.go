@@ -225,15 +225,24 @@ func (c *Client) limitOf(op adapters.Operation) int64 {
 func (c *Client) failure(req *adapters.Request, kind normalize.Kind, cause error) *normalize.Error {
 	return &normalize.Error{
 		Kind: kind, Provider: c.options.Provider, Op: string(req.Op), Err: cause,
-		Message: c.explain(kind, req.Op),
+		Message: c.explain(kind, req.Op, cause),
 	}
 }
 
-func (c *Client) explain(kind normalize.Kind, op adapters.Operation) string {
+func (c *Client) explain(kind normalize.Kind, op adapters.Operation, cause error) string {
 	switch kind {
 	case normalize.KindConnect:
-		return "no connection to base_url: its name does not resolve or nothing listens there"
+		if _, ok := errors.AsType[*net.DNSError](cause); ok {
+			return "no connection: the name in base_url does not resolve"
+		}
+		return "no connection: nothing accepts connections at base_url"
 	case normalize.KindTLS:
+		if _, ok := errors.AsType[tls.RecordHeaderError](cause); ok {
+			return "the TLS handshake failed: base_url is https, and the server there speaks no TLS"
+		}
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](cause); ok {
+			return "the TLS handshake failed: the certificate of base_url is not valid for its name, or not trusted"
+		}
 		return "the TLS handshake with base_url failed"
 	case normalize.KindReset:
 		return "the connection broke before the first byte of a response"

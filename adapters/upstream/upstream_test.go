@@ -184,9 +184,14 @@ func TestRoundTrip_RefusesWhatIsNotOneRequest(t *testing.T) {
 }
 
 func TestRoundTrip_FailureKinds(t *testing.T) {
-	f := func(name string, c *Client, want normalize.Kind) {
+	f := func(name string, c *Client, want normalize.Kind, explained ...string) {
 		t.Helper()
 		_, err := get(c, acme)
+		for _, text := range explained {
+			if e, ok := errors.AsType[*normalize.Error](err); !ok || !strings.Contains(e.Message, text) {
+				t.Errorf("%s: %v, want the explanation %q", name, err, text)
+			}
+		}
 		if normalize.KindOf(err) != want {
 			t.Errorf("%s: %v, want %s", name, err, want)
 		}
@@ -199,12 +204,12 @@ func TestRoundTrip_FailureKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused.Close()
-	f("connection refused", newTestClient(t, "http://"+refused.Addr().String()+"/canary"), normalize.KindConnect)
-	f("name not found", newTestClient(t, "http://canary.invalid"), normalize.KindConnect)
+	f("connection refused", newTestClient(t, "http://"+refused.Addr().String()+"/canary"), normalize.KindConnect, "nothing accepts connections")
+	f("name not found", newTestClient(t, "http://canary.invalid"), normalize.KindConnect, "does not resolve")
 
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer secure.Close()
-	f("unknown authority", newTestClient(t, secure.URL), normalize.KindTLS)
+	f("unknown authority", newTestClient(t, secure.URL), normalize.KindTLS, "not trusted")
 	if _, err := get(newTestClient(t, secure.URL, trust(secure)), acme); err != nil {
 		t.Errorf("a known authority: %v", err)
 	}
@@ -232,7 +237,7 @@ func TestRoundTrip_FailureKinds(t *testing.T) {
 			w.Header().Set("X-Large", strings.Repeat("x", maxResponseHeaderBytes+1))
 		}
 	})
-	f("https to plain http", newTestClient(t, strings.Replace(plain, "http:", "https:", 1)), normalize.KindTLS)
+	f("https to plain http", newTestClient(t, strings.Replace(plain, "http:", "https:", 1)), normalize.KindTLS, "speaks no TLS")
 	f("too large", newTestClient(t, plain+"/large"), normalize.KindTooLarge)
 	f("announced too large", newTestClient(t, plain+"/announced"), normalize.KindTooLarge)
 	f("too large in chunks", newTestClient(t, plain+"/chunked"), normalize.KindTooLarge)

@@ -127,6 +127,9 @@ func (b *backendsCommand) probe(a *cli.App, c *config.Config) error {
 	} else if err := printProbes(a, probes); err != nil {
 		return err
 	}
+	if len(probes) == 0 {
+		return fmt.Errorf("nothing was probed: no key has a credential for a backend; create a key with agentgw keys new")
+	}
 	if failed > 0 {
 		return fmt.Errorf("%d of %d probes failed", failed, len(probes))
 	}
