@@ -78,7 +78,7 @@ type Error struct {
 	// Relayed is what the provider said, without secrets; empty unless the backend relays it.
 	// It is for the caller only, and not part of Error.
 	Relayed string
-	Err             error  // the cause, for errors.Is; never shown to a caller
+	Err     error // the cause, for errors.Is; never shown to a caller
 }
 
 func (e *Error) Error() string {
