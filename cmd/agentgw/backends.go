@@ -128,7 +128,7 @@ func (b *backendsCommand) probe(a *cli.App, c *config.Config) error {
 		return err
 	}
 	if len(probes) == 0 {
-		return fmt.Errorf("nothing was probed: no key has a credential for a backend; create a key with agentgw keys new")
+		fmt.Fprintln(a.Stderr, "warning: nothing was probed, because no key has a credential for a backend; agentgw keys new creates a key")
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d of %d probes failed", failed, len(probes))
