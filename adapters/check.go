@@ -182,6 +182,9 @@ func (l Limit) checkText(pointer, text string) []normalize.Violation {
 	case l.MaxLength > 0 && length > l.MaxLength:
 		return []normalize.Violation{violation(pointer, normalize.TooLong, fmt.Sprintf("must have at most %d characters, got %d", l.MaxLength, length))}
 	case length < l.MinLength:
+		if length == 0 {
+			return []normalize.Violation{violation(pointer, normalize.InvalidValue, "must not be empty")}
+		}
 		return []normalize.Violation{violation(pointer, normalize.InvalidValue, fmt.Sprintf("must have at least %d characters, got %d", l.MinLength, length))}
 	case l.OneOf != nil && !slices.Contains(l.OneOf, text):
 		return []normalize.Violation{violation(pointer, normalize.InvalidValue, l.oneOfMessage(text))}

@@ -104,7 +104,7 @@ func TestMigrate_Commands(t *testing.T) {
 		t.Errorf("%v, %v", printed["id"], err)
 	}
 	says(5, "target_diverged", "rollback", w.diverged(p, id, target), "--delete-target")
-	says(0, "rolled_back", "rollback", id)
+	says(0, "the target is inactive", "rollback", id)
 
 	stale := migrationID.FindString(says(0, "ready", "plan", source, "--to", "talkifai", "--architecture", "text", "--map", engines, "--set", "model.id=gpt-4o"))
 	ask(t, w.key, "PATCH", p.api+"/v1/agents/"+source, `{"name": "Changed"}`).wants(t, 200, "")

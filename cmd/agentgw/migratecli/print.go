@@ -87,7 +87,7 @@ func printValues(a *cli.App, findings []finding) {
 
 // printValue prints a value, each line after a sign; nothing if there is none.
 func printValue(a *cli.App, sign string, value jsontext.Value) {
-	if value == nil {
+	if value == nil || value.Kind() == 'n' {
 		return
 	}
 	text := string(value)
@@ -117,6 +117,9 @@ func printStep(a *cli.App, m migration, step string) {
 	printHead(a, m)
 	if m.Verification != nil && (status || step == "verify" || step == "apply") {
 		printVerification(a, m.Verification)
+	}
+	if n := len(m.Trail); n > 0 && (step == "cutover" || step == "rollback") {
+		fmt.Fprintf(a.Stdout, "  %s\n", m.Trail[n-1].Detail)
 	}
 	if m.Shadow != nil && (status || step == "shadow") {
 		printShadow(a, m.Shadow)
