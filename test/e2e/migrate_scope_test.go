@@ -168,6 +168,9 @@ func TestMigrate_PlanFile(t *testing.T) {
 		t.Fatalf("%v, %v", info, err)
 	}
 	w.says(p, 2, "create 2 agents of krosai at talkifai", append([]string{"apply", file}, acceptEngines...)...)
+	if out := w.says(p, 2, "apply: 2 agents", append([]string{"apply", file}, acceptEngines...)...); strings.Contains(out, "nothing for") {
+		t.Errorf("%s", out)
+	}
 	// Another plan of one agent replaces the reviewed one.
 	w.migrates(p, 3, "plan", two, "--to", "talkifai", "--architecture", "text", "--set", "model.id=gpt-4o", "--set", "name=Another")
 	out := w.says(p, 5, "plan_stale", append([]string{"apply", file, "--yes"}, acceptEngines...)...)
@@ -177,6 +180,8 @@ func TestMigrate_PlanFile(t *testing.T) {
 	w.migrates(p, 3, plan...)
 	w.says(p, 0, "applied", append([]string{"apply", file, "--yes"}, acceptEngines...)...)
 	list := ask(t, w.key, "GET", p.api+"/v1/agents?backend=talkifai&limit=1000&require=all", "", "Cache-Control: no-cache").text
+	ids := writeFile(t, "ids.txt", w.says(p, 0, "mig_", "status", "--to", "talkifai", "--quiet"))
+	w.says(p, 2, "nothing for 2 agents in another state", append([]string{"apply", "--ids", ids}, acceptEngines...)...)
 	for _, name := range []string{"First", "Second"} {
 		if strings.Count(list, fmt.Sprintf("%q", name)) == 0 {
 			t.Errorf("no agent is called %s", name)

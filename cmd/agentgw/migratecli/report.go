@@ -147,7 +147,7 @@ func (r report) csv(out *bytes.Buffer) error {
 			row = append(row, strconv.Itoa(o.Counts[kind]))
 		}
 		for i, cell := range row { // spreadsheets would evaluate these as formulas
-			if cell != "" && strings.ContainsRune("=+-@", rune(cell[0])) {
+			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
 				row[i] = "'" + cell
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // TestReportPage_Escapes: values of providers and callers are escaped everywhere.
@@ -11,13 +13,14 @@ func TestReportPage_Escapes(t *testing.T) {
 	const evil = `<script>alert("1")</script>`
 	var page bytes.Buffer
 	r := report{Step: evil, Total: 1, Outcomes: []outcome{{
-		Source: evil, TargetBackend: evil, Migration: evil, State: evil, Target: evil, Result: evil, Detail: evil,
+		Name: evil, Source: evil, TargetBackend: evil, Migration: evil, State: evil, Target: evil, Result: evil, Detail: evil,
 		Losses: []string{evil}, Manual: []string{evil}, Warnings: []string{evil},
+		Findings: []finding{{Path: evil, Severity: evil, Message: evil, From: jsontext.Value(evil), To: jsontext.Value(evil)}},
 	}}}
 	if err := r.page().Render(&page); err != nil {
 		t.Fatal(err)
 	}
-	const want = 13 // title, heading, two in the summary, nine in the row
+	const want = 19 // title, heading, two in the summary, ten in the row, five in its finding
 	if got := page.String(); strings.Contains(got, "<script") || strings.Count(got, "&lt;script&gt;") != want {
 		t.Errorf("%d escaped values, want %d, in\n%s", strings.Count(got, "&lt;script&gt;"), want, got)
 	}

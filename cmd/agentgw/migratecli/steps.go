@@ -119,7 +119,7 @@ func newRollback(a *cli.App) *cobra.Command {
 	}}
 	c := newStep(a, "rollback", "Point the ids back to the source agent and deactivate the target.", s, func() error {
 		if deleteTarget {
-			s.effect = "delete"
+			s.effect = effectDelete
 		}
 		return nil
 	})
@@ -163,11 +163,11 @@ func (s *step) run(a *cli.App) error {
 	case len(selected) == 0:
 		fmt.Fprintf(a.Stderr, "nothing to do: no migration in this scope is in a state for %s (%s); agentgw migrate status lists them\n", s.name, strings.Join(statesBefore[s.name], ", "))
 	case s.effect != "" && !s.Yes:
-		if err := a.Confirm(describe(s.name, effects[s.effect], selected), "--yes"); err != nil {
+		if err := a.Confirm(s.describe(selected), "--yes"); err != nil {
 			return err
 		}
 	case s.effect != "":
-		fmt.Fprintln(a.Stderr, describe(s.name, effects[s.effect], selected))
+		fmt.Fprintln(a.Stderr, s.describe(selected))
 	}
 	if s.name == "rollback" {
 		slices.Reverse(selected) // newest first
