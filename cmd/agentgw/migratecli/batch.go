@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli/client"
 )
 
 // batchFlags are the flags for the output of a step over several agents.
@@ -47,12 +48,12 @@ type batch struct {
 }
 
 // newBatch shows the progress as a bar on a terminal, and as one line per agent otherwise.
-func newBatch(a *cli.App, c *client, step string, total int, flags batchFlags) *batch {
+func newBatch(a *cli.App, c *client.Client, step string, total int, flags batchFlags) *batch {
 	b := &batch{app: a, step: step, flags: flags, total: total}
 	if cli.IsTerminal(a.Stderr) {
 		b.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(a.Stderr), progressbar.OptionSetDescription(step), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
 	}
-	c.onWait = func(code string, wait time.Duration) {
+	c.OnWait = func(code string, wait time.Duration) {
 		if b.bar != nil {
 			b.bar.Describe(fmt.Sprintf("%s (%s: waiting %s)", step, code, wait))
 			return
@@ -111,20 +112,20 @@ func (b *batch) finish(interrupted bool) error {
 
 // outcome is the result of a step for one agent.
 type outcome struct {
-	Name          string         `json:"name,omitempty"` // of the source agent
-	Source        string         `json:"source"`
-	TargetBackend string         `json:"target_backend"`
-	Migration     string         `json:"migration,omitempty"`
-	State         string         `json:"state"`
-	Target        string         `json:"target,omitempty"`
-	Result        string         `json:"result"` // done, skipped, drift, error or an API error code
-	Detail        string         `json:"detail,omitempty"`
-	Counts        map[string]int `json:"counts,omitempty"`
-	Losses        []string       `json:"losses,omitempty"`
-	Manual        []string       `json:"manual,omitempty"`   // paths with a manual step after the cutover
-	Warnings      []string       `json:"warnings,omitempty"` // warnings of the step
-	Findings      []finding      `json:"findings,omitempty"` // of a plan; with values if asked for
-	code          int            // exit code
+	Name          string           `json:"name,omitempty"` // of the source agent
+	Source        string           `json:"source"`
+	TargetBackend string           `json:"target_backend"`
+	Migration     string           `json:"migration,omitempty"`
+	State         string           `json:"state"`
+	Target        string           `json:"target,omitempty"`
+	Result        string           `json:"result"` // done, skipped, drift, error or an API error code
+	Detail        string           `json:"detail,omitempty"`
+	Counts        map[string]int   `json:"counts,omitempty"`
+	Losses        []string         `json:"losses,omitempty"`
+	Manual        []string         `json:"manual,omitempty"`   // paths with a manual step after the cutover
+	Warnings      []string         `json:"warnings,omitempty"` // warnings of the step
+	Findings      []client.Finding `json:"findings,omitempty"` // of a plan; with values if asked for
+	code          int              // exit code
 }
 
 // String is the progress line of the agent.
@@ -146,8 +147,8 @@ func (o outcome) String() string {
 }
 
 // update copies the state of the migration into the outcome.
-func (o *outcome) update(m migration) {
-	o.Name, o.Source, o.TargetBackend = m.name(), m.Source, m.TargetBackend
+func (o *outcome) update(m client.Migration) {
+	o.Name, o.Source, o.TargetBackend = m.Name(), m.Source, m.TargetBackend
 	o.Migration, o.State, o.Counts, o.Losses = m.ID, m.State, m.Counts, m.Losses
 	if m.Target != nil {
 		o.Target = *m.Target
@@ -169,7 +170,7 @@ func (o *outcome) update(m migration) {
 
 // addFindings copies the findings that need a decision or a look, or all of them with their
 // values.
-func (o *outcome) addFindings(m migration, values bool) {
+func (o *outcome) addFindings(m client.Migration, values bool) {
 	for _, f := range m.Plan.Findings {
 		if !values {
 			f.From, f.To = nil, nil
@@ -183,7 +184,7 @@ func (o *outcome) addFindings(m migration, values bool) {
 // withError returns the outcome for an error.
 func (o outcome) withError(err error) outcome {
 	o.Result, o.Detail = "error", err.Error()
-	if e, ok := errors.AsType[*apiError](err); ok {
+	if e, ok := errors.AsType[*client.Error](err); ok {
 		o.Result, o.Detail = e.Code, e.Detail
 	}
 	o.code = cli.ExitCode(withExitCode(err))

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli/client"
 )
 
 // move is where migrations lead.
@@ -28,12 +29,12 @@ var effects = map[string]func(n string, m move) string{
 }
 
 // describe returns what the step does to the migrations, by backend.
-func (s *step) describe(migrations []migration) string {
+func (s *step) describe(migrations []client.Migration) string {
 	counts := map[move]int{}
 	rest := 0
 	for _, m := range migrations {
 		if s.affects(m) {
-			counts[move{m.sourceBackend(), m.TargetBackend}]++
+			counts[move{m.SourceBackend(), m.TargetBackend}]++
 		} else {
 			rest++
 		}
@@ -49,7 +50,7 @@ func (s *step) describe(migrations []migration) string {
 }
 
 // affects reports whether the step changes something for a migration in its state.
-func (s *step) affects(m migration) bool {
+func (s *step) affects(m client.Migration) bool {
 	if s.effect == effectDelete {
 		return m.Target != nil || m.State == "outcome_unknown"
 	}

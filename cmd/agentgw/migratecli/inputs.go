@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli/client"
 )
 
 // agentInputs are the fields that --inputs sets, by agent and field.
@@ -106,7 +107,7 @@ func (in agentInputs) with(body map[string]any, a selectedAgent) map[string]any 
 
 // unusedMapEntries returns the entries of the maps that no planned agent has, which may be
 // misspelled: `model.id: "gpt-3"`.
-func unusedMapEntries(body map[string]any, planned []migration) (unused []string) {
+func unusedMapEntries(body map[string]any, planned []client.Migration) (unused []string) {
 	entries, _ := body["maps"].(map[string]map[string]any)
 	used := map[string]map[string]bool{}
 	for _, m := range planned {

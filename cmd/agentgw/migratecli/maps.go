@@ -17,20 +17,21 @@ import (
 	"github.com/agentgw/agentgw/adapters"
 	"github.com/agentgw/agentgw/adapters/all"
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli/client"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 	"github.com/agentgw/agentgw/normalize"
 )
 
 // mapsCommand is `agentgw migrate maps`.
 type mapsCommand struct {
-	serverFlags
+	client.Flags
 	From, To, Architecture, Out string
 }
 
 func newMaps(a *cli.App) *cobra.Command {
 	var m mapsCommand
 	c := cli.NewCommand("maps --from BACKEND --to BACKEND", "Create a maps file: the values (models, voices, engines, …) that need a counterpart at the target.", cli.NoArgs, func([]string) error { return m.run(a) })
-	m.define(c)
+	m.Define(c)
 	flags := c.Flags()
 	flags.StringVar(&m.From, "from", "", "The `BACKEND` to migrate from. Required.")
 	flags.StringVar(&m.To, "to", "", "The `BACKEND` to migrate to. Required.")
@@ -41,7 +42,7 @@ func newMaps(a *cli.App) *cobra.Command {
 }
 
 func (m *mapsCommand) run(a *cli.App) error {
-	c, err := m.connect(a)
+	c, err := m.Connect(a)
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (m *mapsCommand) run(a *cli.App) error {
 	if err != nil {
 		return withExitCode(err)
 	}
-	agents, err := listAgents(ctx, c, agentQuery{Backend: m.From, View: "full"})
+	agents, err := c.Agents(ctx, client.AgentQuery{Backend: m.From, View: "full"})
 	if err != nil {
 		return withExitCode(err)
 	}
@@ -81,11 +82,11 @@ func (m *mapsCommand) run(a *cli.App) error {
 }
 
 // providerOf returns the capability table of the provider of a backend.
-func providerOf(ctx context.Context, c *client, backend string) (*adapters.Info, error) {
+func providerOf(ctx context.Context, c *client.Client, backend string) (*adapters.Info, error) {
 	var b struct {
 		Provider string `json:"provider"`
 	}
-	if err := c.call(ctx, "GET", "/v1/backends/"+backend, nil, &b); err != nil {
+	if err := c.Call(ctx, "GET", "/v1/backends/"+backend, nil, &b); err != nil {
 		return nil, err
 	}
 	for _, p := range all.Providers() {
@@ -98,17 +99,17 @@ func providerOf(ctx context.Context, c *client, backend string) (*adapters.Info,
 
 // unmappedValues returns, by field, the values that need a map, with the number of agents
 // that have each.
-func unmappedValues(agents []listedAgent, from, to *adapters.Info, options migrate.Options) (map[string]map[string]int, error) {
+func unmappedValues(agents []client.Agent, from, to *adapters.Info, options migrate.Options) (map[string]map[string]int, error) {
 	values := map[string]map[string]int{}
 	for _, listed := range agents {
-		agent, err := normalize.Row(listed.raw).Agent()
+		agent, err := normalize.Row(listed.Raw).Agent()
 		if err != nil {
 			return nil, fmt.Errorf("cannot decode the agent %s: %w", listed.ID, err)
 		}
 		agent.Unavailable = from.Unavailable()
 		plan, violations := migrate.Make(agent, from, to, options)
 		if len(violations) > 0 {
-			return nil, cli.UsageErrorf("%s: %s", violation{Pointer: violations[0].Pointer}.flag(), violations[0].Message)
+			return nil, cli.UsageErrorf("%s: %s", client.Violation{Pointer: violations[0].Pointer}.Flag(), violations[0].Message)
 		}
 		for _, f := range plan.Findings {
 			field, needsMap := strings.CutPrefix(f.Fix, "maps.")

@@ -4,8 +4,8 @@
 // The package must not know how a gateway is built or configured. It uses the capability
 // tables of the providers and the planner only for `migrate maps`.
 //
-// Begin with New for the commands, client for the API, planCommand for plans, and selection
-// for the migrations that a step applies to.
+// Begin with New for the commands, planCommand for plans, step for the other steps, and
+// selection for the migrations that a step applies to.
 package migratecli
 
 import (

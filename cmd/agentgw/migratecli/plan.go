@@ -12,11 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli/client"
 )
 
 // planCommand is `agentgw migrate plan`.
 type planCommand struct {
-	serverFlags
+	client.Flags
 	optionFlags
 	Agents             []string
 	File               string
@@ -34,7 +35,7 @@ func newPlan(a *cli.App) *cobra.Command {
 		p.Agents = args
 		return p.run(a)
 	})
-	p.serverFlags.define(c)
+	p.Flags.Define(c)
 	p.optionFlags.define(c)
 	f := c.Flags()
 	f.StringVar(&p.File, "ids", "", "Agents from a `FILE` with one id or alias per line; text after a # is a comment.")
@@ -88,7 +89,7 @@ func (p *planCommand) run(a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	c, err := p.connect(a)
+	c, err := p.Connect(a)
 	if err != nil {
 		return err
 	}
@@ -121,14 +122,14 @@ type selectedAgent struct {
 
 // selectAgents returns the agents to plan. It is an error if one of the names is unknown, or a
 // backend has none.
-func (p *planCommand) selectAgents(ctx context.Context, c *client) (agents []selectedAgent, err error) {
+func (p *planCommand) selectAgents(ctx context.Context, c *client.Client) (agents []selectedAgent, err error) {
 	defer func() {
 		if p.Limit > 0 && len(agents) > p.Limit {
 			agents = agents[:p.Limit]
 		}
 	}()
 	if p.All {
-		listed, err := listAgents(ctx, c, agentQuery{Backend: p.From, View: "basic", Status: p.Status, Text: p.Text})
+		listed, err := c.Agents(ctx, client.AgentQuery{Backend: p.From, View: "basic", Status: p.Status, Text: p.Text})
 		if err != nil {
 			return nil, withExitCode(err)
 		}
@@ -149,9 +150,9 @@ func (p *planCommand) selectAgents(ctx context.Context, c *client) (agents []sel
 	}
 	var unknown []string
 	for _, name := range names {
-		var found listedAgent
-		err := c.call(ctx, "GET", "/v1/agents/"+url.PathEscape(name)+resolution(name), nil, &found)
-		if e, ok := errors.AsType[*apiError](err); ok && e.Status == 404 {
+		var found client.Agent
+		err := c.Call(ctx, "GET", "/v1/agents/"+url.PathEscape(name)+resolution(name), nil, &found)
+		if e, ok := errors.AsType[*client.Error](err); ok && e.Status == 404 {
 			unknown = append(unknown, name)
 			continue
 		}
@@ -167,12 +168,12 @@ func (p *planCommand) selectAgents(ctx context.Context, c *client) (agents []sel
 }
 
 // planOne plans one agent and prints the plan.
-func (p *planCommand) planOne(a *cli.App, c *client, body map[string]any) error {
+func (p *planCommand) planOne(a *cli.App, c *client.Client, body map[string]any) error {
 	return request{
 		method: "POST", path: "/v1/migrations", body: body, json: p.JSON,
-		print: func(m migration) { printPlan(a, m, p.Diff) },
-		result: func(m migration) error {
-			warnUnused(a, body, []migration{m})
+		print: func(m client.Migration) { printPlan(a, m, p.Diff) },
+		result: func(m client.Migration) error {
+			warnUnused(a, body, []client.Migration{m})
 			return planError(m)
 		},
 		keep: func(raw json.RawMessage) error {
@@ -185,18 +186,18 @@ func (p *planCommand) planOne(a *cli.App, c *client, body map[string]any) error 
 }
 
 // planAll plans agents one after the other. Those with a migration in progress are skipped.
-func (p *planCommand) planAll(ctx context.Context, a *cli.App, c *client, agents []selectedAgent, inputs agentInputs, body map[string]any) error {
-	migrations, err := listMigrations(ctx, c, migrationQuery{From: p.From, To: p.To, States: []string{"outcome_unknown", "applied", "verified", "drifted", "shadowing", "cut_over"}})
+func (p *planCommand) planAll(ctx context.Context, a *cli.App, c *client.Client, agents []selectedAgent, inputs agentInputs, body map[string]any) error {
+	migrations, err := c.Migrations(ctx, client.MigrationQuery{From: p.From, To: p.To, States: []string{"outcome_unknown", "applied", "verified", "drifted", "shadowing", "cut_over"}})
 	if err != nil {
 		return withExitCode(err)
 	}
-	inProgress := map[string]migration{}
+	inProgress := map[string]client.Migration{}
 	for _, m := range migrations {
 		inProgress[m.Source] = m
 	}
 	b := newBatch(a, c, "plan", len(agents), p.batchFlags)
 	var plans []json.RawMessage
-	var planned []migration
+	var planned []client.Migration
 	for _, agent := range agents {
 		if ctx.Err() != nil {
 			break
@@ -209,8 +210,8 @@ func (p *planCommand) planAll(ctx context.Context, a *cli.App, c *client, agents
 			continue
 		}
 		var raw json.RawMessage
-		var m migration
-		err := c.call(context.WithoutCancel(ctx), "POST", "/v1/migrations", inputs.with(body, agent), &raw)
+		var m client.Migration
+		err := c.Call(context.WithoutCancel(ctx), "POST", "/v1/migrations", inputs.with(body, agent), &raw)
 		if err == nil {
 			err = json.Unmarshal(raw, &m)
 		}
@@ -222,7 +223,7 @@ func (p *planCommand) planAll(ctx context.Context, a *cli.App, c *client, agents
 		o.update(m)
 		o.addFindings(m, p.Diff)
 		o.code = cli.ExitCode(planError(m))
-		if paths := m.blockingPaths(); len(paths) > 0 {
+		if paths := m.BlockingPaths(); len(paths) > 0 {
 			o.Detail = "blocked by " + strings.Join(paths, ", ")
 		}
 		b.add(o)
@@ -254,14 +255,14 @@ func resolution(name string) string {
 }
 
 // warnUnused names the entries of the maps that no planned agent has.
-func warnUnused(a *cli.App, body map[string]any, planned []migration) {
+func warnUnused(a *cli.App, body map[string]any, planned []client.Migration) {
 	for _, entry := range unusedMapEntries(body, planned) {
 		fmt.Fprintf(a.Stderr, "warning: --map: no planned agent has %s; is it misspelled?\n", entry)
 	}
 }
 
 // planError returns an error unless the plan can be applied as it is.
-func planError(m migration) error {
+func planError(m client.Migration) error {
 	switch {
 	case m.State != "ready":
 		return exitErrorf(exitMissing, "the plan is %s: resolve the blocking findings, then plan again", m.State)

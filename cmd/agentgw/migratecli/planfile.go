@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli/client"
 )
 
 const (
@@ -71,7 +72,7 @@ func decodePlanFile(file string, data []byte) (map[string]string, error) {
 	}
 	hashes := map[string]string{}
 	for _, raw := range plans.Migrations {
-		var m migration
+		var m client.Migration
 		if err := json.Unmarshal(raw, &m); err != nil || m.ID == "" || m.PlanHash == "" {
 			return nil, cli.UsageErrorf("%s: a migration has no id or no plan_hash", file)
 		}

@@ -11,33 +11,34 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli/client"
 	migrate "github.com/agentgw/agentgw/gateway/migration/plan"
 )
 
 // findingKinds are the kinds of findings, in the order in which they are counted.
 var findingKinds = []string{"exact", "approximate", "manual", "needs_input", "unsupported", "not_migrated"}
 
-func printMigrations(a *cli.App, all []migration) error {
+func printMigrations(a *cli.App, all []client.Migration) error {
 	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tMIGRATION\tSTATE\tSOURCE\tTARGET\tBATCH\tEXACT\tAPPROX\tLOST\tNEXT")
 	for _, m := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", printable(m.name()), m.ID, m.State, m.Source, m.target(), deref(m.Batch), m.Counts["exact"], m.Counts["approximate"], len(m.Losses), strings.Join(m.Next, " "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", printable(m.Name()), m.ID, m.State, m.Source, m.TargetText(), client.Deref(m.Batch), m.Counts["exact"], m.Counts["approximate"], len(m.Losses), strings.Join(m.Next, " "))
 	}
 	return w.Flush()
 }
 
 // printHead prints the line that names a migration.
-func printHead(a *cli.App, m migration) {
-	fmt.Fprintf(a.Stdout, "%s\n", strings.TrimSpace(fmt.Sprintf("%s  %s  %s → %s  %s", printable(m.name()), m.ID, m.Source, m.target(), m.State)))
+func printHead(a *cli.App, m client.Migration) {
+	fmt.Fprintf(a.Stdout, "%s\n", strings.TrimSpace(fmt.Sprintf("%s  %s  %s → %s  %s", printable(m.Name()), m.ID, m.Source, m.TargetText(), m.State)))
 }
 
 // printPlan prints the finding of each field, the most severe first, and on request the values
 // below each.
-func printPlan(a *cli.App, m migration, values bool) {
+func printPlan(a *cli.App, m client.Migration, values bool) {
 	printHead(a, m)
 	fmt.Fprintln(a.Stdout)
 	order := []string{"blocking", "data_loss", "warn", "info"}
-	slices.SortStableFunc(m.Plan.Findings, func(x, y finding) int {
+	slices.SortStableFunc(m.Plan.Findings, func(x, y client.Finding) int {
 		return slices.Index(order, x.Severity) - slices.Index(order, y.Severity)
 	})
 	if values {
@@ -46,7 +47,7 @@ func printPlan(a *cli.App, m migration, values bool) {
 		w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "SEVERITY\tFIELD\tKIND\tMESSAGE")
 		for _, f := range m.Plan.Findings {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Severity, f.Path, f.Kind, f.Message+f.hint())
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Severity, f.Path, f.Kind, f.Message+f.Hint())
 		}
 		_ = w.Flush()
 	}
@@ -57,25 +58,11 @@ func printPlan(a *cli.App, m migration, values bool) {
 	fmt.Fprintf(a.Stdout, "\n%s\n", strings.Join(counts, ", "))
 }
 
-// hint names the flag that resolves a finding.
-func (f finding) hint() string {
-	switch field, isMap := strings.CutPrefix(f.Fix, "maps."); {
-	case f.Fix == "":
-		return ""
-	case isMap:
-		return fmt.Sprintf(" (--map, section %s)", field)
-	case f.Fix == "architecture":
-		return " (--architecture NAME)"
-	default:
-		return fmt.Sprintf(" (--set %s=VALUE)", strings.TrimPrefix(f.Fix, "inputs."))
-	}
-}
-
 // printValues prints each finding with the value at the source (-) and at the target (+), or
 // the one value that both have (=).
-func printValues(a *cli.App, findings []finding) {
+func printValues(a *cli.App, findings []client.Finding) {
 	for _, f := range findings {
-		fmt.Fprintf(a.Stdout, "%s  %s  %s  %s\n", f.Severity, f.Path, f.Kind, f.Message+f.hint())
+		fmt.Fprintf(a.Stdout, "%s  %s  %s  %s\n", f.Severity, f.Path, f.Kind, f.Message+f.Hint())
 		if f.From != nil && string(f.From) == string(f.To) {
 			printValue(a, "=", f.To)
 			continue
@@ -112,7 +99,7 @@ func printable(text string) string {
 }
 
 // printStep prints the result of a step. The step "status" prints everything.
-func printStep(a *cli.App, m migration, step string) {
+func printStep(a *cli.App, m client.Migration, step string) {
 	status := step == "status"
 	printHead(a, m)
 	if m.Verification != nil && (status || step == "verify" || step == "apply") {
@@ -149,7 +136,7 @@ var verdictLegend = map[migrate.Verdict]string{
 	migrate.TargetDefault: " (no value was sent; the target has a default)",
 }
 
-func printVerification(a *cli.App, v *verification) {
+func printVerification(a *cli.App, v *client.Verification) {
 	for _, f := range v.Fields {
 		if f.Verdict != migrate.Match {
 			fmt.Fprintf(a.Stdout, "  %s: %s%s\n", f.Path, f.Verdict, verdictLegend[f.Verdict])
@@ -164,7 +151,7 @@ func printVerification(a *cli.App, v *verification) {
 	}
 }
 
-func printShadow(a *cli.App, s *shadow) {
+func printShadow(a *cli.App, s *client.Shadow) {
 	fmt.Fprintf(a.Stdout, "  %d %% of reads until %s: %s; %s\n", s.Percent, s.Until.Format(time.RFC3339), cli.Count(s.Reads, "shadow read"), s.Note)
 	for path, n := range s.Differences {
 		fmt.Fprintf(a.Stdout, "  %s differed %s\n", path, cli.Count(n, "time"))

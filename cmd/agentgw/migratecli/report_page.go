@@ -11,6 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	g "maragu.dev/gomponents"
 	h "maragu.dev/gomponents/html"
+
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli/client"
 )
 
 //go:embed report.css
@@ -77,8 +79,8 @@ func (o outcome) details() g.Node {
 	if len(o.Findings) == 0 {
 		return nil
 	}
-	return h.Details(h.Summary(g.Text("findings")), h.Ul(g.Map(o.Findings, func(f finding) g.Node {
-		return h.Li(h.Code(g.Text(f.Path)), g.Text(" "+f.Severity+": "+f.Message+f.hint()), valueNode(h.Del, f.From), valueNode(h.Ins, f.To))
+	return h.Details(h.Summary(g.Text("findings")), h.Ul(g.Map(o.Findings, func(f client.Finding) g.Node {
+		return h.Li(h.Code(g.Text(f.Path)), g.Text(" "+f.Severity+": "+f.Message+f.Hint()), valueNode(h.Del, f.From), valueNode(h.Ins, f.To))
 	})))
 }
 

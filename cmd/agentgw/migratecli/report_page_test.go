@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli/client"
 )
 
 // TestReportPage_Escapes: values of providers and callers are escaped everywhere.
@@ -15,7 +17,7 @@ func TestReportPage_Escapes(t *testing.T) {
 	r := report{Step: evil, Total: 1, Outcomes: []outcome{{
 		Name: evil, Source: evil, TargetBackend: evil, Migration: evil, State: evil, Target: evil, Result: evil, Detail: evil,
 		Losses: []string{evil}, Manual: []string{evil}, Warnings: []string{evil},
-		Findings: []finding{{Path: evil, Severity: evil, Message: evil, From: jsontext.Value(evil), To: jsontext.Value(evil)}},
+		Findings: []client.Finding{{Path: evil, Severity: evil, Message: evil, From: jsontext.Value(evil), To: jsontext.Value(evil)}},
 	}}}
 	if err := r.page().Render(&page); err != nil {
 		t.Fatal(err)

@@ -12,12 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli/client"
 )
 
 // selection says which migrations a step applies to: those that are named by id, or all that
 // match a scope.
 type selection struct {
-	serverFlags
+	client.Flags
 	IDs             []string
 	File            string
 	All             bool
@@ -29,7 +30,7 @@ type selection struct {
 }
 
 func (s *selection) define(c *cobra.Command) {
-	s.serverFlags.define(c)
+	s.Flags.Define(c)
 	f := c.Flags()
 	f.StringVar(&s.File, "ids", "", "Migrations from a `FILE` with one id per line; text after a # is a comment.")
 	f.StringVar(&s.Batch, "batch", "", "All migrations of the batch `NAME` for which this is the next step; agentgw migrate plan prints the name.")
@@ -67,8 +68,8 @@ func (s *selection) check() error {
 
 // resolve returns the selected migrations, oldest first. If a scope contains migrations, but
 // none in one of the states, the list is empty.
-func (s *selection) resolve(ctx context.Context, c *client, states []string) ([]migration, error) {
-	var selected []migration
+func (s *selection) resolve(ctx context.Context, c *client.Client, states []string) ([]client.Migration, error) {
+	var selected []client.Migration
 	var err error
 	if s.scoped() {
 		selected, err = s.inScope(ctx, c, states)
@@ -84,33 +85,33 @@ func (s *selection) resolve(ctx context.Context, c *client, states []string) ([]
 
 // inScope returns the migrations within the scope that are in one of the states, newest first.
 // A scope without any migration is an error: it may be misspelled.
-func (s *selection) inScope(ctx context.Context, c *client, states []string) ([]migration, error) {
-	query := migrationQuery{From: s.From, To: s.To, Batch: s.Batch}
-	all, err := listMigrations(ctx, c, query)
+func (s *selection) inScope(ctx context.Context, c *client.Client, states []string) ([]client.Migration, error) {
+	query := client.MigrationQuery{From: s.From, To: s.To, Batch: s.Batch}
+	all, err := c.Migrations(ctx, query)
 	if err != nil {
 		return nil, withExitCode(err)
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("there are no migrations%s; agentgw migrate status lists all", query)
 	}
-	return slices.DeleteFunc(all, func(m migration) bool { return !slices.Contains(states, m.State) }), nil
+	return slices.DeleteFunc(all, func(m client.Migration) bool { return !slices.Contains(states, m.State) }), nil
 }
 
 // named returns the migrations with the selection's ids. It is an error if one is unknown.
-func (s *selection) named(ctx context.Context, c *client) ([]migration, error) {
+func (s *selection) named(ctx context.Context, c *client.Client) ([]client.Migration, error) {
 	ids, err := namesIn(s.IDs, s.File)
 	if err != nil {
 		return nil, err
 	}
-	var found []migration
+	var found []client.Migration
 	var unknown []string
 	for _, id := range ids {
-		var m migration
+		var m client.Migration
 		if !strings.HasPrefix(id, "mig_") {
 			return nil, cli.UsageErrorf("%q is not the id of a migration (mig_…); to select what was planned together, use --batch", id)
 		}
-		err := c.call(ctx, "GET", migrationPath(id), nil, &m)
-		if e, ok := errors.AsType[*apiError](err); ok && e.Code == "migration_not_found" {
+		err := c.Call(ctx, "GET", client.MigrationPath(id), nil, &m)
+		if e, ok := errors.AsType[*client.Error](err); ok && e.Code == "migration_not_found" {
 			unknown = append(unknown, id)
 			continue
 		}

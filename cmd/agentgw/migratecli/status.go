@@ -9,11 +9,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli/client"
 )
 
 // statusCommand is `agentgw migrate status`.
 type statusCommand struct {
-	serverFlags
+	client.Flags
 	ID       string
 	States   []string
 	From, To string
@@ -29,7 +30,7 @@ func newStatus(a *cli.App) *cobra.Command {
 		s.ID = cli.First(args)
 		return s.run(a)
 	})
-	s.define(c)
+	s.Define(c)
 	flags := c.Flags()
 	flags.StringSliceVar(&s.States, "state", nil, "Only migrations in one of these `STATES`.")
 	flags.StringVar(&s.From, "from", "", "Only migrations from this `BACKEND`.")
@@ -42,21 +43,21 @@ func newStatus(a *cli.App) *cobra.Command {
 }
 
 func (s *statusCommand) run(a *cli.App) error {
-	c, err := s.connect(a)
+	c, err := s.Connect(a)
 	if err != nil {
 		return err
 	}
 	if s.ID != "" {
 		return request{
-			method: "GET", path: migrationPath(s.ID), json: s.JSON,
-			print: func(m migration) {
+			method: "GET", path: client.MigrationPath(s.ID), json: s.JSON,
+			print: func(m client.Migration) {
 				printPlan(a, m, s.Diff)
 				printStep(a, m, "status")
 			},
-			result: func(migration) error { return nil },
+			result: func(client.Migration) error { return nil },
 		}.run(a, c)
 	}
-	all, err := listMigrations(context.Background(), c, migrationQuery{From: s.From, To: s.To, Batch: s.Batch, States: cli.NonEmpty(s.States)})
+	all, err := c.Migrations(context.Background(), client.MigrationQuery{From: s.From, To: s.To, Batch: s.Batch, States: cli.NonEmpty(s.States)})
 	if err != nil {
 		return withExitCode(err)
 	}
@@ -72,7 +73,7 @@ func newOrphans(a *cli.App) *cobra.Command {
 To delete them:
   agentgw migrate orphans --quiet > orphans.txt
   agentgw migrate rollback --ids orphans.txt --delete-target`
-	s.define(c)
+	s.Define(c)
 	c.Flags().StringVar(&s.To, "to", "", "Only at this `BACKEND`.")
 	c.Flags().BoolVarP(&s.Quiet, "quiet", "q", false, "Print the ids of the migrations only, one per line.")
 	cli.JSONFlag(c, &s.JSON)
@@ -81,22 +82,22 @@ To delete them:
 
 // orphans lists the rolled back migrations whose target still exists.
 func (s *statusCommand) orphans(a *cli.App) error {
-	c, err := s.connect(a)
+	c, err := s.Connect(a)
 	if err != nil {
 		return err
 	}
 	ctx := context.Background()
-	rolledBack, err := listMigrations(ctx, c, migrationQuery{To: s.To, States: []string{"rolled_back"}})
+	rolledBack, err := c.Migrations(ctx, client.MigrationQuery{To: s.To, States: []string{"rolled_back"}})
 	if err != nil {
 		return withExitCode(err)
 	}
-	var left []migration
+	var left []client.Migration
 	for _, m := range rolledBack {
 		if m.Target == nil {
 			continue
 		}
-		err := c.call(ctx, "GET", "/v1/agents/"+url.PathEscape(*m.Target)+"?resolve=none", nil, nil)
-		if e, ok := errors.AsType[*apiError](err); ok && e.Code == "agent_not_found" {
+		err := c.Call(ctx, "GET", "/v1/agents/"+url.PathEscape(*m.Target)+"?resolve=none", nil, nil)
+		if e, ok := errors.AsType[*client.Error](err); ok && e.Code == "agent_not_found" {
 			continue // somebody else has deleted it
 		}
 		if err != nil {
@@ -108,10 +109,10 @@ func (s *statusCommand) orphans(a *cli.App) error {
 }
 
 // printList prints migrations as a table, as JSON, or as ids only.
-func printList(a *cli.App, all []migration, asJSON, idsOnly bool) error {
+func printList(a *cli.App, all []client.Migration, asJSON, idsOnly bool) error {
 	switch {
 	case asJSON:
-		return a.PrintJSON(map[string]any{"object": "list", "data": append([]migration{}, all...)})
+		return a.PrintJSON(map[string]any{"object": "list", "data": append([]client.Migration{}, all...)})
 	case idsOnly:
 		for _, m := range all {
 			fmt.Fprintln(a.Stdout, m.ID)

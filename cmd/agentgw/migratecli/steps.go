@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agentgw/agentgw/cmd/agentgw/cli"
+	"github.com/agentgw/agentgw/cmd/agentgw/migratecli/client"
 )
 
 // step is a command that performs one step of migrations.
@@ -19,7 +20,7 @@ type step struct {
 	name, effect string // effect is a key of effects; empty for a step that changes no agent
 	Yes, DryRun  bool
 	// body returns the body of the request for a migration.
-	body func(migration) any
+	body func(client.Migration) any
 }
 
 // newStep returns the command of a step. check, which can be nil, checks its own flags.
@@ -45,7 +46,7 @@ func newStep(a *cli.App, name, short string, s *step, check func() error) *cobra
 func newApply(a *cli.App) *cobra.Command {
 	var accept []string
 	s := &step{effect: "apply"}
-	s.body = func(m migration) any {
+	s.body = func(m client.Migration) any {
 		for _, name := range accept {
 			if s.single() && !slices.Contains(m.Losses, name) {
 				fmt.Fprintf(a.Stderr, "warning: the plan has no loss %s\n", name)
@@ -73,7 +74,7 @@ func newApply(a *cli.App) *cobra.Command {
 
 func newVerify(a *cli.App) *cobra.Command {
 	var accept []string
-	s := &step{body: func(migration) any { return map[string]any{"accept": append([]string{}, accept...)} }}
+	s := &step{body: func(client.Migration) any { return map[string]any{"accept": append([]string{}, accept...)} }}
 	c := newStep(a, "verify", "Compare the target with the plan, field by field.", s, nil)
 	c.Flags().StringArrayVar(&accept, "accept", nil, "Accept a difference, as `VERDICT:/PATH`, such as mismatch:/voice/id if the provider stores the value in its own notation. Can be repeated.")
 	return c
@@ -82,7 +83,7 @@ func newVerify(a *cli.App) *cobra.Command {
 func newShadow(a *cli.App) *cobra.Command {
 	var percent int
 	var duration string
-	s := &step{effect: "shadow", body: func(migration) any { return map[string]any{"percent": percent, "for": duration} }}
+	s := &step{effect: "shadow", body: func(client.Migration) any { return map[string]any{"percent": percent, "for": duration} }}
 	c := newStep(a, "shadow", "Shadow a share of the source's reads with reads of the target, and count differences.", s, func() error {
 		if percent < 0 || percent > 100 {
 			return cli.UsageErrorf("--percent %d: want 1 to 100, or 0 to stop the shadow reads", percent)
@@ -99,7 +100,7 @@ func newShadow(a *cli.App) *cobra.Command {
 
 func newCutover(a *cli.App) *cobra.Command {
 	var activate, noActivate bool
-	s := &step{effect: "cutover", body: func(migration) any {
+	s := &step{effect: "cutover", body: func(client.Migration) any {
 		if activate || noActivate {
 			return map[string]any{"activate": activate}
 		}
@@ -114,7 +115,7 @@ func newCutover(a *cli.App) *cobra.Command {
 
 func newRollback(a *cli.App) *cobra.Command {
 	var deleteTarget, abandon bool
-	s := &step{effect: "rollback", body: func(migration) any {
+	s := &step{effect: "rollback", body: func(client.Migration) any {
 		return map[string]any{"delete_target": deleteTarget, "abandon": abandon}
 	}}
 	c := newStep(a, "rollback", "Point the ids back to the source agent and deactivate the target.", s, func() error {
@@ -141,7 +142,7 @@ func (s *step) run(a *cli.App) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	c, err := s.connect(a)
+	c, err := s.Connect(a)
 	if err != nil {
 		return err
 	}
@@ -156,9 +157,9 @@ func (s *step) run(a *cli.App) error {
 	case s.single():
 		m := selected[0]
 		return request{
-			method: "POST", path: migrationPath(m.ID) + "/" + s.name, body: s.body(m), json: s.JSON,
-			print:  func(m migration) { printStep(a, m, s.name) },
-			result: func(m migration) error { return stepError(m, s.name) },
+			method: "POST", path: client.MigrationPath(m.ID) + "/" + s.name, body: s.body(m), json: s.JSON,
+			print:  func(m client.Migration) { printStep(a, m, s.name) },
+			result: func(m client.Migration) error { return stepError(m, s.name) },
 		}.run(a, c)
 	case len(selected) == 0:
 		fmt.Fprintf(a.Stderr, "nothing to do: no migration in this scope is in a state for %s (%s); agentgw migrate status lists them\n", s.name, strings.Join(statesBefore[s.name], ", "))
@@ -176,7 +177,7 @@ func (s *step) run(a *cli.App) error {
 }
 
 // runBatch performs the step on migrations one after the other.
-func (s *step) runBatch(ctx context.Context, a *cli.App, c *client, selected []migration) error {
+func (s *step) runBatch(ctx context.Context, a *cli.App, c *client.Client, selected []client.Migration) error {
 	b := newBatch(a, c, s.name, len(selected), s.batchFlags)
 	for _, m := range selected {
 		if ctx.Err() != nil {
@@ -184,8 +185,8 @@ func (s *step) runBatch(ctx context.Context, a *cli.App, c *client, selected []m
 		}
 		o := outcome{Result: "done"}
 		o.update(m)
-		var after migration
-		if err := c.call(context.WithoutCancel(ctx), "POST", migrationPath(m.ID)+"/"+s.name, s.body(m), &after); err != nil {
+		var after client.Migration
+		if err := c.Call(context.WithoutCancel(ctx), "POST", client.MigrationPath(m.ID)+"/"+s.name, s.body(m), &after); err != nil {
 			b.add(o.withError(err))
 			continue
 		}
@@ -201,7 +202,7 @@ func (s *step) runBatch(ctx context.Context, a *cli.App, c *client, selected []m
 
 // stepError returns an error if the step succeeded with a result that is not a success: a
 // verification that found differences.
-func stepError(m migration, step string) error {
+func stepError(m client.Migration, step string) error {
 	if v := m.Verification; step == "verify" && v != nil && !v.OK {
 		return exitErrorf(exitDrift, "the target differs from the plan, or the source has changed")
 	}

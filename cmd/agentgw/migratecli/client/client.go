@@ -1,4 +1,9 @@
-package migratecli
+// Package client calls the API of a running gateway for the migrate commands: /v1/migrations
+// and what belongs to it. It words errors in the flags of these commands.
+//
+// It must not know the commands. Begin with Flags.Connect and Client.Call; migration.go has the
+// migrations and agents in responses.
+package client
 
 import (
 	"bytes"
@@ -20,12 +25,13 @@ import (
 	"github.com/agentgw/agentgw/config"
 )
 
-// serverFlags name the gateway to call and the key to use.
-type serverFlags struct {
+// Flags name the gateway to call and the key to use.
+type Flags struct {
 	Server, Key string
 }
 
-func (f *serverFlags) define(c *cobra.Command) {
+// Define defines --server and --key.
+func (f *Flags) Define(c *cobra.Command) {
 	c.Flags().StringVar(&f.Server, "server", "", "`URL` of the gateway; defaults to "+config.URLVariable+", then "+defaultServer+".")
 	c.Flags().StringVar(&f.Key, "key", "", "The gateway `KEY`. Prefer "+config.KeyVariable+": other users of the machine can see flags.")
 }
@@ -42,16 +48,18 @@ const (
 	maxResponseBytes = 64 << 20
 )
 
-// client calls the API of a running gateway.
-type client struct {
+// Client calls the API of a running gateway. It is not safe for concurrent use.
+type Client struct {
 	baseURL, key string
 	http         *http.Client
-	// onWait is called before the client waits for a Retry-After. If it is nil, the client
+	// OnWait is called before the client waits for a Retry-After. If it is nil, the client
 	// does not retry.
-	onWait func(code string, wait time.Duration)
+	OnWait func(code string, wait time.Duration)
 }
 
-func (f serverFlags) connect(a *cli.App) (*client, error) {
+// Connect returns a client of the gateway that the flags or the environment name. Nothing is
+// sent.
+func (f Flags) Connect(a *cli.App) (*Client, error) {
 	base := strings.TrimSuffix(cmp.Or(f.Server, a.Getenv(config.URLVariable), defaultServer), "/")
 	if u, err := url.Parse(base); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, cli.UsageErrorf("--server %q: want a URL such as %s", base, defaultServer)
@@ -63,38 +71,38 @@ func (f serverFlags) connect(a *cli.App) (*client, error) {
 	if strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
 		return nil, cli.UsageErrorf("the key (%s or --key) contains a space, line break or non-ASCII character; set it to the key only", config.KeyVariable)
 	}
-	return &client{baseURL: base, key: key, http: &http.Client{Timeout: requestTimeout}}, nil
+	return &Client{baseURL: base, key: key, http: &http.Client{Timeout: requestTimeout}}, nil
 }
 
-// apiError is an error response of the gateway (RFC 9457).
-type apiError struct {
+// Error is an error response of the gateway (RFC 9457).
+type Error struct {
 	Status     int         `json:"status"`
 	Code       string      `json:"code"`
 	Detail     string      `json:"detail"`
 	RequestID  string      `json:"request_id"`
 	Retryable  bool        `json:"retryable"`
-	Errors     []violation `json:"errors"`
+	Errors     []Violation `json:"errors"`
 	retryAfter time.Duration
 	baseURL    string
 }
 
-// violation is one thing that is wrong with a request: a field of the body, by its JSON
+// Violation is one thing that is wrong with a request: a field of the body, by its JSON
 // pointer, or a query parameter.
-type violation struct {
+type Violation struct {
 	Pointer   string `json:"pointer"`
 	Parameter string `json:"parameter"`
 	Message   string `json:"message"`
 }
 
 // Error returns the code and what is wrong, in the words of the command line.
-func (e *apiError) Error() string {
+func (e *Error) Error() string {
 	if e.Code == "unauthenticated" {
 		return fmt.Sprintf("%s: %s rejected the key; check %s or --key", e.Code, e.baseURL, config.KeyVariable)
 	}
 	var lines []string
 	repeated := false // by the violations
 	for _, v := range e.Errors {
-		lines = append(lines, v.flag()+": "+v.Message)
+		lines = append(lines, v.Flag()+": "+v.Message)
 		repeated = repeated || strings.HasSuffix(e.Detail, ": "+v.Message) || strings.Contains(e.Detail, v.Message+" (and ")
 	}
 	if !repeated {
@@ -113,8 +121,8 @@ var flags = []struct{ member, flag string }{
 	{"status", "--status"}, {"q", "--q"},
 }
 
-// flag returns the flag that sets the wrong value, or the member of the request if none does.
-func (v violation) flag() string {
+// Flag returns the flag that sets the wrong value, or the member of the request if none does.
+func (v Violation) Flag() string {
 	name := cmp.Or(v.Pointer, v.Parameter)
 	for _, f := range flags {
 		rest, ok := strings.CutPrefix(name, f.member)
@@ -129,9 +137,9 @@ func (v violation) flag() string {
 	return name
 }
 
-// call sends a request and decodes the response into out, which can be nil. It retries after
-// 429 and 503 responses with a Retry-After, if onWait is set.
-func (c *client) call(ctx context.Context, method, path string, body, out any) error {
+// Call sends a request and decodes the response into out, which can be nil. It retries after
+// 429 and 503 responses with a Retry-After, if OnWait is set.
+func (c *Client) Call(ctx context.Context, method, path string, body, out any) error {
 	var content []byte
 	if body != nil {
 		var err error
@@ -141,11 +149,11 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) e
 	}
 	for retries := 0; ; retries++ {
 		err := c.send(ctx, method, path, content, out)
-		e, ok := errors.AsType[*apiError](err)
-		if !ok || !e.canWait() || c.onWait == nil || retries == maxRetries {
+		e, ok := errors.AsType[*Error](err)
+		if !ok || !e.canWait() || c.OnWait == nil || retries == maxRetries {
 			return err
 		}
-		c.onWait(e.Code, e.retryAfter)
+		c.OnWait(e.Code, e.retryAfter)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -155,12 +163,12 @@ func (c *client) call(ctx context.Context, method, path string, body, out any) e
 }
 
 // canWait reports whether the gateway asked to repeat the request later.
-func (e *apiError) canWait() bool {
+func (e *Error) canWait() bool {
 	return e.retryAfter > 0 && (e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable)
 }
 
 // send sends a request once.
-func (c *client) send(ctx context.Context, method, path string, body []byte, out any) error {
+func (c *Client) send(ctx context.Context, method, path string, body []byte, out any) error {
 	req, err := http.NewRequestWithContext(ctx, method, c.baseURL+path, bytes.NewReader(body))
 	if err != nil {
 		return err
@@ -198,8 +206,8 @@ func (c *client) send(ctx context.Context, method, path string, body []byte, out
 }
 
 // responseError returns the error for a response with a status of 300 or more.
-func (c *client) responseError(resp *http.Response, content []byte) error {
-	e := &apiError{Status: resp.StatusCode, baseURL: c.baseURL}
+func (c *Client) responseError(resp *http.Response, content []byte) error {
+	e := &Error{Status: resp.StatusCode, baseURL: c.baseURL}
 	if json.Unmarshal(content, e) != nil || e.Code == "" {
 		return fmt.Errorf("%s %s returned %d without an agentgw error; is this the URL of the gateway?", resp.Request.Method, c.baseURL, resp.StatusCode)
 	}
