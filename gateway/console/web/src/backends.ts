@@ -34,7 +34,7 @@ class Card {
       fact('p95', milliseconds(s ? latest(s.p95_ms, steps) : null)),
       fact('Cache hits', s ? percent(sum(s.from_cache, steps), sum(s.reads, steps)) : '–'),
       fact('Last success', ago(b.last_success_at, now)),
-      fact('Last error', b.last_error_at ? `${ago(b.last_error_at, now)}: ${b.last_error_code}` : 'never'),
+      fact('Last error', b.last_error_at ? `${ago(b.last_error_at, now)}: ${breakable(b.last_error_code)}` : 'never'),
       fact('Running', `${b.running} of ${b.max_concurrent}`),
       fact('Credentials', String(b.credentials)),
     );
@@ -45,9 +45,14 @@ class Card {
   }
 }
 
+/** breakable lets a line end after the underscores of a code. */
+function breakable(code: string): string {
+  return code.replaceAll('_', '_\u200b');
+}
+
 function quota(q: { remaining: number; limit: number }): HTMLElement {
   const meter = h('meter', { min: '0', max: String(Math.max(1, q.limit)), low: String(q.limit / 5), optimum: String(q.limit), value: String(q.remaining) });
-  return h('span', {}, meter, ` ${q.remaining} of ${q.limit}`);
+  return h('span', { class: 'quota' }, meter, ` ${q.remaining} of ${q.limit}`);
 }
 
 /** Backends shows a card for each backend. */

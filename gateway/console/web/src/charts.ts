@@ -43,6 +43,16 @@ export class Chart {
     return { width: Math.max(200, this.canvas.clientWidth), height: 130 };
   }
 
+  /** Latencies are logarithmic, so that one slow request does not flatten the rest. */
+  private logarithmic() {
+    return this.unit === 'ms';
+  }
+
+  private scale(): uPlot.Scale {
+    if (this.logarithmic()) return { distr: 3, range: (_, low, high) => uPlot.rangeLog(low || 0.1, high || 10, 10, true) };
+    return { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.1] };
+  }
+
   private draw() {
     const color = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
     const axis: uPlot.Axis = { stroke: color('--quiet'), grid: { stroke: color('--line'), width: 1 }, ticks: { show: false }, font: '11px system-ui' };
@@ -58,14 +68,17 @@ export class Chart {
       ],
       axes: [
         { ...axis, space: 60, size: 24, values: (_, at) => at.map((s) => new Date(s * 1000).toLocaleTimeString([], { hour12: false, hour: '2-digit', minute: '2-digit' })) },
-        { ...axis, size: 46, values: (_, at) => at.map(format) },
+        { ...axis, size: 46, values: (_, at) => at.map((v) => (v === null ? '' : format(v))), ...(this.logarithmic() ? { filter: powersOfTen, grid: { ...axis.grid, filter: powersOfTen } } : {}) },
       ],
-      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.1] } },
+      scales: { y: this.scale() },
       cursor: { drag: { x: false, y: false } },
       legend: { live: true },
     }, this.data, this.canvas);
   }
 }
+
+/** powersOfTen selects the values that get a label and a grid line. */
+const powersOfTen: uPlot.Axis.Filter = (_, splits) => splits.map((v) => (Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-6 ? v : null));
 
 /** isolated selects values without neighbours, which no line would show. */
 const isolated: uPlot.Series.Points.Filter = (u, series) => {
