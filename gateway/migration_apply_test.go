@@ -104,3 +104,42 @@ func TestApply_StoreFailsDuringCreate(t *testing.T) {
 		t.Errorf("%d creates, %d agents", posts, agents)
 	}
 }
+
+// TestApply_DeactivationFails: if the target cannot be taken out of service, applying again does
+// that, and creates no second target; a rollback finds the target.
+func TestApply_DeactivationFails(t *testing.T) {
+	for name, fault := range map[string]sandbox.Fault{
+		"refused":          {Status: 422, Body: `{"error": "no"}`},
+		"failed":           {Status: 500},
+		"response lost":    {Done: true, Reset: true},
+		"connection reset": {Reset: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, next := range []string{"apply", "rollback"} {
+				b := newBench(t, "breaker: {consecutive: 100000, min_requests: 100000}")
+				m := b.plan(fmt.Sprintf(`{"source": %q, "target_backend": "agenthuman"}`, krosAgent))
+				fault := fault
+				fault.Method, fault.Times = http.MethodPut, 1
+				b.vendors["agenthuman"].Control().Fail(fault)
+				if m.apply(); m.StatusCode < 400 {
+					t.Errorf("%d: %s", m.StatusCode, m.text)
+				}
+				now := b.get("/v1/migrations/" + m.id)
+				target, _ := now.body["target"].(string)
+				if now.body["state"] != "outcome_unknown" || target == "" {
+					t.Errorf("%s, %q", now.body["state"], target)
+				}
+				if next == "rollback" {
+					m.step("rollback", `{"delete_target": true}`).wants(t, 200, "")
+					b.get("/v1/agents/"+target).wants(t, 404, "agent_not_found")
+					continue
+				}
+				m.apply().wants(t, 200, "")
+				if agent := b.get("/v1/agents/" + target); b.posts("agenthuman") != 1 || m.target() != target || agent.body["status"] != "archived" {
+					t.Errorf("%d creates, target %s, status %v", b.posts("agenthuman"), m.target(), agent.body["status"])
+				}
+			}
+		})
+	}
+}

@@ -112,6 +112,9 @@ func (m *migration) deactivateCreated(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if m.doc.TargetETag == "" { // else that of an earlier attempt, which tells a change by somebody else
+		m.doc.TargetETag = target.ETag()
+	}
 	return m.setStatus(ctx, migrate.StepApply, target, m.doc.Deactivate)
 }
 
