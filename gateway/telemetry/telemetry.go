@@ -21,8 +21,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -82,6 +84,10 @@ func New(ctx context.Context, o Options) (*Telemetry, error) {
 	if t.droppedLines == nil {
 		t.droppedLines = func() int64 { return 0 }
 	}
+	otel.SetLogger(logr.Discard()) // it prints values, such as headers with a token
+	for _, mistake := range checkEnvironment(os.Environ()) {
+		t.ignore(mistake)
+	}
 	res, err := resource.New(ctx, resource.WithAttributes(
 		attribute.String("service.name", "agentgw"), attribute.String("service.version", o.Version),
 		attribute.String("service.instance.id", uuid.NewString()),
@@ -100,7 +106,7 @@ func New(ctx context.Context, o Options) (*Telemetry, error) {
 // default applies.
 func (t *Telemetry) ignore(mistake error) {
 	if mistake != nil {
-		t.log.Warn("an OpenTelemetry variable is ignored", "problem", mistake.Error())
+		t.log.Warn("an OpenTelemetry variable is not valid", "problem", mistake.Error())
 	}
 }
 
