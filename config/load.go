@@ -112,6 +112,7 @@ func (s Source) load(data []byte) (*Config, error) {
 	config, more := s.resolve(data, file, doc.keyOrder("backends", merged), invalidBackendNames(violations))
 	problems = append(problems, withoutCovered(violations, more)...)
 	setOrigins(problems, doc, env)
+	setOrigins(config.Warnings, doc, env)
 	if len(problems) > 0 {
 		return nil, dedupe(problems)
 	}

@@ -217,6 +217,9 @@ func TestLoad_Warnings(t *testing.T) {
 	}
 	var text []string
 	for _, w := range c.Warnings {
+		if w.Line == 0 && w.Path[0] != "store" { // which is not in the file
+			t.Errorf("the warning has no line: %s", w)
+		}
 		text = append(text, w.String())
 	}
 	all := strings.Join(text, "\n")

@@ -70,7 +70,7 @@ func (s *service) reload() (needRestart []string, err error) {
 	}
 	s.current.Store(next)
 	for _, w := range next.Warnings {
-		s.log.Warn("configuration: "+w.Message, "path", w.Where())
+		s.log.Warn("configuration: "+w.Message, "path", w.Where(), "line", w.Line)
 	}
 	needRestart = settingsNeedingRestart(s.config, next)
 	if len(needRestart) > 0 {

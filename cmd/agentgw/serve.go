@@ -29,7 +29,7 @@ func serve(a *cli.App, f configFlag) error {
 	log, output := newLogger(a.Stderr, loaded.File.Log)
 	defer output.Close()
 	for _, w := range loaded.Warnings {
-		log.Warn("configuration: "+w.Message, "path", w.Where())
+		log.Warn("configuration: "+w.Message, "path", w.Where(), "line", w.Line)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
