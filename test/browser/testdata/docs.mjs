@@ -23,6 +23,7 @@ await withPage(browserPath, base, {}, async (page, noise) => {
   // The demo's link brings its key along, and takes it out of the address.
   await page.goto("about:blank");
   await page.goto(`${base}/docs#key=${key}`);
+  await page.locator(".auth-wrapper .authorize.locked").waitFor(); // the key is in use
   await page.locator("#operations-agents-listAgents").getByRole("button").first().click();
   need(`the key is in the address ${page.url()}`, !page.url().includes("key="));
   const second = page.waitForResponse((r) => r.url().startsWith(`${base}/v1/agents`));
