@@ -53,14 +53,18 @@ func newBatch(a *cli.App, c *client.Client, step string, total int, flags batchF
 	if cli.IsTerminal(a.Stderr) {
 		b.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(a.Stderr), progressbar.OptionSetDescription(step), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
 	}
-	c.OnWait = func(code string, wait time.Duration) {
-		if b.bar != nil {
+	waitWhenAsked(a, c)
+	if b.bar != nil {
+		c.OnWait = func(code string, wait time.Duration) {
 			b.bar.Describe(fmt.Sprintf("%s (%s: waiting %s)", step, code, wait))
-			return
 		}
-		fmt.Fprintf(a.Stderr, "%s: waiting %s\n", code, wait)
 	}
 	return b
+}
+
+// waitWhenAsked has the client wait as long as a Retry-After says, and say so.
+func waitWhenAsked(a *cli.App, c *client.Client) {
+	c.OnWait = func(code string, wait time.Duration) { fmt.Fprintf(a.Stderr, "%s: waiting %s\n", code, wait) }
 }
 
 // add records an outcome and shows the progress.

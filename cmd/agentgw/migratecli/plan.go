@@ -95,6 +95,9 @@ func (p *planCommand) run(a *cli.App) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
+	if !p.single() {
+		waitWhenAsked(a, c)
+	}
 	agents, err := p.selectAgents(ctx, c)
 	if err != nil {
 		return err

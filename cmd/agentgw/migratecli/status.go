@@ -86,6 +86,7 @@ func (s *statusCommand) orphans(a *cli.App) error {
 	if err != nil {
 		return err
 	}
+	waitWhenAsked(a, c)
 	ctx := context.Background()
 	rolledBack, err := c.Migrations(ctx, client.MigrationQuery{To: s.To, States: []string{"rolled_back"}})
 	if err != nil {

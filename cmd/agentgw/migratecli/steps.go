@@ -148,6 +148,9 @@ func (s *step) run(a *cli.App) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
+	if !s.single() {
+		waitWhenAsked(a, c)
+	}
 	selected, err := s.resolve(ctx, c, statesBefore[s.name])
 	switch {
 	case err != nil:
